@@ -1,0 +1,188 @@
+import type { ServerResponse } from 'node:http';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { BodyLengthError, ClientClosedError, InvalidChunkError, ResponseStartedError } from '../errors.ts';
+import { reportError } from '../internal/diagnostics.ts';
+import { setFields } from '../internal/fields.ts';
+import { type Chunk, Layer, type Rank, rank } from '../internal/layer.ts';
+import { abortResponse, type HttpRequest, type HttpResponse, isGone, needsDrain } from '../internal/message.ts';
+import { gateWithSignal } from '../internal/pipe.ts';
+import { type Gate, pump } from '../internal/pump.ts';
+import { openSeam } from '../internal/response.ts';
+import { waitWritable } from '../internal/writable.ts';
+import { type BodyOptions, type ResolvedBodyOptions, resolveBodyOptions } from './options.ts';
+import { type BodySource, openBody, type OpenBody } from './source.ts';
+
+export { BodyLengthError, InvalidChunkError, InvalidSourceError } from '../errors.ts';
+export type { HttpRequest, HttpResponse } from '../internal/message.ts';
+export { waitWritable, type WaitOptions } from '../internal/writable.ts';
+export type { BodyOptions } from './options.ts';
+export type { BodySource } from './source.ts';
+
+/**
+ * Sends a source as the body of a response, pulling only while the client takes.
+ *
+ * The head goes out with the first chunk, so that a source that fails before it rejects with `res` untouched: pass the
+ * error to `next`. A `Response` or `Blob` has succeeded already; its head goes out at once, with its status and end-to-end fields
+ * where `res` has none of its own. A source that fails later rejects too, and the connection is cut: a body that ends
+ * early must not look whole. The same goes for one that does not match its `Content-Length`.
+ *
+ * When the client leaves, the source is cancelled and the promise resolves: that is a normal outcome, and `res.writableEnded`
+ * tells it from a complete one. HEAD, 204 and 304 send the head and cancel the source.
+ *
+ * Rejects with the source's error, `InvalidSourceError`, `InvalidChunkError`, `BodyLengthError`, `ResponseStartedError`,
+ * `InvalidOptionError`, or `signal.reason`.
+ */
+export async function pipeBody(source: BodySource, req: HttpRequest, res: HttpResponse, options?: BodyOptions): Promise<void> {
+  const resolved = resolveBodyOptions(options);
+  if (res.writableEnded && !isGone(res)) throw new ResponseStartedError('The response has ended already');
+  const body = openBody(source);
+  const transfer = new Transfer(req, res, body, resolved);
+  await transfer.run();
+}
+
+/** One body on its way. */
+class Transfer extends Layer implements Gate {
+  override readonly rank: Rank = rank.writer;
+  closedError: Error | undefined;
+  #req: HttpRequest;
+  #res: HttpResponse;
+  #body: OpenBody;
+  #options: ResolvedBodyOptions;
+  #listeners = new Set<() => void>();
+  /** Bytes announced in `Content-Length`, when this transfer sends the head. */
+  #announced: number | undefined;
+  #sent = 0;
+  #headSet = false;
+
+  constructor(req: HttpRequest, res: HttpResponse, body: OpenBody, options: ResolvedBodyOptions) {
+    super();
+    this.#req = req;
+    this.#res = res;
+    this.#body = body;
+    this.#options = options;
+    if (isGone(res)) this.closedError = new ClientClosedError();
+  }
+
+  async run(): Promise<void> {
+    const { pull, settled } = this.#body;
+    const { signal } = this.#options;
+    const seam = openSeam(this.#res);
+    seam.add(this);
+    try {
+      if (settled && !this.closedError && signal?.aborted !== true) this.#sendHead();
+      if (pull && this.#takesNoBody()) this.#cancel(pull);
+      else if (pull) await pump(pull, signal ? gateWithSignal(this, signal) : this, (chunk) => this.#take(chunk));
+      if (this.closedError) return;
+      this.#complete();
+      await this.#untilHandedOver();
+    } catch (error) {
+      if (this.closedError || isGone(this.#res)) return;
+      // The head is gone: an end would pass a part for the whole.
+      if (this.#res.headersSent) abortResponse(this.#res);
+      throw error;
+    } finally {
+      seam.remove(this);
+    }
+  }
+
+  onClosed(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  onSourceError(error: unknown): void {
+    reportError(this.#req, error);
+  }
+
+  override close(): void {
+    this.closedError ??= new ClientClosedError();
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  #take(chunk: unknown): Promise<void> | undefined {
+    const bytes = toChunk(chunk);
+    if (bytes.length === 0) return undefined;
+    this.#setHead();
+    this.#sent += typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.byteLength;
+    if (this.#announced !== undefined && this.#sent > this.#announced) throw new BodyLengthError(this.#announced, this.#sent);
+    const ok = (this.#res as ServerResponse).write(bytes);
+    return ok && !needsDrain(this.#res) ? undefined : this.#untilWritable();
+  }
+
+  async #untilWritable(): Promise<void> {
+    await waitWritable(this.#res);
+    // A source and a client that are both always ready would otherwise keep everybody else from their turn.
+    await nextTurn();
+  }
+
+  #complete(): void {
+    this.#setHead();
+    if (this.#announced !== undefined && this.#sent !== this.#announced && !this.#takesNoBody()) {
+      throw new BodyLengthError(this.#announced, this.#sent);
+    }
+    this.#res.end();
+  }
+
+  #untilHandedOver(): Promise<void> {
+    const res = this.#res as ServerResponse;
+    if (this.closedError || res.writableFinished) return Promise.resolve();
+    return new Promise((resolve) => {
+      const settle = (): void => {
+        undo();
+        res.off('finish', settle);
+        resolve();
+      };
+      const undo = this.onClosed(settle);
+      res.on('finish', settle);
+    });
+  }
+
+  #sendHead(): void {
+    this.#setHead();
+    if (!this.#takesNoBody() && !this.#res.headersSent) (this.#res as ServerResponse).flushHeaders();
+  }
+
+  /** Once, just before the head goes out: until then an error leaves no trace on `res`. */
+  #setHead(): void {
+    const res = this.#res as ServerResponse;
+    if (this.#headSet || res.headersSent) return;
+    this.#headSet = true;
+    res.statusCode = this.#statusCode();
+    const mine = new Set(res.getHeaderNames());
+    for (const [name, value] of this.#body.fields) {
+      if (name.toLowerCase() === 'set-cookie') res.appendHeader(name, value);
+      else if (!mine.has(name.toLowerCase())) res.setHeader(name, value);
+    }
+    setFields(res, this.#options.headers);
+    this.#announced = announcedLength(res);
+  }
+
+  #takesNoBody(): boolean {
+    const status = this.#statusCode();
+    return this.#req.method === 'HEAD' || status === 204 || status === 304;
+  }
+
+  #statusCode(): number {
+    return this.#options.status ?? this.#body.status ?? this.#res.statusCode;
+  }
+
+  #cancel(pull: NonNullable<OpenBody['pull']>): void {
+    pull.cancel(new ClientClosedError(), (error) => {
+      this.onSourceError(error);
+    });
+  }
+}
+
+function announcedLength(res: ServerResponse): number | undefined {
+  const field = res.getHeader('content-length');
+  return field === undefined ? undefined : Number(field);
+}
+
+function toChunk(chunk: unknown): Chunk {
+  if (typeof chunk === 'string' || chunk instanceof Uint8Array) return chunk;
+  if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  if (chunk instanceof ArrayBuffer) return new Uint8Array(chunk);
+  throw new InvalidChunkError(`A chunk of a body must be a string or bytes, not ${chunk === null ? 'null' : typeof chunk}`);
+}

@@ -1,0 +1,228 @@
+/**
+ * Why a stream is closed.
+ *
+ * - `ended`: the server finished it (`end`, `stop`, the handler returned, a refusal)
+ * - `client-closed`: the client went away first
+ * - `deadline`: its deadline passed
+ * - `idle`: nothing was produced for too long
+ * - `draining`: the client was told to come back (`reconnect`), usually to another process
+ * - `slow-consumer`: the client read so slowly that the outbox passed `maxBuffered`
+ * - `heartbeat-timeout`: the peer stopped answering
+ * - `error`: the handler, its source or the connection failed
+ */
+export type CloseReason =
+  | 'ended'
+  | 'client-closed'
+  | 'deadline'
+  | 'idle'
+  | 'draining'
+  | 'slow-consumer'
+  | 'heartbeat-timeout'
+  | 'error';
+
+/** Base of every error that the library makes. Match on `code`: it is stable, the message is not. */
+export abstract class SluiceError extends Error {
+  /** One of the codes in `docs/errors.md`. */
+  abstract readonly code: string;
+
+  override get name(): string {
+    return this.constructor.name;
+  }
+}
+
+/** An option has the wrong type or is out of range. Thrown by the factory, before any request. */
+export class InvalidOptionError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_OPTION_INVALID';
+  /** The option's name, with its owner: `sse.maxBuffered`. */
+  readonly option: string;
+
+  constructor(option: string, expected: string, value: unknown) {
+    super(`Expected \`${option}\` to be ${expected}, got ${describe(value)}`);
+    this.option = option;
+  }
+}
+
+/** An event cannot be framed: a line break or NUL in `event` or `id`, a bad `retry`, data that JSON cannot hold. Nothing was written. */
+export class InvalidEventError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_EVENT_INVALID';
+  /** The field at fault, or `event` for the object as a whole. */
+  readonly field: string;
+
+  constructor(field: string, expected: string, options?: ErrorOptions) {
+    super(`Event field \`${field}\` ${expected}`, options);
+    this.field = field;
+  }
+}
+
+/** A record cannot be written as JSON: `undefined`, a function, a BigInt, a cycle. Nothing was written. */
+export class InvalidRecordError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_RECORD_INVALID';
+}
+
+/** `pipe` or `pipeBody` was given something that is not a source, or one that somebody else is reading. */
+export class InvalidSourceError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_SOURCE_INVALID';
+}
+
+/** A source for a body produced something that is neither a string nor bytes. */
+export class InvalidChunkError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_BODY_CHUNK_INVALID';
+}
+
+/** A source produced more or fewer bytes than the response's `Content-Length` promised. */
+export class BodyLengthError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_BODY_LENGTH_MISMATCH';
+  /** Bytes announced in `Content-Length`. */
+  readonly expected: number;
+  /** Bytes that came; where there were too many, up to and including the chunk that was one too many. */
+  readonly received: number;
+
+  constructor(expected: number, received: number) {
+    super(`The source gave ${received} bytes for a Content-Length of ${expected}`);
+    this.expected = expected;
+    this.received = received;
+  }
+}
+
+/** A stream was opened on a response whose head is already sent, or that already carries a stream. */
+export class ResponseStartedError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_RESPONSE_STARTED';
+}
+
+/**
+ * The stream is closed. `send` and its siblings reject with this class and `reason`; `cause` is the
+ * `reason` of the stream's signal, one of the subclasses below, one for each close reason.
+ */
+export class StreamClosedError extends SluiceError {
+  override readonly code: string = 'ERR_SLUICE_STREAM_CLOSED';
+  /** Why it is closed. */
+  readonly reason: CloseReason;
+
+  constructor(reason: CloseReason, message = `The stream is closed: ${reason}`, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+/** Close reason `ended`. */
+export class StreamEndedError extends StreamClosedError {
+  override readonly code = 'ERR_SLUICE_STREAM_ENDED';
+
+  constructor(options?: ErrorOptions) {
+    super('ended', 'The server ended the stream', options);
+  }
+}
+
+/** Close reason `client-closed`: a normal outcome, not a failure. */
+export class ClientClosedError extends StreamClosedError {
+  override readonly code = 'ERR_SLUICE_CLIENT_CLOSED';
+
+  constructor(options?: ErrorOptions) {
+    super('client-closed', 'The client closed the connection', options);
+  }
+}
+
+/** Close reason `deadline`; also what `waitWritable` rejects with when its deadline passes. */
+export class DeadlineExceededError extends StreamClosedError {
+  override readonly code = 'ERR_SLUICE_DEADLINE_EXCEEDED';
+
+  constructor(options?: ErrorOptions) {
+    super('deadline', 'The deadline passed', options);
+  }
+}
+
+/** Close reason `idle`. */
+export class IdleTimeoutError extends StreamClosedError {
+  override readonly code = 'ERR_SLUICE_IDLE_TIMEOUT';
+
+  constructor(options?: ErrorOptions) {
+    super('idle', 'The stream was idle for too long', options);
+  }
+}
+
+/** Close reason `draining`: the client was told to reconnect. */
+export class DrainingError extends StreamClosedError {
+  override readonly code = 'ERR_SLUICE_DRAINING';
+
+  constructor(options?: ErrorOptions) {
+    super('draining', 'The client was asked to reconnect', options);
+  }
+}
+
+/** Close reason `slow-consumer`: more than `maxBuffered` bytes waited for a client that does not read. */
+export class SlowConsumerError extends StreamClosedError {
+  override readonly code = 'ERR_SLUICE_SLOW_CONSUMER';
+
+  constructor(options?: ErrorOptions) {
+    super('slow-consumer', 'The client reads too slowly', options);
+  }
+}
+
+/** Close reason `heartbeat-timeout`. */
+export class HeartbeatTimeoutError extends StreamClosedError {
+  override readonly code = 'ERR_SLUICE_HEARTBEAT_TIMEOUT';
+
+  constructor(options?: ErrorOptions) {
+    super('heartbeat-timeout', 'The peer stopped answering', options);
+  }
+}
+
+/** Close reason `error`; `cause` is what went wrong. */
+export class StreamFailedError extends StreamClosedError {
+  override readonly code = 'ERR_SLUICE_STREAM_FAILED';
+
+  constructor(options?: ErrorOptions) {
+    super('error', 'The stream failed', options);
+  }
+}
+
+/** Any of the library's error classes; for the table below. */
+export type SluiceErrorClass = (abstract new (...args: never[]) => SluiceError) & { readonly name: string };
+
+/** The one table of codes; `docs/errors.md` is compared with it, both ways, by a test. */
+export const errorClasses: Readonly<Record<string, SluiceErrorClass>> = {
+  ERR_SLUICE_OPTION_INVALID: InvalidOptionError,
+  ERR_SLUICE_EVENT_INVALID: InvalidEventError,
+  ERR_SLUICE_RECORD_INVALID: InvalidRecordError,
+  ERR_SLUICE_SOURCE_INVALID: InvalidSourceError,
+  ERR_SLUICE_BODY_CHUNK_INVALID: InvalidChunkError,
+  ERR_SLUICE_BODY_LENGTH_MISMATCH: BodyLengthError,
+  ERR_SLUICE_RESPONSE_STARTED: ResponseStartedError,
+  ERR_SLUICE_STREAM_CLOSED: StreamClosedError,
+  ERR_SLUICE_STREAM_ENDED: StreamEndedError,
+  ERR_SLUICE_CLIENT_CLOSED: ClientClosedError,
+  ERR_SLUICE_DEADLINE_EXCEEDED: DeadlineExceededError,
+  ERR_SLUICE_IDLE_TIMEOUT: IdleTimeoutError,
+  ERR_SLUICE_DRAINING: DrainingError,
+  ERR_SLUICE_SLOW_CONSUMER: SlowConsumerError,
+  ERR_SLUICE_HEARTBEAT_TIMEOUT: HeartbeatTimeoutError,
+  ERR_SLUICE_STREAM_FAILED: StreamFailedError,
+};
+
+const byReason: Readonly<Record<CloseReason, new (options?: ErrorOptions) => StreamClosedError>> = {
+  ended: StreamEndedError,
+  'client-closed': ClientClosedError,
+  deadline: DeadlineExceededError,
+  idle: IdleTimeoutError,
+  draining: DrainingError,
+  'slow-consumer': SlowConsumerError,
+  'heartbeat-timeout': HeartbeatTimeoutError,
+  error: StreamFailedError,
+};
+
+/** The error that stands for a close reason on `signal.reason`; `cause` is kept when there is one. */
+export function closeError(reason: CloseReason, cause?: unknown): StreamClosedError {
+  if (cause instanceof StreamClosedError && cause.reason === reason) return cause;
+  return new byReason[reason](cause === undefined ? undefined : { cause });
+}
+
+function describe(value: unknown): string {
+  const type = value === null ? 'null' : typeof value;
+  if (typeof value === 'string') return `${JSON.stringify(value)} (string)`;
+  if (typeof value === 'object' || typeof value === 'function') {
+    // A null-prototype object has no constructor.
+    const name = (value as { constructor?: { name?: string } } | null)?.constructor?.name ?? '';
+    return name === '' ? type : `${name} (${type})`;
+  }
+  return `${String(value)} (${type})`;
+}

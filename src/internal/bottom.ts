@@ -1,0 +1,136 @@
+import { OutgoingMessage, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { type Chunk, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
+import { type HttpResponse, isHttp2 } from './message.ts';
+
+/** The methods that were on the response when the seam was installed: Node's, or those of whoever patched it before. */
+export interface Core {
+  readonly write: (chunk: Chunk, encoding?: BufferEncoding, callback?: WriteCallback) => boolean;
+  readonly end: (chunk?: Chunk, encoding?: BufferEncoding, callback?: () => void) => unknown;
+  readonly writeHead: (status: number, ...rest: unknown[]) => unknown;
+  readonly flushHeaders: () => void;
+  readonly flush: (() => void) | undefined;
+  readonly emit: (event: string | symbol, ...args: unknown[]) => boolean;
+}
+
+// An agent that wraps the prototype's method before this module loads must see every write, so a function
+// that does not read like Node's is not Node's. All four Node lines have this call in it (test/upstream).
+const nodeWrite: unknown = /\bwrite_\(this\b/.test(OutgoingMessage.prototype.write.toString()) ? OutgoingMessage.prototype.write : undefined;
+
+// The longest frame around a chunk: eight hexadecimal digits and two CRLF.
+const frameOverhead = 12;
+
+/** The floor that hands bytes to Node. */
+export class Bottom extends Layer {
+  override readonly rank: Rank = rank.bottom;
+  /** `ending` while Node's `end` runs: the HTTP/2 compatibility API calls `res.write` from it. */
+  state: 'open' | 'ending' | 'ended' = 'open';
+  #res: HttpResponse;
+  #core: Core;
+  #owner: { bottomEnded(): void };
+  #direct = false;
+  #headOnWire = false;
+
+  constructor(res: HttpResponse, core: Core, owner: { bottomEnded(): void }) {
+    super();
+    this.#res = res;
+    this.#core = core;
+    this.#owner = owner;
+  }
+
+  /**
+   * Asks for direct chunk writing: the chunk is framed here and written to the socket in one piece, instead
+   * of Node's three writes, cork and tick. For writers that write once per tick: Node joins the
+   * writes of one tick, this does not. Ignored where it cannot be the same (HTTP/2, `write` patched below us).
+   */
+  writeDirectly(): void {
+    this.#direct = !isHttp2(this.#res) && this.#core.write === nodeWrite;
+  }
+
+  /** Node may send the head from here on without another call of ours. */
+  headFlushed(): void {
+    this.#headOnWire = true;
+  }
+
+  override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    if (this.#direct && this.#headOnWire && this.#writeDirect(chunk, encoding, callback)) return true;
+    const ok = this.#core.write.call(this.#res, chunk, encoding, callback);
+    if (chunk.length > 0) this.#headOnWire = true;
+    return ok;
+  }
+
+  override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+    const before = this.state;
+    this.state = 'ending';
+    try {
+      this.#core.end.call(this.#res, chunk, encoding, callback);
+      this.state = 'ended';
+    } finally {
+      // Node refused the arguments: nothing has ended.
+      if (this.state === 'ending') this.state = before;
+    }
+    this.#owner.bottomEnded();
+  }
+
+  override flush(callback: (() => void) | undefined): void {
+    this.#core.flush?.call(this.#res);
+    if (callback) process.nextTick(callback);
+  }
+
+  #writeDirect(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    const res = this.#res as ServerResponse;
+    const { socket } = res;
+    if (!socket || !mayWriteDirect(res, socket)) return false;
+    if (typeof chunk !== 'string') return writeBytes(socket, chunk, callback);
+    return (encoding === undefined || encoding === 'utf8') && writeText(socket, chunk, callback);
+  }
+}
+
+/**
+ * Whether a chunk framed here ends up exactly where Node would put it. The head is on its way (the caller
+ * knows); then every byte that Node still holds must be in the socket's queue, and not in `res`.
+ */
+function mayWriteDirect(res: ServerResponse, socket: Socket): boolean {
+  return (
+    res.chunkedEncoding &&
+    hasBody(res) &&
+    !res.writableEnded &&
+    !res.destroyed &&
+    // Corked by the application, or by Node until this tick ends.
+    res.writableCorked === 0 &&
+    socket.writableCorked === 0 &&
+    socket.writable &&
+    res.writableLength === socket.writableLength &&
+    !res.writableNeedDrain
+  );
+}
+
+// With `Transfer-Encoding: chunked` set by hand Node reports chunked coding even where it drops the body.
+function hasBody(res: ServerResponse): boolean {
+  return res.req.method !== 'HEAD' && res.statusCode !== 204 && res.statusCode !== 304;
+}
+
+// Node emits 'drain' on `res` for its own writes only. So a chunk that would fill the socket's queue is
+// left to Node: a direct write never returns false, and 'drain' stays truthful with nothing to emulate.
+function fits(socket: Socket, length: number): boolean {
+  return length > 0 && socket.writableLength + length + frameOverhead < socket.writableHighWaterMark;
+}
+
+function writeText(socket: Socket, text: string, callback: WriteCallback | undefined): boolean {
+  const length = Buffer.byteLength(text);
+  if (!fits(socket, length)) return false;
+  // The same bytes either way; Latin-1 spares the socket the UTF-8 encoder.
+  socket.write(`${length.toString(16)}\r\n${text}\r\n`, length === text.length ? 'latin1' : 'utf8', callback);
+  return true;
+}
+
+function writeBytes(socket: Socket, bytes: Uint8Array, callback: WriteCallback | undefined): boolean {
+  if (!fits(socket, bytes.length)) return false;
+  const head = `${bytes.length.toString(16)}\r\n`;
+  const frame = Buffer.allocUnsafe(head.length + bytes.length + 2);
+  frame.write(head, 0, 'latin1');
+  frame.set(bytes, head.length);
+  frame.write('\r\n', head.length + bytes.length, 'latin1');
+  socket.write(frame, callback);
+  return true;
+}

@@ -1,0 +1,21 @@
+// Node fires a timer with a longer delay after 1 ms instead.
+const longestDelay = 2 ** 31 - 1;
+
+/** Calls `callback` once after `delay` ms, however long; `Infinity` is never. Returns its undo. The timer does not keep the process alive. */
+export function startTimer(delay: number, callback: () => void): () => void {
+  if (delay === Infinity) return () => undefined;
+  let left = delay;
+  let timer = arm();
+  function arm(): NodeJS.Timeout {
+    const step = Math.min(left, longestDelay);
+    left -= step;
+    return setTimeout(fire, step).unref();
+  }
+  function fire(): void {
+    if (left > 0) timer = arm();
+    else callback();
+  }
+  return () => {
+    clearTimeout(timer);
+  };
+}

@@ -1,0 +1,31 @@
+import { type ServerResponse, validateHeaderName, validateHeaderValue } from 'node:http';
+import { InvalidOptionError } from '../errors.ts';
+import type { HttpResponse } from './message.ts';
+import { readBag } from './option.ts';
+
+/** Response fields by name; a list sends the field several times. */
+export type Fields = Record<string, string | number | readonly string[]>;
+
+/** Reads an option of response fields. Here, because Node refuses a bad field only when a request is being answered. Throws `InvalidOptionError`. */
+export function readFields(option: string, value: Fields | undefined): Fields {
+  const fields = readBag(option, value) as Fields;
+  for (const [name, field] of Object.entries(fields)) {
+    try {
+      validateHeaderName(name);
+      for (const each of [field].flat()) validateHeaderValue(name, String(each));
+    } catch {
+      throw new InvalidOptionError(`${option}.${name}`, 'a header field that HTTP allows', field);
+    }
+  }
+  return { ...fields };
+}
+
+/** Sets fields, replacing what is there. */
+export function setFields(res: HttpResponse, fields: Fields): void {
+  for (const [name, value] of Object.entries(fields)) (res as ServerResponse).setHeader(name, value);
+}
+
+/** Whether a bag has a field, whatever its case. */
+export function hasField(fields: Fields, name: string): boolean {
+  return Object.keys(fields).some((key) => key.toLowerCase() === name);
+}

@@ -1,0 +1,103 @@
+import { randomUUID } from 'node:crypto';
+import type { CloseReason } from '../errors.ts';
+import { pipeInto, type PipeOptions } from './pipe.ts';
+import type { PullSource } from './pump.ts';
+import type { OutStream, StreamState } from './stream.ts';
+
+/** A source of items for `pipe`. */
+export type ItemSource<Item> = AsyncIterable<Item> | Iterable<Item> | ReadableStream<Item>;
+
+/** What event streams and record streams have in common: one client, and items sent to it. */
+export interface ItemStream<Item> {
+  /** A name for this stream, unique in the world; not sent. */
+  readonly id: string;
+  /** Aborts when the stream closes. `signal.reason` is a `StreamClosedError` of the class that belongs to the close reason. */
+  readonly signal: AbortSignal;
+  /** `open` takes items, `draining` hands over what it took, `closed` is over. Only ever forward. */
+  readonly state: StreamState;
+  /** Bytes accepted and not yet taken by the kernel. */
+  readonly bufferedBytes: number;
+  /**
+   * Sends one item. All sends of one tick leave in one write.
+   *
+   * Resolves when the connection is under its high-water mark, so that awaiting it is back-pressure. Rejects with
+   * `StreamClosedError`, or with `InvalidEventError` or `InvalidRecordError` for an item that cannot be framed: then nothing was
+   * written and the stream goes on. A rejection that nobody awaits does not crash the process; an invalid item is also
+   * published on the diagnostics channel `sluice:stream:error`.
+   */
+  send(item: Item): Promise<void>;
+  /**
+   * Sends every item of a source, pulling the next one when the client has room. Resolves at the source's end and leaves
+   * the stream open. Rejects with the source's error, with `StreamClosedError` when the stream closes first, or with
+   * `InvalidSourceError`; the source is then cancelled.
+   */
+  pipe(source: ItemSource<Item>, options?: PipeOptions): Promise<void>;
+  /** Writes what waits for the end of the tick now, the head included. */
+  flush(): void;
+  /** Calls the listener once when the stream is closed; soon, if it is already. Returns its undo. */
+  onClose(listener: (reason: CloseReason) => void): () => void;
+  /** Done: finishes the body. Resolves when it was handed over or the client left. */
+  end(): Promise<void>;
+  /** Cuts the connection and drops what is queued. Close reason `error` with an error, else `ended`. */
+  destroy(error?: Error): void;
+}
+
+/** `ItemStream` over a response; a kind of stream adds how an item is framed. */
+export abstract class OutItemStream<Item> implements ItemStream<Item> {
+  protected readonly out: OutStream;
+  #id: string | undefined;
+
+  constructor(out: OutStream) {
+    this.out = out;
+  }
+
+  /** The item's bytes; throws when it cannot be framed. */
+  protected abstract format(item: Item): string;
+
+  get id(): string {
+    return (this.#id ??= randomUUID());
+  }
+
+  get signal(): AbortSignal {
+    return this.out.signal;
+  }
+
+  get state(): StreamState {
+    return this.out.state;
+  }
+
+  get bufferedBytes(): number {
+    return this.out.queuedBytes;
+  }
+
+  send(item: Item): Promise<void> {
+    if (this.out.state !== 'open') return this.out.refuse();
+    let text: string;
+    try {
+      text = this.format(item);
+    } catch (error) {
+      return this.out.reject(error);
+    }
+    return this.out.push(text);
+  }
+
+  pipe(source: ItemSource<Item>, options?: PipeOptions): Promise<void> {
+    return pipeInto<Item>(this.out, source as PullSource<Item>, (item) => this.send(item), options);
+  }
+
+  flush(): void {
+    this.out.flushNow();
+  }
+
+  onClose(listener: (reason: CloseReason) => void): () => void {
+    return this.out.onClosed(listener);
+  }
+
+  end(): Promise<void> {
+    return this.out.finish();
+  }
+
+  destroy(error?: Error): void {
+    this.out.abort(error ? 'error' : 'ended', error);
+  }
+}

@@ -1,0 +1,78 @@
+import type { HttpResponse } from './message.ts';
+
+/** Where a layer stands, from the handler down to the socket. Fixed, so that no order of `app.use` can corrupt a response. */
+export const rank = { writer: 0, heartbeat: 1, compress: 2, counting: 3, bottom: 4 } as const;
+
+export type Rank = (typeof rank)[keyof typeof rank];
+
+export type Chunk = string | Uint8Array;
+
+export type WriteCallback = (error?: Error | null) => void;
+
+/** What a layer sees just before the head is fixed. Header fields are read and changed on `res`. */
+export interface Head {
+  readonly res: HttpResponse;
+  /** The whole body, when the handler gave it in one `end(chunk)` before any head; else `undefined`. */
+  readonly complete: { readonly chunk: Chunk | undefined; readonly encoding: BufferEncoding | undefined } | undefined;
+}
+
+/**
+ * One floor of a response. Each verb passes to the floor below unless a layer says otherwise, so that no
+ * capability is lost by stacking.
+ *
+ *     handler        write  end  flush
+ *                      │     │     │        ▲ drained
+ *     writer           ▼     ▼     ▼        │
+ *     heartbeat        ▼     ▼     ▼        │
+ *     compress         ▼     ▼     ▼        │
+ *     counting         ▼     ▼     ▼        │
+ *     bottom           Node, or whoever patched `res` before us
+ */
+export abstract class Layer {
+  abstract readonly rank: Rank;
+
+  /**
+   * Whether the layer may hold or change body bytes. The seam then settles the head before the first of
+   * them, and answers `writableLength`, `writableNeedDrain`, `writableEnded` and `'drain'` for all layers.
+   */
+  readonly transforms: boolean = false;
+
+  /** The next floor down; set by the seam. */
+  below!: Layer;
+
+  /** Bytes accepted and not yet passed down. */
+  get bufferedBytes(): number {
+    return 0;
+  }
+
+  /** Whether the layer returned `false` from `write` and has not recovered since. */
+  get needDrain(): boolean {
+    return false;
+  }
+
+  /**
+   * Called once, top down, before the head goes out; again only if that attempt threw.
+   * @returns whether the body that follows will differ from what the handler writes. Framing fields are then the layer's business.
+   */
+  head?(head: Head): boolean;
+
+  /** @returns whether the writer may go on, as `stream.Writable.write`. */
+  write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    return this.below.write(chunk, encoding, callback);
+  }
+
+  end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+    this.below.end(chunk, encoding, callback);
+  }
+
+  /** @param callback - called once everything written before was passed to the bottom. */
+  flush(callback: (() => void) | undefined): void {
+    this.below.flush(callback);
+  }
+
+  /** The floors below have room again; called bottom up. */
+  drained?(): void;
+
+  /** The response is closed, finished or not. Whatever the layer owns ends here. */
+  close?(): void;
+}

@@ -1,0 +1,90 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+
+/** A request as `node:http` or the compatibility API of `node:http2` makes it; Express' and Connect's are these. */
+export type HttpRequest = IncomingMessage | Http2ServerRequest;
+
+/** A response as `node:http` or the compatibility API of `node:http2` makes it; Express' and Connect's are these. */
+export type HttpResponse = ServerResponse | Http2ServerResponse;
+
+/**
+ * A request as a handler sees it, with what routers and body parsers add. Typed `any` as Express types them: their
+ * shape is the application's. A handler that annotates `req` with its framework's type gets that.
+ */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type RoutedRequest = HttpRequest & { body?: any; params?: any; query?: any };
+
+/** What Express and Connect pass as third argument. */
+export type Next = (error?: unknown) => void;
+
+// RFC 9113 7: what a reset says. A reset with NO_ERROR (0) would read as a complete body.
+const h2InternalError = 0x2;
+const h2Cancel = 0x8;
+
+/** Whether the response is a stream of an HTTP/2 connection. */
+export function isHttp2(res: HttpResponse): res is Http2ServerResponse {
+  return 'stream' in res;
+}
+
+/**
+ * Whether nothing written can arrive any more, because the connection is gone.
+ * A pipelined response has no socket of its own yet: its request's tells.
+ */
+export function isGone(res: HttpResponse): boolean {
+  if (isHttp2(res)) return res.stream.destroyed || res.stream.closed;
+  // `req` is typed as always there; a response made by hand for a test has none.
+  const socket = res.socket ?? (res.writableEnded ? null : (res.req as IncomingMessage | undefined)?.socket);
+  return res.destroyed || socket?.destroyed === true;
+}
+
+/** `writableNeedDrain`, which `Http2ServerResponse` lacks before Node 24. */
+export function needsDrain(res: HttpResponse): boolean {
+  return isHttp2(res) ? (res as { writableNeedDrain?: boolean }).writableNeedDrain ?? res.stream.writableNeedDrain : res.writableNeedDrain;
+}
+
+/** Cuts the connection (HTTP/1) or resets the stream (HTTP/2), so that the client sees a failure and not an end. */
+export function abortResponse(res: HttpResponse): void {
+  if (!isHttp2(res)) {
+    // Without the error: a socket that emits 'error' ends up in the server's 'clientError'.
+    res.destroy();
+  } else if (!res.stream.destroyed) {
+    res.stream.close(h2InternalError);
+  }
+}
+
+/**
+ * Sends what is queued, then closes without terminating the body, so that every client knows that more was
+ * to come: a clean end is final to fetch clients. The close is forced after `linger` ms.
+ * Call it when everything was handed to `res`.
+ */
+export function closeUnterminated(res: HttpResponse, linger: number): void {
+  if (isGone(res)) return;
+  // Held until the response closes, which the timer itself guarantees.
+  const timer = setTimeout(abortResponse, linger, res);
+  res.once('close', () => {
+    clearTimeout(timer);
+  });
+  if (isHttp2(res)) resetWhenFlushed(res);
+  // Node holds this tick's chunks back until the tick ends, in a callback queued before this one.
+  else if (res.socket) process.nextTick(destroySocketSoon, res);
+  else res.once('socket', () => process.nextTick(destroySocketSoon, res));
+}
+
+function destroySocketSoon(res: ServerResponse): void {
+  res.socket?.destroySoon();
+}
+
+function resetWhenFlushed(res: Http2ServerResponse): void {
+  const { stream } = res;
+  if (stream.destroyed) return;
+  // An empty write is called back when all writes before it were taken by the session.
+  stream.write('', () => {
+    if (!stream.destroyed) stream.close(h2Cancel);
+  });
+}
+
+/** One field of the request as text, or `undefined`. A field that came more than once is joined, as Node does for most. */
+export function requestField(req: HttpRequest, name: string): string | undefined {
+  const value = req.headers[name];
+  return Array.isArray(value) ? value.join(', ') : value;
+}

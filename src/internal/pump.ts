@@ -1,0 +1,108 @@
+import { InvalidSourceError } from '../errors.ts';
+
+/** Anything that can be pulled from, one item at a time. */
+export type PullSource<T> = AsyncIterable<T> | Iterable<T> | ReadableStream<T> | NodeJS.ReadableStream;
+
+/** A source being read: one `next` at a time, and an end that may come at any moment. */
+export interface Pull<T> {
+  next(): Promise<IteratorResult<T, unknown>> | IteratorResult<T, unknown>;
+  /** Tells the source that nobody reads any more; `onError` hears of a source that fails while it cleans up. */
+  cancel(reason: Error, onError: (error: unknown) => void): void;
+}
+
+/** Tells when the reader's side is gone. */
+export interface Gate {
+  /** Why nothing can be taken any more, or `undefined` while it can. */
+  readonly closedError: Error | undefined;
+  onClosed(listener: () => void): () => void;
+  /** An error that has no caller: a source that fails while it is cancelled. */
+  onSourceError(error: unknown): void;
+}
+
+/** Whether a value can be pulled from. Strings are not sources: their characters are nobody's events. */
+export function isPullSource(value: unknown): value is PullSource<unknown> {
+  if (typeof value !== 'object' || value === null) return false;
+  return Symbol.asyncIterator in value || Symbol.iterator in value || value instanceof ReadableStream;
+}
+
+/** Starts to read a source. Throws `InvalidSourceError` for something that is none, or that is being read by somebody else. */
+export function openPull<T>(source: PullSource<T>): Pull<T> {
+  if (source instanceof ReadableStream) return pullWebStream(source);
+  if (!isPullSource(source)) throw new InvalidSourceError('Expected a stream, an async iterable or an iterable');
+  if ('destroy' in source && Symbol.asyncIterator in source) return pullNodeStream(source as DestroyableStream<T>);
+  const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
+  return {
+    next: () => iterator.next() as Promise<IteratorResult<T, unknown>>,
+    cancel(_reason, onError) {
+      // A generator that hangs in an await of its own runs its `finally` when that settles: nobody waits for it here.
+      Promise.resolve(iterator.return?.()).catch(onError);
+    },
+  };
+}
+
+type DestroyableStream<T> = AsyncIterable<T> & { destroy(error?: Error): unknown; on(event: 'error', listener: (error: unknown) => void): unknown };
+
+function pullNodeStream<T>(stream: DestroyableStream<T>): Pull<T> {
+  const iterator = stream[Symbol.asyncIterator]();
+  return {
+    next: () => iterator.next(),
+    cancel(_reason, onError) {
+      // What the stream reports on its way down has no reader left, and would be an uncaught exception.
+      stream.on('error', onError);
+      stream.destroy();
+      Promise.resolve(iterator.return?.()).catch(onError);
+    },
+  };
+}
+
+function pullWebStream<T>(stream: ReadableStream<T>): Pull<T> {
+  if (stream.locked) throw new InvalidSourceError('The ReadableStream is locked: somebody else is reading it');
+  const reader = stream.getReader();
+  return {
+    next: () => reader.read(),
+    cancel(reason, onError) {
+      reader.cancel(reason).catch(onError);
+    },
+  };
+}
+
+/**
+ * Moves items from a source to `take`, one at a time: the next one is pulled when `take` has settled.
+ * Resolves at the end of the source; rejects with the source's error, with what `take` threw, or with the gate's
+ * `closedError`. In the last two cases the source is cancelled, even while it is silent.
+ */
+export async function pump<T>(pull: Pull<T>, gate: Gate, take: (item: T) => Promise<void> | undefined): Promise<void> {
+  let wake: (() => void) | undefined;
+  let pulling = false;
+  const undo = gate.onClosed(() => wake?.());
+  // A race with a promise that outlives the loop would keep a reaction on it for every item; this keeps one callback.
+  const next = (): Promise<IteratorResult<T, unknown>> =>
+    new Promise((resolve, reject) => {
+      wake = () => {
+        pulling = false;
+        reject(gate.closedError);
+      };
+      Promise.resolve(pull.next()).then(resolve, reject);
+    });
+  try {
+    for (;;) {
+      if (gate.closedError) throw gate.closedError;
+      pulling = true;
+      const result = await next();
+      if (result.done === true) return;
+      pulling = false;
+      await take(result.value);
+    }
+  } catch (error) {
+    // While it is being pulled the error is the source's own: it has ended itself.
+    if (!pulling) {
+      pull.cancel(error as Error, (failure) => {
+        if (failure !== error) gate.onSourceError(failure);
+      });
+    }
+    throw error;
+  } finally {
+    wake = undefined;
+    undo();
+  }
+}

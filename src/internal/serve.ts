@@ -1,0 +1,152 @@
+import type { ServerResponse } from 'node:http';
+import vary from 'vary';
+import { StreamClosedError } from '../errors.ts';
+import { type Admission, decideAdmission } from './admit.ts';
+import { type HttpRequest, type HttpResponse, isGone, type Next, requestField } from './message.ts';
+import { isPullSource, type PullSource } from './pump.ts';
+import { OutStream } from './stream.ts';
+import type { ResolvedStreamOptions } from './stream-options.ts';
+
+/** One kind of stream: what it is called on the wire, and how it looks to a handler. */
+export interface StreamKind<S> {
+  /** Media types that mean this stream; the first is sent to a client that does not care. */
+  readonly mediaTypes: readonly string[];
+  /** Parameters of `Content-Type`, `''` for none. */
+  readonly typeParameters: string;
+  /** First bytes of the body, `''` for none. */
+  readonly prelude: string;
+  readonly options: ResolvedStreamOptions;
+  /** Whether the client was told before not to come back. */
+  isStopped(req: HttpRequest): boolean;
+  /** The stream as the handler sees it. */
+  wrap(out: OutStream): S;
+  /** Sends every item of a source. */
+  pipe(stream: S, source: PullSource<unknown>): Promise<void>;
+}
+
+/** Answers a request with a stream for `handler`, or with the refusal that fits. */
+export function serveStream<S>(kind: StreamKind<S>, handler: (stream: S) => unknown, req: HttpRequest, res: HttpResponse, next: Next | undefined): void {
+  const admission = admit(kind, req, res);
+  switch (admission.kind) {
+    case 'gone':
+      return;
+    case 'not-ours':
+      vary(res as ServerResponse, 'Accept');
+      if (next) next();
+      else refuse(res, kind.mediaTypes);
+      return;
+    case 'not-acceptable':
+      refuse(res, kind.mediaTypes);
+      return;
+    case 'stopped':
+      answerStopped(res);
+      return;
+    case 'head':
+      startStream(kind, admission.mediaType, req, res).openBodiless();
+      return;
+    case 'open':
+      void runHandler(kind, startStream(kind, admission.mediaType, req, res), handler, next);
+  }
+}
+
+/** Opens a stream outside of a handler, head and all. A request that gets a refusal has been answered: its stream is closed already. */
+export function openStream<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpResponse): S {
+  const admission = admit(kind, req, res);
+  const mediaType = 'mediaType' in admission ? admission.mediaType : (kind.mediaTypes[0] ?? '');
+  const out = startStream(kind, mediaType, req, res);
+  if (admission.kind === 'open') out.open();
+  else if (admission.kind === 'head') out.openBodiless();
+  else if (admission.kind !== 'gone') {
+    out.finishClose('ended');
+    if (admission.kind === 'stopped') answerStopped(res);
+    else refuse(res, kind.mediaTypes);
+  }
+  return kind.wrap(out);
+}
+
+function admit<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpResponse): Admission {
+  return decideAdmission({
+    method: req.method,
+    accept: requestField(req, 'accept'),
+    mediaTypes: kind.mediaTypes,
+    negotiation: kind.options.negotiate,
+    gone: isGone(res),
+    stopped: kind.isStopped(req),
+  });
+}
+
+function startStream<S>(kind: StreamKind<S>, mediaType: string, req: HttpRequest, res: HttpResponse): OutStream {
+  return new OutStream(req, res, { contentType: mediaType + kind.typeParameters, prelude: kind.prelude }, kind.options);
+}
+
+function answerStopped(res: HttpResponse): void {
+  res.statusCode = 204;
+  res.end();
+}
+
+function refuse(res: HttpResponse, mediaTypes: readonly string[]): void {
+  vary(res as ServerResponse, 'Accept');
+  res.statusCode = 406;
+  res.setHeader('Content-Type', 'text/plain; charset=utf-8');
+  res.end(`Available as ${mediaTypes.join(', ')}\n`);
+}
+
+/**
+ * Runs a handler to its end. What it gives back says when that is: a source is piped and then the stream ends; a
+ * promise ends it when it resolves; anything else leaves the stream open for whoever holds it.
+ */
+async function runHandler<S>(kind: StreamKind<S>, out: OutStream, handler: (stream: S) => unknown, next: Next | undefined): Promise<void> {
+  // Not at once: a handler that refuses in its first steps may still answer with another status.
+  setImmediate(openLater, out);
+  const stream = kind.wrap(out);
+  try {
+    const result = handler(stream);
+    if (!isHandlerSource(result) && !isThenable(result)) return;
+    const value = await result;
+    if (isHandlerSource(value)) await kind.pipe(stream, value);
+    await out.finish();
+  } catch (error) {
+    await settleFailure(out, error, next);
+  }
+}
+
+function openLater(out: OutStream): void {
+  if (out.state === 'open') out.open();
+}
+
+async function settleFailure(out: OutStream, error: unknown, next: Next | undefined): Promise<void> {
+  if (isNormalEnd(out, error)) return;
+  if (out.state === 'open' && !out.started && !out.res.headersSent) {
+    out.abandon(error);
+    if (next) next(error);
+    else answerFailure(out, error);
+    return;
+  }
+  out.onSourceError(error);
+  // When the head is gone, the only honest error is a body that does not end.
+  await out.leave('error', error);
+}
+
+/** A handler that stops because its stream is over has not failed. */
+function isNormalEnd(out: OutStream, error: unknown): boolean {
+  if (out.state === 'open') return false;
+  return error instanceof StreamClosedError || (error instanceof Error && error.name === 'AbortError');
+}
+
+function answerFailure(out: OutStream, error: unknown): void {
+  out.onSourceError(error);
+  out.res.statusCode = 500;
+  out.res.end();
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}
+
+/**
+ * An async source, or a generator at work. Not any iterable: a handler that says `(stream) => clients.add(stream)`
+ * gives back a Set, and does not mean it as events.
+ */
+function isHandlerSource(value: unknown): value is PullSource<unknown> {
+  return isPullSource(value) && (value instanceof ReadableStream || Symbol.asyncIterator in value || 'next' in value);
+}

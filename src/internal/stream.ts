@@ -1,0 +1,347 @@
+import type { ServerResponse } from 'node:http';
+import { type CloseReason, closeError, ResponseStartedError, StreamClosedError } from '../errors.ts';
+import { reportClose, reportError } from './diagnostics.ts';
+import { hasField, setFields } from './fields.ts';
+import { Layer, type Rank, rank } from './layer.ts';
+import { abortResponse, closeUnterminated, type HttpRequest, type HttpResponse, isGone, needsDrain } from './message.ts';
+import type { Gate } from './pump.ts';
+import { openSeam, type Seam } from './response.ts';
+import type { ResolvedStreamOptions } from './stream-options.ts';
+import { atTickEnd, type Flushable } from './tick.ts';
+
+/** `open` takes items, `draining` hands over what it took, `closed` is over. Only forward, and only in `OutStream`. */
+export type StreamState = 'open' | 'draining' | 'closed';
+
+/** What one kind of stream sends before its first item. */
+export interface StreamHead {
+  readonly contentType: string;
+  /** First bytes of the body, sent with the head; `''` for none. */
+  readonly prelude: string;
+}
+
+const accepted = Promise.resolve();
+
+interface Waiter {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * A response that carries text items: the outbox, the state and the ways to close that event streams and
+ * record streams share.
+ *
+ *     push ─▶ pending ──tick end──▶ res.write ─▶ layers ─▶ socket
+ *               ▲                      │ false
+ *               └──── congested ◀──────┘     until 'drain'
+ *
+ *     open ──end, stop, reconnect──▶ draining ──handed over──▶ closed
+ *       └────client gone, destroy, error, slow consumer──────────▲
+ */
+export class OutStream extends Layer implements Flushable, Gate {
+  override readonly rank: Rank = rank.writer;
+  readonly req: HttpRequest;
+  readonly res: HttpResponse;
+  state: StreamState = 'open';
+  /** Whether an item was taken or the head sent: from here on an error cannot become another response. */
+  started = false;
+  closedError: StreamClosedError | undefined;
+  #options: ResolvedStreamOptions;
+  #head: StreamHead;
+  #seam: Seam;
+  /** Text that waits for the end of the tick, or for the client to catch up. */
+  #pending = '';
+  #flow: 'idle' | 'scheduled' | 'congested' = 'idle';
+  #onDrain: (() => void) | undefined;
+  #highWaterMark = 0;
+  #waiter: Waiter | undefined;
+  #controller: AbortController | undefined;
+  #closeListeners: Set<(reason: CloseReason) => void> | undefined;
+
+  constructor(req: HttpRequest, res: HttpResponse, head: StreamHead, options: ResolvedStreamOptions) {
+    super();
+    this.req = req;
+    this.res = res;
+    this.#head = head;
+    this.#options = options;
+    if (res.headersSent && !isGone(res)) {
+      throw new ResponseStartedError('A stream needs a response of its own: the head of this one is already sent');
+    }
+    this.#seam = openSeam(res);
+    this.#seam.add(this);
+    if (isGone(res)) this.finishClose('client-closed');
+  }
+
+  /** Bytes accepted and not yet given to the kernel. */
+  get queuedBytes(): number {
+    return Buffer.byteLength(this.#pending) + (this.state === 'closed' ? 0 : this.res.writableLength);
+  }
+
+  /** Aborts when the stream closes, with the close reason's error. Made when first asked for: an idle stream does without. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.closedError && !this.#controller.signal.aborted) this.#controller.abort(this.closedError);
+    return this.#controller.signal;
+  }
+
+  /** Sends the head and the prelude, if they are not on their way yet. */
+  open(): void {
+    if (this.state === 'closed' || this.res.headersSent) return;
+    this.started = true;
+    this.#pending = this.#head.prelude + this.#pending;
+    this.#setHead();
+    if (this.#pending === '') (this.res as ServerResponse).flushHeaders();
+    else this.#writePending();
+  }
+
+  /** Sends the head and ends the response: the answer to HEAD. */
+  openBodiless(): void {
+    this.#setHead();
+    this.res.end();
+    this.finishClose('ended');
+  }
+
+  /** Queues text. Resolves when the connection is under its high-water mark; rejects with `StreamClosedError`. */
+  push(text: string): Promise<void> {
+    if (this.state !== 'open') return this.refuse();
+    if (this.#flow === 'congested' && this.#isOverrun()) {
+      this.abort('slow-consumer');
+      return this.refuse();
+    }
+    this.started = true;
+    this.#pending += text;
+    this.#highWaterMark ||= this.res.writableHighWaterMark;
+    if (this.#flow !== 'congested' && this.#pending.length < this.#highWaterMark) {
+      if (this.#flow === 'idle') this.#schedule();
+      return accepted;
+    }
+    return this.#pushFull();
+  }
+
+  /** A rejection for a stream that takes nothing any more. Handled already: a sender may not care. */
+  refuse(): Promise<never> {
+    const cause = this.closedError ?? closeError('ended');
+    return handled(Promise.reject(new StreamClosedError(cause.reason, undefined, { cause })));
+  }
+
+  /** A rejection for an item that cannot be sent; the stream goes on. Reported too, since a sender may not look at it. */
+  reject(error: unknown): Promise<never> {
+    reportError(this.req, error);
+    return handled(Promise.reject(error as Error));
+  }
+
+  /** Writes what is queued now instead of at the end of the tick, down through whoever holds bytes back. */
+  flushNow(): void {
+    if (this.state === 'closed') return;
+    this.open();
+    if (this.#flow !== 'congested') this.#writePending();
+  }
+
+  flushTick(): void {
+    if (this.#flow !== 'scheduled') return;
+    this.#flow = 'idle';
+    if (this.state !== 'closed') this.flushNow();
+  }
+
+  /** Finishes the body. Resolves when it is handed over or the stream is closed for another reason. */
+  async finish(): Promise<void> {
+    if (this.state !== 'open') return this.#untilClosed();
+    this.open();
+    this.state = 'draining';
+    this.#writePending(true);
+    this.res.end();
+    return this.#untilClosed();
+  }
+
+  /** Hands over what is queued, then closes so that the client knows that the body is not complete. */
+  async leave(reason: CloseReason, cause?: unknown): Promise<void> {
+    if (this.state !== 'open') return this.#untilClosed();
+    this.open();
+    this.state = 'draining';
+    this.#writePending(true);
+    this.closedError = closeError(reason, cause);
+    closeUnterminated(this.res, this.#options.closeTimeout);
+    return this.#untilClosed();
+  }
+
+  /** Closes at once; what is queued is dropped. */
+  abort(reason: CloseReason, cause?: unknown): void {
+    if (this.state === 'closed') return;
+    this.finishClose(reason, cause);
+    abortResponse(this.res);
+  }
+
+  /** Lets go of a response that was never started, for somebody else to answer. */
+  abandon(cause: unknown): void {
+    this.finishClose('error', cause);
+  }
+
+  onClosed(listener: (reason: CloseReason) => void): () => void {
+    const { closedError } = this;
+    if (this.state === 'closed' && closedError) {
+      queueMicrotask(() => this.#callListener(listener, closedError.reason));
+      return () => undefined;
+    }
+    this.#closeListeners ??= new Set();
+    // The same function registered twice is two registrations, each with its own undo.
+    const registration = (reason: CloseReason): void => listener(reason);
+    this.#closeListeners.add(registration);
+    return () => {
+      this.#closeListeners?.delete(registration);
+    };
+  }
+
+  /** An error that nobody can be thrown at. */
+  onSourceError(error: unknown): void {
+    reportError(this.req, error);
+    try {
+      this.#options.onError?.(error, this.req);
+    } catch (failure) {
+      reportError(this.req, failure);
+    }
+  }
+
+  /** The response is closed, by whomever. */
+  override close(): void {
+    if (this.state === 'closed') return;
+    // After a reset HTTP/2 reports the body as finished: only `writableEnded` says that the server had ended it.
+    this.finishClose(this.closedError?.reason ?? (this.res.writableEnded ? 'ended' : 'client-closed'), this.closedError);
+  }
+
+  /** The one way into `closed`. */
+  finishClose(reason: CloseReason, cause?: unknown): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    this.closedError = closeError(reason, cause);
+    this.#pending = '';
+    if (this.#onDrain) (this.res as ServerResponse).off('drain', this.#onDrain);
+    this.#seam.remove(this);
+    this.#settleWaiter();
+    this.#controller?.abort(this.closedError);
+    const listeners = this.#closeListeners;
+    this.#closeListeners = undefined;
+    for (const listener of listeners ?? []) this.#callListener(listener, reason);
+    reportClose(this.req, reason);
+  }
+
+  #callListener(listener: (reason: CloseReason) => void, reason: CloseReason): void {
+    try {
+      listener(reason);
+    } catch (error) {
+      this.onSourceError(error);
+    }
+  }
+
+  /** More than the mark is queued: it goes out at once if it can, so that no loop of sends outgrows the mark unseen. */
+  #pushFull(): Promise<void> {
+    this.flushNow();
+    if (this.state !== 'open') return this.refuse();
+    return this.#flow === 'congested' ? this.#wait() : accepted;
+  }
+
+  #isOverrun(): boolean {
+    // Characters instead of bytes: a lower bound that costs nothing.
+    if (this.#pending.length + this.res.writableLength <= this.#options.maxBuffered) return false;
+    // A burst within one tick: what the kernel takes is not waiting for the client, though 'drain' is yet to come.
+    if (this.res.writableLength < this.#highWaterMark) this.#writePending(true);
+    return this.#pending.length + this.res.writableLength > this.#options.maxBuffered;
+  }
+
+  #setHead(): void {
+    const res = this.res as ServerResponse;
+    res.setHeader('Content-Type', this.#head.contentType);
+    if (!res.hasHeader('X-Accel-Buffering')) res.setHeader('X-Accel-Buffering', 'no');
+    if (!res.hasHeader('Cache-Control') && !hasField(this.#options.headers, 'cache-control')) {
+      res.setHeader('Cache-Control', 'no-cache, no-transform');
+      this.#seam.noTransformByWriter = true;
+    }
+    setFields(res, this.#options.headers);
+    // A length that somebody announced for another body.
+    res.removeHeader('Content-Length');
+    if (this.#options.directChunks) this.#seam.bottom.writeDirectly();
+  }
+
+  #schedule(): void {
+    this.#flow = 'scheduled';
+    atTickEnd(this);
+  }
+
+  /** @param regardless - also when the client lags behind: nothing more will come. */
+  #writePending(regardless = false): void {
+    if (this.#pending === '' || (this.#flow === 'congested' && !regardless)) return;
+    const text = this.#pending;
+    this.#pending = '';
+    const res = this.res as ServerResponse & { flush?: () => void };
+    let ok: boolean;
+    try {
+      ok = res.write(text);
+      if (this.#seam.flushes) res.flush?.();
+    } catch (error) {
+      // Somebody's patch of `res` failed, in a callback where nobody could catch it.
+      this.onSourceError(error);
+      this.abort('error', error);
+      return;
+    }
+    if (this.state === 'closed') return;
+    if (ok && !needsDrain(res)) this.#settleWaiter();
+    else this.#becomeCongested();
+  }
+
+  #becomeCongested(): void {
+    this.#flow = 'congested';
+    if (this.#onDrain) return;
+    // After the turn of the loop, and not in it: a source that never waits would otherwise starve everything else.
+    this.#onDrain = () => {
+      setImmediate(recover, this);
+    };
+    // One listener for the life of the stream, `on` and not `once`: `compression` reroutes only `on`.
+    (this.res as ServerResponse).on('drain', this.#onDrain);
+  }
+
+  recover(): void {
+    if (this.#flow !== 'congested' || this.state !== 'open' || needsDrain(this.res)) return;
+    this.#flow = 'idle';
+    if (this.#pending === '') this.#settleWaiter();
+    else this.#writePending();
+  }
+
+  #wait(): Promise<void> {
+    this.#waiter ??= makeWaiter();
+    return this.#waiter.promise;
+  }
+
+  #settleWaiter(): void {
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    if (!waiter) return;
+    if (this.state === 'closed') waiter.reject(new StreamClosedError(this.closedError?.reason ?? 'ended', undefined, { cause: this.closedError }));
+    else waiter.resolve();
+  }
+
+  #untilClosed(): Promise<void> {
+    if (this.state === 'closed') return accepted;
+    return new Promise((resolve) => {
+      this.onClosed(() => resolve());
+    });
+  }
+}
+
+function recover(stream: OutStream): void {
+  stream.recover();
+}
+
+function makeWaiter(): Waiter {
+  let resolve!: () => void;
+  let reject!: (error: Error) => void;
+  const promise = new Promise<void>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise: handled(promise), resolve, reject };
+}
+
+/** A client that leaves must not crash a process whose sender did not wait for `send`. Who awaits still sees the rejection. */
+export function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}

@@ -1,0 +1,77 @@
+import type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/message.ts';
+import { requireFunction } from '../internal/option.ts';
+import { openStream, serveStream, type StreamKind } from '../internal/serve.ts';
+import { resolveStreamOptions, type StreamOptions } from '../internal/stream-options.ts';
+import { jsonSeqFormat, ndjsonFormat, type RecordFormat } from './record.ts';
+import { OutRecordStream, type RecordStream } from './stream.ts';
+
+export type { CloseReason } from '../errors.ts';
+export { InvalidRecordError, StreamClosedError } from '../errors.ts';
+export type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/message.ts';
+export type { PipeOptions } from '../internal/pipe.ts';
+export type { RecordStream } from './stream.ts';
+
+/** Options of `ndjson`, `jsonSeq` and their `open…` forms. */
+export type RecordOptions = StreamOptions;
+
+/**
+ * Handles one client. The records of a generator (or of any async source) are sent one by one, and the stream ends with
+ * it; when a promise resolves, it ends too. A function that returns nothing leaves it open for whoever keeps it.
+ */
+export type RecordHandler<T = unknown, Req extends HttpRequest = RoutedRequest> = (
+  stream: RecordStream<T>,
+  req: Req,
+) => AsyncIterable<T> | Generator<T, unknown> | ReadableStream<T> | Promise<unknown> | undefined | void;
+
+/** A handler for `app.get` and its kin. */
+export type RecordMiddleware<Req extends HttpRequest> = (req: Req, res: HttpResponse, next?: Next) => void;
+
+/**
+ * Makes a handler for newline-delimited JSON: `app.get('/rows', ndjson(async function* (stream, req) { … }))`. Errors,
+ * `Accept` and clients that left are treated as by `sse`. Throws `InvalidOptionError`.
+ */
+export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(handler: RecordHandler<T, Req>, options?: RecordOptions): RecordMiddleware<Req> {
+  requireFunction('ndjson.handler', handler);
+  const kind = recordKind<T>('ndjson', ndjsonFormat, options);
+  return function ndjson(req, res, next) {
+    serveStream(kind, (stream) => handler(stream, req), req, res, next);
+  };
+}
+
+/**
+ * Makes a handler for JSON text sequences (RFC 7464), whose records a reader can find again after damage. Errors, `Accept`
+ * and clients that left are treated as by `sse`. Throws `InvalidOptionError`.
+ */
+export function jsonSeq<T = unknown, Req extends HttpRequest = RoutedRequest>(handler: RecordHandler<T, Req>, options?: RecordOptions): RecordMiddleware<Req> {
+  requireFunction('jsonSeq.handler', handler);
+  const kind = recordKind<T>('jsonSeq', jsonSeqFormat, options);
+  return function jsonSeq(req, res, next) {
+    serveStream(kind, (stream) => handler(stream, req), req, res, next);
+  };
+}
+
+/**
+ * Opens a stream of newline-delimited JSON outside of a handler, and sends the head. Where `ndjson` would refuse, the refusal
+ * is sent and the stream is closed. Throws `InvalidOptionError`, and `ResponseStartedError` when the head is already sent.
+ */
+export function openNdjson<T = unknown>(req: HttpRequest, res: HttpResponse, options?: RecordOptions): RecordStream<T> {
+  return openStream(recordKind<T>('ndjson', ndjsonFormat, options), req, res);
+}
+
+/** Opens a JSON text sequence outside of a handler; otherwise as `openNdjson`. */
+export function openJsonSeq<T = unknown>(req: HttpRequest, res: HttpResponse, options?: RecordOptions): RecordStream<T> {
+  return openStream(recordKind<T>('jsonSeq', jsonSeqFormat, options), req, res);
+}
+
+function recordKind<T>(owner: string, format: RecordFormat, options: RecordOptions = {}): StreamKind<RecordStream<T>> {
+  return {
+    mediaTypes: format.mediaTypes,
+    // JSON is UTF-8 and its types have no charset parameter (RFC 8259 11).
+    typeParameters: '',
+    prelude: '',
+    options: resolveStreamOptions(owner, options),
+    isStopped: () => false,
+    wrap: (out) => new OutRecordStream<T>(out, format),
+    pipe: (stream, source) => stream.pipe(source as AsyncIterable<T>),
+  };
+}

@@ -1,0 +1,24 @@
+import type { EventInput } from './event.ts';
+
+/** Any event with any data: the map of a stream whose events are not typed. */
+export type AnyEvents = Record<string, unknown>;
+
+/** Fields that have no type of their own. */
+type Fields = Omit<EventInput, 'event' | 'data'>;
+
+/** The name is optional for `message` alone: it is what a client takes a nameless event for. */
+type Named<K extends string> = K extends 'message' ? { event?: K } : { event: K };
+
+/**
+ * An event that fits a map from event names to the types of their data: `{ tick: Tick; message: string }`. An event
+ * without name and data (an id, a retry hint, a comment) fits every map.
+ */
+export type EventOf<M extends object> = string extends keyof M
+  ? EventInput
+  : { [K in keyof M & string]: Named<K> & { data: M[K] } & Fields }[keyof M & string] | (Fields & { event?: never; data?: never });
+
+/** A bare string is the data of a `message`: allowed where the map has no types or says that messages are strings. */
+export type TextOf<M extends object> = string extends keyof M ? string : M extends { message: string } ? M['message'] : never;
+
+/** What can be sent on a stream with this map. */
+export type Sendable<M extends object> = EventOf<M> | TextOf<M>;

@@ -1,0 +1,98 @@
+import { InvalidEventError } from '../errors.ts';
+
+/**
+ * One event, as WHATWG HTML 9.2 has it. At least one field must be there. A field that is `undefined` is
+ * absent, except `data`: `data: undefined` is refused, since it is nearly always a value that went missing.
+ */
+export interface EventInput {
+  /** The event's type; the client's default is `message`. No CR, LF or NUL. */
+  event?: string;
+  /** What a reconnecting client sends as `Last-Event-ID`; `''` makes it forget. No CR, LF or NUL. */
+  id?: string;
+  /**
+   * The payload. A string goes as it is, over as many lines as it has; anything else as JSON. Without it the event
+   * moves the client's id or retry time and is not dispatched; with `event` alone, it is dispatched with empty data.
+   */
+  data?: unknown;
+  /** Milliseconds after which the client reconnects: an integer, 0 or more. 0 makes clients reconnect in a tight loop. */
+  retry?: number;
+  /** A comment, which clients skip. May have several lines. */
+  comment?: string;
+}
+
+// WHATWG HTML 9.2.5: end-of-line = ( cr lf / cr / lf ). All three end a line for the client.
+const lineBreak = /\r\n|\r|\n/;
+// NUL ends nothing, but a client ignores an id that holds one; in an event name nobody means it.
+const breaksField = /[\r\n\0]/;
+
+/** The bytes of an event, ended by its blank line. Throws `InvalidEventError`. */
+export function formatEvent(event: EventInput | string): string {
+  if (typeof event === 'string') return `${formatData(event)}\n`;
+  if (typeof event !== 'object' || (event as unknown) === null || ArrayBuffer.isView(event)) {
+    throw new InvalidEventError('event', 'must be an object with event fields, or a string of data');
+  }
+  const text = formatFields(event);
+  if (text === '') throw new InvalidEventError('event', 'has no field: expected one of event, id, data, retry, comment');
+  return `${text}\n`;
+}
+
+function formatFields(event: EventInput): string {
+  let text = '';
+  if (event.comment !== undefined) text += formatCommentLines(event.comment);
+  if (event.event !== undefined) text += `event: ${singleLine('event', event.event)}\n`;
+  if (event.id !== undefined) text += formatId(event.id);
+  if (event.retry !== undefined) text += formatRetry(event.retry);
+  if ('data' in event) text += formatData(event.data);
+  // WHATWG HTML 9.2.6: an empty data buffer is not dispatched; an empty line of data is.
+  else if (event.event !== undefined) text += 'data:\n';
+  return text;
+}
+
+/** The bytes of a comment, ended by a blank line. Throws `InvalidEventError`. */
+export function formatComment(text: string): string {
+  return `${formatCommentLines(text)}\n`;
+}
+
+/** The bytes of a retry hint alone, ended by a blank line. Throws `InvalidEventError`. */
+export function formatRetryHint(retry: number): string {
+  return `${formatRetry(retry)}\n`;
+}
+
+function formatCommentLines(text: unknown): string {
+  if (typeof text !== 'string') throw new InvalidEventError('comment', 'must be a string');
+  return lineBreak.test(text) ? text.split(lineBreak).map((line) => `:${line}\n`).join('') : `:${text}\n`;
+}
+
+function formatId(id: unknown): string {
+  // The type says string. Untyped callers number their events, and digits can break nothing.
+  const text = typeof id === 'bigint' || Number.isSafeInteger(id) ? String(id) : id;
+  return `id: ${singleLine('id', text)}\n`;
+}
+
+function formatRetry(retry: unknown): string {
+  // WHATWG HTML 9.2.6: ASCII digits only, else the client ignores the field.
+  if (!Number.isSafeInteger(retry) || (retry as number) < 0) throw new InvalidEventError('retry', 'must be an integer of milliseconds, 0 or more');
+  return `retry: ${String(retry)}\n`;
+}
+
+function singleLine(field: string, value: unknown): string {
+  if (typeof value !== 'string') throw new InvalidEventError(field, 'must be a string');
+  if (breaksField.test(value)) throw new InvalidEventError(field, 'must not hold CR, LF or NUL: it could forge another field');
+  return value;
+}
+
+function formatData(data: unknown): string {
+  const text = typeof data === 'string' ? data : stringify(data);
+  return lineBreak.test(text) ? text.split(lineBreak).map((line) => `data: ${line}\n`).join('') : `data: ${text}\n`;
+}
+
+function stringify(data: unknown): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(data);
+  } catch (cause) {
+    throw new InvalidEventError('data', 'cannot be written as JSON', { cause });
+  }
+  if (text === undefined) throw new InvalidEventError('data', `cannot be written as JSON: its type is ${typeof data}`);
+  return text;
+}

@@ -1,0 +1,72 @@
+import { type HttpRequest, type HttpResponse, type Next, requestField, type RoutedRequest } from '../internal/message.ts';
+import { requireFunction } from '../internal/option.ts';
+import { openStream, serveStream, type StreamKind } from '../internal/serve.ts';
+import type { AnyEvents, Sendable } from './event-map.ts';
+import { decodeLastEventId } from './last-event-id.ts';
+import { resolveSseOptions, type SseOptions } from './options.ts';
+import { type EventStream, formatPrelude, OutEventStream, stopId } from './stream.ts';
+
+export type { CloseReason } from '../errors.ts';
+export { InvalidEventError, StreamClosedError } from '../errors.ts';
+export type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/message.ts';
+export type { PipeOptions } from '../internal/pipe.ts';
+export type { EventInput } from './event.ts';
+export type { AnyEvents, EventOf, Sendable, TextOf } from './event-map.ts';
+export type { SseOptions } from './options.ts';
+export type { EventStream } from './stream.ts';
+
+/**
+ * Handles one client. The events of a generator (or of any async source) are sent one by one, and the stream ends with
+ * it; when a promise resolves, it ends too. A function that returns nothing leaves it open for whoever keeps it.
+ */
+export type SseHandler<M extends object = AnyEvents, Req extends HttpRequest = RoutedRequest> = (
+  stream: EventStream<M>,
+  req: Req,
+) => AsyncIterable<Sendable<M>> | Generator<Sendable<M>, unknown> | ReadableStream<Sendable<M>> | Promise<unknown> | undefined | void;
+
+/**
+ * Makes a handler for event streams (WHATWG HTML 9.2): `app.get('/ticks', sse(async function* (stream, req) { … }))`.
+ *
+ * The head goes out at the end of the turn, with a first comment. An error before it goes to `next`; after it, to
+ * `options.onError`, and the connection is closed without an end. `Accept` without the type: 406. A client that was
+ * told to `stop`: 204. A request whose client has left already is not handled at all.
+ *
+ * Throws `InvalidOptionError`.
+ */
+export function sse<M extends object = AnyEvents, Req extends HttpRequest = RoutedRequest>(
+  handler: SseHandler<M, Req>,
+  options?: SseOptions,
+): (req: Req, res: HttpResponse, next?: Next) => void {
+  requireFunction('sse.handler', handler);
+  const kind = eventStreamKind<M>(options);
+  return function sse(req, res, next) {
+    serveStream(kind, (stream) => handler(stream, req), req, res, next);
+  };
+}
+
+/**
+ * Opens an event stream on a response whose head is not sent yet, and sends the head. For code that is not a handler, or
+ * that has to wait before it can decide. Where `sse` would refuse, the refusal is sent and the stream is closed.
+ *
+ * Throws `InvalidOptionError`, and `ResponseStartedError` when the head is already sent.
+ */
+export function openEventStream<M extends object = AnyEvents>(req: HttpRequest, res: HttpResponse, options?: SseOptions): EventStream<M> {
+  return openStream(eventStreamKind<M>(options), req, res);
+}
+
+function eventStreamKind<M extends object>(options: SseOptions | undefined): StreamKind<EventStream<M>> {
+  const resolved = resolveSseOptions(options);
+  return {
+    mediaTypes: ['text/event-stream'],
+    typeParameters: '; charset=utf-8',
+    prelude: formatPrelude(resolved.retry),
+    options: resolved,
+    isStopped: (req) => lastEventIdOf(req) === stopId,
+    wrap: (out) => new OutEventStream<M>(out, lastEventIdOf(out.req), resolved),
+    pipe: (stream, source) => stream.pipe(source as AsyncIterable<Sendable<M>>),
+  };
+}
+
+function lastEventIdOf(req: HttpRequest): string {
+  return decodeLastEventId(requestField(req, 'last-event-id'));
+}

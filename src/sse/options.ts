@@ -1,0 +1,36 @@
+import { type Duration, readDuration, readFunction } from '../internal/option.ts';
+import { type ResolvedStreamOptions, resolveStreamOptions, type StreamOptions } from '../internal/stream-options.ts';
+
+/** Options of `sse` and `openEventStream`. */
+export interface SseOptions extends StreamOptions {
+  /**
+   * A `retry:` sent with the head: how long the client waits before it reconnects. Milliseconds or a string for `ms`.
+   * Unset: the client's own, about 3 s in browsers.
+   */
+  retry?: Duration;
+  /**
+   * The retry hint of `reconnect()` when it is given none, spread evenly between half and one and a half times this, so
+   * that the clients of a closing process do not all come at once. Milliseconds or a string for `ms`, at least 1.
+   * @defaultValue `'2s'`
+   */
+  reconnectDelay?: Duration;
+  /** The source of that spread: a function like `Math.random`, for tests. @defaultValue `Math.random` */
+  random?: () => number;
+}
+
+/** `SseOptions` with every default filled in. */
+export interface ResolvedSseOptions extends ResolvedStreamOptions {
+  readonly retry: number | undefined;
+  readonly reconnectDelay: number;
+  readonly random: () => number;
+}
+
+/** Fills in defaults and checks. Throws `InvalidOptionError`. */
+export function resolveSseOptions(options: SseOptions = {}): ResolvedSseOptions {
+  return {
+    ...resolveStreamOptions('sse', options),
+    retry: options.retry === undefined ? undefined : Math.round(readDuration('sse.retry', options.retry)),
+    reconnectDelay: readDuration('sse.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1 }),
+    random: readFunction('sse.random', options.random) ?? Math.random,
+  };
+}

@@ -1,0 +1,70 @@
+import { type ItemStream, OutItemStream } from '../internal/item-stream.ts';
+import { readInteger } from '../internal/option.ts';
+import { handled, type OutStream } from '../internal/stream.ts';
+import { type EventInput, formatComment, formatEvent, formatRetryHint } from './event.ts';
+import type { AnyEvents, Sendable } from './event-map.ts';
+import type { ResolvedSseOptions } from './options.ts';
+
+/** The id that tells a client's next request to stay away; see `EventStream.stop`. */
+export const stopId = 'sluice.stop';
+
+/**
+ * An open event stream: one client. `M` maps event names to the types of their data; `send` takes an event, or a string
+ * as the data of one. An `EventSource` reconnects after `end()` too: `stop()` is what keeps it away.
+ */
+export interface EventStream<M extends object = AnyEvents> extends ItemStream<Sendable<M>> {
+  /** The `Last-Event-ID` of the request: the last id this client has seen; `''` for none. */
+  readonly lastEventId: string;
+  /** Sends a comment, which clients skip. Settles as `send`. */
+  comment(text: string): Promise<void>;
+  /**
+   * Come back: sends a retry hint, flushes, then closes without terminating the body, which fetch clients would
+   * take as final. Close reason `draining`. Resolves when the connection is closed.
+   * @param options - `retry`: milliseconds, an integer of at least 1; without it, `reconnectDelay` with its spread.
+   */
+  reconnect(options?: { retry?: number }): Promise<void>;
+  /** Do not come back: sends the id `sluice.stop`, then ends. The client's next request carries it and is answered 204. */
+  stop(): Promise<void>;
+}
+
+/** `EventStream` over a response. */
+export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>> implements EventStream<M> {
+  readonly lastEventId: string;
+  #options: ResolvedSseOptions;
+
+  constructor(out: OutStream, lastEventId: string, options: ResolvedSseOptions) {
+    super(out);
+    this.lastEventId = lastEventId;
+    this.#options = options;
+  }
+
+  protected override format(event: Sendable<M>): string {
+    return formatEvent(event);
+  }
+
+  comment(text: string): Promise<void> {
+    return this.send({ comment: text });
+  }
+
+  async reconnect(options: { retry?: number } = {}): Promise<void> {
+    const retry = options.retry === undefined ? this.#spread() : readInteger('reconnect.retry', options.retry, { min: 1 });
+    if (this.out.state === 'open') void handled(this.out.push(formatRetryHint(retry)));
+    await this.out.leave('draining');
+  }
+
+  async stop(): Promise<void> {
+    // An id without data moves the client's last event id and dispatches nothing.
+    if (this.out.state === 'open') void handled(this.out.push(formatEvent({ id: stopId })));
+    await this.out.finish();
+  }
+
+  #spread(): number {
+    const { reconnectDelay, random } = this.#options;
+    return Math.max(1, Math.round(reconnectDelay * (0.5 + random())));
+  }
+}
+
+/** What every event stream starts with: some HTTP/2 hops hold the head back until the first byte of the body. */
+export function formatPrelude(retry: number | undefined): string {
+  return formatComment('ok') + (retry === undefined ? '' : formatRetryHint(retry));
+}
