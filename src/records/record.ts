@@ -1,4 +1,5 @@
 import { InvalidRecordError } from '../errors.ts';
+import { toJson } from '../internal/json.ts';
 
 /** How one kind of record stream looks on the wire. */
 export interface RecordFormat {
@@ -24,12 +25,9 @@ export const jsonSeqFormat: RecordFormat = {
 
 /** The bytes of one record. JSON text as `JSON.stringify` writes it holds no line break and no RS. Throws `InvalidRecordError`. */
 export function formatRecord(format: RecordFormat, value: unknown): string {
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(value);
-  } catch (cause) {
-    throw new InvalidRecordError('The record cannot be written as JSON', { cause });
-  }
-  if (text === undefined) throw new InvalidRecordError(`The record cannot be written as JSON: its type is ${typeof value}`);
-  return format.before + text + format.after;
+  return format.before + toJson(value, invalidRecord) + format.after;
+}
+
+function invalidRecord(message: string, options?: ErrorOptions): InvalidRecordError {
+  return new InvalidRecordError(`The record ${message}`, options);
 }

@@ -1,4 +1,5 @@
 import { InvalidEventError } from '../errors.ts';
+import { toJson } from '../internal/json.ts';
 
 /**
  * One event, as WHATWG HTML 9.2 has it. At least one field must be there. A field that is `undefined` is
@@ -82,17 +83,10 @@ function singleLine(field: string, value: unknown): string {
 }
 
 function formatData(data: unknown): string {
-  const text = typeof data === 'string' ? data : stringify(data);
+  const text = typeof data === 'string' ? data : toJson(data, invalidData);
   return lineBreak.test(text) ? text.split(lineBreak).map((line) => `data: ${line}\n`).join('') : `data: ${text}\n`;
 }
 
-function stringify(data: unknown): string {
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(data);
-  } catch (cause) {
-    throw new InvalidEventError('data', 'cannot be written as JSON', { cause });
-  }
-  if (text === undefined) throw new InvalidEventError('data', `cannot be written as JSON: its type is ${typeof data}`);
-  return text;
+function invalidData(message: string, options?: ErrorOptions): InvalidEventError {
+  return new InvalidEventError('data', message, options);
 }

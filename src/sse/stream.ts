@@ -1,7 +1,7 @@
 import { type ItemStream, OutItemStream } from '../internal/item-stream.ts';
 import { readInteger } from '../internal/option.ts';
 import { handled, type OutStream } from '../internal/stream.ts';
-import { type EventInput, formatComment, formatEvent, formatRetryHint } from './event.ts';
+import { formatComment, formatEvent, formatRetryHint } from './event.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
 import type { ResolvedSseOptions } from './options.ts';
 
