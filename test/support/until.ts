@@ -1,0 +1,26 @@
+/** Waits for a condition; a hang becomes a failure that says what was there instead. */
+export async function until(condition: () => boolean, describe: () => string = () => 'the condition never came true', limit = 10_000): Promise<void> {
+  const end = Date.now() + limit;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`timed out: ${describe()}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** Fails instead of hanging when a promise does not settle. */
+export async function settles<T>(promise: Promise<T>, limit = 10_000): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const sentinel = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('the promise never settled')), limit);
+  });
+  try {
+    return await Promise.race([promise, sentinel]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** One turn of the event loop and then some: what is due has happened. */
+export async function turns(count = 3): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
