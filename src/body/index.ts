@@ -8,7 +8,7 @@ import { abortResponse, type HttpRequest, type HttpResponse, isGone, needsDrain 
 import { gateWithSignal } from '../internal/pipe.ts';
 import { type Gate, pump } from '../internal/pump.ts';
 import { openSeam } from '../internal/response.ts';
-import { waitWritable } from '../internal/writable.ts';
+import { waitForDrain } from '../internal/writable.ts';
 import { type BodyOptions, type ResolvedBodyOptions, resolveBodyOptions } from './options.ts';
 import { type BodySource, openBody, type OpenBody } from './source.ts';
 
@@ -70,11 +70,12 @@ class Transfer extends Layer implements Gate {
     seam.add(this);
     try {
       if (settled && !this.closedError && signal?.aborted !== true) this.#sendHead();
+      const gate = signal ? gateWithSignal(this, signal) : this;
       if (pull && this.#takesNoBody()) this.#cancel(pull);
-      else if (pull) await pump(pull, signal ? gateWithSignal(this, signal) : this, (chunk) => this.#take(chunk));
+      else if (pull) await pump(pull, gate, (chunk) => this.#take(chunk));
       if (this.closedError) return;
       this.#complete();
-      await this.#untilHandedOver();
+      await this.#untilHandedOver(gate);
     } catch (error) {
       if (this.closedError || isGone(this.#res)) return;
       // The head is gone: an end would pass a part for the whole.
@@ -107,12 +108,13 @@ class Transfer extends Layer implements Gate {
     this.#setHead();
     this.#sent += typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.byteLength;
     if (this.#announced !== undefined && this.#sent > this.#announced) throw new BodyLengthError(this.#announced, this.#sent);
-    const ok = (this.#res as ServerResponse).write(bytes);
-    return ok && !needsDrain(this.#res) ? undefined : this.#untilWritable();
+    // Somebody's patch may forget to pass the answer on.
+    const ok = (this.#res as ServerResponse).write(bytes) as boolean | undefined;
+    return ok ?? !needsDrain(this.#res) ? undefined : this.#untilWritable();
   }
 
   async #untilWritable(): Promise<void> {
-    await waitWritable(this.#res);
+    await waitForDrain(this.#res);
     // A source and a client that are both always ready would otherwise keep everybody else from their turn.
     await nextTurn();
   }
@@ -125,16 +127,17 @@ class Transfer extends Layer implements Gate {
     this.#res.end();
   }
 
-  #untilHandedOver(): Promise<void> {
+  #untilHandedOver(gate: Gate): Promise<void> {
     const res = this.#res as ServerResponse;
     if (this.closedError || res.writableFinished) return Promise.resolve();
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const settle = (): void => {
         undo();
         res.off('finish', settle);
-        resolve();
+        if (gate.closedError && !this.closedError) reject(gate.closedError);
+        else resolve();
       };
-      const undo = this.onClosed(settle);
+      const undo = gate.onClosed(settle);
       res.on('finish', settle);
     });
   }

@@ -77,8 +77,9 @@ function destroySocketSoon(res: ServerResponse): void {
 function resetWhenFlushed(res: Http2ServerResponse): void {
   const { stream } = res;
   if (stream.destroyed) return;
-  // An empty write is called back when all writes before it were taken by the session.
-  stream.write('', () => {
+  // An empty write is called back when all writes before it were taken by the session. Bytes, not a string: an
+  // empty string joined with other writes makes Node 20 to 26 send bytes from somewhere else in their place.
+  stream.write(Buffer.alloc(0), () => {
     if (!stream.destroyed) stream.close(h2Cancel);
   });
 }

@@ -6,7 +6,7 @@ export interface PipeOptions {
   signal?: AbortSignal;
 }
 
-/** Pumps a source into a stream. Never rejects unhandled: nobody may be waiting. */
+/** Pumps a source into a stream. */
 export async function pipeInto<T>(gate: Gate, source: PullSource<T>, take: (item: T) => Promise<void>, options: PipeOptions = {}): Promise<void> {
   const { signal } = options;
   signal?.throwIfAborted();

@@ -76,22 +76,23 @@ export async function pump<T>(pull: Pull<T>, gate: Gate, take: (item: T) => Prom
   let pulling = false;
   const undo = gate.onClosed(() => wake?.());
   // A race with a promise that outlives the loop would keep a reaction on it for every item; this keeps one callback.
-  const next = (): Promise<IteratorResult<T, unknown>> =>
+  const unlessClosed = <R>(promise: PromiseLike<R> | R): Promise<R> =>
     new Promise((resolve, reject) => {
       wake = () => {
         pulling = false;
         reject(gate.closedError);
       };
-      Promise.resolve(pull.next()).then(resolve, reject);
+      Promise.resolve(promise).then(resolve, reject);
     });
   try {
     for (;;) {
       if (gate.closedError) throw gate.closedError;
       pulling = true;
-      const result = await next();
+      const result = await unlessClosed(pull.next());
       if (result.done === true) return;
       pulling = false;
-      await take(result.value);
+      const taken = take(result.value);
+      if (taken) await unlessClosed(taken);
     }
   } catch (error) {
     // While it is being pulled the error is the source's own: it has ended itself.

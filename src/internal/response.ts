@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { Bottom, type Core } from './bottom.ts';
 import type { Chunk, Head, Layer, WriteCallback } from './layer.ts';
-import { type HttpResponse, isGone, isHttp2, needsDrain } from './message.ts';
+import { type HttpResponse, isGone, isHttp2 } from './message.ts';
 
 const kSeam: unique symbol = Symbol('sluice.seam');
 
@@ -173,7 +173,8 @@ export class Seam {
   }
 
   #coreNeedsDrain(): boolean {
-    return isHttp2(this.res) ? needsDrain(this.res) : (nodeAnswer(this.res, 'writableNeedDrain') as boolean);
+    // Before Node 24 the HTTP/2 response has no such property; its stream always has.
+    return isHttp2(this.res) ? this.res.stream.writableNeedDrain : (nodeAnswer(this.res, 'writableNeedDrain') as boolean);
   }
 
   #requireHead(): void {
@@ -187,11 +188,13 @@ export class Seam {
     const rest = typeof reason === 'string' ? [reason] : [];
     this.#head = 'settling';
     try {
-      res.statusCode = status;
+      // Where Node sets it, so that a refused head leaves behind what it leaves.
+      if (!isHttp2(res)) res.statusCode = status;
       if (!mergeFields(res, (typeof reason === 'string' ? fields : (reason ?? fields)) as HeadFields | undefined)) {
         this.#core.writeHead.apply(res, args as [number, ...unknown[]]);
         return;
       }
+      res.statusCode = status;
       let changed = false;
       for (const layer of layers) changed = layer.head?.({ res, complete: this.#complete }) === true || changed;
       if (!changed && this.#complete) frameComplete(res, this.#complete);

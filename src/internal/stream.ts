@@ -45,6 +45,7 @@ export class OutStream extends Layer implements Flushable, Gate {
   state: StreamState = 'open';
   /** Whether an item was taken or the head sent: from here on an error cannot become another response. */
   started = false;
+  /** Set when the reason is known, which in `leave` is before the stream is closed. */
   closedError: StreamClosedError | undefined;
   #options: ResolvedStreamOptions;
   #head: StreamHead;
@@ -80,7 +81,7 @@ export class OutStream extends Layer implements Flushable, Gate {
   /** Aborts when the stream closes, with the close reason's error. Made when first asked for: an idle stream does without. */
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
-    if (this.closedError && !this.#controller.signal.aborted) this.#controller.abort(this.closedError);
+    if (this.state === 'closed' && !this.#controller.signal.aborted) this.#controller.abort(this.closedError);
     return this.#controller.signal;
   }
 
@@ -89,9 +90,11 @@ export class OutStream extends Layer implements Flushable, Gate {
     if (this.state === 'closed' || this.res.headersSent) return;
     this.started = true;
     this.#pending = this.#head.prelude + this.#pending;
-    this.#setHead();
-    if (this.#pending === '') (this.res as ServerResponse).flushHeaders();
-    else this.#writePending();
+    this.#touchResponse(() => {
+      this.#setHead();
+      if (this.#pending === '') (this.res as ServerResponse).flushHeaders();
+    });
+    this.#writePending();
   }
 
   /** Sends the head and ends the response: the answer to HEAD. */
@@ -124,10 +127,15 @@ export class OutStream extends Layer implements Flushable, Gate {
     return handled(Promise.reject(new StreamClosedError(cause.reason, undefined, { cause })));
   }
 
-  /** A rejection for an item that cannot be sent; the stream goes on. Reported too, since a sender may not look at it. */
+  /** A rejection for an item that cannot be sent; the stream goes on. */
   reject(error: unknown): Promise<never> {
-    reportError(this.req, error);
+    this.noticeFailure(error);
     return handled(Promise.reject(error as Error));
+  }
+
+  /** Publishes a failure whose promise a caller may not look at. A closed stream is none. */
+  noticeFailure(error: unknown): void {
+    if (!(error instanceof StreamClosedError)) reportError(this.req, error);
   }
 
   /** Writes what is queued now instead of at the end of the tick, down through whoever holds bytes back. */
@@ -272,19 +280,25 @@ export class OutStream extends Layer implements Flushable, Gate {
     const text = this.#pending;
     this.#pending = '';
     const res = this.res as ServerResponse & { flush?: () => void };
-    let ok: boolean;
-    try {
+    let ok: boolean | undefined;
+    this.#touchResponse(() => {
       ok = res.write(text);
       if (this.#seam.flushes) res.flush?.();
+    });
+    // Somebody's patch may forget to pass the answer on. But an answer is trusted over `needsDrain`: behind
+    // `compression` it is the encoder's, and so is the 'drain' that follows a `false`.
+    if (ok ?? !needsDrain(res)) this.#settleWaiter();
+    else if (this.state !== 'closed') this.#becomeCongested();
+  }
+
+  /** Somebody's patch of `res` may throw, and we are in a callback where nobody could catch it. */
+  #touchResponse(action: () => void): void {
+    try {
+      action();
     } catch (error) {
-      // Somebody's patch of `res` failed, in a callback where nobody could catch it.
       this.onSourceError(error);
       this.abort('error', error);
-      return;
     }
-    if (this.state === 'closed') return;
-    if (ok && !needsDrain(res)) this.#settleWaiter();
-    else this.#becomeCongested();
   }
 
   #becomeCongested(): void {
@@ -299,7 +313,7 @@ export class OutStream extends Layer implements Flushable, Gate {
   }
 
   recover(): void {
-    if (this.#flow !== 'congested' || this.state !== 'open' || needsDrain(this.res)) return;
+    if (this.#flow !== 'congested' || this.state !== 'open') return;
     this.#flow = 'idle';
     if (this.#pending === '') this.#settleWaiter();
     else this.#writePending();

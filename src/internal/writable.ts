@@ -17,13 +17,20 @@ export interface WaitOptions {
  * Rejects with `StreamClosedError` when the response is closed or ended (also long before the call), with
  * the error that it emits, with `signal.reason` on abort, and with `DeadlineExceededError` at the deadline.
  * Every listener and timer is gone when it settles.
+ *
+ * Behind `compression`, `res` says that it has room while the encoder is full: the answer of `res.write` is then the only truth.
  */
 export async function waitWritable(res: HttpResponse, options: WaitOptions = {}): Promise<void> {
-  const { signal } = options;
-  signal?.throwIfAborted();
+  options.signal?.throwIfAborted();
   if (isGone(res)) throw new ClientClosedError();
   if (res.writableEnded) throw closeError('ended');
-  if (!needsDrain(res)) return;
+  if (needsDrain(res)) await waitForDrain(res, options);
+}
+
+/** Waits for the next `'drain'` whatever `res` says, for a caller whose write returned `false`. Settles as `waitWritable`. */
+export async function waitForDrain(res: HttpResponse, options: WaitOptions = {}): Promise<void> {
+  const { signal } = options;
+  if (isGone(res)) throw new ClientClosedError();
   const remaining = options.deadline === undefined ? undefined : Number(options.deadline) - Date.now();
   if (remaining !== undefined && !(remaining > 0)) throw new DeadlineExceededError();
   await new Promise<void>((resolve, reject) => {

@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { OutgoingMessage, ServerResponse } from 'node:http';
+import { Http2ServerResponse } from 'node:http2';
+import { describe, expect, it } from 'vitest';
+
+// What the seam replaces or relies on. When Node changes one of these the seam must be read against the new
+// source before the new hash is added: SLUICE_UPDATE_CANARY=1 adds it.
+const replaced: Record<string, unknown> = {
+  'OutgoingMessage.prototype.write': OutgoingMessage.prototype.write,
+  'OutgoingMessage.prototype.end': OutgoingMessage.prototype.end,
+  'OutgoingMessage.prototype.flushHeaders': OutgoingMessage.prototype.flushHeaders,
+  'OutgoingMessage.prototype._send': (OutgoingMessage.prototype as unknown as Record<string, unknown>)['_send'],
+  'OutgoingMessage.prototype.cork': OutgoingMessage.prototype.cork,
+  'OutgoingMessage.prototype.uncork': OutgoingMessage.prototype.uncork,
+  'OutgoingMessage.prototype.writableLength': getter(OutgoingMessage.prototype, 'writableLength'),
+  'OutgoingMessage.prototype.writableNeedDrain': getter(OutgoingMessage.prototype, 'writableNeedDrain'),
+  'OutgoingMessage.prototype.writableEnded': getter(OutgoingMessage.prototype, 'writableEnded'),
+  'ServerResponse.prototype.writeHead': ServerResponse.prototype.writeHead,
+  'ServerResponse.prototype._implicitHeader': (ServerResponse.prototype as unknown as Record<string, unknown>)['_implicitHeader'],
+  'ServerResponse.prototype.assignSocket': ServerResponse.prototype.assignSocket,
+  'Http2ServerResponse.prototype.write': Http2ServerResponse.prototype.write,
+  'Http2ServerResponse.prototype.end': Http2ServerResponse.prototype.end,
+  'Http2ServerResponse.prototype.writeHead': Http2ServerResponse.prototype.writeHead,
+  'Http2ServerResponse.prototype.flushHeaders': (Http2ServerResponse.prototype as unknown as Record<string, unknown>)['flushHeaders'],
+  'EventEmitter.prototype.emit': EventEmitter.prototype.emit,
+};
+
+function getter(prototype: object, name: string): unknown {
+  return Object.getOwnPropertyDescriptor(prototype, name)?.get;
+}
+
+const file = new URL('known-hashes.json', import.meta.url);
+const major = process.versions.node.split('.')[0] ?? '';
+const known = JSON.parse(readFileSync(file, 'utf8')) as Record<string, Record<string, string[]>>;
+
+// Other lines are not tested: what holds for them nobody has read.
+const testedLines = ['20', '22', '24', '26'];
+
+describe.runIf(testedLines.includes(major))(`the functions of Node ${major} that the seam replaces or relies on`, () => {
+  for (const [name, value] of Object.entries(replaced)) {
+    it(`has ${name} as it was read`, () => {
+      expect(value, `${name} is not a function in Node ${process.versions.node}`).toBeTypeOf('function');
+      const hash = createHash('sha256').update(String(value)).digest('hex').slice(0, 16);
+      const hashes = ((known[major] ??= {})[name] ??= []);
+      if (process.env['SLUICE_UPDATE_CANARY'] === '1' && !hashes.includes(hash)) {
+        hashes.push(hash);
+        writeFileSync(file, `${JSON.stringify(known, null, 2)}\n`);
+      }
+      expect(hashes, `Node ${process.versions.node} changed ${name}. Read the change against src/internal/response.ts and bottom.ts, then add ${hash} to known-hashes.json`).toContain(hash);
+    });
+  }
+
+  it('writes with the call by which the bottom knows it for the own one of Node', () => {
+    expect(OutgoingMessage.prototype.write.toString()).toMatch(/\bwrite_\(this\b/);
+  });
+});
