@@ -217,12 +217,20 @@ export function closeError(reason: CloseReason, cause?: unknown): StreamClosedEr
 }
 
 function describe(value: unknown): string {
-  const type = value === null ? 'null' : typeof value;
-  if (typeof value === 'string') return `${JSON.stringify(value)} (string)`;
-  if (typeof value === 'object' || typeof value === 'function') {
-    // A null-prototype object has no constructor.
-    const name = (value as { constructor?: { name?: string } } | null)?.constructor?.name ?? '';
-    return name === '' ? type : `${name} (${type})`;
+  switch (typeof value) {
+    case 'string':
+      return `${JSON.stringify(value)} (string)`;
+    case 'object':
+      return value === null ? 'null' : `${constructorOf(value)} (object)`;
+    case 'function':
+      return `${value.name === '' ? 'anonymous' : value.name} (function)`;
+    default:
+      return `${String(value)} (${typeof value})`;
   }
-  return `${String(value)} (${type})`;
+}
+
+function constructorOf(value: object): string {
+  // One without a prototype has no constructor.
+  const { constructor } = value as { constructor?: unknown };
+  return typeof constructor === 'function' ? constructor.name : 'Object';
 }

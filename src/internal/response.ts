@@ -122,7 +122,11 @@ export class Seam {
   // Node's answers, with what the layers hold.
 
   get bufferedBytes(): number {
-    return this.#layers.reduce((sum, layer) => sum + layer.bufferedBytes, nodeAnswer(this.res, 'writableLength') as number);
+    const below = nodeAnswer(this.res, 'writableLength') as number;
+    // From Node 26 on this is what Node itself looks at before it emits the 'drain' that it owes: if the layers' bytes
+    // counted here, they would wait for that 'drain' and it for them.
+    if (below === 0 && this.#coreNeedsDrain()) return 0;
+    return this.#layers.reduce((sum, layer) => sum + layer.bufferedBytes, below);
   }
 
   get needDrain(): boolean {

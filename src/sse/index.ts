@@ -22,7 +22,10 @@ export type { EventStream } from './stream.ts';
 export type SseHandler<M extends object = AnyEvents, Req extends HttpRequest = RoutedRequest> = (
   stream: EventStream<M>,
   req: Req,
-) => AsyncIterable<Sendable<M>> | Generator<Sendable<M>, unknown> | ReadableStream<Sendable<M>> | Promise<unknown> | undefined | void;
+) => EventItems<NoInfer<M>> | Promise<unknown> | undefined | void;
+
+// The map comes from the call or from the annotation of `stream`; guessed from what happens to be sent it would be nonsense.
+type EventItems<M extends object> = AsyncIterable<Sendable<M>> | Generator<Sendable<M>, unknown> | ReadableStream<Sendable<M>>;
 
 /**
  * Makes a handler for event streams (WHATWG HTML 9.2): `app.get('/ticks', sse(async function* (stream, req) { … }))`.

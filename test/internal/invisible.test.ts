@@ -37,7 +37,7 @@ async function run(res: ServerResponse, steps: readonly Step[], http2: boolean, 
   return trace;
 }
 
-function perform(res: ServerResponse, step: Exclude<Step, { do: 'tick' }>, http2: boolean, trace: string[]): unknown {
+function perform(res: ServerResponse, step: Step, http2: boolean, trace: string[]): unknown {
   switch (step.do) {
     case 'setHeader':
       return res.setHeader(step.name, step.value) === res;
@@ -60,6 +60,8 @@ function perform(res: ServerResponse, step: Exclude<Step, { do: 'tick' }>, http2
       return res.headersSent ? 'late' : res.writeEarlyHints({ link: '</style.css>; rel=preload' });
     case 'end':
       return end(res, step, trace);
+    case 'tick':
+      return undefined;
   }
 }
 
