@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
+// A report for machines, beside what is printed: SLUICE_REPORT names the file.
+const report = process.env['SLUICE_REPORT'];
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
@@ -8,6 +11,6 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 20_000,
-    typecheck: { enabled: false },
+    reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
   },
 });

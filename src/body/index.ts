@@ -52,7 +52,8 @@ class Transfer extends Layer implements Gate {
   /** Bytes announced in `Content-Length`, when this transfer sends the head. */
   #announced: number | undefined;
   #sent = 0;
-  #headSet = false;
+  /** Puts `res` back as it was; there once this transfer has set fields. */
+  #restoreHead: (() => void) | undefined;
 
   constructor(req: HttpRequest, res: HttpResponse, body: OpenBody, options: ResolvedBodyOptions) {
     super();
@@ -69,7 +70,11 @@ class Transfer extends Layer implements Gate {
     const seam = openSeam(this.#res);
     seam.add(this);
     try {
-      if (settled && !this.closedError && signal?.aborted !== true) this.#sendHead();
+      if (signal?.aborted === true && !this.closedError) {
+        if (pull) this.#cancel(pull);
+        throw signal.reason;
+      }
+      if (settled && !this.closedError) this.#sendHead();
       const gate = signal ? gateWithSignal(this, signal) : this;
       if (pull && this.#takesNoBody()) this.#cancel(pull);
       else if (pull) await pump(pull, gate, (chunk) => this.#take(chunk));
@@ -80,6 +85,9 @@ class Transfer extends Layer implements Gate {
       if (this.closedError || isGone(this.#res)) return;
       // The head is gone: an end would pass a part for the whole.
       if (this.#res.headersSent) abortResponse(this.#res);
+      else this.#restoreHead?.();
+      // An answer about the error has another length, and many handlers set none.
+      if (error instanceof BodyLengthError && !this.#res.headersSent) this.#res.removeHeader('Content-Length');
       throw error;
     } finally {
       seam.remove(this);
@@ -147,11 +155,11 @@ class Transfer extends Layer implements Gate {
     if (!this.#takesNoBody() && !this.#res.headersSent) (this.#res as ServerResponse).flushHeaders();
   }
 
-  /** Once, just before the head goes out: until then an error leaves no trace on `res`. */
+  /** Once, just before the head goes out. */
   #setHead(): void {
     const res = this.#res as ServerResponse;
-    if (this.#headSet || res.headersSent) return;
-    this.#headSet = true;
+    if (this.#restoreHead || res.headersSent) return;
+    this.#restoreHead = rememberHead(res);
     res.statusCode = this.#statusCode();
     const mine = new Set(res.getHeaderNames());
     for (const [name, value] of this.#body.fields) {
@@ -176,6 +184,17 @@ class Transfer extends Layer implements Gate {
       this.onSourceError(error);
     });
   }
+}
+
+/** So that an error before the head is sent leaves no trace on `res`. */
+function rememberHead(res: ServerResponse): () => void {
+  const { statusCode } = res;
+  const fields = res.getHeaders();
+  return () => {
+    res.statusCode = statusCode;
+    for (const name of res.getHeaderNames()) if (!(name in fields)) res.removeHeader(name);
+    for (const [name, value] of Object.entries(fields)) if (value !== undefined) res.setHeader(name, value);
+  };
 }
 
 function announcedLength(res: ServerResponse): number | undefined {

@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../errors.ts';
 import { type Fields, readFields } from '../internal/fields.ts';
-import { readInteger } from '../internal/option.ts';
+import { readBag, readInteger } from '../internal/option.ts';
 
 /** Options of `pipeBody`. */
 export interface BodyOptions {
@@ -22,8 +22,8 @@ export interface ResolvedBodyOptions {
 }
 
 /** Checks. Throws `InvalidOptionError`. */
-export function resolveBodyOptions(options: BodyOptions = {}): ResolvedBodyOptions {
-  const { status, headers, signal } = options;
+export function resolveBodyOptions(options: BodyOptions | undefined): ResolvedBodyOptions {
+  const { status, headers, signal } = readBag('pipeBody', options);
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw new InvalidOptionError('pipeBody.signal', 'an AbortSignal', signal);
   return {
     status: status === undefined ? undefined : readInteger('pipeBody.status', status, { min: 200, max: 599 }),

@@ -23,8 +23,13 @@ export interface OpenBody {
   readonly settled: boolean;
 }
 
-// What this Node's fetch decodes. The Content-Encoding that it leaves on the Response is no longer true then.
-const decodedByFetch = new Set(['gzip', 'x-gzip', 'deflate', 'br', ...('createZstdDecompress' in zlib ? ['zstd'] : [])]);
+// What fetch decodes. The Content-Encoding that it leaves on the Response is no longer true then. zstd takes a zlib that
+// has it and an undici that uses it: that of Node 22 does not, the package of the same name may.
+const alwaysDecoded = ['gzip', 'x-gzip', 'deflate', 'br'];
+const zlibHasZstd = 'createZstdDecompress' in zlib;
+const decodedByPackage = new Set([...alwaysDecoded, ...(zlibHasZstd ? ['zstd'] : [])]);
+const nodesUndici = Number.parseInt((process.versions as Record<string, string | undefined>)['undici'] ?? '0', 10);
+const decodedByNode = nodesUndici >= 7 ? decodedByPackage : new Set(alwaysDecoded);
 
 /** Looks at a source and starts to read it. Throws `InvalidSourceError`; nothing is read then. */
 export function openBody(source: BodySource): OpenBody {
@@ -46,10 +51,15 @@ function openResponse(response: Response): OpenBody {
   return {
     pull: response.body === null ? undefined : openPull(response.body as PullSource<unknown>),
     status: response.status,
-    // One that was made by hand, and not fetched, has no URL: its body is as its fields say.
-    fields: endToEndFields(response.headers, response.url === '' ? new Set() : decodedByFetch),
+    fields: endToEndFields(response.headers, decodedCodings(response)),
     settled: true,
   };
+}
+
+function decodedCodings(response: Response): ReadonlySet<string> {
+  // One that was made by hand, and not fetched, has no URL: its body is as its fields say.
+  if (response.url === '') return new Set();
+  return response instanceof Response ? decodedByNode : decodedByPackage;
 }
 
 // By shape, because a Response of the undici package is none of Node's own.

@@ -84,7 +84,9 @@ export abstract class OutItemStream<Item> implements ItemStream<Item> {
   pipe(source: ItemSource<Item>, options?: PipeOptions): Promise<void> {
     const piped = pipeInto<Item>(this.out, source as PullSource<Item>, (item) => this.send(item), options);
     // Nobody may wait for it, and a client that leaves must not crash the process then.
-    piped.catch((error: unknown) => this.out.noticeFailure(error));
+    piped.catch((error: unknown) => {
+      if (options?.signal?.aborted !== true) this.out.noticeFailure(error);
+    });
     return piped;
   }
 

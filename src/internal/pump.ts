@@ -1,4 +1,5 @@
 import { InvalidSourceError } from '../errors.ts';
+import { isAbort } from './abort.ts';
 
 /** Anything that can be pulled from, one item at a time. */
 export type PullSource<T> = AsyncIterable<T> | Iterable<T> | ReadableStream<T> | NodeJS.ReadableStream;
@@ -78,11 +79,17 @@ export async function pump<T>(pull: Pull<T>, gate: Gate, take: (item: T) => Prom
   // A race with a promise that outlives the loop would keep a reaction on it for every item; this keeps one callback.
   const unlessClosed = <R>(promise: PromiseLike<R> | R): Promise<R> =>
     new Promise((resolve, reject) => {
+      let late = false;
       wake = () => {
+        late = true;
         pulling = false;
         reject(gate.closedError);
       };
-      Promise.resolve(promise).then(resolve, reject);
+      Promise.resolve(promise).then(resolve, (error: unknown) => {
+        // A source that fails because it was told to stop has not failed.
+        if (late && !isAbort(error) && error !== gate.closedError) gate.onSourceError(error);
+        reject(error);
+      });
     });
   try {
     for (;;) {
@@ -98,7 +105,7 @@ export async function pump<T>(pull: Pull<T>, gate: Gate, take: (item: T) => Prom
     // While it is being pulled the error is the source's own: it has ended itself.
     if (!pulling) {
       pull.cancel(error as Error, (failure) => {
-        if (failure !== error) gate.onSourceError(failure);
+        if (failure !== error && !isAbort(failure)) gate.onSourceError(failure);
       });
     }
     throw error;

@@ -1,8 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import vary from 'vary';
-import { StreamClosedError } from '../errors.ts';
+import { isAbort } from './abort.ts';
 import { type Admission, decideAdmission } from './admit.ts';
+import { reportError } from './diagnostics.ts';
 import { type HttpRequest, type HttpResponse, isGone, type Next, requestField } from './message.ts';
+import { pipeInto } from './pipe.ts';
 import { isPullSource, type PullSource } from './pump.ts';
 import { OutStream } from './stream.ts';
 import type { ResolvedStreamOptions } from './stream-options.ts';
@@ -20,8 +22,8 @@ export interface StreamKind<S> {
   isStopped(req: HttpRequest): boolean;
   /** The stream as the handler sees it. */
   wrap(out: OutStream): S;
-  /** Sends every item of a source. */
-  pipe(stream: S, source: PullSource<unknown>): Promise<void>;
+  /** Sends one item of the handler's source. */
+  send(stream: S, item: unknown): Promise<void>;
 }
 
 /** Answers a request with a stream for `handler`, or with the refusal that fits. */
@@ -42,11 +44,30 @@ export function serveStream<S>(kind: StreamKind<S>, handler: (stream: S) => unkn
       answerStopped(res);
       return;
     case 'head':
-      startStream(kind, admission.mediaType, req, res).openBodiless();
-      return;
     case 'open':
-      void runHandler(kind, startStream(kind, admission.mediaType, req, res), handler, next);
+      start(kind, admission, req, res, handler, next);
   }
+}
+
+function start<S>(
+  kind: StreamKind<S>,
+  { kind: form, mediaType }: Extract<Admission, { mediaType: string }>,
+  req: HttpRequest,
+  res: HttpResponse,
+  handler: (stream: S) => unknown,
+  next: Next | undefined,
+): void {
+  let out: OutStream;
+  try {
+    out = startStream(kind, mediaType, req, res);
+  } catch (error) {
+    // Somebody has answered already. Whoever is next may want to know; a server's request listener must not throw.
+    if (next) next(error);
+    else reportError(req, error);
+    return;
+  }
+  if (form === 'head') out.openBodiless();
+  else void runHandler(kind, out, handler, next);
 }
 
 /** Opens a stream outside of a handler, head and all. A request that gets a refusal has been answered: its stream is closed already. */
@@ -76,6 +97,7 @@ function admit<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpResponse): Adm
 }
 
 function startStream<S>(kind: StreamKind<S>, mediaType: string, req: HttpRequest, res: HttpResponse): OutStream {
+  if (kind.mediaTypes.length > 1 && kind.options.negotiate !== 'ignore') vary(res as ServerResponse, 'Accept');
   return new OutStream(req, res, { contentType: mediaType + kind.typeParameters, prelude: kind.prelude }, kind.options);
 }
 
@@ -103,7 +125,7 @@ async function runHandler<S>(kind: StreamKind<S>, out: OutStream, handler: (stre
     const result = handler(stream);
     if (!isHandlerSource(result) && !isThenable(result)) return;
     const value = await result;
-    if (isHandlerSource(value)) await kind.pipe(stream, value);
+    if (isHandlerSource(value)) await pipeInto(out, value, (item) => kind.send(stream, item));
     await out.finish();
   } catch (error) {
     await settleFailure(out, error, next);
@@ -129,8 +151,7 @@ async function settleFailure(out: OutStream, error: unknown, next: Next | undefi
 
 /** A handler that stops because its stream is over has not failed. */
 function isNormalEnd(out: OutStream, error: unknown): boolean {
-  if (out.state === 'open') return false;
-  return error instanceof StreamClosedError || (error instanceof Error && error.name === 'AbortError');
+  return out.state !== 'open' && isAbort(error);
 }
 
 function answerFailure(out: OutStream, error: unknown): void {

@@ -1,6 +1,6 @@
 import { type Fields, readFields } from './fields.ts';
 import type { HttpRequest } from './message.ts';
-import { type Duration, readBoolean, readDuration, readFunction, readOneOf, readSize, type Size } from './option.ts';
+import { type Duration, readBag, readBoolean, readDuration, readFunction, readOneOf, readSize, type Size } from './option.ts';
 
 /** What to do with a request whose `Accept` excludes the stream's media type. */
 export type Negotiation = 'respond' | 'next' | 'ignore';
@@ -8,9 +8,9 @@ export type Negotiation = 'respond' | 'next' | 'ignore';
 /** Options that event streams and record streams have in common. */
 export interface StreamOptions {
   /**
-   * Called with an error that happened after the head was sent, or after the stream closed, when `next(error)` is no
-   * longer possible: the handler's or its source's. Client aborts are not errors. Without it, such errors are only
-   * published on the diagnostics channel `sluice:stream:error` and the debug namespace `sluice:stream`.
+   * Called with an error of the handler or its source that `next(error)` cannot take: the head is sent, the stream is
+   * closed, or there is no `next` (the answer is then 500 without a body). Client aborts are not errors. Without it, such
+   * errors are only published on the diagnostics channel `sluice:stream:error` and the debug namespace `sluice:stream`.
    */
   onError?: (error: unknown, req: HttpRequest) => void;
   /**
@@ -56,7 +56,8 @@ export interface ResolvedStreamOptions {
 }
 
 /** Fills in defaults and checks. @param owner - the factory's name, for error messages. Throws `InvalidOptionError`. */
-export function resolveStreamOptions(owner: string, options: StreamOptions): ResolvedStreamOptions {
+export function resolveStreamOptions(owner: string, given: StreamOptions | undefined): ResolvedStreamOptions {
+  const options = readBag(owner, given);
   return {
     onError: readFunction(`${owner}.onError`, options.onError),
     maxBuffered: readSize(`${owner}.maxBuffered`, options.maxBuffered ?? '1mb', { max: Infinity }),

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { type CloseReason, closeError, ResponseStartedError, StreamClosedError } from '../errors.ts';
+import { isAbort } from './abort.ts';
 import { reportClose, reportError } from './diagnostics.ts';
 import { hasField, setFields } from './fields.ts';
 import { Layer, type Rank, rank } from './layer.ts';
@@ -135,7 +136,7 @@ export class OutStream extends Layer implements Flushable, Gate {
 
   /** Publishes a failure whose promise a caller may not look at. A closed stream is none. */
   noticeFailure(error: unknown): void {
-    if (!(error instanceof StreamClosedError)) reportError(this.req, error);
+    if (!isAbort(error)) reportError(this.req, error);
   }
 
   /** Writes what is queued now instead of at the end of the tick, down through whoever holds bytes back. */
@@ -190,12 +191,12 @@ export class OutStream extends Layer implements Flushable, Gate {
       queueMicrotask(() => this.#callListener(listener, closedError.reason));
       return () => undefined;
     }
-    this.#closeListeners ??= new Set();
+    const listeners = (this.#closeListeners ??= new Set());
     // The same function registered twice is two registrations, each with its own undo.
     const registration = (reason: CloseReason): void => listener(reason);
-    this.#closeListeners.add(registration);
+    listeners.add(registration);
     return () => {
-      this.#closeListeners?.delete(registration);
+      listeners.delete(registration);
     };
   }
 

@@ -63,7 +63,7 @@ export function openJsonSeq<T = unknown>(req: HttpRequest, res: HttpResponse, op
   return openStream(recordKind<T>('jsonSeq', jsonSeqFormat, options), req, res);
 }
 
-function recordKind<T>(owner: string, format: RecordFormat, options: RecordOptions = {}): StreamKind<RecordStream<T>> {
+function recordKind<T>(owner: string, format: RecordFormat, options: RecordOptions | undefined): StreamKind<RecordStream<T>> {
   return {
     mediaTypes: format.mediaTypes,
     // JSON is UTF-8 and its types have no charset parameter (RFC 8259 11).
@@ -72,6 +72,6 @@ function recordKind<T>(owner: string, format: RecordFormat, options: RecordOptio
     options: resolveStreamOptions(owner, options),
     isStopped: () => false,
     wrap: (out) => new OutRecordStream<T>(out, format),
-    pipe: (stream, source) => stream.pipe(source as AsyncIterable<T>),
+    send: (stream, value) => stream.send(value as T),
   };
 }

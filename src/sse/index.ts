@@ -66,7 +66,7 @@ function eventStreamKind<M extends object>(options: SseOptions | undefined): Str
     options: resolved,
     isStopped: (req) => lastEventIdOf(req) === stopId,
     wrap: (out) => new OutEventStream<M>(out, lastEventIdOf(out.req), resolved),
-    pipe: (stream, source) => stream.pipe(source as AsyncIterable<Sendable<M>>),
+    send: (stream, event) => stream.send(event as Sendable<M>),
   };
 }
 

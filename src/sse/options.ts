@@ -1,4 +1,4 @@
-import { type Duration, readDuration, readFunction } from '../internal/option.ts';
+import { type Duration, readBag, readDuration, readFunction } from '../internal/option.ts';
 import { type ResolvedStreamOptions, resolveStreamOptions, type StreamOptions } from '../internal/stream-options.ts';
 
 /** Options of `sse` and `openEventStream`. */
@@ -26,7 +26,8 @@ export interface ResolvedSseOptions extends ResolvedStreamOptions {
 }
 
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
-export function resolveSseOptions(options: SseOptions = {}): ResolvedSseOptions {
+export function resolveSseOptions(given: SseOptions | undefined): ResolvedSseOptions {
+  const options = readBag('sse', given);
   return {
     ...resolveStreamOptions('sse', options),
     retry: options.retry === undefined ? undefined : Math.round(readDuration('sse.retry', options.retry)),

@@ -1,0 +1,58 @@
+// What users get: the packed tarball, looked at by publint and attw, installed, imported and required.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const work = mkdtempSync(join(tmpdir(), 'sluice-pack-'));
+
+/** @param {string} command @param {readonly string[]} args @param {string} [cwd] */
+function run(command, args, cwd = root) {
+  console.log(`$ ${command} ${args.join(' ')}`);
+  return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+/** The program that every subpath must survive, by import and by require. */
+const useEsm = `
+import * as root from 'sluice';
+import { sse } from 'sluice/sse';
+import { ndjson } from 'sluice/records';
+import { pipeBody } from 'sluice/body';
+if (root.sse !== sse || root.ndjson !== ndjson || root.pipeBody !== pipeBody) throw new Error('a subpath is another copy');
+console.log('imported', Object.keys(root).length);
+`;
+const useCjs = `
+const root = require('sluice');
+for (const subpath of ['sse', 'records', 'body']) require('sluice/' + subpath);
+if (require('sluice/sse').sse !== root.sse) throw new Error('a subpath is another copy');
+import('sluice').then((esm) => {
+  if (esm.sse !== root.sse) throw new Error('import and require are two copies');
+  console.log('required', Object.keys(root).length);
+});
+`;
+
+try {
+  run('npm', ['pack', '--silent', '--pack-destination', work]);
+  const tarball = join(work, readdirSync(work).find((name) => name.endsWith('.tgz')) ?? '');
+  const files = run('tar', ['-tzf', tarball]).split('\n').filter(Boolean);
+  const strays = files.filter((name) => !/^package\/(dist\/|package\.json$|README\.md$|CHANGELOG\.md$|LICENSE$)/.test(name));
+  if (strays.length > 0) throw new Error(`packed by mistake: ${strays.join(', ')}`);
+  console.log(run('npx', ['publint', '--strict', tarball]));
+  // ESM only on purpose: from CommonJS it is require(esm), on the Node versions that have it.
+  console.log(run('npx', ['attw', '--profile', 'esm-only', '--no-color', tarball]));
+
+  const { name } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  writeFileSync(join(work, 'package.json'), JSON.stringify({ name: 'user', private: true }));
+  run('npm', ['install', '--silent', tarball], work);
+  writeFileSync(join(work, 'esm.mjs'), useEsm);
+  writeFileSync(join(work, 'cjs.cjs'), useCjs);
+  // Quiet about require(esm) being experimental on some of these versions; anything else on stderr is shown.
+  const node = ['--disable-warning=ExperimentalWarning'];
+  process.stdout.write(run(process.execPath, [...node, 'esm.mjs'], work));
+  process.stdout.write(run(process.execPath, [...node, 'cjs.cjs'], work));
+  console.log(`${name}: ${files.length} files packed, imported and required on Node ${process.versions.node}`);
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}

@@ -1,0 +1,6 @@
+import { StreamClosedError } from '../errors.ts';
+
+/** Whether an error only says that somebody stopped waiting: not a failure of whoever throws it. */
+export function isAbort(error: unknown): boolean {
+  return error instanceof StreamClosedError || (error instanceof Error && error.name === 'AbortError');
+}

@@ -1,0 +1,220 @@
+import { readdir, readFile, readlink, rename, truncate, writeFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { eventsOf, type Gateway, patient, recordsOf, runExample, startGateway, take, temporaryFile } from './support.ts';
+
+const timeout = 60_000;
+
+function rising(first: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => String(Number(first) + index));
+}
+
+describe('GET /metrics of the gateway', { timeout }, () => {
+  it('resumes after the last id, without a gap or a double', async () => {
+    const { url } = await startGateway();
+    const [host, first] = await take(eventsOf(`${url}/metrics`), 4);
+    expect(host).toMatchObject({ type: 'host', lastEventId: '' });
+    const id = first!.lastEventId;
+
+    for (const resumed of [eventsOf(`${url}/metrics`, id), eventsOf(`${url}/metrics?after=${id}`)]) {
+      const [, ...samples] = await take(resumed, 6);
+      await resumed.return();
+      expect(samples.map(({ lastEventId }) => lastEventId)).toEqual(rising(id, 6).slice(1));
+      const times = samples.map(({ data }) => (JSON.parse(data) as { time: number }).time);
+      expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
+    }
+  });
+
+  it('gives what the next process measured to a client of the last one', async () => {
+    const killed = await startGateway();
+    const [, sample] = await take(eventsOf(`${killed.url}/metrics`), 2);
+    await killed.stop('SIGKILL');
+    const { url } = await startGateway({ port: killed.port });
+    const [, first] = await take(eventsOf(`${url}/metrics`), 4);
+
+    const [, resumed] = await take(eventsOf(`${url}/metrics`, sample!.lastEventId), 2);
+
+    expect(resumed!.lastEventId).toBe(first!.lastEventId);
+  });
+
+  it.each(['nonsense', '99999999999999', '-1', '1e3'])('takes a client with the id %s for a new one', async (id) => {
+    const { url } = await startGateway();
+
+    const [, sample] = await take(eventsOf(`${url}/metrics`, id), 2);
+
+    expect(sample).toMatchObject({ type: 'sample' });
+  });
+
+  it('measures every core', async () => {
+    const { url } = await startGateway();
+    const [host, sample] = (await take(eventsOf(`${url}/metrics`), 2)).map(({ data }) => JSON.parse(data));
+
+    expect(sample.cores).toHaveLength(host.cores);
+    for (const busy of sample.cores) expect(busy >= 0 && busy <= 100).toBe(true);
+    expect(sample.memory.used).toBeLessThan(host.memory);
+  });
+});
+
+describe('GET /follow of the gateway', { timeout }, () => {
+  it('answers 404 where no file is followed', async () => {
+    const { url } = await startGateway();
+
+    const response = await fetch(`${url}/follow`);
+
+    expect(response.status).toBe(404);
+    expect(await response.json()).toEqual({ error: expect.stringMatching(/no file/i) });
+  });
+
+  it('starts with the last twenty lines', async () => {
+    const lines = Array.from({ length: 10_000 }, (_, index) => `${index} – ünïcödé`);
+    const file = await temporaryFile(`${lines.join('\r\n')}\r\nincomplete`);
+    const { url } = await startGateway({ file: file.path });
+    const records = recordsOf(`${url}/follow`);
+
+    expect(await take(records, 20)).toEqual(lines.slice(-20).map((line) => ({ line })));
+    await file.append(' no more\n');
+    expect(await take(records, 1)).toEqual([{ line: 'incomplete no more' }]);
+    await records.return();
+  });
+
+  it('follows through truncation and rotation', async () => {
+    const file = await temporaryFile('1\n');
+    const { url } = await startGateway({ file: file.path });
+    const records = recordsOf(`${url}/follow`);
+    expect(await take(records, 1)).toEqual([{ line: '1' }]);
+
+    await truncate(file.path);
+    expect(await take(records, 1)).toEqual([{ notice: 'truncated' }]);
+    await file.append('2\n');
+    expect(await take(records, 1)).toEqual([{ line: '2' }]);
+
+    await rename(file.path, `${file.path}.1`);
+    await writeFile(`${file.path}.1`, '3\n', { flag: 'a' });
+    expect(await take(records, 1)).toEqual([{ line: '3' }]);
+    await writeFile(file.path, '4\n');
+    expect(await take(records, 2)).toEqual([{ notice: 'rotated' }, { line: '4' }]);
+    await records.return();
+  });
+
+  it.runIf(process.platform === 'linux')('lets go of the file when the client leaves', async () => {
+    const file = await temporaryFile('1\n');
+    const gateway = await startGateway({ file: file.path });
+    const records = recordsOf(`${gateway.url}/follow`);
+    await take(records, 1);
+    expect(await openFiles(gateway)).toContain(file.path);
+
+    await records.return();
+
+    await expect.poll(() => openFiles(gateway), patient).not.toContain(file.path);
+  });
+
+  it.runIf(process.platform === 'linux')('reads no further than the client does', async () => {
+    const count = 49_152;
+    const file = await temporaryFile('start\n');
+    const gateway = await startGateway({ file: file.path });
+    const records = recordsOf(`${gateway.url}/follow`);
+    await take(records, 1);
+    await file.append(Array.from({ length: count }, (_, index) => `${String(index).padEnd(1023, '.')}\n`).join(''));
+    await expect.poll(() => bytesRead(gateway), patient).toBeGreaterThan(1024 * 1024);
+
+    // More samples are the sign that the server was not just slow.
+    await take(eventsOf(`${gateway.url}/metrics`), 6);
+    // The kernel's buffers hold some megabytes, on both sides.
+    expect(await bytesRead(gateway)).toBeLessThan((count * 1024) / 2);
+
+    const numbers = (await take(records, count)).map((record) => parseInt((record as { line: string }).line, 10));
+    expect(numbers).toEqual(Array.from({ length: count }, (_, index) => index));
+    await records.return();
+  });
+});
+
+describe('GET /tokens of the gateway', { timeout }, () => {
+  it('ends with done, and asks the client to stay away', async () => {
+    const { url } = await startGateway();
+    const events = [];
+    for await (const event of eventsOf(`${url}/tokens?prompt=hello`)) events.push(event);
+
+    const tokens = events.slice(0, -1);
+    expect(tokens.map(({ lastEventId }) => lastEventId)).toEqual(rising('0', tokens.length));
+    expect(events.at(-1)).toMatchObject({ type: 'done', data: JSON.stringify({ tokens: tokens.length }) });
+    const again = await fetch(`${url}/tokens?prompt=hello`, { headers: { 'last-event-id': 'sluice.stop' } });
+    expect(again.status).toBe(204);
+  });
+
+  it('goes on at the next token', async () => {
+    const { url } = await startGateway();
+    const whole = await take(eventsOf(`${url}/tokens?prompt=hello`), 6);
+
+    const rest = await take(eventsOf(`${url}/tokens?prompt=hello`, '2'), 3);
+
+    expect(rest).toEqual(whole.slice(3));
+  });
+
+  it.each([
+    ['no prompt', ''],
+    ['an empty prompt', '?prompt='],
+    ['a blank prompt', '?prompt=%20'],
+    ['two prompts', '?prompt=a&prompt=b'],
+    ['a long prompt', `?prompt=${'a'.repeat(501)}`],
+  ])('refuses %s', async (_what, query) => {
+    const { url } = await startGateway();
+
+    const response = await fetch(`${url}/tokens${query}`);
+
+    expect(response.status).toBe(400);
+    expect(await response.json()).toEqual({ error: expect.stringContaining('prompt') });
+  });
+});
+
+describe('the process of the gateway', { timeout }, () => {
+  it.each(['SIGTERM', 'SIGINT'] as const)('asks clients to come back on %s, and ends', async (signal) => {
+    const file = await temporaryFile();
+    const gateway = await startGateway({ file: file.path });
+    const response = await fetch(`${gateway.url}/metrics`);
+    const follower = await fetch(`${gateway.url}/follow`);
+    await fetch(gateway.url).then((page) => page.text());
+
+    const exit = gateway.stop(signal);
+
+    // A clean end would be final to a client that uses fetch.
+    const told = await brokenText(response);
+    expect(told.endsWith('\n\nretry: 1000\n\n')).toBe(true);
+    await brokenText(follower);
+    expect(await exit).toEqual({ code: 0, signal: null, stderr: '' });
+  });
+
+  it('says that the port is in use', async () => {
+    const { port } = await startGateway();
+
+    const exit = await runExample('gateway/server.js', { port }).exit;
+
+    expect(exit).toMatchObject({ code: 1, stderr: expect.stringMatching(new RegExp(`^Port ${port} is in use: .*\n$`)) });
+  });
+
+  it('says that it cannot read the file', async () => {
+    const exit = await runExample('gateway/server.js', { args: ['/no/such/file'] }).exit;
+
+    expect(exit).toMatchObject({ code: 1, stderr: expect.stringContaining('/no/such/file') });
+  });
+});
+
+/** What came of a body before it broke off. */
+async function brokenText(response: Response): Promise<string> {
+  let text = '';
+  const decoder = new TextDecoder();
+  const read = async (): Promise<void> => {
+    for await (const chunk of response.body!) text += decoder.decode(chunk as Uint8Array, { stream: true });
+  };
+  await expect(read()).rejects.toThrow();
+  return text;
+}
+
+async function openFiles({ child }: Gateway): Promise<(string | undefined)[]> {
+  const folder = `/proc/${child.pid}/fd`;
+  // A descriptor may be closed between the two calls.
+  return Promise.all((await readdir(folder)).map((name) => readlink(`${folder}/${name}`).catch(() => undefined)));
+}
+
+async function bytesRead({ child }: Gateway): Promise<number> {
+  const text = await readFile(`/proc/${child.pid}/io`, 'utf8');
+  return Number(/rchar: (\d+)/.exec(text)?.[1]);
+}
