@@ -3,14 +3,15 @@ import type { Socket } from 'node:net';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
 import { type HttpResponse, isHttp2 } from './message.ts';
 
-/** The methods that were on the response when the seam was installed: Node's, or those of whoever patched it before. */
-export interface Core {
-  readonly write: (chunk: Chunk, encoding?: BufferEncoding, callback?: WriteCallback) => boolean;
-  readonly end: (chunk?: Chunk, encoding?: BufferEncoding, callback?: () => void) => unknown;
-  readonly writeHead: (status: number, ...rest: unknown[]) => unknown;
-  readonly flushHeaders: () => void;
-  readonly flush: (() => void) | undefined;
-  readonly emit: (event: string | symbol, ...args: unknown[]) => boolean;
+/** What the bottom needs to know of the response. */
+export interface Ground {
+  readonly res: HttpResponse;
+  /** The `write` below the library: Node's, or that of whoever patched it. */
+  readonly coreWrite: (chunk: Chunk, encoding?: BufferEncoding, callback?: WriteCallback) => boolean;
+  readonly coreEnd: (chunk?: Chunk, encoding?: BufferEncoding, callback?: () => void) => unknown;
+  readonly coreFlush: (() => void) | undefined;
+  /** Node's `end` was called. */
+  bottomEnded(): void;
 }
 
 // An agent that wraps the prototype's method before this module loads must see every write, so a function
@@ -25,26 +26,23 @@ export class Bottom extends Layer {
   override readonly rank: Rank = rank.bottom;
   /** `ending` while Node's `end` runs: the HTTP/2 compatibility API calls `res.write` from it. */
   state: 'open' | 'ending' | 'ended' = 'open';
-  #res: HttpResponse;
-  #core: Core;
-  #owner: { bottomEnded(): void };
-  #direct = false;
+  #ground: Ground;
+  /** `asked` until the head is out and tells whether the body is chunked at all. */
+  #direct: 'off' | 'asked' | 'on' = 'off';
   #headOnWire = false;
 
-  constructor(res: HttpResponse, core: Core, owner: { bottomEnded(): void }) {
+  constructor(ground: Ground) {
     super();
-    this.#res = res;
-    this.#core = core;
-    this.#owner = owner;
+    this.#ground = ground;
   }
 
   /**
    * Asks for direct chunk writing: the chunk is framed here and written to the socket in one piece, instead
    * of Node's three writes, cork and tick. For writers that write once per tick: Node joins the
-   * writes of one tick, this does not. Ignored where it cannot be the same (HTTP/2, `write` patched below us).
+   * writes of one tick, this does not.
    */
   writeDirectly(): void {
-    this.#direct = !isHttp2(this.#res) && this.#core.write === nodeWrite;
+    if (!isHttp2(this.#ground.res)) this.#direct = 'asked';
   }
 
   /** Node may send the head from here on without another call of ours. */
@@ -53,8 +51,9 @@ export class Bottom extends Layer {
   }
 
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
-    if (this.#direct && this.#headOnWire && this.#writeDirect(chunk, encoding, callback)) return true;
-    const ok = this.#core.write.call(this.#res, chunk, encoding, callback);
+    if (this.#direct !== 'off' && this.#headOnWire && this.#writeDirect(chunk, encoding, callback)) return true;
+    const { res, coreWrite } = this.#ground;
+    const ok = coreWrite.call(res, chunk, encoding, callback);
     if (chunk.length > 0) this.#headOnWire = true;
     return ok;
   }
@@ -63,24 +62,26 @@ export class Bottom extends Layer {
     const before = this.state;
     this.state = 'ending';
     try {
-      this.#core.end.call(this.#res, chunk, encoding, callback);
+      this.#ground.coreEnd.call(this.#ground.res, chunk, encoding, callback);
       this.state = 'ended';
     } finally {
       // Node refused the arguments: nothing has ended.
       if (this.state === 'ending') this.state = before;
     }
-    this.#owner.bottomEnded();
+    this.#ground.bottomEnded();
   }
 
   override flush(callback: (() => void) | undefined): void {
-    this.#core.flush?.call(this.#res);
+    this.#ground.coreFlush?.call(this.#ground.res);
     if (callback) process.nextTick(callback);
   }
 
   #writeDirect(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
-    const res = this.#res as ServerResponse;
+    const res = this.#ground.res as ServerResponse;
     const { socket } = res;
-    if (!socket || !mayWriteDirect(res, socket)) return false;
+    if (!socket || this.#ground.coreWrite !== nodeWrite || !isClear(res, socket)) return false;
+    if (this.#direct === 'asked') this.#direct = res.chunkedEncoding && hasBody(res) ? 'on' : 'off';
+    if (this.#direct === 'off') return false;
     if (typeof chunk !== 'string') return writeBytes(socket, chunk, callback);
     return (encoding === undefined || encoding === 'utf8') && writeText(socket, chunk, callback);
   }
@@ -90,10 +91,8 @@ export class Bottom extends Layer {
  * Whether a chunk framed here ends up exactly where Node would put it. The head is on its way (the caller
  * knows); then every byte that Node still holds must be in the socket's queue, and not in `res`.
  */
-function mayWriteDirect(res: ServerResponse, socket: Socket): boolean {
+function isClear(res: ServerResponse, socket: Socket): boolean {
   return (
-    res.chunkedEncoding &&
-    hasBody(res) &&
     !res.writableEnded &&
     !res.destroyed &&
     // Corked by the application, or by Node until this tick ends.

@@ -1,26 +1,32 @@
 import type { ServerResponse } from 'node:http';
-import { Bottom, type Core } from './bottom.ts';
-import type { Chunk, Head, Layer, WriteCallback } from './layer.ts';
+import { Bottom, type Ground } from './bottom.ts';
+import { type Chunk, type Head, Layer, type WriteCallback } from './layer.ts';
 import { type HttpResponse, isGone, isHttp2 } from './message.ts';
 
-const kSeam: unique symbol = Symbol('sluice.seam');
-
-type Patched = HttpResponse & { [kSeam]?: Seam };
+// Not a property of the response: on Node 20 and 22 every property that is added to one that has gone through Express
+// costs some 4 µs, because `Object.setPrototypeOf` leaves it without the shapes that others share.
+const seams = new WeakMap<HttpResponse, Seam>();
 
 type HeadArguments = readonly [status: number, ...rest: unknown[]];
 
 type EndCallback = (() => void) | undefined;
 
+/** The methods that the library may own. */
+type Verb = 'write' | 'end' | 'writeHead' | 'flush' | 'emit';
+
+type Method = (...args: never[]) => unknown;
+
 /**
- * Where the library meets a response, once for all middlewares: it owns `write, end, writeHead, flushHeaders,
- * flush` (and, while a layer transforms, `emit` and three getters), and holds the layers in the order of their ranks.
+ * Where the library meets a response, once for all middlewares. It holds the layers in the order of their ranks, and owns
+ * those of `write, end, writeHead, flush, emit` that some layer needs; what none needs stays Node's.
  */
-export class Seam {
+export class Seam implements Ground {
   readonly res: HttpResponse;
   readonly bottom: Bottom;
   /** The `Cache-Control: no-transform` on `res` is a writer's, meant for intermediaries: our own `compress` may still compress. */
   noTransformByWriter = false;
-  #core: Core;
+  /** The methods that were on `res` when they became ours. */
+  #core: Partial<Record<Verb, Method>> = {};
   /** Top down, without the bottom. */
   #layers: Layer[] = [];
   #top: Layer;
@@ -32,14 +38,16 @@ export class Seam {
   /** The handler was told to wait for 'drain'. */
   #awaitsDrain = false;
   /** Calls that came after `end` while a layer was still at it: Node answers them when it has ended too. */
-  #late: (() => void)[] = [];
+  #late: (() => void)[] | undefined;
   #closed = false;
 
-  constructor(res: HttpResponse, core: Core) {
+  constructor(res: HttpResponse) {
     this.res = res;
-    this.#core = core;
-    this.bottom = new Bottom(res, core, this);
+    this.bottom = new Bottom(this);
     this.#top = this.bottom;
+    // First in line: an encoder is destroyed before anybody else hears of the close.
+    (res as ServerResponse).prependListener('close', responseOnClose);
+    if (!isHttp2(res) && !res.socket) watchPipelined(res, this);
   }
 
   /** Puts a layer at its rank; within a rank the one added last is nearest to the handler. Returns its removal. */
@@ -47,10 +55,7 @@ export class Seam {
     const index = this.#layers.findIndex((other) => other.rank >= layer.rank);
     this.#layers.splice(index < 0 ? this.#layers.length : index, 0, layer);
     this.#relink();
-    if (layer.transforms && !this.#transforms) {
-      this.#transforms = true;
-      answerForLayers(this.res);
-    }
+    this.#own(layer);
     return () => {
       this.remove(layer);
     };
@@ -66,26 +71,39 @@ export class Seam {
 
   /** Whether `res.flush()` would do something: a layer or somebody's patch may hold bytes back. */
   get flushes(): boolean {
-    return this.#transforms || this.#core.flush !== undefined || (this.res as { flush?: unknown }).flush !== flush;
+    if (this.#transforms || this.#core.flush !== undefined) return true;
+    const { flush: current } = this.res as { flush?: unknown };
+    return current !== undefined && current !== flush;
+  }
+
+  /**
+   * Writes as the handler would by `res.write`. Without the detour where that leads straight back here, or to Node: a patch that
+   * somebody put above ours, or on a method that is not ours, still sees every write. It may forget to pass the answer on.
+   */
+  send(chunk: Chunk): boolean | undefined {
+    const res = this.res as ServerResponse;
+    if (this.#core.write !== undefined && (res.write as Method) !== writeChunk) return res.write(chunk);
+    return this.write(chunk, undefined, undefined);
+  }
+
+  /** Sends the head as the handler would by `res.flushHeaders`. */
+  flushHeaders(): void {
+    (this.res as ServerResponse).flushHeaders();
+    this.bottom.headFlushed();
   }
 
   writeHead(args: HeadArguments): void {
     const layers = this.#head === 'open' && !this.res.headersSent ? this.#layers.filter((layer) => layer.head) : [];
     if (layers.length > 0) this.#settleHead(layers, args);
-    else this.#core.writeHead.apply(this.res, args as [number, ...unknown[]]);
-  }
-
-  flushHeaders(): void {
-    this.#core.flushHeaders.call(this.res);
-    this.bottom.headFlushed();
+    else this.#coreWriteHead(args);
   }
 
   write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     const { res } = this;
     // Node's own `end` at work, or a call that Node refuses.
-    if (this.bottom.state === 'ending' || !isChunk(chunk)) return this.#core.write.call(res, chunk, encoding, callback);
+    if (this.bottom.state === 'ending' || !isChunk(chunk)) return this.coreWrite.call(res, chunk, encoding, callback);
     if (!this.#transforms) return this.#top.write(chunk, encoding, callback);
-    if (this.#ended) return this.#defer(() => this.#core.write.call(res, chunk, encoding, callback));
+    if (this.#ended) return this.#defer(() => this.coreWrite.call(res, chunk, encoding, callback));
     this.#requireHead();
     const ok = this.#top.write(chunk, encoding, callback);
     if (!ok) this.#awaitsDrain = true;
@@ -97,7 +115,7 @@ export class Seam {
     if (!this.#transforms) {
       this.#top.end(chunk, encoding, callback);
     } else if (this.#ended || isGone(res) || (chunk !== undefined && !isChunk(chunk))) {
-      this.#defer(() => this.#core.end.call(res, chunk, encoding, callback));
+      this.#defer(() => this.coreEnd.call(res, chunk, encoding, callback));
     } else {
       this.#complete = { chunk, encoding };
       try {
@@ -148,7 +166,7 @@ export class Seam {
   layerDrained(): void {
     if (!this.#awaitsDrain || this.#ended || this.needDrain) return;
     this.#awaitsDrain = false;
-    this.#core.emit.call(this.res, 'drain');
+    this.emit('drain', []);
   }
 
   /** Node's `end` was called: the layers are done. */
@@ -157,7 +175,19 @@ export class Seam {
   }
 
   emit(event: string | symbol, args: readonly unknown[]): boolean {
-    return this.#core.emit.call(this.res, event, ...args);
+    return (this.#lower('emit') as typeof this.res.emit).call(this.res, event, ...(args as []));
+  }
+
+  get coreWrite(): Ground['coreWrite'] {
+    return this.#lower('write') as Ground['coreWrite'];
+  }
+
+  get coreEnd(): Ground['coreEnd'] {
+    return this.#lower('end') as Ground['coreEnd'];
+  }
+
+  get coreFlush(): Ground['coreFlush'] {
+    return this.#core.flush;
   }
 
   close(): void {
@@ -168,12 +198,47 @@ export class Seam {
     this.#replayLate();
   }
 
-  #relink(): void {
-    this.#top = this.bottom;
-    for (const layer of this.#layers.toReversed()) {
-      layer.below = this.#top;
-      this.#top = layer;
+  /** A method as it is below the library. */
+  #lower(verb: Verb): Method {
+    return this.#core[verb] ?? (this.res as unknown as Record<Verb, Method>)[verb];
+  }
+
+  /** Takes over the methods that a layer needs and that are not ours yet. */
+  #own(layer: Layer): void {
+    if (layer.transforms && !this.#transforms) {
+      this.#transforms = true;
+      answerForLayers(this.res);
     }
+    const all = layer.transforms;
+    if (all || layer.head) this.#patch('writeHead', fixHead);
+    if (all || layer.write !== Layer.prototype.write) this.#patch('write', writeChunk);
+    if (all || layer.end !== Layer.prototype.end) this.#patch('end', endBody);
+    if (all || layer.flush !== Layer.prototype.flush) this.#patch('flush', flush);
+    if (all) this.#patch('emit', emitTruthfully);
+  }
+
+  #patch(verb: Verb, method: Method): void {
+    const target = this.res as unknown as Record<Verb, Method>;
+    if (verb in this.#core) return;
+    this.#core[verb] = target[verb];
+    target[verb] = method;
+  }
+
+  /** The topmost layer that does something about writes and ends is the first to be asked. */
+  #relink(): void {
+    let below: Layer = this.bottom;
+    this.#top = below;
+    for (const layer of this.#layers.toReversed()) {
+      layer.below = below;
+      below = layer;
+      if (layer.transforms || layer.write !== Layer.prototype.write || layer.end !== Layer.prototype.end || layer.flush !== Layer.prototype.flush) {
+        this.#top = layer;
+      }
+    }
+  }
+
+  #coreWriteHead(args: readonly unknown[]): void {
+    this.#lower('writeHead').apply(this.res, args as never[]);
   }
 
   #coreNeedsDrain(): boolean {
@@ -195,14 +260,14 @@ export class Seam {
       // Where Node sets it, so that a refused head leaves behind what it leaves.
       if (!isHttp2(res)) res.statusCode = status;
       if (!mergeFields(res, (typeof reason === 'string' ? fields : (reason ?? fields)) as HeadFields | undefined)) {
-        this.#core.writeHead.apply(res, args as [number, ...unknown[]]);
+        this.#coreWriteHead(args);
         return;
       }
       res.statusCode = status;
       let changed = false;
       for (const layer of layers) changed = layer.head?.({ res, complete: this.#complete }) === true || changed;
       if (!changed && this.#complete) frameComplete(res, this.#complete);
-      this.#core.writeHead.call(res, res.statusCode, ...rest);
+      this.#coreWriteHead([res.statusCode, ...rest]);
       this.#head = 'fixed';
     } finally {
       if (this.#head === 'settling') this.#head = 'open';
@@ -210,84 +275,68 @@ export class Seam {
   }
 
   #defer(call: () => unknown): boolean {
-    this.#late.push(call);
+    (this.#late ??= []).push(call);
     this.#replayLate();
     return false;
   }
 
   #replayLate(): void {
-    if (this.#ended && this.bottom.state !== 'ended' && !this.#closed && !isGone(this.res)) return;
     const late = this.#late;
-    this.#late = [];
+    if (!late || (this.#ended && this.bottom.state !== 'ended' && !this.#closed && !isGone(this.res))) return;
+    this.#late = undefined;
     for (const call of late) call();
   }
 }
 
-/** The response's seam; installed the first time it is asked for. */
+/** The response's seam; made the first time it is asked for. */
 export function openSeam(res: HttpResponse): Seam {
-  return (res as Patched)[kSeam] ?? install(res);
+  let seam = seams.get(res);
+  if (!seam) seams.set(res, (seam = new Seam(res)));
+  return seam;
 }
 
 /** The response's seam, if it has one. */
 export function seamOf(res: HttpResponse): Seam | undefined {
-  return (res as Patched)[kSeam];
+  return seams.get(res);
 }
 
-function install(res: HttpResponse): Seam {
-  const target = res as ServerResponse & { flush?: () => void };
-  const { write, end, writeHead, flushHeaders, flush: flushBelow, emit } = target;
-  const seam = new Seam(res, { write, end, writeHead, flushHeaders, flush: flushBelow, emit } as unknown as Core);
-  Object.defineProperty(res, kSeam, { value: seam });
-  Object.assign(target, { write: writeChunk, end: endBody, writeHead: fixHead, flushHeaders: flushHead, flush });
-  // First in line: an encoder is destroyed before anybody else hears of the close.
-  target.prependListener('close', responseOnClose);
-  if (!isHttp2(res) && !res.socket) watchPipelined(res, seam);
-  return seam;
+// The methods themselves. Module-level, so that a response carries references and no closures.
+
+function writeChunk(this: HttpResponse, chunk: Chunk, encoding?: BufferEncoding | WriteCallback, callback?: WriteCallback): boolean {
+  if (typeof encoding === 'function') return openSeam(this).write(chunk, undefined, encoding);
+  return openSeam(this).write(chunk, encoding, callback);
 }
 
-// The methods themselves. Module-level, so that a response carries five references and no closures.
-
-type This = HttpResponse & { [kSeam]: Seam };
-
-function writeChunk(this: This, chunk: Chunk, encoding?: BufferEncoding | WriteCallback, callback?: WriteCallback): boolean {
-  if (typeof encoding === 'function') return this[kSeam].write(chunk, undefined, encoding);
-  return this[kSeam].write(chunk, encoding, callback);
-}
-
-function endBody(this: This, chunk?: Chunk | (() => void) | null, encoding?: BufferEncoding | (() => void) | null, callback?: () => void): This {
-  if (typeof chunk === 'function') this[kSeam].end(undefined, undefined, chunk);
-  else if (typeof encoding === 'function') this[kSeam].end(chunk ?? undefined, undefined, encoding);
-  else this[kSeam].end(chunk ?? undefined, encoding ?? undefined, callback);
+function endBody(this: HttpResponse, chunk?: Chunk | (() => void) | null, encoding?: BufferEncoding | (() => void) | null, callback?: () => void): unknown {
+  const seam = openSeam(this);
+  if (typeof chunk === 'function') seam.end(undefined, undefined, chunk);
+  else if (typeof encoding === 'function') seam.end(chunk ?? undefined, undefined, encoding);
+  else seam.end(chunk ?? undefined, encoding ?? undefined, callback);
   return this;
 }
 
-function fixHead(this: This, ...args: HeadArguments): This {
-  this[kSeam].writeHead(args);
+function fixHead(this: HttpResponse, ...args: HeadArguments): unknown {
+  openSeam(this).writeHead(args);
   return this;
 }
 
-function flushHead(this: This): void {
-  this[kSeam].flushHeaders();
+function flush(this: HttpResponse, callback?: () => void): void {
+  openSeam(this).flush(callback);
 }
 
-function flush(this: This, callback?: () => void): void {
-  this[kSeam].flush(callback);
-}
-
-function emitTruthfully(this: This, event: string | symbol, ...args: unknown[]): boolean {
-  const seam = this[kSeam];
+function emitTruthfully(this: HttpResponse, event: string | symbol, ...args: unknown[]): boolean {
+  const seam = openSeam(this);
   if (event !== 'drain') return seam.emit(event, args);
   seam.drained();
   return true;
 }
 
-function responseOnClose(this: This): void {
-  this[kSeam].close();
+function responseOnClose(this: HttpResponse): void {
+  openSeam(this).close();
 }
 
 /** Node answers for its own queue only; with a transforming layer the seam answers for all of them. */
 function answerForLayers(res: HttpResponse): void {
-  Object.assign(res, { emit: emitTruthfully });
   Object.defineProperties(res, {
     writableLength: { configurable: true, get: (): number => openSeam(res).bufferedBytes },
     writableNeedDrain: { configurable: true, get: (): boolean => openSeam(res).needDrain },

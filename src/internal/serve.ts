@@ -97,8 +97,9 @@ function admit<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpResponse): Adm
 }
 
 function startStream<S>(kind: StreamKind<S>, mediaType: string, req: HttpRequest, res: HttpResponse): OutStream {
+  const out = new OutStream(req, res, { contentType: mediaType + kind.typeParameters, prelude: kind.prelude }, kind.options);
   if (kind.mediaTypes.length > 1 && kind.options.negotiate !== 'ignore') vary(res as ServerResponse, 'Accept');
-  return new OutStream(req, res, { contentType: mediaType + kind.typeParameters, prelude: kind.prelude }, kind.options);
+  return out;
 }
 
 function answerStopped(res: HttpResponse): void {

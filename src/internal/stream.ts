@@ -43,11 +43,11 @@ export class OutStream extends Layer implements Flushable, Gate {
   override readonly rank: Rank = rank.writer;
   readonly req: HttpRequest;
   readonly res: HttpResponse;
-  state: StreamState = 'open';
-  /** Whether an item was taken or the head sent: from here on an error cannot become another response. */
-  started = false;
   /** Set when the reason is known, which in `leave` is before the stream is closed. */
   closedError: StreamClosedError | undefined;
+  #state: StreamState = 'open';
+  #started = false;
+  #opened = false;
   #options: ResolvedStreamOptions;
   #head: StreamHead;
   #seam: Seam;
@@ -74,27 +74,39 @@ export class OutStream extends Layer implements Flushable, Gate {
     if (isGone(res)) this.finishClose('client-closed');
   }
 
+  get state(): StreamState {
+    return this.#state;
+  }
+
+  /** Whether an item was taken or the head sent: from here on an error cannot become another response. */
+  get started(): boolean {
+    return this.#started;
+  }
+
   /** Bytes accepted and not yet given to the kernel. */
   get queuedBytes(): number {
-    return Buffer.byteLength(this.#pending) + (this.state === 'closed' ? 0 : this.res.writableLength);
+    return Buffer.byteLength(this.#pending) + (this.#isClosed() ? 0 : this.res.writableLength);
   }
 
   /** Aborts when the stream closes, with the close reason's error. Made when first asked for: an idle stream does without. */
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
-    if (this.state === 'closed' && !this.#controller.signal.aborted) this.#controller.abort(this.closedError);
+    if (this.#isClosed() && !this.#controller.signal.aborted) this.#controller.abort(this.closedError);
     return this.#controller.signal;
   }
 
   /** Sends the head and the prelude, if they are not on their way yet. */
   open(): void {
-    if (this.state === 'closed' || this.res.headersSent) return;
-    this.started = true;
+    if (this.#opened || this.#isClosed()) return;
+    this.#opened = true;
+    this.#started = true;
     this.#pending = this.#head.prelude + this.#pending;
-    this.#touchResponse(() => {
-      this.#setHead();
-      if (this.#pending === '') (this.res as ServerResponse).flushHeaders();
-    });
+    try {
+      if (!this.res.headersSent) this.#setHead();
+      if (this.#pending === '') this.#seam.flushHeaders();
+    } catch (error) {
+      this.#failToWrite(error);
+    }
     this.#writePending();
   }
 
@@ -107,12 +119,12 @@ export class OutStream extends Layer implements Flushable, Gate {
 
   /** Queues text. Resolves when the connection is under its high-water mark; rejects with `StreamClosedError`. */
   push(text: string): Promise<void> {
-    if (this.state !== 'open') return this.refuse();
+    if (this.#state !== 'open') return this.refuse();
     if (this.#flow === 'congested' && this.#isOverrun()) {
       this.abort('slow-consumer');
       return this.refuse();
     }
-    this.started = true;
+    this.#started = true;
     this.#pending += text;
     this.#highWaterMark ||= this.res.writableHighWaterMark;
     if (this.#flow !== 'congested' && this.#pending.length < this.#highWaterMark) {
@@ -141,7 +153,7 @@ export class OutStream extends Layer implements Flushable, Gate {
 
   /** Writes what is queued now instead of at the end of the tick, down through whoever holds bytes back. */
   flushNow(): void {
-    if (this.state === 'closed') return;
+    if (this.#isClosed()) return;
     this.open();
     if (this.#flow !== 'congested') this.#writePending();
   }
@@ -149,33 +161,27 @@ export class OutStream extends Layer implements Flushable, Gate {
   flushTick(): void {
     if (this.#flow !== 'scheduled') return;
     this.#flow = 'idle';
-    if (this.state !== 'closed') this.flushNow();
+    if (!this.#isClosed()) this.flushNow();
   }
 
   /** Finishes the body. Resolves when it is handed over or the stream is closed for another reason. */
   async finish(): Promise<void> {
-    if (this.state !== 'open') return this.#untilClosed();
-    this.open();
-    this.state = 'draining';
-    this.#writePending(true);
-    this.res.end();
+    if (this.#startDraining()) this.res.end();
     return this.#untilClosed();
   }
 
   /** Hands over what is queued, then closes so that the client knows that the body is not complete. */
   async leave(reason: CloseReason, cause?: unknown): Promise<void> {
-    if (this.state !== 'open') return this.#untilClosed();
-    this.open();
-    this.state = 'draining';
-    this.#writePending(true);
-    this.closedError = closeError(reason, cause);
-    closeUnterminated(this.res, this.#options.closeTimeout);
+    if (this.#startDraining()) {
+      this.closedError = closeError(reason, cause);
+      closeUnterminated(this.res, this.#options.closeTimeout);
+    }
     return this.#untilClosed();
   }
 
   /** Closes at once; what is queued is dropped. */
   abort(reason: CloseReason, cause?: unknown): void {
-    if (this.state === 'closed') return;
+    if (this.#isClosed()) return;
     this.finishClose(reason, cause);
     abortResponse(this.res);
   }
@@ -187,7 +193,7 @@ export class OutStream extends Layer implements Flushable, Gate {
 
   onClosed(listener: (reason: CloseReason) => void): () => void {
     const { closedError } = this;
-    if (this.state === 'closed' && closedError) {
+    if (this.#isClosed() && closedError) {
       queueMicrotask(() => this.#callListener(listener, closedError.reason));
       return () => undefined;
     }
@@ -212,15 +218,15 @@ export class OutStream extends Layer implements Flushable, Gate {
 
   /** The response is closed, by whomever. */
   override close(): void {
-    if (this.state === 'closed') return;
+    if (this.#isClosed()) return;
     // After a reset HTTP/2 reports the body as finished: only `writableEnded` says that the server had ended it.
     this.finishClose(this.closedError?.reason ?? (this.res.writableEnded ? 'ended' : 'client-closed'), this.closedError);
   }
 
   /** The one way into `closed`. */
   finishClose(reason: CloseReason, cause?: unknown): void {
-    if (this.state === 'closed') return;
-    this.state = 'closed';
+    if (this.#isClosed()) return;
+    this.#state = 'closed';
     this.closedError = closeError(reason, cause);
     this.#pending = '';
     if (this.#onDrain) (this.res as ServerResponse).off('drain', this.#onDrain);
@@ -231,6 +237,21 @@ export class OutStream extends Layer implements Flushable, Gate {
     this.#closeListeners = undefined;
     for (const listener of listeners ?? []) this.#callListener(listener, reason);
     reportClose(this.req, reason);
+  }
+
+  /** From `open` to `draining`: everything accepted is handed to `res`. `false` where that is not the way. */
+  #startDraining(): boolean {
+    this.open();
+    if (this.#state !== 'open') return false;
+    this.#state = 'draining';
+    this.#writePending(true);
+    // Nothing more will be taken: there is no room to wait for.
+    this.#settleWaiter();
+    return !this.#isClosed();
+  }
+
+  #isClosed(): boolean {
+    return this.#state === 'closed';
   }
 
   #callListener(listener: (reason: CloseReason) => void, reason: CloseReason): void {
@@ -244,7 +265,7 @@ export class OutStream extends Layer implements Flushable, Gate {
   /** More than the mark is queued: it goes out at once if it can, so that no loop of sends outgrows the mark unseen. */
   #pushFull(): Promise<void> {
     this.flushNow();
-    if (this.state !== 'open') return this.refuse();
+    if (this.#state !== 'open') return this.refuse();
     return this.#flow === 'congested' ? this.#wait() : accepted;
   }
 
@@ -280,26 +301,24 @@ export class OutStream extends Layer implements Flushable, Gate {
     if (this.#pending === '' || (this.#flow === 'congested' && !regardless)) return;
     const text = this.#pending;
     this.#pending = '';
-    const res = this.res as ServerResponse & { flush?: () => void };
     let ok: boolean | undefined;
-    this.#touchResponse(() => {
-      ok = res.write(text);
-      if (this.#seam.flushes) res.flush?.();
-    });
+    try {
+      ok = this.#seam.send(text);
+      if (this.#seam.flushes) (this.res as { flush?: () => void }).flush?.();
+    } catch (error) {
+      this.#failToWrite(error);
+      return;
+    }
     // Somebody's patch may forget to pass the answer on. But an answer is trusted over `needsDrain`: behind
     // `compression` it is the encoder's, and so is the 'drain' that follows a `false`.
-    if (ok ?? !needsDrain(res)) this.#settleWaiter();
-    else if (this.state !== 'closed') this.#becomeCongested();
+    if (ok ?? !needsDrain(this.res)) this.#settleWaiter();
+    else if (!this.#isClosed()) this.#becomeCongested();
   }
 
-  /** Somebody's patch of `res` may throw, and we are in a callback where nobody could catch it. */
-  #touchResponse(action: () => void): void {
-    try {
-      action();
-    } catch (error) {
-      this.onSourceError(error);
-      this.abort('error', error);
-    }
+  /** Somebody's patch of `res` threw, and we are in a callback where nobody could catch it. */
+  #failToWrite(error: unknown): void {
+    this.onSourceError(error);
+    this.abort('error', error);
   }
 
   #becomeCongested(): void {
@@ -314,7 +333,7 @@ export class OutStream extends Layer implements Flushable, Gate {
   }
 
   recover(): void {
-    if (this.#flow !== 'congested' || this.state !== 'open') return;
+    if (this.#flow !== 'congested' || this.#state !== 'open') return;
     this.#flow = 'idle';
     if (this.#pending === '') this.#settleWaiter();
     else this.#writePending();
@@ -329,12 +348,12 @@ export class OutStream extends Layer implements Flushable, Gate {
     const waiter = this.#waiter;
     this.#waiter = undefined;
     if (!waiter) return;
-    if (this.state === 'closed') waiter.reject(new StreamClosedError(this.closedError?.reason ?? 'ended', undefined, { cause: this.closedError }));
+    if (this.#isClosed()) waiter.reject(new StreamClosedError(this.closedError?.reason ?? 'ended', undefined, { cause: this.closedError }));
     else waiter.resolve();
   }
 
   #untilClosed(): Promise<void> {
-    if (this.state === 'closed') return accepted;
+    if (this.#isClosed()) return accepted;
     return new Promise((resolve) => {
       this.onClosed(() => resolve());
     });

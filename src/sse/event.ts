@@ -61,7 +61,7 @@ export function formatRetryHint(retry: number): string {
 
 function formatCommentLines(text: unknown): string {
   if (typeof text !== 'string') throw new InvalidEventError('comment', 'must be a string');
-  return lineBreak.test(text) ? text.split(lineBreak).map((line) => `:${line}\n`).join('') : `:${text}\n`;
+  return formatLines(':', text);
 }
 
 function formatId(id: unknown): string {
@@ -83,8 +83,17 @@ function singleLine(field: string, value: unknown): string {
 }
 
 function formatData(data: unknown): string {
-  const text = typeof data === 'string' ? data : toJson(data, invalidData);
-  return lineBreak.test(text) ? text.split(lineBreak).map((line) => `data: ${line}\n`).join('') : `data: ${text}\n`;
+  // JSON text has no line break of its own.
+  if (typeof data !== 'string') return `data: ${toJson(data, invalidData)}\n`;
+  return formatLines('data: ', data);
+}
+
+function formatLines(prefix: string, text: string): string {
+  if (!lineBreak.test(text)) return `${prefix}${text}\n`;
+  return text
+    .split(lineBreak)
+    .map((line) => `${prefix}${line}\n`)
+    .join('');
 }
 
 function invalidData(message: string, options?: ErrorOptions): InvalidEventError {

@@ -128,7 +128,7 @@ type Dressing = 'bare' | 'seam' | 'watcher' | 'glass' | 'direct';
 function dress(res: ServerResponse, dressing: Dressing): void {
   if (dressing === 'bare') return;
   const seam = openSeam(res);
-  if (dressing === 'watcher') seam.add(new Watcher(rank.counting, 'counter', []));
+  if (dressing === 'watcher' || dressing === 'direct') seam.add(new Watcher(rank.counting, 'counter', []));
   if (dressing === 'glass') seam.add(new Glass());
   if (dressing === 'direct') seam.bottom.writeDirectly();
 }

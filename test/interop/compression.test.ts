@@ -87,7 +87,7 @@ describe.each(http1Carriers)('compression before a stream that opts in, on $name
     expect(reading.text()).toBe('{"first":true}\n{"second":true}\n');
   });
 
-  it('never sees a body that failed as complete', async () => {
+  it('never makes a body that failed look complete, and delivers what was accepted', async () => {
     const running = await serve(carrier, compress, sse(async function* () {
       yield 'first';
       await turns();
@@ -95,6 +95,18 @@ describe.each(http1Carriers)('compression before a stream that opts in, on $name
     }, optIn));
     const reading = await gunzip(running);
     await settles(reading.over);
+    expect(reading.res.complete).toBe(false);
+    expect(reading.text()).toBe(':ok\n\ndata: first\n\n');
+  });
+
+  it('lets the retry hint of reconnect through before the close', async () => {
+    const running = await serve(carrier, compress, sse(async (stream) => {
+      await stream.send('first');
+      await stream.reconnect({ retry: 77 });
+    }, optIn));
+    const reading = await gunzip(running);
+    await settles(reading.over);
+    expect(reading.text()).toBe(':ok\n\ndata: first\n\nretry: 77\n\n');
     expect(reading.res.complete).toBe(false);
   });
 });

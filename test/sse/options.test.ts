@@ -32,7 +32,7 @@ const ofSse: typeof shared = [
   ['reconnectDelay', 0, 'a duration: milliseconds or a string like "30s", >= 1', '0 (number)'],
   ['reconnectDelay', '', 'a duration: milliseconds or a string like "30s", >= 1', '"" (string)'],
   ['random', 4, 'a function', '4 (number)'],
-  ['random', Object.create(null), 'a function', 'object'],
+  ['random', Object.create(null), 'a function', 'Object (object)'],
 ];
 
 const factories: [owner: string, factory: Factory, rows: typeof shared][] = [

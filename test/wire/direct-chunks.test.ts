@@ -1,9 +1,11 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
+import { rank } from '../../src/internal/layer.ts';
 import { openSeam } from '../../src/internal/response.ts';
 import { sse } from '../../src/sse/index.ts';
 import { bare, type Middleware, type Running } from '../support/carriers.ts';
+import { Watcher } from '../support/layers.ts';
 import { connectRaw, getRequest, parseChunked, type RawClient } from '../support/raw.ts';
 import { turns, until } from '../support/until.ts';
 
@@ -34,7 +36,10 @@ async function stage(handler: Handler, request: string, test: (scene: Scene) => 
   const log: string[] = [];
   const running = await bare.start(((_req, res: ServerResponse) => {
     before?.(res);
-    openSeam(res).bottom.writeDirectly();
+    const seam = openSeam(res);
+    // A layer that looks at writes, so that the handler's own pass through the seam.
+    seam.add(new Watcher(rank.counting, 'counter', []));
+    seam.bottom.writeDirectly();
     if (res.socket) watchFrames(res.socket, log);
     else res.once('socket', (socket: Socket) => watchFrames(socket, log));
     return handler(res, log);

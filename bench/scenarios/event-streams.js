@@ -1,0 +1,55 @@
+// @ts-check
+import { deliveryMetrics, openDelivery } from '../support/delivery.js';
+import { serveBare, serveBetterSse, serveSluice } from '../support/event-servers.js';
+import { tickFor } from '../support/tick.js';
+
+/** @param {import('sluice').SseOptions} [options] */
+async function serveOurs(options) {
+  const { app, clients } = await serveSluice(options);
+  const tick = (/** @type {number} */ number) => {
+    let client = 0;
+    for (const stream of clients) void stream.send({ event: 'tick', id: String(number), data: tickFor(client++, number) });
+  };
+  return { app, calls: { tick } };
+}
+
+/** @type {import('../support/rounds.js').Scenario} */
+const scenario = {
+  name: 'event-streams',
+  summary: '1,000 event streams, a text of its own to each at every tick, uncompressed',
+  baseline: 'bare',
+  rounds: 5,
+  slices: 4,
+  metrics: deliveryMetrics({ sluice: 0.7 }),
+  prepare: (server, { quick }) => openDelivery(server, quick ? { clients: 100, warmUp: 10, ticks: 20 } : { clients: 1000, warmUp: 20, ticks: 25 }),
+  peers: [
+    {
+      name: 'bare',
+      title: 'Express, res.write',
+      serve() {
+        const { app, clients } = serveBare();
+        const tick = (/** @type {number} */ number) => {
+          let client = 0;
+          for (const res of clients) res.write(`event: tick\nid: ${number}\ndata: ${JSON.stringify(tickFor(client++, number))}\n\n`);
+        };
+        return { app, calls: { tick } };
+      },
+    },
+    {
+      name: 'better-sse',
+      title: 'session.push',
+      async serve() {
+        const { app, clients } = await serveBetterSse();
+        const tick = (/** @type {number} */ number) => {
+          let client = 0;
+          for (const session of clients) session.push(tickFor(client++, number), 'tick', String(number));
+        };
+        return { app, calls: { tick } };
+      },
+    },
+    { name: 'sluice', title: 'stream.send', serve: () => serveOurs() },
+    { name: 'sluice-indirect', title: 'stream.send, directChunks: false', serve: () => serveOurs({ directChunks: false }) },
+  ],
+};
+
+export default scenario;

@@ -1,0 +1,61 @@
+// @ts-check
+import { setTimeout as delay } from 'node:timers/promises';
+import { Child } from './child.js';
+
+/** @typedef {import('./rounds.js').Bench} Bench */
+/** @typedef {import('./rounds.js').Metric} Metric */
+
+/** @param {Record<string, number>} [toReach] - peer → ratio of CPU */
+export function deliveryMetrics(toReach = {}) {
+  /** @type {Metric[]} */
+  const metrics = [
+    { key: 'cpu', title: 'CPU of the server per delivered event, µs', better: 'less', digits: 2, toReach },
+    { key: 'wire', title: 'bytes on the wire per event', better: 'less', digits: 1 },
+  ];
+  return metrics;
+}
+
+/**
+ * Connects an audience and sends ticks to it: a call of `tick(number)` in the server sends each client one event
+ * with that number as its id. A tick starts when the one before has arrived everywhere.
+ *
+ * The clients read when the server has written. On one machine a write to a process that sleeps pays for
+ * waking it, so the writer's CPU would depend on how often the readers fall asleep; a client elsewhere costs nothing of the kind.
+ * @param {Child} server
+ * @param {{ clients: number, warmUp: number, ticks: number }} size
+ * @returns {Promise<Bench>}
+ */
+export async function openDelivery(server, { clients, warmUp, ticks }) {
+  const readers = new Child('clients', 'stream-clients.js');
+  let sent = 0;
+  // One event more than ticks: what the stream begins with.
+  const run = async (/** @type {number} */ count) => {
+    for (const end = sent + count; sent < end; ) {
+      await readers.call('hold');
+      await server.call('tick', ++sent);
+      // Answered in a later turn: whatever the tick put off to the end of its own is written.
+      await server.call('cpu');
+      readers.release();
+      await readers.call('arrived', sent + 1);
+    }
+  };
+  try {
+    await readers.call('open', await server.call('port'), clients);
+    await run(warmUp);
+  } catch (error) {
+    await readers.stop();
+    throw error;
+  }
+  return {
+    async measure() {
+      const [cpuBefore, bytesBefore] = await Promise.all([server.call('cpu'), readers.call('bytes')]);
+      await run(ticks);
+      const [cpu, bytes] = await Promise.all([server.call('cpu'), readers.call('bytes')]);
+      // Time for an event too many to show up.
+      await delay(20);
+      await readers.call('verify', sent + 1);
+      return { cpu: (cpu - cpuBefore) / (clients * ticks), wire: (bytes - bytesBefore) / (clients * ticks) };
+    },
+    close: () => readers.stop(),
+  };
+}

@@ -1,0 +1,118 @@
+// @ts-check
+import { Child } from './child.js';
+import { median } from './statistics.js';
+
+/**
+ * One way to do it. `serve` runs in the server's process; `calls` are what `prepare` may call there.
+ * @typedef {object} Peer
+ * @property {string} name
+ * @property {string} title
+ * @property {() => Served | Promise<Served>} serve
+ *
+ * @typedef {{ app: import('node:http').RequestListener, calls?: Record<string, (...args: any[]) => unknown> }} Served
+ *
+ * @typedef {object} Metric
+ * @property {string} key - in what `measure` returns
+ * @property {string} title
+ * @property {'less' | 'more'} better
+ * @property {number} digits
+ * @property {Record<string, number>} [toReach] - peer → ratio to the baseline
+ *
+ * A peer that is up, with its clients.
+ * @typedef {object} Bench
+ * @property {() => Promise<Record<string, number>>} measure - one slice; throws when something was lost
+ * @property {() => Promise<void>} close
+ *
+ * @typedef {object} Scenario
+ * @property {string} name
+ * @property {string} summary
+ * @property {string} baseline - name of the peer that ratios refer to
+ * @property {readonly Peer[]} peers
+ * @property {readonly Metric[]} metrics
+ * @property {number} rounds - unless asked otherwise
+ * @property {number} slices - measurements of each peer in a round
+ * @property {(server: Child, options: { quick: boolean }) => Promise<Bench>} prepare
+ *
+ * @typedef {{ rounds: number | undefined, quick: boolean, profile: string | undefined }} RunOptions
+ *
+ * peer → metric → one value per round
+ * @typedef {Map<string, Map<string, number[]>>} Samples
+ */
+
+/**
+ * Runs a scenario. A round starts every peer in a fresh process, then measures them by turns in slices, and the turns are
+ * rotated: what the machine does meanwhile, and what luck a process has with its code and memory, hits all peers alike.
+ * @param {Scenario} scenario
+ * @param {RunOptions} options
+ * @param {(text: string) => void} progress
+ */
+export async function runScenario(scenario, options, progress) {
+  const rounds = roundsOf(scenario, options);
+  /** @type {Samples} */
+  const samples = new Map(scenario.peers.map(({ name }) => [name, new Map(scenario.metrics.map(({ key }) => [key, []]))]));
+  for (let round = 0; round < rounds; round++) {
+    progress(`${scenario.name}: round ${round + 1} of ${rounds}`);
+    for (const [name, slices] of await runRound(scenario, round, options)) {
+      for (const { key } of scenario.metrics) samples.get(name)?.get(key)?.push(median(slices.map((slice) => slice[key] ?? NaN)));
+    }
+  }
+  return samples;
+}
+
+/**
+ * @param {Scenario} scenario
+ * @param {RunOptions} options
+ */
+export function roundsOf(scenario, { rounds, quick }) {
+  return rounds ?? (quick ? 2 : scenario.rounds);
+}
+
+/**
+ * @param {Scenario} scenario
+ * @param {number} round
+ * @param {RunOptions} options
+ * @returns {Promise<Map<string, Record<string, number>[]>>} peer → slices
+ */
+async function runRound(scenario, round, options) {
+  /** @type {Map<string, Bench>} */
+  const benches = new Map();
+  /** @type {Map<string, Record<string, number>[]>} */
+  const slices = new Map(scenario.peers.map(({ name }) => [name, []]));
+  try {
+    for (const { name } of rotate(scenario.peers, round)) benches.set(name, await openPeer(scenario, name, options));
+    for (let slice = 0; slice < (options.quick ? 1 : scenario.slices); slice++) {
+      for (const [name, bench] of rotate([...benches], slice)) slices.get(name)?.push(await bench.measure());
+    }
+  } finally {
+    await Promise.all([...benches.values()].map((bench) => bench.close()));
+  }
+  return slices;
+}
+
+/**
+ * @param {Scenario} scenario
+ * @param {string} peer
+ * @param {RunOptions} options
+ * @returns {Promise<Bench>}
+ */
+async function openPeer(scenario, peer, { quick, profile }) {
+  const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`, `--cpu-prof-name=${scenario.name}.${peer}.${Date.now()}.cpuprofile`];
+  const server = new Child(`server of ${peer}`, 'server-process.js', { args: [scenario.name, peer], execArgv: ['--expose-gc', ...profiling] });
+  try {
+    const bench = await scenario.prepare(server, { quick });
+    return { measure: bench.measure, close: () => bench.close().finally(() => server.stop()) };
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
+
+/**
+ * @template T
+ * @param {readonly T[]} list
+ * @param {number} by
+ */
+function rotate(list, by) {
+  const at = by % list.length;
+  return [...list.slice(at), ...list.slice(0, at)];
+}

@@ -1,0 +1,39 @@
+// @ts-check
+// The server of one peer: `server-process.js <scenario> <peer>`.
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import process from 'node:process';
+import { setTimeout as delay } from 'node:timers/promises';
+import { answerCalls } from './answer.js';
+
+const [scenarioName = '', peerName = ''] = process.argv.slice(2);
+const { default: scenario } = /** @type {{ default: import('./rounds.js').Scenario }} */ (await import(`../scenarios/${scenarioName}.js`));
+const peer = scenario.peers.find(({ name }) => name === peerName);
+if (!peer) throw new Error(`${scenarioName} has no peer ${peerName}`);
+
+const { app, calls = {} } = await peer.serve();
+const server = createServer(app);
+let requests = 0;
+server.on('request', () => requests++);
+// A backlog for clients that come by the hundred.
+server.listen({ port: 0, host: '127.0.0.1', backlog: 1024 });
+await once(server, 'listening');
+
+answerCalls({
+  ...calls,
+  port: () => /** @type {import('node:net').AddressInfo} */ (server.address()).port,
+  requests: () => requests,
+  cpu() {
+    const { user, system } = process.cpuUsage();
+    return user + system;
+  },
+  async memory() {
+    // What is closed in this turn is collectable only later, and one collection frees what the next one can return.
+    for (let pass = 0; pass < 3; pass++) {
+      await delay(50);
+      globalThis.gc?.();
+    }
+    const { heapUsed, external } = process.memoryUsage();
+    return { rss: process.memoryUsage.rss(), heap: heapUsed + external };
+  },
+});

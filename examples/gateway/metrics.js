@@ -1,0 +1,141 @@
+// @ts-check
+import os from 'node:os';
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
+import process from 'node:process';
+import { clearInterval, setInterval } from 'node:timers';
+import { sse } from 'sluice';
+import { History } from './history.js';
+
+const interval = 500;
+const fiveMinutes = (5 * 60_000) / interval;
+const oneMinute = 60_000 / interval;
+// The histogram holds the time between two wake-ups of a timer, so what is below this is no delay.
+const resolution = 10;
+
+/**
+ * What does not change while this process lives.
+ *
+ * @typedef {object} Host
+ * @property {string} name
+ * @property {string} cpu - the processor's model
+ * @property {number} cores
+ * @property {number} memory - bytes in all
+ * @property {string} runtime
+ * @property {number} startedAt - milliseconds since 1970; tells one process from the next
+ * @property {number} interval - milliseconds between samples
+ */
+
+/**
+ * @typedef {object} Sample
+ * @property {number} time - milliseconds since 1970
+ * @property {number[]} cores - percent busy since the last sample, per core
+ * @property {number[]} load - averages over 1, 5 and 15 minutes; zeros on Windows
+ * @property {{ used: number, process: number }} memory - bytes
+ * @property {{ median: number, p99: number, max: number }} delay - of the event loop since the last sample, in milliseconds
+ */
+
+/** @typedef {{ host: Host, sample: Sample }} MetricsEvents */
+
+/**
+ * Measures this machine, once for all clients, until it is closed.
+ *
+ * @typedef {ReturnType<typeof createSampler>} Sampler
+ */
+export function createSampler() {
+  /** @type {History<Sample>} */
+  const history = new History({ limit: fiveMinutes });
+  const delay = monitorEventLoopDelay({ resolution });
+  let before = os.cpus();
+  const timer = setInterval(() => {
+    const now = os.cpus();
+    history.add({
+      time: Date.now(),
+      cores: now.map((cpu, index) => busyPercent(before[index], cpu)),
+      load: os.loadavg(),
+      memory: { used: os.totalmem() - os.freemem(), process: process.memoryUsage.rss() },
+      delay: { median: delayOf(delay.percentile(50)), p99: delayOf(delay.percentile(99)), max: delayOf(delay.max) },
+    });
+    before = now;
+    delay.reset();
+  }, interval);
+  delay.enable();
+  return {
+    host: describeHost(),
+    history,
+    close() {
+      clearInterval(timer);
+      delay.disable();
+    },
+  };
+}
+
+/**
+ * `GET /metrics`: a `host` event, then samples from where the client left off.
+ *
+ * @param {Sampler} sampler
+ * @param {import('./open-streams.js').OpenStreams} openStreams
+ */
+export function metrics(sampler, openStreams) {
+  const handler = /** @type {import('sluice').SseHandler<MetricsEvents>} */ (
+    async function* (stream, req) {
+      openStreams.add(stream, () => stream.reconnect({ retry: 1000 }));
+      yield { event: 'host', data: sampler.host };
+      const lastId = stream.lastEventId || idFromQuery(req);
+      for await (const { id, value } of sampler.history.after(lastId, { backlog: oneMinute, signal: stream.signal })) {
+        yield { event: 'sample', id, data: value };
+      }
+    }
+  );
+  return sse(handler, { retry: 1000, closeTimeout: 1000 });
+}
+
+/**
+ * A page whose EventSource was refused for good (a proxy's 502 during a restart) has to make another one, and cannot give it a
+ * Last-Event-ID.
+ *
+ * @param {import('sluice').RoutedRequest} req
+ * @returns {string}
+ */
+function idFromQuery(req) {
+  return typeof req.query?.after === 'string' ? req.query.after : '';
+}
+
+/** @returns {Host} */
+function describeHost() {
+  const cpus = os.cpus();
+  return {
+    name: os.hostname(),
+    cpu: cpus[0]?.model.trim() ?? 'unknown processor',
+    cores: cpus.length,
+    memory: os.totalmem(),
+    runtime: `Node ${process.versions.node} on ${os.type()} ${os.arch()}`,
+    startedAt: Math.round(performance.timeOrigin),
+    interval,
+  };
+}
+
+/**
+ * @param {os.CpuInfo | undefined} before - none for a core that was just switched on
+ * @param {os.CpuInfo} now
+ */
+function busyPercent(before, now) {
+  if (!before) return 0;
+  const idle = now.times.idle - before.times.idle;
+  const all = total(now.times) - total(before.times);
+  return all > 0 ? round(100 * Math.min(1, Math.max(0, 1 - idle / all))) : 0;
+}
+
+/** @param {os.CpuInfo['times']} times */
+function total({ user, nice, sys, idle, irq }) {
+  return user + nice + sys + idle + irq;
+}
+
+/** @param {number} nanoseconds */
+function delayOf(nanoseconds) {
+  return round(Math.max(0, nanoseconds / 1e6 - resolution));
+}
+
+/** @param {number} value */
+function round(value) {
+  return Math.round(value * 100) / 100;
+}

@@ -1,0 +1,72 @@
+// @ts-check
+import console from 'node:console';
+import { once } from 'node:events';
+import { access, constants } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import process from 'node:process';
+import { createApp } from './app.js';
+import { createSampler } from './metrics.js';
+import { OpenStreams } from './open-streams.js';
+
+const port = process.env['PORT'] ?? '3000';
+// Whoever reaches this server reads the followed file: only this machine does, unless told otherwise.
+const host = process.env['HOST'] ?? '127.0.0.1';
+const file = process.argv[2];
+
+try {
+  await run();
+} catch (error) {
+  console.error(explain(error));
+  process.exitCode = 1;
+}
+
+async function run() {
+  if (file !== undefined) await access(file, constants.R_OK);
+  const sampler = createSampler();
+  const openStreams = new OpenStreams();
+  const server = createServer(createApp({ sampler, openStreams, file }));
+  try {
+    server.listen({ port: Number(port), host });
+    await once(server, 'listening');
+    console.log(`http://localhost:${portOf(server)}`);
+    await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+    await close(server, openStreams);
+  } finally {
+    sampler.close();
+  }
+}
+
+/**
+ * @param {import('node:http').Server} server
+ * @param {OpenStreams} openStreams
+ */
+async function close(server, openStreams) {
+  const closed = once(server, 'close');
+  server.close();
+  await openStreams.close();
+  // What is left are connections that browsers keep for their next request, and downloads of moments.
+  server.closeAllConnections();
+  await closed;
+}
+
+/** @param {import('node:http').Server} server */
+function portOf(server) {
+  const address = server.address();
+  return typeof address === 'object' && address ? address.port : port;
+}
+
+/** @param {unknown} error */
+function explain(error) {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  switch (code) {
+    case 'EADDRINUSE':
+      return `Port ${port} is in use: stop the other program, or set PORT to another port`;
+    case 'EACCES':
+    case 'ENOENT':
+      return error instanceof Error ? error.message : code;
+    case 'ERR_SOCKET_BAD_PORT':
+      return `PORT must be a number from 0 to 65535, not "${port}"`;
+    default:
+      return error;
+  }
+}
