@@ -51,7 +51,7 @@ export class Bottom extends Layer {
   }
 
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
-    if (this.#direct !== 'off' && this.#headOnWire && this.#writeDirect(chunk, encoding, callback)) return true;
+    if (this.writeDirect(chunk, encoding, callback)) return true;
     const { res, coreWrite } = this.#ground;
     const ok = coreWrite.call(res, chunk, encoding, callback);
     if (chunk.length > 0) this.#headOnWire = true;
@@ -76,12 +76,16 @@ export class Bottom extends Layer {
     if (callback) process.nextTick(callback);
   }
 
-  #writeDirect(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+  /** Writes the chunk to the socket if that was asked for and is the same; `false` leaves it to Node. */
+  writeDirect(chunk: Chunk, encoding?: BufferEncoding, callback?: WriteCallback): boolean {
+    if (this.#direct === 'off' || !this.#headOnWire) return false;
     const res = this.#ground.res as ServerResponse;
     const { socket } = res;
     if (!socket || this.#ground.coreWrite !== nodeWrite || !isClear(res, socket)) return false;
-    if (this.#direct === 'asked') this.#direct = res.chunkedEncoding && hasBody(res) ? 'on' : 'off';
-    if (this.#direct === 'off') return false;
+    if (this.#direct === 'asked') {
+      this.#direct = res.chunkedEncoding && hasBody(res) ? 'on' : 'off';
+      if (this.#direct === 'off') return false;
+    }
     if (typeof chunk !== 'string') return writeBytes(socket, chunk, callback);
     return (encoding === undefined || encoding === 'utf8') && writeText(socket, chunk, callback);
   }
@@ -95,12 +99,12 @@ function isClear(res: ServerResponse, socket: Socket): boolean {
   return (
     !res.writableEnded &&
     !res.destroyed &&
-    // Corked by the application, or by Node until this tick ends.
+    // Not documented; a Node without it would get `undefined`, and with that every chunk.
+    (res as { outputSize?: number }).outputSize === 0 &&
+    // Corked by the application, or by Node until this tick ends; chunks that it joins are held back only then.
     res.writableCorked === 0 &&
     socket.writableCorked === 0 &&
-    socket.writable &&
-    res.writableLength === socket.writableLength &&
-    !res.writableNeedDrain
+    socket.writable
   );
 }
 

@@ -56,8 +56,9 @@ export function abortResponse(res: HttpResponse): void {
  * Sends what is queued, then closes without terminating the body, so that every client knows that more was
  * to come: a clean end is final to fetch clients. The close is forced after `linger` ms.
  * Call it when everything was handed to `res`.
+ * @param heldBack - whether somebody's patch may still hold bytes, without telling when they are out
  */
-export function closeUnterminated(res: HttpResponse, linger: number): void {
+export function closeUnterminated(res: HttpResponse, linger: number, heldBack: boolean): void {
   if (isGone(res)) return;
   // Held until the response closes, which the timer itself guarantees.
   const timer = setTimeout(abortResponse, linger, res);
@@ -66,8 +67,17 @@ export function closeUnterminated(res: HttpResponse, linger: number): void {
   });
   if (isHttp2(res)) process.nextTick(resetWhenFlushed, res.stream);
   // Node holds this tick's chunks back until the tick ends, in a callback queued before this one.
+  else if (res.socket && heldBack) destroySocketWhenStill(res, -1);
   else if (res.socket) process.nextTick(destroySocketSoon, res);
   else res.once('socket', () => process.nextTick(destroySocketSoon, res));
+}
+
+// `compression` encodes in another thread and drops write callbacks: all there is to see are the bytes that come down.
+function destroySocketWhenStill(res: ServerResponse, before: number): void {
+  if (isGone(res) || !res.socket) return;
+  const written = res.headersSent ? res.socket.bytesWritten : -1;
+  if (written === before && written >= 0) destroySocketSoon(res);
+  else setTimeout(destroySocketWhenStill, 50, res, written);
 }
 
 function destroySocketSoon(res: ServerResponse): void {

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
 import { Bottom, type Ground } from './bottom.ts';
 import { type Chunk, type Head, Layer, type WriteCallback } from './layer.ts';
 import { type HttpResponse, isGone, isHttp2 } from './message.ts';
@@ -47,7 +48,8 @@ export class Seam implements Ground {
     this.#top = this.bottom;
     // First in line: an encoder is destroyed before anybody else hears of the close.
     (res as ServerResponse).prependListener('close', responseOnClose);
-    if (!isHttp2(res) && !res.socket) watchPipelined(res, this);
+    if (isHttp2(res)) res.stream.once('aborted', streamOnAborted);
+    else if (!res.socket) watchPipelined(res, this);
   }
 
   /** Puts a layer at its rank; within a rank the one added last is nearest to the handler. Returns its removal. */
@@ -69,21 +71,17 @@ export class Seam implements Ground {
     this.#relink();
   }
 
-  /** Whether `res.flush()` would do something: a layer or somebody's patch may hold bytes back. */
-  get flushes(): boolean {
-    if (this.#transforms || this.#core.flush !== undefined) return true;
-    const { flush: current } = this.res as { flush?: unknown };
-    return current !== undefined && current !== flush;
-  }
-
   /**
-   * Writes as the handler would by `res.write`. Without the detour where that leads straight back here, or to Node: a patch that
+   * Writes as the handler would by `res.write`, and flushes whoever may hold bytes back. Without the detour where that leads straight back here, or to Node: a patch that
    * somebody put above ours, or on a method that is not ours, still sees every write. It may forget to pass the answer on.
    */
   send(chunk: Chunk): boolean | undefined {
-    const res = this.res as ServerResponse;
-    if (this.#core.write !== undefined && (res.write as Method) !== writeChunk) return res.write(chunk);
-    return this.write(chunk, undefined, undefined);
+    const res = this.res as ServerResponse & { flush?: () => void };
+    const own = this.#core.write !== undefined;
+    if (!own && this.bottom.writeDirect(chunk)) return true;
+    const ok = own && (res.write as Method) !== writeChunk ? res.write(chunk) : this.write(chunk, undefined, undefined);
+    if (this.#flushes()) res.flush?.();
+    return ok;
   }
 
   /** Sends the head as the handler would by `res.flushHeaders`. */
@@ -179,7 +177,7 @@ export class Seam implements Ground {
   }
 
   get coreWrite(): Ground['coreWrite'] {
-    return this.#lower('write') as Ground['coreWrite'];
+    return (this.#core.write ?? this.res.write) as Ground['coreWrite'];
   }
 
   get coreEnd(): Ground['coreEnd'] {
@@ -196,6 +194,17 @@ export class Seam implements Ground {
     // Bottom up: an encoder is freed before the writer above it tells the application.
     for (const layer of this.#layers.toReversed()) layer.close?.();
     this.#replayLate();
+  }
+
+  /** Whether bytes may be held back below, by somebody whose callbacks cannot be relied on. */
+  get holdsBack(): boolean {
+    return this.#flushes();
+  }
+
+  #flushes(): boolean {
+    if (this.#transforms || this.#core.flush !== undefined) return true;
+    const { flush: current } = this.res as { flush?: unknown };
+    return current !== undefined && current !== flush;
   }
 
   /** A method as it is below the library. */
@@ -350,6 +359,12 @@ function nodeAnswer(res: HttpResponse, property: 'writableLength' | 'writableNee
 
 function isChunk(chunk: unknown): chunk is Chunk {
   return typeof chunk === 'string' || chunk instanceof Uint8Array;
+}
+
+// After a client's reset without an error Node destroys the stream when its writes are done, which they never are: nobody
+// takes them. (A reset of our own comes by here too, with an error code.)
+function streamOnAborted(this: ServerHttp2Stream): void {
+  if (this.rstCode === 0) this.destroy();
 }
 
 // Before Node 24 a pipelined response whose connection dies before its turn never emits 'close'.

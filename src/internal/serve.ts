@@ -147,7 +147,7 @@ async function settleFailure(out: OutStream, error: unknown, next: Next | undefi
   }
   out.onSourceError(error);
   // When the head is gone, the only honest error is a body that does not end.
-  await out.leave('error', error);
+  await out.leave('error', { cause: error });
 }
 
 /** A handler that stops because its stream is over has not failed. */

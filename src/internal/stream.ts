@@ -164,17 +164,23 @@ export class OutStream extends Layer implements Flushable, Gate {
     if (!this.#isClosed()) this.flushNow();
   }
 
-  /** Finishes the body. Resolves when it is handed over or the stream is closed for another reason. */
-  async finish(): Promise<void> {
-    if (this.#startDraining()) this.res.end();
+  /**
+   * Finishes the body. Resolves when it is handed over or the stream is closed for another reason.
+   * @param last - text to send before, however much waits already
+   */
+  async finish(last = ''): Promise<void> {
+    if (this.#startDraining(last)) this.res.end();
     return this.#untilClosed();
   }
 
-  /** Hands over what is queued, then closes so that the client knows that the body is not complete. */
-  async leave(reason: CloseReason, cause?: unknown): Promise<void> {
-    if (this.#startDraining()) {
+  /**
+   * Hands over what is queued, then closes so that the client knows that the body is not complete.
+   * @param last - text to send before, however much waits already
+   */
+  async leave(reason: CloseReason, { cause, last = '' }: { cause?: unknown; last?: string } = {}): Promise<void> {
+    if (this.#startDraining(last)) {
       this.closedError = closeError(reason, cause);
-      closeUnterminated(this.res, this.#options.closeTimeout);
+      closeUnterminated(this.res, this.#options.closeTimeout, this.#seam.holdsBack);
     }
     return this.#untilClosed();
   }
@@ -240,9 +246,11 @@ export class OutStream extends Layer implements Flushable, Gate {
   }
 
   /** From `open` to `draining`: everything accepted is handed to `res`. `false` where that is not the way. */
-  #startDraining(): boolean {
-    this.open();
+  #startDraining(last: string): boolean {
     if (this.#state !== 'open') return false;
+    this.#pending += last;
+    this.open();
+    if (this.#isClosed()) return false;
     this.#state = 'draining';
     this.#writePending(true);
     // Nothing more will be taken: there is no room to wait for.
@@ -304,7 +312,6 @@ export class OutStream extends Layer implements Flushable, Gate {
     let ok: boolean | undefined;
     try {
       ok = this.#seam.send(text);
-      if (this.#seam.flushes) (this.res as { flush?: () => void }).flush?.();
     } catch (error) {
       this.#failToWrite(error);
       return;

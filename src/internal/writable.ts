@@ -1,7 +1,8 @@
-import type { ServerResponse } from 'node:http';
+import type { EventEmitter } from 'node:events';
+import type { ServerHttp2Stream } from 'node:http2';
 import { ClientClosedError, closeError, DeadlineExceededError } from '../errors.ts';
 import { startTimer } from './clock.ts';
-import { type HttpResponse, isGone, needsDrain } from './message.ts';
+import { type HttpResponse, isGone, isHttp2, needsDrain } from './message.ts';
 
 /** What, besides the response, ends a wait. */
 export interface WaitOptions {
@@ -37,6 +38,8 @@ export async function waitForDrain(res: HttpResponse, options: WaitOptions = {})
     const undo = [
       listenForDrain(res, () => settle(resolve)),
       listen(res, 'close', () => settle(() => reject(res.writableEnded ? closeError('ended') : new ClientClosedError()))),
+      // A reset without an error closes the stream only when its writes are done, and they wait for the client.
+      isHttp2(res) ? listen(res.stream, 'aborted', () => settle(() => reject(new ClientClosedError()))) : undefined,
       listen(res, 'error', (error) => settle(() => reject(error))),
       signal && onAbort(signal, () => settle(() => reject(signal.reason as Error))),
       remaining === undefined ? undefined : startTimer(remaining, () => settle(() => reject(new DeadlineExceededError()))),
@@ -48,9 +51,9 @@ export async function waitForDrain(res: HttpResponse, options: WaitOptions = {})
   });
 }
 
-function listen(res: HttpResponse, event: string, listener: (value: unknown) => void): () => void {
-  (res as ServerResponse).on(event, listener);
-  return () => (res as ServerResponse).off(event, listener);
+function listen(emitter: HttpResponse | ServerHttp2Stream, event: string, listener: (value: unknown) => void): () => void {
+  (emitter as EventEmitter).on(event, listener);
+  return () => (emitter as EventEmitter).off(event, listener);
 }
 
 function onAbort(signal: AbortSignal, listener: () => void): () => void {

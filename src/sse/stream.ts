@@ -1,6 +1,6 @@
 import { type ItemStream, OutItemStream } from '../internal/item-stream.ts';
 import { readInteger } from '../internal/option.ts';
-import { handled, type OutStream } from '../internal/stream.ts';
+import type { OutStream } from '../internal/stream.ts';
 import { formatComment, formatEvent, formatRetryHint } from './event.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
 import type { ResolvedSseOptions } from './options.ts';
@@ -48,14 +48,12 @@ export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>>
 
   async reconnect(options: { retry?: number } = {}): Promise<void> {
     const retry = options.retry === undefined ? this.#spread() : readInteger('reconnect.retry', options.retry, { min: 1 });
-    if (this.out.state === 'open') void handled(this.out.push(formatRetryHint(retry)));
-    await this.out.leave('draining');
+    await this.out.leave('draining', { last: formatRetryHint(retry) });
   }
 
   async stop(): Promise<void> {
     // An id without data moves the client's last event id and dispatches nothing.
-    if (this.out.state === 'open') void handled(this.out.push(formatEvent({ id: stopId })));
-    await this.out.finish();
+    await this.out.finish(formatEvent({ id: stopId }));
   }
 
   #spread(): number {

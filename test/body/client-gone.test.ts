@@ -168,7 +168,7 @@ describe.each(carriers)('a client that leaves on $name', (carrier) => {
     await settles(watched.released);
   });
 
-  it.each(makers)('before pipeBody is called ends %s without reading it', async (_name, make) => {
+  it.each(makers)('before pipeBody is called ends %s without reading it', async (name, make) => {
     const left = deferred();
     const watched = make(Infinity);
     const outcome = deferred<unknown>();
@@ -181,7 +181,8 @@ describe.each(carriers)('a client that leaves on $name', (carrier) => {
     await running.close();
     expect(await settles(outcome.promise)).toBe('resolved');
     expect(watched.pulls()).toBeLessThanOrEqual(1);
-    if (!(watched.source as object).toString().includes('Generator')) await settles(watched.released);
+    // A generator that was never started has nothing to clean up.
+    if (name !== 'an async generator') await settles(watched.released);
   });
 
   it('can be told from a complete body by writableEnded', async () => {

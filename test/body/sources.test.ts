@@ -24,15 +24,15 @@ async function* later<T>(items: readonly T[]): AsyncGenerator<T> {
 
 function webStream<T>(items: readonly T[], type?: 'bytes'): ReadableStream<T> {
   const rest = [...items];
-  const source = {
-    type,
+  const source: object = {
+    ...(type && { type }),
     pull(controller: { enqueue(item: T): void; close(): void }) {
       const item = rest.shift();
       if (item === undefined) controller.close();
       else controller.enqueue(item);
     },
   };
-  return new ReadableStream(source as unknown as UnderlyingDefaultSource<T>);
+  return new ReadableStream<T>(source);
 }
 
 const sources: [string, () => BodySource][] = [
@@ -221,7 +221,7 @@ describe('pipeBody', () => {
     read.body!.getReader();
     const codes: unknown[] = [];
     const running = await serve(bare, async (req, res) => {
-      for (const source of [locked, used, read]) await pipeBody(source, req, res).catch((error: { code: string }) => codes.push(error.code));
+      for (const source of [locked, used, read]) await pipeBody(source, req, res).catch((error: unknown) => codes.push((error as { code: string }).code));
       res.end('untouched');
     });
     const reading = await running.visit();

@@ -229,7 +229,7 @@ describe('a stream of an HTTP/2 connection', () => {
     session.on('error', () => undefined);
     onTestFinished(() => session.destroy());
     const texts = ['', ''];
-    const requests = [0, 1].map((index) => session.request({ ':path': '/' }).on('error', () => undefined).on('data', (chunk: Buffer) => (texts[index] += chunk.toString())));
+    const requests = [0, 1].map((index) => session.request({ ':path': '/' }).on('error', () => undefined).on('data', (chunk: Buffer) => (texts[index] = `${texts[index]}${chunk.toString()}`)));
     await until(() => texts.every((text) => text === ':ok\n\n'));
     requests[0]!.close(http2.constants.NGHTTP2_CANCEL);
     await until(() => reasons.length === 1);

@@ -66,7 +66,7 @@ describe.each(matrix)('$kind on $on', ({ carrier, make, open, type, rs, parse })
   it('leaves out what JSON cannot hold and goes on', async () => {
     const codes: unknown[] = [];
     const running = await serve(carrier, make(async (stream) => {
-      for (const each of [undefined, 1n, () => 1, Symbol('s')]) await stream.send(each).catch((error: { code: string }) => codes.push(error.code));
+      for (const each of [undefined, 1n, () => 1, Symbol('s')]) await stream.send(each).catch((error: unknown) => codes.push((error as { code: string }).code));
       void stream.send(undefined);
       await stream.send('good');
     }));

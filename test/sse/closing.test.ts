@@ -96,7 +96,7 @@ describe('closing', () => {
   it.each(pairs)('%s and then %s is one close, with the reason of the first that finishes', async (first, second) => {
     const { stream, reading, reasons } = await openOn(bare);
     await until(() => reading.text !== '');
-    const calls = [verbs[first]!(stream), verbs[second]!(stream), verbs[first]!(stream)];
+    const calls = [verbs[first]!, verbs[second]!, verbs[first]!].map(async (verb) => verb(stream));
     await settles(Promise.all(calls));
     const over = await settles(reading.over);
     const destroyed = first === 'destroy' || second === 'destroy';
@@ -109,7 +109,7 @@ describe('closing', () => {
       expect(over).toBe('aborted');
     }
     // And once more when it is closed.
-    await settles(Promise.all([verbs[first]!(stream), verbs[second]!(stream)]));
+    await settles(Promise.all([verbs[first]!, verbs[second]!].map(async (verb) => verb(stream))));
     expect(reasons).toHaveLength(1);
   });
 

@@ -71,7 +71,7 @@ describe('an option that is wrong', () => {
   });
 
   it.each([undefined, null, {}, 'handler', 5])('a handler that is %o is refused', (value) => {
-    for (const [owner, factory] of [['sse', sse], ['ndjson', ndjson], ['jsonSeq', jsonSeq]] as const) {
+    for (const [owner, factory] of Object.entries({ sse, ndjson, jsonSeq } as Record<string, (handler: never) => unknown>)) {
       expect(thrownBy(() => factory(value as never))).toMatchObject({ code: 'ERR_SLUICE_OPTION_INVALID', option: `${owner}.handler` });
     }
   });
