@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import { Bottom, type Ground } from './bottom.ts';
+import { frameComplete, type HeadFields, mergeFields } from './head.ts';
 import { type Chunk, type Head, Layer, type WriteCallback } from './layer.ts';
 import { type HttpResponse, isGone, isHttp2 } from './message.ts';
 
@@ -376,32 +377,4 @@ function watchPipelined(res: ServerResponse, seam: Seam): void {
   };
   socket.on('close', onSocketClose);
   res.once('close', () => socket.off('close', onSocketClose));
-}
-
-type HeadFields = Record<string, number | string | readonly string[] | undefined> | readonly unknown[];
-
-/**
- * Puts the fields given to `writeHead` on `res`, by the rules of Node's `writeHead`: they replace what is set,
- * and a list may repeat a name. `false`, with nothing done, for a list that Node refuses.
- */
-function mergeFields(res: HttpResponse, fields: HeadFields | undefined): boolean {
-  const target = res as ServerResponse;
-  if (!Array.isArray(fields)) {
-    for (const [name, value] of Object.entries((fields ?? {}) as Record<string, string>)) if (name !== '') target.setHeader(name, value);
-    return true;
-  }
-  const flat = (Array.isArray(fields[0]) ? fields.flat() : fields) as string[];
-  if (flat.length % 2 !== 0) return false;
-  for (let at = 0; at < flat.length; at += 2) target.removeHeader(flat[at] ?? '');
-  for (let at = 0; at < flat.length; at += 2) if (flat[at]) target.appendHeader(flat[at] ?? '', flat[at + 1] ?? '');
-  return true;
-}
-
-/** Node gives a body that comes whole a Content-Length, but only where its own `end` sends the head. */
-function frameComplete(res: HttpResponse, { chunk, encoding }: NonNullable<Head['complete']>): void {
-  if (isHttp2(res) || !res.useChunkedEncodingByDefault || res.hasHeader('content-length') || res.hasHeader('transfer-encoding')) return;
-  const bodiless = res.req.method === 'HEAD' || res.statusCode < 200 || res.statusCode === 204 || res.statusCode === 304;
-  if (bodiless) return;
-  const length = typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : (chunk?.length ?? 0);
-  res.setHeader('Content-Length', length);
 }

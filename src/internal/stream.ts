@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { type CloseReason, closeError, ResponseStartedError, StreamClosedError } from '../errors.ts';
 import { isAbort } from './abort.ts';
+import { type Deferred, handled, makeDeferred } from './deferred.ts';
 import { reportClose, reportError } from './diagnostics.ts';
 import { hasField, setFields } from './fields.ts';
 import { Layer, type Rank, rank } from './layer.ts';
@@ -21,12 +22,6 @@ export interface StreamHead {
 }
 
 const accepted = Promise.resolve();
-
-interface Waiter {
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
-}
 
 /**
  * A response that carries text items: the outbox, the state and the ways to close that event streams and
@@ -56,7 +51,7 @@ export class OutStream extends Layer implements Flushable, Gate {
   #flow: 'idle' | 'scheduled' | 'congested' = 'idle';
   #onDrain: (() => void) | undefined;
   #highWaterMark = 0;
-  #waiter: Waiter | undefined;
+  #waiter: Deferred | undefined;
   #controller: AbortController | undefined;
   #closeListeners: Set<(reason: CloseReason) => void> | undefined;
 
@@ -347,7 +342,7 @@ export class OutStream extends Layer implements Flushable, Gate {
   }
 
   #wait(): Promise<void> {
-    this.#waiter ??= makeWaiter();
+    this.#waiter ??= makeDeferred();
     return this.#waiter.promise;
   }
 
@@ -369,20 +364,4 @@ export class OutStream extends Layer implements Flushable, Gate {
 
 function recover(stream: OutStream): void {
   stream.recover();
-}
-
-function makeWaiter(): Waiter {
-  let resolve!: () => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<void>((onResolve, onReject) => {
-    resolve = onResolve;
-    reject = onReject;
-  });
-  return { promise: handled(promise), resolve, reject };
-}
-
-/** A client that leaves must not crash a process whose sender did not wait for `send`. Who awaits still sees the rejection. */
-export function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
 }

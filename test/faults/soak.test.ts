@@ -50,13 +50,14 @@ const routes: Record<string, Middleware> = {
   '/reconnect': sse(async (stream) => {
     await stream.send('first');
     await stream.reconnect();
-  }),
+    // A timer that is left behind must not go by itself before it is counted.
+  }, { closeTimeout: '1h' }),
   '/end': sse(function* () { yield 'first'; }),
   '/fails': sse(async function* () {
     yield 'first';
     await turns(1);
     throw new Error('late');
-  }),
+  }, { closeTimeout: '1h' }),
 };
 
 const paths = Object.keys(routes);

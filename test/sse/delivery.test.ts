@@ -32,6 +32,22 @@ describe.each([true, false])('on the wire with directChunks %j', (directChunks) 
     ]);
   });
 
+  it('sends leave when the tick ends, and do not wait for the turn of the loop', async () => {
+    const kept = deferred<EventStream>();
+    const running = await serve(bare, sse((stream) => kept.resolve(stream), { directChunks }));
+    const client = await running.dial();
+    client.send(getRequest());
+    const stream = await settles(kept.promise);
+    await client.waitFor(':ok');
+    let turned = false;
+    setImmediate(() => (turned = true));
+    void stream.send('one');
+    expect(stream.bufferedBytes).toBe('data: one\n\n'.length);
+    // One tick for the write and one for what Node holds back until a tick ends.
+    for (let tick = 0; tick < 3; tick++) await new Promise<void>((resolve) => void process.nextTick(resolve));
+    expect([stream.bufferedBytes, turned]).toEqual([0, false]);
+  });
+
   it('flush sends at once what waits for the end of the tick', async () => {
     const kept = deferred<EventStream>();
     const running = await serve(bare, sse((stream) => kept.resolve(stream), { directChunks }));

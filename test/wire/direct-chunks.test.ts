@@ -258,7 +258,7 @@ describe('direct chunk writing', () => {
     );
   });
 
-  const unframed: [string, (res) => void, string, string][] = [
+  const unframed: [string, (res: ServerResponse) => void, string, string][] = [
     ['a body with a length', (res) => void res.setHeader('Content-Length', 10), getRequest(), 'firstplain'],
     ['HTTP/1.0', () => undefined, getRequest('/', {}, '1.0'), 'firstplain'],
     ['HEAD', (res) => void res.setHeader('Transfer-Encoding', 'chunked'), getRequest().replace('GET', 'HEAD'), ''],

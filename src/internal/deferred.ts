@@ -1,0 +1,23 @@
+/** A promise settled from outside. */
+export interface Deferred {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A pending `Deferred`, whose rejection nobody needs to handle. */
+export function makeDeferred(): Deferred {
+  let resolve!: () => void;
+  let reject!: (error: Error) => void;
+  const promise = new Promise<void>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise: handled(promise), resolve, reject };
+}
+
+/** A client that leaves must not crash a process whose sender did not wait for `send`. Who awaits still sees the rejection. */
+export function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
