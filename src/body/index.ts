@@ -7,7 +7,7 @@ import { type Chunk, Layer, type Rank, rank } from '../internal/layer.ts';
 import { abortResponse, type HttpRequest, type HttpResponse, isGone, needsDrain } from '../internal/message.ts';
 import { gateWithSignal } from '../internal/pipe.ts';
 import { type Gate, pump } from '../internal/pump.ts';
-import { openSeam } from '../internal/response.ts';
+import { openSeam, seamOf } from '../internal/response.ts';
 import { waitForDrain } from '../internal/writable.ts';
 import { type BodyOptions, type ResolvedBodyOptions, resolveBodyOptions } from './options.ts';
 import { type BodySource, openBody, type OpenBody } from './source.ts';
@@ -34,7 +34,7 @@ export type { BodySource } from './source.ts';
  */
 export async function pipeBody(source: BodySource, req: HttpRequest, res: HttpResponse, options?: BodyOptions): Promise<void> {
   const resolved = resolveBodyOptions(options);
-  if (res.writableEnded && !isGone(res)) throw new ResponseStartedError('The response has ended already');
+  if ((res.writableEnded || seamOf(res)?.hasWriter === true) && !isGone(res)) throw new ResponseStartedError('The response has ended, or carries a stream already');
   const body = openBody(source);
   const transfer = new Transfer(req, res, body, resolved);
   await transfer.run();

@@ -10,6 +10,8 @@ export interface Arrival {
   readonly negotiation: Negotiation;
   /** Whether the connection is gone already. */
   readonly gone: boolean;
+  /** Whether the response has a head already, or a stream. */
+  readonly started: boolean;
   /** Whether the client was told before not to come back. */
   readonly stopped: boolean;
 }
@@ -17,12 +19,13 @@ export interface Arrival {
 /** What becomes of the request. `head`: the fields without a body. */
 export type Admission =
   | { readonly kind: 'open' | 'head'; readonly mediaType: string }
-  | { readonly kind: 'gone' | 'stopped' | 'not-acceptable' | 'not-ours' };
+  | { readonly kind: 'gone' | 'started' | 'stopped' | 'not-acceptable' | 'not-ours' };
 
 /** The one decision about a request for a stream. */
 export function decideAdmission(arrival: Arrival): Admission {
   const { mediaTypes, negotiation } = arrival;
   if (arrival.gone) return { kind: 'gone' };
+  if (arrival.started) return { kind: 'started' };
   const mediaType = bestOf(mediaTypes, arrival.accept);
   if (mediaType === undefined && negotiation !== 'ignore') return { kind: negotiation === 'next' ? 'not-ours' : 'not-acceptable' };
   // WHATWG HTML 9.2.3: 204 is the answer that ends a client's attempts.

@@ -10,14 +10,21 @@ export type Fields = Record<string, string | number | readonly string[]>;
 export function readFields(option: string, value: Fields | undefined): Fields {
   const fields = readBag(option, value) as Fields;
   for (const [name, field] of Object.entries(fields)) {
-    try {
-      validateHeaderName(name);
-      for (const each of [field].flat()) validateHeaderValue(name, String(each));
-    } catch {
-      throw new InvalidOptionError(`${option}.${name}`, 'a header field that HTTP allows', field);
-    }
+    if (!isField(name, field)) throw new InvalidOptionError(`${option}.${name}`, 'a header field that HTTP allows', field);
   }
   return { ...fields };
+}
+
+function isField(name: string, field: unknown): boolean {
+  const values: unknown[] = Array.isArray(field) ? field : [field];
+  if (!values.every((each) => typeof each === 'string' || typeof each === 'number')) return false;
+  try {
+    validateHeaderName(name);
+    for (const each of values) validateHeaderValue(name, String(each));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Sets fields, replacing what is there. */

@@ -1,5 +1,5 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2';
+import { type IncomingMessage, OutgoingMessage, type ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 
 /** A request as `node:http` or the compatibility API of `node:http2` makes it; Express' and Connect's are these. */
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
@@ -17,13 +17,13 @@ export type RoutedRequest = HttpRequest & { body?: any; params?: any; query?: an
 /** What Express and Connect pass as third argument. */
 export type Next = (error?: unknown) => void;
 
-// RFC 9113 7: what a reset says. A reset with NO_ERROR (0) would read as a complete body.
+// RFC 9113 7: what a reset says. NO_ERROR (0x0) would read as a complete body, and so does CANCEL (0x8) to Node's own client.
 const h2InternalError = 0x2;
-const h2Cancel = 0x8;
 
 /** Whether the response is a stream of an HTTP/2 connection. */
 export function isHttp2(res: HttpResponse): res is Http2ServerResponse {
-  return 'stream' in res;
+  // Anybody may call a property of theirs `stream`.
+  return 'stream' in res && !(res instanceof OutgoingMessage);
 }
 
 /**
@@ -52,44 +52,42 @@ export function abortResponse(res: HttpResponse): void {
   }
 }
 
+// How long nothing must have come down before a close without an end. Two things need it. A client that learns of the
+// broken body before it has read what came with it drops that: Chromium does now and then, fetch always. And `compression`
+// encodes in another thread without telling when it is done. Too long costs a closing stream that time, too short an event.
+const stillness = 50;
+
 /**
  * Sends what is queued, then closes without terminating the body, so that every client knows that more was
  * to come: a clean end is final to fetch clients. The close is forced after `linger` ms.
  * Call it when everything was handed to `res`.
- * @param heldBack - whether somebody's patch may still hold bytes, without telling when they are out
  */
-export function closeUnterminated(res: HttpResponse, linger: number, heldBack: boolean): void {
+export function closeUnterminated(res: HttpResponse, linger: number): void {
   if (isGone(res)) return;
   // Held until the response closes, which the timer itself guarantees.
   const timer = setTimeout(abortResponse, linger, res);
   res.once('close', () => {
     clearTimeout(timer);
   });
-  if (isHttp2(res)) process.nextTick(resetWhenFlushed, res.stream);
-  // Node holds this tick's chunks back until the tick ends, in a callback queued before this one.
-  else if (res.socket && heldBack) destroySocketWhenStill(res, -1);
-  else if (res.socket) process.nextTick(destroySocketSoon, res);
-  else res.once('socket', () => process.nextTick(destroySocketSoon, res));
+  closeWhenStill(res, undefined);
 }
 
-// `compression` encodes in another thread and drops write callbacks: all there is to see are the bytes that come down.
-function destroySocketWhenStill(res: ServerResponse, before: number): void {
-  if (isGone(res) || !res.socket) return;
-  const written = res.headersSent ? res.socket.bytesWritten : -1;
-  if (written === before && written >= 0) destroySocketSoon(res);
-  else setTimeout(destroySocketWhenStill, 50, res, written);
+// Looked at again and again, for lack of anything to wait for: write callbacks are dropped by `compression`, 'drain' comes only
+// after a full queue, and an empty write, to be called back, makes HTTP/2 of Node 20 to 26, when it is joined with
+// others, send bytes from elsewhere in memory.
+function closeWhenStill(res: HttpResponse, before: number | undefined): void {
+  if (isGone(res)) return;
+  const handed = handedDown(res);
+  if (handed === undefined || handed !== before) setTimeout(closeWhenStill, stillness, res, handed);
+  else if (isHttp2(res)) res.stream.close(h2InternalError);
+  else res.socket?.destroySoon();
 }
 
-function destroySocketSoon(res: ServerResponse): void {
-  res.socket?.destroySoon();
-}
-
-// Looked at again and again, for lack of anything to wait for: 'drain' comes only after a full queue, and an empty write, to
-// be called back, is worse. When Node 20 to 26 joins it with others, it sends bytes from elsewhere in memory.
-function resetWhenFlushed(stream: ServerHttp2Stream): void {
-  if (stream.destroyed) return;
-  if (stream.writableLength > 0) setTimeout(resetWhenFlushed, 5, stream);
-  else stream.close(h2Cancel);
+/** A measure of what went down so far; `undefined` while it is known that something is still on its way. */
+function handedDown(res: HttpResponse): number | undefined {
+  // The queue of a socket is sent before its FIN; the queue of a stream would be lost to its reset.
+  if (isHttp2(res)) return res.stream.writableLength === 0 ? 0 : undefined;
+  return res.headersSent ? res.socket?.bytesWritten : undefined;
 }
 
 /** One field of the request as text, or `undefined`. A field that came more than once is joined, as Node does for most. */

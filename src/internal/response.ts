@@ -1,8 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
 import { Bottom, type Ground } from './bottom.ts';
 import { frameComplete, type HeadFields, mergeFields } from './head.ts';
-import { type Chunk, type Head, Layer, type WriteCallback } from './layer.ts';
+import { type Chunk, type Head, Layer, rank, type WriteCallback } from './layer.ts';
 import { type HttpResponse, isGone, isHttp2 } from './message.ts';
 
 // Not a property of the response: on Node 20 and 22 every property that is added to one that has gone through Express
@@ -29,6 +30,8 @@ export class Seam implements Ground {
   noTransformByWriter = false;
   /** The methods that were on `res` when they became ours. */
   #core: Partial<Record<Verb, Method>> = {};
+  /** What they became. */
+  #own: Partial<Record<Verb, Method>> = {};
   /** Top down, without the bottom. */
   #layers: Layer[] = [];
   #top: Layer;
@@ -48,7 +51,10 @@ export class Seam implements Ground {
     this.bottom = new Bottom(this);
     this.#top = this.bottom;
     // First in line: an encoder is destroyed before anybody else hears of the close.
-    (res as ServerResponse).prependListener('close', responseOnClose);
+    // Not by `this`: a response behind a Proxy closes as itself.
+    (res as ServerResponse).prependListener('close', () => {
+      this.close();
+    });
     if (isHttp2(res)) res.stream.once('aborted', streamOnAborted);
     else if (!res.socket) watchPipelined(res, this);
   }
@@ -58,7 +64,7 @@ export class Seam implements Ground {
     const index = this.#layers.findIndex((other) => other.rank >= layer.rank);
     this.#layers.splice(index < 0 ? this.#layers.length : index, 0, layer);
     this.#relink();
-    this.#own(layer);
+    this.#takeOver(layer);
     return () => {
       this.remove(layer);
     };
@@ -78,9 +84,9 @@ export class Seam implements Ground {
    */
   send(chunk: Chunk): boolean | undefined {
     const res = this.res as ServerResponse & { flush?: () => void };
-    const own = this.#core.write !== undefined;
+    const own = this.#own.write;
     if (!own && this.bottom.writeDirect(chunk)) return true;
-    const ok = own && (res.write as Method) !== writeChunk ? res.write(chunk) : this.write(chunk, undefined, undefined);
+    const ok = own && res.write !== own ? res.write(chunk) : this.write(chunk, undefined, undefined);
     if (this.#flushes()) res.flush?.();
     return ok;
   }
@@ -125,6 +131,11 @@ export class Seam implements Ground {
       this.#ended = true;
       this.#top.end(chunk, encoding, callback);
     }
+  }
+
+  /** Whether a stream or a body is under way: there is room for one. */
+  get hasWriter(): boolean {
+    return this.#layers.some((layer) => layer.rank === rank.writer);
   }
 
   flush(callback: EndCallback): void {
@@ -197,15 +208,10 @@ export class Seam implements Ground {
     this.#replayLate();
   }
 
-  /** Whether bytes may be held back below, by somebody whose callbacks cannot be relied on. */
-  get holdsBack(): boolean {
-    return this.#flushes();
-  }
-
   #flushes(): boolean {
     if (this.#transforms || this.#core.flush !== undefined) return true;
     const { flush: current } = this.res as { flush?: unknown };
-    return current !== undefined && current !== flush;
+    return current !== undefined && current !== this.#own.flush;
   }
 
   /** A method as it is below the library. */
@@ -214,24 +220,24 @@ export class Seam implements Ground {
   }
 
   /** Takes over the methods that a layer needs and that are not ours yet. */
-  #own(layer: Layer): void {
+  #takeOver(layer: Layer): void {
     if (layer.transforms && !this.#transforms) {
       this.#transforms = true;
-      answerForLayers(this.res);
+      answerForLayers(this.res, this);
     }
     const all = layer.transforms;
-    if (all || layer.head) this.#patch('writeHead', fixHead);
-    if (all || layer.write !== Layer.prototype.write) this.#patch('write', writeChunk);
-    if (all || layer.end !== Layer.prototype.end) this.#patch('end', endBody);
-    if (all || layer.flush !== Layer.prototype.flush) this.#patch('flush', flush);
-    if (all) this.#patch('emit', emitTruthfully);
+    if (all || layer.head) this.#patch('writeHead');
+    if (all || layer.write !== Layer.prototype.write) this.#patch('write');
+    if (all || layer.end !== Layer.prototype.end) this.#patch('end');
+    if (all || layer.flush !== Layer.prototype.flush) this.#patch('flush');
+    if (all) this.#patch('emit');
   }
 
-  #patch(verb: Verb, method: Method): void {
+  #patch(verb: Verb): void {
     const target = this.res as unknown as Record<Verb, Method>;
     if (verb in this.#core) return;
     this.#core[verb] = target[verb];
-    target[verb] = method;
+    this.#own[verb] = target[verb] = methods[verb](this);
   }
 
   /** The topmost layer that does something about writes and ends is the first to be asked. */
@@ -310,47 +316,43 @@ export function seamOf(res: HttpResponse): Seam | undefined {
   return seams.get(res);
 }
 
-// The methods themselves. Module-level, so that a response carries references and no closures.
-
-function writeChunk(this: HttpResponse, chunk: Chunk, encoding?: BufferEncoding | WriteCallback, callback?: WriteCallback): boolean {
-  if (typeof encoding === 'function') return openSeam(this).write(chunk, undefined, encoding);
-  return openSeam(this).write(chunk, encoding, callback);
-}
-
-function endBody(this: HttpResponse, chunk?: Chunk | (() => void) | null, encoding?: BufferEncoding | (() => void) | null, callback?: () => void): unknown {
-  const seam = openSeam(this);
-  if (typeof chunk === 'function') seam.end(undefined, undefined, chunk);
-  else if (typeof encoding === 'function') seam.end(chunk ?? undefined, undefined, encoding);
-  else seam.end(chunk ?? undefined, encoding ?? undefined, callback);
-  return this;
-}
-
-function fixHead(this: HttpResponse, ...args: HeadArguments): unknown {
-  openSeam(this).writeHead(args);
-  return this;
-}
-
-function flush(this: HttpResponse, callback?: () => void): void {
-  openSeam(this).flush(callback);
-}
-
-function emitTruthfully(this: HttpResponse, event: string | symbol, ...args: unknown[]): boolean {
-  const seam = openSeam(this);
-  if (event !== 'drain') return seam.emit(event, args);
-  seam.drained();
-  return true;
-}
-
-function responseOnClose(this: HttpResponse): void {
-  openSeam(this).close();
-}
+// The methods that go on a response. Bound to the seam and not found by `this`, which may be a Proxy or a child of `res`.
+const methods: Readonly<Record<Verb, (seam: Seam) => Method>> = {
+  write: (seam) =>
+    function write(chunk: Chunk, encoding?: BufferEncoding | WriteCallback, callback?: WriteCallback): boolean {
+      if (typeof encoding === 'function') return seam.write(chunk, undefined, encoding);
+      return seam.write(chunk, encoding, callback);
+    },
+  end: (seam) =>
+    function end(this: unknown, chunk?: Chunk | (() => void) | null, encoding?: BufferEncoding | (() => void) | null, callback?: () => void): unknown {
+      if (typeof chunk === 'function') seam.end(undefined, undefined, chunk);
+      else if (typeof encoding === 'function') seam.end(chunk ?? undefined, undefined, encoding);
+      else seam.end(chunk ?? undefined, encoding ?? undefined, callback);
+      return this;
+    },
+  writeHead: (seam) =>
+    function writeHead(this: unknown, ...args: HeadArguments): unknown {
+      seam.writeHead(args);
+      return this;
+    },
+  flush: (seam) =>
+    function flush(callback?: () => void): void {
+      seam.flush(callback);
+    },
+  emit: (seam) =>
+    function emit(event: string | symbol, ...args: unknown[]): boolean {
+      if (event !== 'drain') return seam.emit(event, args);
+      seam.drained();
+      return true;
+    },
+};
 
 /** Node answers for its own queue only; with a transforming layer the seam answers for all of them. */
-function answerForLayers(res: HttpResponse): void {
+function answerForLayers(res: HttpResponse, seam: Seam): void {
   Object.defineProperties(res, {
-    writableLength: { configurable: true, get: (): number => openSeam(res).bufferedBytes },
-    writableNeedDrain: { configurable: true, get: (): boolean => openSeam(res).needDrain },
-    writableEnded: { configurable: true, get: (): boolean => openSeam(res).ended },
+    writableLength: { configurable: true, get: (): number => seam.bufferedBytes },
+    writableNeedDrain: { configurable: true, get: (): boolean => seam.needDrain },
+    writableEnded: { configurable: true, get: (): boolean => seam.ended },
   });
 }
 
@@ -368,13 +370,22 @@ function streamOnAborted(this: ServerHttp2Stream): void {
   if (this.rstCode === 0) this.destroy();
 }
 
-// Before Node 24 a pipelined response whose connection dies before its turn never emits 'close'.
+// Seams of responses that wait behind others on their connection.
+const pipelined = new WeakMap<Socket, Set<Seam>>();
+
+// Before Node 24 a pipelined response whose connection dies before its turn never emits 'close'. One listener for all of a
+// connection: a client may send as many requests as it likes.
 function watchPipelined(res: ServerResponse, seam: Seam): void {
   const socket = (res.req as typeof res.req | undefined)?.socket;
   if (!socket) return;
-  const onSocketClose = (): void => {
-    seam.close();
-  };
-  socket.on('close', onSocketClose);
-  res.once('close', () => socket.off('close', onSocketClose));
+  let waiting = pipelined.get(socket);
+  if (!waiting) {
+    const created = (waiting = new Set<Seam>());
+    pipelined.set(socket, created);
+    socket.on('close', () => {
+      for (const each of created) each.close();
+    });
+  }
+  waiting.add(seam);
+  res.once('close', () => pipelined.get(socket)?.delete(seam));
 }

@@ -1,11 +1,13 @@
 import type { ServerResponse } from 'node:http';
 import vary from 'vary';
+import { ResponseStartedError } from '../errors.ts';
 import { isAbort } from './abort.ts';
 import { type Admission, decideAdmission } from './admit.ts';
 import { reportError } from './diagnostics.ts';
 import { type HttpRequest, type HttpResponse, isGone, type Next, requestField } from './message.ts';
 import { pipeInto } from './pipe.ts';
 import { isPullSource, type PullSource } from './pump.ts';
+import { seamOf } from './response.ts';
 import { OutStream } from './stream.ts';
 import type { ResolvedStreamOptions } from './stream-options.ts';
 
@@ -32,6 +34,11 @@ export function serveStream<S>(kind: StreamKind<S>, handler: (stream: S) => unkn
   switch (admission.kind) {
     case 'gone':
       return;
+    case 'started':
+      // Whoever is next may want to know; a server's request listener must not throw.
+      if (next) next(startedError());
+      else reportError(req, startedError());
+      return;
     case 'not-ours':
       vary(res as ServerResponse, 'Accept');
       if (next) next();
@@ -44,35 +51,21 @@ export function serveStream<S>(kind: StreamKind<S>, handler: (stream: S) => unkn
       answerStopped(res);
       return;
     case 'head':
+      startStream(kind, admission.mediaType, req, res).openBodiless();
+      return;
     case 'open':
-      start(kind, admission, req, res, handler, next);
+      void runHandler(kind, startStream(kind, admission.mediaType, req, res), handler, next);
   }
 }
 
-function start<S>(
-  kind: StreamKind<S>,
-  { kind: form, mediaType }: Extract<Admission, { mediaType: string }>,
-  req: HttpRequest,
-  res: HttpResponse,
-  handler: (stream: S) => unknown,
-  next: Next | undefined,
-): void {
-  let out: OutStream;
-  try {
-    out = startStream(kind, mediaType, req, res);
-  } catch (error) {
-    // Somebody has answered already. Whoever is next may want to know; a server's request listener must not throw.
-    if (next) next(error);
-    else reportError(req, error);
-    return;
-  }
-  if (form === 'head') out.openBodiless();
-  else void runHandler(kind, out, handler, next);
+function startedError(): ResponseStartedError {
+  return new ResponseStartedError('A stream needs a response of its own: this one has a head or a stream already');
 }
 
 /** Opens a stream outside of a handler, head and all. A request that gets a refusal has been answered: its stream is closed already. */
 export function openStream<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpResponse): S {
   const admission = admit(kind, req, res);
+  if (admission.kind === 'started') throw startedError();
   const mediaType = 'mediaType' in admission ? admission.mediaType : (kind.mediaTypes[0] ?? '');
   const out = startStream(kind, mediaType, req, res);
   if (admission.kind === 'open') out.open();
@@ -92,6 +85,7 @@ function admit<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpResponse): Adm
     mediaTypes: kind.mediaTypes,
     negotiation: kind.options.negotiate,
     gone: isGone(res),
+    started: res.headersSent || seamOf(res)?.hasWriter === true,
     stopped: kind.isStopped(req),
   });
 }
@@ -124,8 +118,9 @@ async function runHandler<S>(kind: StreamKind<S>, out: OutStream, handler: (stre
   const stream = kind.wrap(out);
   try {
     const result = handler(stream);
+    // A source first: the queries of some database clients are promises as well.
     if (!isHandlerSource(result) && !isThenable(result)) return;
-    const value = await result;
+    const value = isHandlerSource(result) ? result : await result;
     if (isHandlerSource(value)) await pipeInto(out, value, (item) => kind.send(stream, item));
     await out.finish();
   } catch (error) {

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { type CloseReason, closeError, ResponseStartedError, StreamClosedError } from '../errors.ts';
+import { type CloseReason, closeError, StreamClosedError } from '../errors.ts';
 import { isAbort } from './abort.ts';
 import { type Deferred, handled, makeDeferred } from './deferred.ts';
 import { reportClose, reportError } from './diagnostics.ts';
@@ -61,9 +61,6 @@ export class OutStream extends Layer implements Flushable, Gate {
     this.res = res;
     this.#head = head;
     this.#options = options;
-    if (res.headersSent && !isGone(res)) {
-      throw new ResponseStartedError('A stream needs a response of its own: the head of this one is already sent');
-    }
     this.#seam = openSeam(res);
     this.#seam.add(this);
     if (isGone(res)) this.finishClose('client-closed');
@@ -175,7 +172,7 @@ export class OutStream extends Layer implements Flushable, Gate {
   async leave(reason: CloseReason, { cause, last = '' }: { cause?: unknown; last?: string } = {}): Promise<void> {
     if (this.#startDraining(last)) {
       this.closedError = closeError(reason, cause);
-      closeUnterminated(this.res, this.#options.closeTimeout, this.#seam.holdsBack);
+      closeUnterminated(this.res, this.#options.closeTimeout);
     }
     return this.#untilClosed();
   }
@@ -302,6 +299,11 @@ export class OutStream extends Layer implements Flushable, Gate {
   /** @param regardless - also when the client lags behind: nothing more will come. */
   #writePending(regardless = false): void {
     if (this.#pending === '' || (this.#flow === 'congested' && !regardless)) return;
+    if (this.res.writableEnded) {
+      // Somebody has ended the response under the stream: there is no way left, and Node would emit an error for trying.
+      this.finishClose('ended');
+      return;
+    }
     const text = this.#pending;
     this.#pending = '';
     let ok: boolean | undefined;

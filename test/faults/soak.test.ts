@@ -1,5 +1,5 @@
 import { EventEmitter, getEventListeners, setMaxListeners } from 'node:events';
-import type http from 'node:http';
+import http from 'node:http';
 import http2 from 'node:http2';
 import net from 'node:net';
 import v8 from 'node:v8';
@@ -129,7 +129,7 @@ describe('ten thousand streams that come and go', () => {
     await settled(before.listeners, listeners);
     expect(server.eventNames().map((name) => server.listenerCount(name))).toEqual(before.server);
     // Some may still be held by Node's parser pool; ten thousand are not.
-    for (const constructor of [Seam, OutStream]) expect(alive(constructor) ?? 0).toBeLessThan(100);
+    for (const constructor of [Seam, OutStream, http.ServerResponse, http2.Http2ServerResponse]) expect(alive(constructor) ?? 0).toBeLessThan(100);
   });
 
   it('leave nothing on the one HTTP/2 connection that carried them', { timeout: 60_000 }, async () => {
@@ -155,7 +155,7 @@ describe('ten thousand streams that come and go', () => {
     await settled(before.listeners, listeners);
     await settled(before.resources, resources);
     expect([count(serverSession), count(serverSession.socket)]).toEqual([before.session, before.socket]);
-    for (const constructor of [Seam, OutStream]) expect(alive(constructor) ?? 0).toBeLessThan(100);
+    for (const constructor of [Seam, OutStream, http.ServerResponse, http2.Http2ServerResponse]) expect(alive(constructor) ?? 0).toBeLessThan(100);
     session.destroy();
   });
 });

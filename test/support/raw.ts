@@ -16,10 +16,10 @@ export interface RawClient {
 
 export async function connectRaw(port: number): Promise<RawClient> {
   const socket = net.connect(port, '127.0.0.1');
-  const chunks: string[] = [];
+  let received = '';
   let failed = false;
   socket.setEncoding('latin1');
-  socket.on('data', (chunk: string) => chunks.push(chunk));
+  socket.on('data', (chunk: string) => (received += chunk));
   socket.on('error', () => (failed = true));
   const closed = new Promise<'end' | 'error'>((resolve) => socket.on('close', () => resolve(failed ? 'error' : 'end')));
   await new Promise<void>((resolve, reject) => {
@@ -29,13 +29,13 @@ export async function connectRaw(port: number): Promise<RawClient> {
   return {
     socket,
     get received() {
-      return chunks.join('');
+      return received;
     },
     send: (bytes) => void socket.write(bytes, 'latin1'),
     waitFor: async (test) => {
       const passes = typeof test === 'function' ? test : (text: string) => (typeof test === 'string' ? text.includes(test) : test.test(text));
-      await until(() => passes(chunks.join('')), () => `not in ${JSON.stringify(chunks.join('').slice(-2000))}`);
-      return chunks.join('');
+      await until(() => passes(received), () => `not in ${JSON.stringify(received.slice(-2000))}`);
+      return received;
     },
     closed,
     destroy: () => socket.destroy(),
