@@ -4,7 +4,7 @@ import { BodyLengthError, ClientClosedError, InvalidChunkError, ResponseStartedE
 import { reportError } from '../internal/diagnostics.ts';
 import { setFields } from '../internal/fields.ts';
 import { type Chunk, Layer, type Rank, rank } from '../internal/layer.ts';
-import { abortResponse, type HttpRequest, type HttpResponse, isGone, needsDrain } from '../internal/message.ts';
+import { abortResponse, endResponse, type HttpRequest, type HttpResponse, isGone, needsDrain } from '../internal/message.ts';
 import { gateWithSignal } from '../internal/pipe.ts';
 import { type Gate, pump } from '../internal/pump.ts';
 import { openSeam, seamOf } from '../internal/response.ts';
@@ -34,9 +34,13 @@ export type { BodySource } from './source.ts';
  */
 export async function pipeBody(source: BodySource, req: HttpRequest, res: HttpResponse, options?: BodyOptions): Promise<void> {
   const resolved = resolveBodyOptions(options);
-  if ((res.writableEnded || seamOf(res)?.hasWriter === true) && !isGone(res)) throw new ResponseStartedError('The response has ended, or carries a stream already');
   const body = openBody(source);
   const transfer = new Transfer(req, res, body, resolved);
+  if ((res.writableEnded || seamOf(res)?.hasWriter === true) && !isGone(res)) {
+    const error = new ResponseStartedError('The response has ended, or carries a stream already');
+    transfer.cancelSource(error);
+    throw error;
+  }
   await transfer.run();
 }
 
@@ -71,12 +75,12 @@ class Transfer extends Layer implements Gate {
     seam.add(this);
     try {
       if (signal?.aborted === true && !this.closedError) {
-        if (pull) this.#cancel(pull);
+        this.cancelSource(signal.reason as Error);
         throw signal.reason;
       }
       if (settled && !this.closedError) this.#sendHead();
       const gate = signal ? gateWithSignal(this, signal) : this;
-      if (pull && this.#takesNoBody()) this.#cancel(pull);
+      if (this.#takesNoBody()) this.cancelSource(new ClientClosedError());
       else if (pull) await pump(pull, gate, (chunk) => this.#take(chunk));
       if (this.closedError) return;
       this.#complete();
@@ -92,6 +96,13 @@ class Transfer extends Layer implements Gate {
     } finally {
       seam.remove(this);
     }
+  }
+
+  /** For a source that will not be read. */
+  cancelSource(reason: Error): void {
+    this.#body.pull?.cancel(reason, (error) => {
+      if (error !== reason) this.onSourceError(error);
+    });
   }
 
   onClosed(listener: () => void): () => void {
@@ -132,7 +143,7 @@ class Transfer extends Layer implements Gate {
     if (this.#announced !== undefined && this.#sent !== this.#announced && !this.#takesNoBody()) {
       throw new BodyLengthError(this.#announced, this.#sent);
     }
-    this.#res.end();
+    endResponse(this.#res);
   }
 
   #untilHandedOver(gate: Gate): Promise<void> {
@@ -179,11 +190,6 @@ class Transfer extends Layer implements Gate {
     return this.#options.status ?? this.#body.status ?? this.#res.statusCode;
   }
 
-  #cancel(pull: NonNullable<OpenBody['pull']>): void {
-    pull.cancel(new ClientClosedError(), (error) => {
-      this.onSourceError(error);
-    });
-  }
 }
 
 /** So that an error before the head is sent leaves no trace on `res`. */

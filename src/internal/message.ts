@@ -1,5 +1,5 @@
 import { type IncomingMessage, OutgoingMessage, type ServerResponse } from 'node:http';
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2';
 
 /** A request as `node:http` or the compatibility API of `node:http2` makes it; Express' and Connect's are these. */
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
@@ -50,6 +50,20 @@ export function abortResponse(res: HttpResponse): void {
   } else if (!res.stream.destroyed) {
     res.stream.close(h2InternalError);
   }
+}
+
+/** Ends the body as the handler would. */
+export function endResponse(res: HttpResponse): void {
+  res.end();
+  if (isHttp2(res)) watchReset(res.stream);
+}
+
+// When a client resets without an error, after the end was written and before it was sent, Node up to 24 emits nothing, and
+// destroys the stream when its writes are done, which they never are. So what is being handed over is looked at now and then.
+function watchReset(stream: ServerHttp2Stream): void {
+  if (stream.destroyed || stream.writableFinished) return;
+  if (stream.closed) stream.destroy();
+  else setTimeout(watchReset, 500, stream).unref();
 }
 
 // How long nothing must have come down before a close without an end. Two things need it. A client that learns of the

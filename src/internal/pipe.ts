@@ -9,7 +9,6 @@ export interface PipeOptions {
 /** Pumps a source into a stream. */
 export async function pipeInto<T>(gate: Gate, source: PullSource<T>, take: (item: T) => Promise<void>, options: PipeOptions = {}): Promise<void> {
   const { signal } = options;
-  signal?.throwIfAborted();
   await pump(openPull(source), signal ? gateWithSignal(gate, signal) : gate, take);
 }
 

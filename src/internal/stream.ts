@@ -5,7 +5,7 @@ import { type Deferred, handled, makeDeferred } from './deferred.ts';
 import { reportClose, reportError } from './diagnostics.ts';
 import { hasField, setFields } from './fields.ts';
 import { Layer, type Rank, rank } from './layer.ts';
-import { abortResponse, closeUnterminated, type HttpRequest, type HttpResponse, isGone, needsDrain } from './message.ts';
+import { abortResponse, closeUnterminated, endResponse, type HttpRequest, type HttpResponse, isGone, needsDrain } from './message.ts';
 import type { Gate } from './pump.ts';
 import { openSeam, type Seam } from './response.ts';
 import type { ResolvedStreamOptions } from './stream-options.ts';
@@ -161,7 +161,7 @@ export class OutStream extends Layer implements Flushable, Gate {
    * @param last - text to send before, however much waits already
    */
   async finish(last = ''): Promise<void> {
-    if (this.#startDraining(last)) this.res.end();
+    if (this.#startDraining(last)) endResponse(this.res);
     return this.#untilClosed();
   }
 

@@ -211,6 +211,48 @@ describe('an unterminated close over HTTP/2', () => {
   });
 });
 
+describe('a reset without an error over HTTP/2', () => {
+  it('closes a stream that has ended and is still being handed over', async () => {
+    const streams: EventStream[] = [];
+    const running = await h2c.start(sse((stream) => void streams.push(stream)) as Middleware);
+    const session = http2.connect(running.origin, { settings: { initialWindowSize: 100 } });
+    const req = session.request({ ':path': '/' });
+    req.on('error', () => undefined);
+    req.end();
+    await until(() => streams.length === 1);
+    const [stream] = streams;
+    void stream!.send('x'.repeat(1000));
+    const stopped = stream!.stop();
+    await turns(20);
+    req.close(http2.constants.NGHTTP2_NO_ERROR);
+    await settles(stopped);
+    expect([stream!.state, stream!.signal.aborted]).toEqual(['closed', true]);
+    session.destroy();
+    await running.close();
+  });
+});
+
+describe('a source that is never read', () => {
+  it('is cancelled by pipe with a signal that is aborted, and by pipeBody on a response that has ended', async () => {
+    const cancelled: string[] = [];
+    const source = (name: string): ReadableStream => new ReadableStream({ cancel: () => void cancelled.push(name) });
+    const errors: unknown[] = [];
+    const running = await bare.start((async (req, res) => {
+      const stream = openEventStream(req, res);
+      await stream.pipe(source('pipe') as never, { signal: AbortSignal.abort(new Error('stopped before')) }).catch((error: unknown) => errors.push(error));
+      await stream.end();
+      await pipeBody(source('body'), req, res).catch((error: unknown) => errors.push(error));
+    }) as Middleware);
+    const reading = await open(running, 'http1');
+    expect(await settles(reading.over)).toBe('end');
+    // The response is closed when its `end` has resolved: for pipeBody its client is gone, which is no error.
+    await until(() => cancelled.length === 2);
+    expect(cancelled).toEqual(['pipe', 'body']);
+    expect(errors).toEqual([new Error('stopped before')]);
+    await running.close();
+  });
+});
+
 describe('response fields in options', () => {
   it.each([undefined, null, {}, [undefined], true])('refuses %o by the factory and not by a request', (value) => {
     expect(() => sse(() => undefined, { headers: { 'X-A': value } as never })).toThrow(InvalidOptionError);
