@@ -30,7 +30,7 @@ export abstract class SluiceError extends Error {
   }
 }
 
-/** An option has the wrong type or is out of range. Thrown by the factory, before any request. */
+/** An option has the wrong type or is out of range. Thrown by the factory, before any request; `pipeBody` and `reconnect` reject with it. */
 export class InvalidOptionError extends SluiceError {
   override readonly code = 'ERR_SLUICE_OPTION_INVALID';
   /** The option's name, with its owner: `sse.maxBuffered`. */

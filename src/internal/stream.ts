@@ -41,8 +41,8 @@ export class OutStream extends Layer implements Flushable, Gate {
   /** Set when the reason is known, which in `leave` is before the stream is closed. */
   closedError: StreamClosedError | undefined;
   #state: StreamState = 'open';
-  #started = false;
-  #opened = false;
+  /** `claimed` once an item was taken: the head is not sent yet, and can become no other. */
+  #opening: 'not' | 'claimed' | 'opened' = 'not';
   #options: ResolvedStreamOptions;
   #head: StreamHead;
   #seam: Seam;
@@ -72,7 +72,7 @@ export class OutStream extends Layer implements Flushable, Gate {
 
   /** Whether an item was taken or the head sent: from here on an error cannot become another response. */
   get started(): boolean {
-    return this.#started;
+    return this.#opening !== 'not';
   }
 
   /** Bytes accepted and not yet given to the kernel. */
@@ -89,9 +89,8 @@ export class OutStream extends Layer implements Flushable, Gate {
 
   /** Sends the head and the prelude, if they are not on their way yet. */
   open(): void {
-    if (this.#opened || this.#isClosed()) return;
-    this.#opened = true;
-    this.#started = true;
+    if (this.#opening === 'opened' || this.#isClosed()) return;
+    this.#opening = 'opened';
     this.#pending = this.#head.prelude + this.#pending;
     try {
       if (!this.res.headersSent) this.#setHead();
@@ -104,9 +103,13 @@ export class OutStream extends Layer implements Flushable, Gate {
 
   /** Sends the head and ends the response: the answer to HEAD. */
   openBodiless(): void {
-    this.#setHead();
-    this.res.end();
-    this.finishClose('ended');
+    try {
+      this.#setHead();
+      this.res.end();
+      this.finishClose('ended');
+    } catch (error) {
+      this.#failToWrite(error);
+    }
   }
 
   /** Queues text. Resolves when the connection is under its high-water mark; rejects with `StreamClosedError`. */
@@ -116,7 +119,7 @@ export class OutStream extends Layer implements Flushable, Gate {
       this.abort('slow-consumer');
       return this.refuse();
     }
-    this.#started = true;
+    if (this.#opening === 'not') this.#opening = 'claimed';
     this.#pending += text;
     this.#highWaterMark ||= this.res.writableHighWaterMark;
     if (this.#flow !== 'congested' && this.#pending.length < this.#highWaterMark) {
