@@ -174,8 +174,8 @@ async function observeHttp2(steps: readonly Step[], dressing: Dressing): Promise
     void run(res, steps, true, true).then((result) => (trace = result));
   }) as Middleware);
   try {
-    const reading = await settles(open(running, 'http2'), 3000);
-    const over = await settles(reading.over, 3000);
+    const reading = await settles(open(running, 'http2'));
+    const over = await settles(reading.over);
     await until(() => trace.length > 0);
     return { trace, over, text: reading.text, headers: { ...reading.headers, date: undefined } };
   } finally {
