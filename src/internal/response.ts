@@ -79,8 +79,9 @@ export class Seam implements Ground {
   }
 
   /**
-   * Writes as the handler would by `res.write`, and flushes whoever may hold bytes back. Without the detour where that leads straight back here, or to Node: a patch that
-   * somebody put above ours, or on a method that is not ours, still sees every write. It may forget to pass the answer on.
+   * Writes as the handler would by `res.write`, and flushes whoever may hold bytes back. Without the detour where that leads
+   * straight back here, or to Node: a patch that somebody put above ours, or on a method that is not ours, still sees every
+   * write. It may forget to pass the answer on.
    */
   send(chunk: Chunk): boolean | undefined {
     const res = this.res as ServerResponse & { flush?: () => void };

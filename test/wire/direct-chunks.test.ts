@@ -54,6 +54,15 @@ async function stage(handler: Handler, request: string, test: (scene: Scene) => 
   }
 }
 
+/** As another library would, and notes what it sees. */
+function patchWrite(res: ServerResponse, seen: unknown[]): void {
+  const write = res.write.bind(res) as (...args: unknown[]) => boolean;
+  res.write = ((...args: unknown[]) => {
+    seen.push(args[0]);
+    return write(...args);
+  }) as never;
+}
+
 /** Sends the head, with a first chunk, by Node. */
 async function start(res: ServerResponse): Promise<void> {
   res.write('first');
@@ -300,13 +309,7 @@ describe('direct chunk writing', () => {
         expect(seen).toEqual(['first', 'plain']);
         expect(direct(log)).toBe(0);
       },
-      (res) => {
-        const write = res.write.bind(res) as (...args: unknown[]) => boolean;
-        res.write = ((...args: unknown[]) => {
-          seen.push(args[0]);
-          return write(...args);
-        }) as never;
-      },
+      (res) => patchWrite(res, seen),
     );
   });
 
@@ -314,11 +317,7 @@ describe('direct chunk writing', () => {
     const seen: unknown[] = [];
     await stage(
       async (res) => {
-        const write = res.write.bind(res) as (...args: unknown[]) => boolean;
-        res.write = ((...args: unknown[]) => {
-          seen.push(args[0]);
-          return write(...args);
-        }) as never;
+        patchWrite(res, seen);
         await start(res);
         res.write('plain');
         await turns();
