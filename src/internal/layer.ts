@@ -31,11 +31,14 @@ export interface Head {
 export abstract class Layer {
   abstract readonly rank: Rank;
 
-  /**
-   * Whether the layer may hold or change body bytes. The seam then settles the head before the first of
-   * them, and answers `writableLength`, `writableNeedDrain`, `writableEnded` and `'drain'` for all layers.
-   */
+  /** Whether the layer may change body bytes. The seam then settles the head before the first of them. */
   readonly transforms: boolean = false;
+
+  /**
+   * Whether body bytes may stay in the layer for a while. The seam then answers `writableLength`, `writableNeedDrain`,
+   * `writableEnded` and `'drain'` for all layers. Read once, when the head is settled.
+   */
+  readonly holds: boolean = false;
 
   /** The next floor down; set by the seam. */
   below!: Layer;
@@ -52,9 +55,10 @@ export abstract class Layer {
 
   /**
    * Called once, top down, before the head goes out; again only if that attempt threw.
-   * @returns whether the body that follows will differ from what the handler writes. Framing fields are then the layer's business.
+   * @returns whether the body that follows will differ from what the handler writes. Framing fields are then the layer's
+   * business. `'held'`, for a complete body only: they are not known yet; the head goes out by `Seam.sendHead`.
    */
-  head?(head: Head): boolean;
+  head?(head: Head): boolean | 'held';
 
   /** @returns whether the writer may go on, as `stream.Writable.write`. */
   write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {

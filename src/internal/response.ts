@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import { ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { Bottom, type Ground } from './bottom.ts';
@@ -6,9 +6,11 @@ import { frameComplete, type HeadFields, mergeFields } from './head.ts';
 import { type Chunk, type Head, Layer, rank, type WriteCallback } from './layer.ts';
 import { type HttpResponse, isGone, isHttp2 } from './message.ts';
 
-// Not a property of the response: on Node 20 and 22 every property that is added to one that has gone through Express
-// costs some 4 µs, because `Object.setPrototypeOf` leaves it without the shapes that others share.
-const seams = new WeakMap<HttpResponse, Seam>();
+// A property and not a WeakMap, which costs the garbage collector more than all else that is done here; and one that is
+// found through a Proxy, or from a child, of the response.
+const seamKey = Symbol('sluice.seam');
+
+type Seamed = HttpResponse & { [seamKey]?: Seam };
 
 type HeadArguments = readonly [status: number, ...rest: unknown[]];
 
@@ -36,7 +38,9 @@ export class Seam implements Ground {
   #layers: Layer[] = [];
   #top: Layer;
   #transforms = false;
-  #head: 'open' | 'settling' | 'fixed' = 'open';
+  #head: 'open' | 'settling' | 'held' | 'fixed' = 'open';
+  /** The arguments of a head that waits for `sendHead`. */
+  #heldHead: readonly unknown[] = [];
   #complete: Head['complete'];
   /** The handler has ended the body; the layers may still be at it. */
   #ended = false;
@@ -44,30 +48,29 @@ export class Seam implements Ground {
   #awaitsDrain = false;
   /** Calls that came after `end` while a layer was still at it: Node answers them when it has ended too. */
   #late: (() => void)[] | undefined;
-  #closed = false;
+  /** Whether the layers will hear of the close. */
+  #close: 'unwatched' | 'watched' | 'closed' = 'unwatched';
 
   constructor(res: HttpResponse) {
     this.res = res;
     this.bottom = new Bottom(this);
     this.#top = this.bottom;
-    // First in line: an encoder is destroyed before anybody else hears of the close.
-    // Not by `this`: a response behind a Proxy closes as itself.
-    (res as ServerResponse).prependListener('close', () => {
-      this.close();
-    });
-    if (isHttp2(res)) res.stream.once('aborted', streamOnAborted);
-    else if (!res.socket) watchPipelined(res, this);
   }
 
   /** Puts a layer at its rank; within a rank the one added last is nearest to the handler. Returns its removal. */
   add(layer: Layer): () => void {
     const index = this.#layers.findIndex((other) => other.rank >= layer.rank);
     this.#layers.splice(index < 0 ? this.#layers.length : index, 0, layer);
-    this.#relink();
-    this.#takeOver(layer);
+    this.#settleIn(layer);
     return () => {
       this.remove(layer);
     };
+  }
+
+  /** Puts a layer where another is, which leaves. */
+  replace(old: Layer, layer: Layer): void {
+    this.#layers.splice(this.#layers.indexOf(old), 1, layer);
+    this.#settleIn(layer);
   }
 
   /** Takes a layer out. It must not hold bytes any more. */
@@ -98,7 +101,16 @@ export class Seam implements Ground {
     this.bottom.headFlushed();
   }
 
+  /** Sends a head that a layer had held back. */
+  sendHead(): void {
+    this.#head = 'fixed';
+    releaseHead(this.res);
+    this.#coreWriteHead(this.#heldHead);
+  }
+
   writeHead(args: HeadArguments): void {
+    // To its writer the response has ended; only the layers know that the head is not out.
+    if (this.#head === 'held') return;
     const layers = this.#head === 'open' && !this.res.headersSent ? this.#layers.filter((layer) => layer.head) : [];
     if (layers.length > 0) this.#settleHead(layers, args);
     else this.#coreWriteHead(args);
@@ -202,8 +214,8 @@ export class Seam implements Ground {
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#close === 'closed') return;
+    this.#close = 'closed';
     // Bottom up: an encoder is freed before the writer above it tells the application.
     for (const layer of this.#layers.toReversed()) layer.close?.();
     this.#replayLate();
@@ -221,17 +233,28 @@ export class Seam implements Ground {
   }
 
   /** Takes over the methods that a layer needs and that are not ours yet. */
-  #takeOver(layer: Layer): void {
-    if (layer.transforms && !this.#transforms) {
-      this.#transforms = true;
-      answerForLayers(this.res, this);
-    }
+  #settleIn(layer: Layer): void {
+    this.#relink();
+    if (layer.close) this.#watchClose();
     const all = layer.transforms;
+    this.#transforms ||= all;
     if (all || layer.head) this.#patch('writeHead');
     if (all || layer.write !== Layer.prototype.write) this.#patch('write');
     if (all || layer.end !== Layer.prototype.end) this.#patch('end');
     if (all || layer.flush !== Layer.prototype.flush) this.#patch('flush');
-    if (all) this.#patch('emit');
+  }
+
+  #watchClose(): void {
+    if (this.#close !== 'unwatched') return;
+    this.#close = 'watched';
+    const { res } = this;
+    // First in line: an encoder is destroyed before anybody else hears of the close.
+    // Not by `this`: a response behind a Proxy closes as itself.
+    (res as ServerResponse).prependListener('close', () => {
+      this.close();
+    });
+    if (isHttp2(res)) res.stream.once('aborted', streamOnAborted);
+    else if (!res.socket) watchPipelined(res, this);
   }
 
   #patch(verb: Verb): void {
@@ -281,14 +304,26 @@ export class Seam implements Ground {
         return;
       }
       res.statusCode = status;
-      let changed = false;
-      for (const layer of layers) changed = layer.head?.({ res, complete: this.#complete }) === true || changed;
-      if (!changed && this.#complete) frameComplete(res, this.#complete);
-      this.#coreWriteHead([res.statusCode, ...rest]);
-      this.#head = 'fixed';
+      const outcomes = layers.map((layer) => layer.head?.({ res, complete: this.#complete }));
+      if (this.#layers.some((layer) => layer.holds)) this.#answerForLayers();
+      if (this.#complete && outcomes.every((outcome) => outcome !== true && outcome !== 'held')) frameComplete(res, this.#complete);
+      if (outcomes.includes('held')) {
+        this.#heldHead = [res.statusCode, ...rest];
+        holdHead(res);
+        this.#head = 'held';
+      } else {
+        this.#coreWriteHead([res.statusCode, ...rest]);
+        this.#head = 'fixed';
+      }
     } finally {
       if (this.#head === 'settling') this.#head = 'open';
     }
+  }
+
+  /** Node answers for its own queue only. */
+  #answerForLayers(): void {
+    answerForLayers(this.res, this);
+    this.#patch('emit');
   }
 
   #defer(call: () => unknown): boolean {
@@ -299,7 +334,7 @@ export class Seam implements Ground {
 
   #replayLate(): void {
     const late = this.#late;
-    if (!late || (this.#ended && this.bottom.state !== 'ended' && !this.#closed && !isGone(this.res))) return;
+    if (!late || (this.#ended && this.bottom.state !== 'ended' && this.#close !== 'closed' && !isGone(this.res))) return;
     this.#late = undefined;
     for (const call of late) call();
   }
@@ -307,14 +342,15 @@ export class Seam implements Ground {
 
 /** The response's seam; made the first time it is asked for. */
 export function openSeam(res: HttpResponse): Seam {
-  let seam = seams.get(res);
-  if (!seam) seams.set(res, (seam = new Seam(res)));
-  return seam;
+  const seam = seamOf(res);
+  if (seam) return seam;
+  makeRoom(res);
+  return ((res as Seamed)[seamKey] = new Seam(res));
 }
 
 /** The response's seam, if it has one. */
 export function seamOf(res: HttpResponse): Seam | undefined {
-  return seams.get(res);
+  return (res as Seamed)[seamKey];
 }
 
 // The methods that go on a response. Bound to the seam and not found by `this`, which may be a Proxy or a child of `res`.
@@ -348,13 +384,25 @@ const methods: Readonly<Record<Verb, (seam: Seam) => Method>> = {
     },
 };
 
-/** Node answers for its own queue only; with a transforming layer the seam answers for all of them. */
 function answerForLayers(res: HttpResponse, seam: Seam): void {
   Object.defineProperties(res, {
     writableLength: { configurable: true, get: (): number => seam.bufferedBytes },
     writableNeedDrain: { configurable: true, get: (): boolean => seam.needDrain },
     writableEnded: { configurable: true, get: (): boolean => seam.ended },
   });
+}
+
+/** To whoever ended the response the head is gone. */
+function holdHead(res: HttpResponse): void {
+  Object.defineProperties(res, {
+    headersSent: { configurable: true, value: true },
+    flushHeaders: { configurable: true, value: function flushHeaders() {} },
+  });
+}
+
+function releaseHead(res: HttpResponse): void {
+  Reflect.deleteProperty(res, 'headersSent');
+  Reflect.deleteProperty(res, 'flushHeaders');
 }
 
 function nodeAnswer(res: HttpResponse, property: 'writableLength' | 'writableNeedDrain' | 'writableEnded'): unknown {
@@ -369,6 +417,21 @@ function isChunk(chunk: unknown): chunk is Chunk {
 // takes them. (A reset of our own comes by here too, with an error code.)
 function streamOnAborted(this: ServerHttp2Stream): void {
   if (this.rstCode === 0) this.destroy();
+}
+
+const [spare, spareToo] = [Symbol('spare'), Symbol('spareToo')];
+const sharesShapes = Number(process.versions.node.split('.')[0]) >= 24;
+
+/**
+ * Before Node 24 an object that has gone through `Object.setPrototypeOf`, as all responses of Express have, shares its shape with
+ * no other, and each property added to it copies the shape: some 4 µs. V8 makes it a dictionary when a property other than the
+ * last is deleted, and then adding costs next to nothing.
+ */
+function makeRoom(res: HttpResponse): void {
+  if (sharesShapes || Object.getPrototypeOf(res) === ServerResponse.prototype) return;
+  Object.assign(res, { [spare]: 0, [spareToo]: 0 });
+  Reflect.deleteProperty(res, spare);
+  Reflect.deleteProperty(res, spareToo);
 }
 
 // Seams of responses that wait behind others on their connection.

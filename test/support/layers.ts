@@ -59,6 +59,7 @@ interface Held {
 export class Slow extends Layer {
   override readonly rank: Rank = 2;
   override readonly transforms: boolean = true;
+  override readonly holds: boolean = true;
   readonly mark: number;
   closed = false;
   #seam: Seam;
