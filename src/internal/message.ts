@@ -99,9 +99,15 @@ function closeWhenStill(res: HttpResponse, before: number | undefined): void {
 
 /** A measure of what went down so far; `undefined` while it is known that something is still on its way. */
 function handedDown(res: HttpResponse): number | undefined {
+  if (res.writableLength > nodeLength(res)) return undefined;
   // The queue of a socket is sent before its FIN; the queue of a stream would be lost to its reset.
   if (isHttp2(res)) return res.stream.writableLength === 0 ? 0 : undefined;
   return res.headersSent ? res.socket?.bytesWritten : undefined;
+}
+
+/** `writableLength` without what layers of ours hold, such as an encoder's text. */
+function nodeLength(res: HttpResponse): number {
+  return Reflect.get(Object.getPrototypeOf(res) as object, 'writableLength', res) as number;
 }
 
 /** One field of the request as text, or `undefined`. A field that came more than once is joined, as Node does for most. */
