@@ -30,7 +30,7 @@ export abstract class SluiceError extends Error {
   }
 }
 
-/** An option has the wrong type or is out of range. Thrown by the factory, before any request; `pipeBody` and `reconnect` reject with it. */
+/** An option has the wrong type or is out of range. Thrown by the factory, before any request; `pipeBody`, `reconnect` and `swap` reject with it. */
 export class InvalidOptionError extends SluiceError {
   override readonly code = 'ERR_SLUICE_OPTION_INVALID';
   /** The option's name, with its owner: `sse.maxBuffered`. */
@@ -81,6 +81,19 @@ export class BodyLengthError extends SluiceError {
     super(`The source gave ${received} bytes for a Content-Length of ${expected}`);
     this.expected = expected;
     this.received = received;
+  }
+}
+
+/** A content-coding cannot be offered: what encodes it is not installed, and this Node has nothing built in. */
+export class CodecUnavailableError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_CODEC_UNAVAILABLE';
+  /** The coding's token; several, separated by commas, when none of a profile's is available. */
+  readonly coding: string;
+
+  /** @param cure - what to install, for the message */
+  constructor(coding: string, cure: string, options?: ErrorOptions) {
+    super(`The content-coding \`${coding}\` is not available: ${cure}`, options);
+    this.coding = coding;
   }
 }
 
@@ -187,6 +200,7 @@ export const errorClasses: Readonly<Record<string, SluiceErrorClass>> = {
   ERR_SLUICE_SOURCE_INVALID: InvalidSourceError,
   ERR_SLUICE_BODY_CHUNK_INVALID: InvalidChunkError,
   ERR_SLUICE_BODY_LENGTH_MISMATCH: BodyLengthError,
+  ERR_SLUICE_CODEC_UNAVAILABLE: CodecUnavailableError,
   ERR_SLUICE_RESPONSE_STARTED: ResponseStartedError,
   ERR_SLUICE_STREAM_CLOSED: StreamClosedError,
   ERR_SLUICE_STREAM_ENDED: StreamEndedError,
