@@ -1,0 +1,121 @@
+import { InvalidOptionError } from '../errors.ts';
+import { readBag, readBoolean, readFunction, readInteger, readSize, type Size } from '../internal/option.ts';
+import type { Codec } from './codec.ts';
+import type { NegotiationContext } from './negotiate.ts';
+
+/** Brotli's part of a profile, as `BrotliOptions` of `node:zlib`. */
+export interface BrotliProfile {
+  /** `BROTLI_PARAM_*` of `zlib.constants` (0 to 8) → value. */
+  readonly params?: Readonly<Record<number, number | boolean>>;
+  /** Bytes of each piece of output, at least 64. */
+  readonly chunkSize?: number;
+}
+
+/** What may change while the service runs. Whatever it leaves out is taken from the options of the middleware. */
+export interface CompressionProfile {
+  /** A name for logs. */
+  readonly name?: string;
+  /** What can be offered. None at all: everything goes out as it is. */
+  readonly codecs?: readonly Codec[];
+  /** Bodies that are known to be smaller are not compressed. Bytes, or a string for `bytes`. */
+  readonly threshold?: Size;
+  /** Whether open event streams follow too, at their next flush; otherwise they keep what they began with. */
+  readonly live?: boolean;
+  /** gzip's and deflate's, 0 (stored) to 9 (smallest); -1: the default of zlib. */
+  readonly level?: number;
+  /** Size of gzip's and deflate's tables, 1 to 9. */
+  readonly memLevel?: number;
+  /** Bytes of each piece of output of gzip and deflate, at least 64. */
+  readonly chunkSize?: number;
+  /** log₂ of gzip's and deflate's window, 9 to 15. */
+  readonly windowBits?: number;
+  /** `Z_DEFAULT_STRATEGY` (0) to `Z_FIXED` (4) of `zlib.constants`. */
+  readonly strategy?: number;
+  /** Brotli's own. */
+  readonly brotli?: BrotliProfile;
+  /** The server's weight of a coding, 0 to 1; 0 refuses it. `undefined` leaves it to the codec, and then to the built-in one. */
+  readonly weigh?: (coding: string, context: NegotiationContext) => number | undefined;
+}
+
+/** A profile that is checked, copied and frozen. */
+export interface CheckedProfile extends CompressionProfile {
+  /** Bytes. */
+  readonly threshold?: number;
+}
+
+// What zlib takes. windowBits 8 is left out: createGzip refuses it.
+const zlibRanges = {
+  level: { min: -1, max: 9 },
+  memLevel: { min: 1, max: 9 },
+  chunkSize: { min: 64 },
+  windowBits: { min: 9, max: 15 },
+  strategy: { max: 4 },
+} as const;
+
+// RFC 9110 5.6.2 token, in lower case: codings are compared in lower case (8.4.1).
+const codingPattern = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
+
+// RFC 9110 12.5.3: these mean something else in Accept-Encoding.
+const reservedCodings = ['identity', '*'];
+
+/**
+ * Checks a profile, and copies it so that what its owner does to it later changes nothing. The codecs themselves are not copied.
+ * Throws `InvalidOptionError`.
+ * @param owner - what the profile belongs to, for error messages
+ */
+export function checkProfile(owner: string, given: CompressionProfile | undefined): CheckedProfile {
+  const { name, codecs, threshold, live, brotli, weigh, ...zlib } = readBag(owner, given);
+  return Object.freeze({
+    ...(name !== undefined && { name: readName(`${owner}.name`, name) }),
+    ...(codecs !== undefined && { codecs: readCodecs(`${owner}.codecs`, codecs) }),
+    ...(threshold !== undefined && { threshold: readSize(`${owner}.threshold`, threshold, { max: Infinity }) }),
+    ...(live !== undefined && { live: readBoolean(`${owner}.live`, live) }),
+    ...readZlib(owner, zlib),
+    ...(brotli !== undefined && { brotli: readBrotli(`${owner}.brotli`, brotli) }),
+    ...(weigh !== undefined && { weigh: readFunction(`${owner}.weigh`, weigh) as NonNullable<typeof weigh> }),
+  });
+}
+
+function readName(option: string, value: unknown): string {
+  if (typeof value !== 'string') throw new InvalidOptionError(option, 'a string', value);
+  return value;
+}
+
+function readCodecs(option: string, value: unknown): readonly Codec[] {
+  if (!Array.isArray(value)) throw new InvalidOptionError(option, 'an array of codecs', value);
+  return Object.freeze(Array.from(value, (codec: unknown, index) => readCodec(`${option}[${index}]`, codec)));
+}
+
+function readCodec(option: string, value: unknown): Codec {
+  if (typeof value !== 'object' || value === null) throw new InvalidOptionError(option, 'a codec', value);
+  const { coding } = value as Partial<Codec>;
+  if (typeof coding !== 'string' || !codingPattern.test(coding) || reservedCodings.includes(coding)) {
+    throw new InvalidOptionError(`${option}.coding`, 'the token of a content-coding, in lower case', coding);
+  }
+  return value as Codec;
+}
+
+function readZlib(owner: string, zlib: Readonly<Partial<Record<keyof typeof zlibRanges, unknown>>>): Partial<Record<keyof typeof zlibRanges, number>> {
+  const read: Partial<Record<keyof typeof zlibRanges, number>> = {};
+  for (const name of Object.keys(zlibRanges) as (keyof typeof zlibRanges)[]) {
+    if (zlib[name] !== undefined) read[name] = readInteger(`${owner}.${name}`, zlib[name], zlibRanges[name]);
+  }
+  return read;
+}
+
+function readBrotli(option: string, value: BrotliProfile): BrotliProfile {
+  const { params, chunkSize } = readBag(option, value);
+  return Object.freeze({
+    ...(params !== undefined && { params: readBrotliParams(`${option}.params`, params) }),
+    ...(chunkSize !== undefined && { chunkSize: readInteger(`${option}.chunkSize`, chunkSize, { min: 64 }) }),
+  });
+}
+
+function readBrotliParams(option: string, value: Readonly<Record<number, number | boolean>>): Readonly<Record<number, number | boolean>> {
+  const params = readBag(option, value) as Record<string, unknown>;
+  for (const [param, setting] of Object.entries(params)) {
+    if (!/^[0-8]$/.test(param)) throw new InvalidOptionError(option, 'an object with keys of BROTLI_PARAM_*, 0 to 8', param);
+    if (typeof setting !== 'boolean') readInteger(`${option}[${param}]`, setting);
+  }
+  return Object.freeze({ ...params }) as Readonly<Record<number, number | boolean>>;
+}

@@ -1,0 +1,115 @@
+import { CodecUnavailableError } from '../errors.ts';
+import { handled } from '../internal/deferred.ts';
+import { Listeners } from '../internal/listeners.ts';
+import { readOneOf, requireFunction } from '../internal/option.ts';
+import type { Codec } from './codec.ts';
+import { type CheckedProfile, checkProfile, type CompressionProfile } from './profile.ts';
+import { reportCompressError, reportSwitch } from './report.ts';
+
+/** How a switch is set. Frozen: a change replaces it as a whole. */
+export interface SwitchState {
+  /** Whether anything new is compressed. */
+  readonly enabled: boolean;
+  /** As it was checked: frozen, `threshold` in bytes. */
+  readonly profile: CheckedProfile;
+  /** How many changes came before: 0 at first. */
+  readonly version: number;
+}
+
+/** Turns compression on and off, and changes its profile, while the service runs. */
+export interface CompressionSwitch extends SwitchState {
+  /** All three of one moment. A response reads it once, at its head, and keeps what it has read. */
+  readonly current: SwitchState;
+  /** Compresses from now on. Where it does already, nothing changes. */
+  enable(): void;
+  /** Compresses nothing new from now on. Where it does not already, nothing changes. */
+  disable(): void;
+  /**
+   * Loads the codecs of a profile and has each encode a little, then replaces the profile; `enabled` stays what it is then. Until
+   * that moment, and if it fails, the old one is used. Swaps take effect in the order of their calls: each waits for those before it,
+   * whether they succeed or not.
+   *
+   * Rejects with `InvalidOptionError`, with whatever a codec fails with, and with `CodecUnavailableError` when the profile has codecs
+   * and none of them is available.
+   */
+  swap(profile: CompressionProfile): Promise<void>;
+  /**
+   * Calls `listener` after each change, before the call that made it returns. Returns the undo. What a listener throws is published
+   * on the diagnostics channel `sluice:compress:error`. Throws `InvalidOptionError`.
+   */
+  on(event: 'change', listener: (state: SwitchState) => void): () => void;
+}
+
+/** Makes a switch that is on. The codecs of its first profile are not loaded here: `compress` does that. Throws `InvalidOptionError`. */
+export function createSwitch(profile?: CompressionProfile): CompressionSwitch {
+  return new ProfileSwitch(checkProfile('switch.profile', profile));
+}
+
+class ProfileSwitch implements CompressionSwitch {
+  readonly #listeners = new Listeners<SwitchState>(reportCompressError);
+  #current: SwitchState;
+  #lastSwap: Promise<void> = Promise.resolve();
+
+  constructor(profile: CheckedProfile) {
+    this.#current = Object.freeze({ enabled: true, profile, version: 0 });
+  }
+
+  get current(): SwitchState {
+    return this.#current;
+  }
+
+  get enabled(): boolean {
+    return this.#current.enabled;
+  }
+
+  get profile(): CheckedProfile {
+    return this.#current.profile;
+  }
+
+  get version(): number {
+    return this.#current.version;
+  }
+
+  enable(): void {
+    if (!this.enabled) this.#change({ enabled: true });
+  }
+
+  disable(): void {
+    if (this.enabled) this.#change({ enabled: false });
+  }
+
+  async swap(given: CompressionProfile): Promise<void> {
+    const profile = checkProfile('switch.profile', given);
+    // All warm up at once; a failure may come long before its turn.
+    const warmedUp = handled(warmUp(profile.codecs ?? []));
+    const swapped = this.#lastSwap.then(() => warmedUp).then(() => this.#change({ profile }));
+    this.#lastSwap = swapped.catch(() => undefined);
+    return swapped;
+  }
+
+  on(event: 'change', listener: (state: SwitchState) => void): () => void {
+    readOneOf('switch.on', event, ['change']);
+    requireFunction('switch.on.listener', listener);
+    return this.#listeners.add(listener);
+  }
+
+  #change(change: Partial<SwitchState>): void {
+    this.#current = Object.freeze({ ...this.#current, ...change, version: this.#current.version + 1 });
+    reportSwitch(this.#current);
+    this.#listeners.emit(this.#current);
+  }
+}
+
+const sample = new TextEncoder().encode('{"symbol":"SLC","price":101.25,"size":300}\n'.repeat(24));
+
+async function warmUp(codecs: readonly Codec[]): Promise<void> {
+  await Promise.all(codecs.map(warmUpCodec));
+  if (codecs.length === 0 || codecs.some(({ available }) => available)) return;
+  const codings = codecs.map(({ coding }) => coding).join(', ');
+  throw new CodecUnavailableError(codings, 'install what one of them needs, or add `gzip()`, which needs nothing');
+}
+
+async function warmUpCodec(codec: Codec): Promise<void> {
+  await codec.load?.();
+  if (codec.available) await codec.encode?.(sample, { tier: 0, size: sample.length, padding: 0 });
+}
