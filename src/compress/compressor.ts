@@ -1,0 +1,77 @@
+import type { Codec, Tuning } from './codec.ts';
+import { EncoderBudget } from './budget.ts';
+import { createGovernor, type Governor } from './governor.ts';
+import { makeOffer, type Offer } from './offer.ts';
+import { type CompressOptions, type ResolvedCompressOptions, resolveCompressOptions } from './options.ts';
+import type { BodyKind, Tier } from './negotiate.ts';
+import type { CheckedProfile } from './profile.ts';
+import { reportCompressError } from './report.ts';
+import { type CompressionSwitch, createSwitch } from './switch.ts';
+
+const largestTelling = 65_536;
+
+/** What all responses of one middleware share. */
+export class Compressor {
+  readonly options: ResolvedCompressOptions;
+  readonly switch: CompressionSwitch;
+  readonly governor: Governor | undefined;
+  readonly budget: EncoderBudget;
+  #ownsGovernor: boolean;
+  #offers = new WeakMap<CheckedProfile, Offer>();
+
+  constructor(given: CompressOptions | undefined) {
+    const options = (this.options = resolveCompressOptions(given));
+    this.switch = options.switch ?? createSwitch();
+    this.budget = new EncoderBudget(options.budget);
+    const { governor } = options;
+    this.#ownsGovernor = governor !== undefined && !isGovernor(governor);
+    this.governor = governor === undefined || isGovernor(governor) ? governor : createGovernor(governor);
+    this.offerOf(this.switch.profile);
+  }
+
+  get tier(): Tier {
+    return this.governor?.tier ?? 0;
+  }
+
+  /** What is offered under a profile; made, and its codecs loaded, when it is first seen. */
+  offerOf(profile: CheckedProfile): Offer {
+    let offer = this.#offers.get(profile);
+    if (!offer) {
+      offer = makeOffer(profile, this.options.profile, this.options.streams.live);
+      this.#offers.set(profile, offer);
+      for (const codec of offer.codecs) codec.load?.().catch(reportCompressError);
+    }
+    return offer;
+  }
+
+  /** Those that can be used for a kind of body. */
+  candidates(offer: Offer, kind: BodyKind): readonly Codec[] {
+    return this.options.randomPadding ? offer.codecs.filter(({ pads }) => pads?.includes(kind)) : offer.codecs;
+  }
+
+  /** What an open stream goes on with, when it follows the switch. */
+  tuningFor(coding: string): Tuning {
+    const { enabled, profile } = this.switch.current;
+    const codec = this.offerOf(profile).codecs.find((each) => each.coding === coding);
+    return enabled && codec ? { codec, tier: this.tier } : 'stored';
+  }
+
+  /** Bytes of padding for one response. */
+  drawPadding(): number {
+    const { randomPadding } = this.options;
+    return randomPadding ? 1 + Math.floor(randomPadding.random() * randomPadding.max) : 0;
+  }
+
+  /** Tells the governor how long an encode in another thread took. A large piece says more of its size than of the wait. */
+  readonly observe = (size: number, latency: number): void => {
+    if (size <= largestTelling) this.governor?.observe(latency);
+  };
+
+  close(): void {
+    if (this.#ownsGovernor) this.governor?.close();
+  }
+}
+
+function isGovernor(value: object): value is Governor {
+  return 'observe' in value && 'tier' in value;
+}

@@ -1,0 +1,230 @@
+import type { ServerResponse } from 'node:http';
+import vary from 'vary';
+import { type Chunk, type Head, Layer, type Rank, rank } from '../internal/layer.ts';
+import { type HttpRequest, type HttpResponse, requestField } from '../internal/message.ts';
+import type { Seam } from '../internal/response.ts';
+import { BlockLayer } from './block-layer.ts';
+import { BodyLayer } from './body-layer.ts';
+import { bytesOf } from './chunk.ts';
+import type { EncodeSettings } from './codec.ts';
+import type { Compressor } from './compressor.ts';
+import { decideCompression, type EncodeDecision } from './decide.ts';
+import { encodedEtag, matchedEtag } from './etag.ts';
+import { fingerprint } from './fingerprint.ts';
+import { isCompressible, isEventStream, mediaTypeOf } from './media-type.ts';
+import { acceptedCodings, type BodyKind, type Tier } from './negotiate.ts';
+import type { Offer } from './offer.ts';
+import { type CompressionReason, reportCompressError, reportDecision } from './report.ts';
+import { StreamLayer } from './stream-layer.ts';
+import type { SwitchState } from './switch.ts';
+
+/** One response at the moment of its head: all that is decided about it is decided from this. */
+interface Moment {
+  readonly res: ServerResponse;
+  readonly state: SwitchState;
+  readonly offer: Offer;
+  readonly tier: Tier;
+  readonly kind: BodyKind;
+  readonly mediaType: string;
+  /** Bytes of the body, where that is known. */
+  readonly size: number | undefined;
+}
+
+/**
+ * Waits for the head of a response and decides what becomes of its body. A body that comes whole is encoded on the spot,
+ * for others a layer takes the gate's place. The switch, the profile and the tier are read here, once.
+ */
+export class Gate extends Layer {
+  override readonly rank: Rank = rank.compress;
+  override readonly transforms: boolean = true;
+  #compressor: Compressor;
+  #req: HttpRequest;
+  #seam: Seam;
+  /** `If-None-Match` as the client sent it, before a suffix was taken off. */
+  #ifNoneMatch: string | undefined;
+  /** The body as it will be sent, between head and end. */
+  #coded: Uint8Array | undefined;
+
+  constructor(compressor: Compressor, req: HttpRequest, seam: Seam) {
+    super();
+    this.#compressor = compressor;
+    this.#req = req;
+    this.#seam = seam;
+    this.#ifNoneMatch = requestField(req, 'if-none-match');
+  }
+
+  override head({ res: response, complete }: Head): boolean | 'held' {
+    const res = response as ServerResponse;
+    const body = complete && bytesOfBody(complete);
+    const moment = this.#read(res, body);
+    const decision = this.#decide(moment);
+    if (decision.negotiable) addVary(res);
+    if (decision.kind === 'identity') {
+      if (decision.reason === 'not-modified') this.#tagNotModified(moment);
+      this.#report(moment, 'identity', decision.reason);
+      return false;
+    }
+    try {
+      return body && decision.codec.encode ? this.#encodeBody(moment, decision, body) : this.#openEncoder(moment, decision);
+    } catch (error) {
+      // Nothing is sent yet: it goes out as it is.
+      reportCompressError(error);
+      this.#report(moment, 'identity', 'codec-failed');
+      return false;
+    }
+  }
+
+  override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+    const coded = this.#coded;
+    this.#coded = undefined;
+    if (coded) this.below.end(coded, undefined, callback);
+    else this.below.end(chunk, encoding, callback);
+  }
+
+  #read(res: ServerResponse, body: Uint8Array | undefined): Moment {
+    const compressor = this.#compressor;
+    const state = compressor.switch.current;
+    const mediaType = mediaTypeOf(fieldOf(res, 'content-type'));
+    const kind = body ? 'complete' : isEventStream(mediaType, compressor.options.streams.types) ? 'event-stream' : 'long';
+    return { res, state, offer: compressor.offerOf(state.profile), tier: compressor.tier, kind, mediaType, size: body ? body.length : announcedLength(res) };
+  }
+
+  #decide({ res, state, offer, tier, kind, mediaType, size }: Moment): ReturnType<typeof decideCompression> {
+    const { options, budget } = this.#compressor;
+    return decideCompression({
+      method: this.#req.method,
+      status: res.statusCode,
+      field: (name) => fieldOf(res, name),
+      noTransformByWriter: this.#seam.noTransformByWriter,
+      length: size,
+      threshold: offer.threshold,
+      kind,
+      filtered: options.filter ? !options.filter(this.#req, res) : !isWorthIt(mediaType, options.streams.types),
+      enabled: state.enabled,
+      tier,
+      acceptEncoding: requestField(this.#req, 'accept-encoding'),
+      codecs: this.#compressor.candidates(offer, kind),
+      enforceEncoding: options.enforceEncoding,
+      family: fingerprint(this.#req).family,
+      hasBudget: () => budget.hasRoom(),
+    });
+  }
+
+  #encodeBody(moment: Moment, { codec, coding }: EncodeDecision, body: Uint8Array): boolean | 'held' {
+    const settings = this.#settings(moment);
+    const coded = codec.encode?.(body, settings) ?? body;
+    if (!(coded instanceof Promise)) {
+      if (!this.#completeHead(moment, coding, body, coded)) return false;
+      this.#coded = coded;
+      return true;
+    }
+    const compressor = this.#compressor;
+    const started = performance.now();
+    const release = compressor.budget.take(body.length);
+    this.#seam.replace(
+      this,
+      new BodyLayer({
+        seam: this.#seam,
+        body: coded,
+        size: body.length,
+        completeHead: (bytes) => {
+          compressor.observe(body.length, performance.now() - started);
+          if (this.#completeHead(moment, coding, body, bytes)) return bytes;
+          moment.res.setHeader('Content-Length', body.length);
+          return body;
+        },
+        release,
+      }),
+    );
+    return 'held';
+  }
+
+  /** Puts the outcome into the head. `false`: it became no shorter, and nothing is changed. */
+  #completeHead(moment: Moment, coding: string, body: Uint8Array, coded: Uint8Array): boolean {
+    if (coded.length >= body.length && !this.#compressor.options.randomPadding) {
+      this.#report(moment, 'identity', 'no-gain');
+      return false;
+    }
+    this.#setFields(moment, coding);
+    moment.res.setHeader('Content-Length', coded.length);
+    return true;
+  }
+
+  #openEncoder(moment: Moment, { codec, coding }: EncodeDecision): boolean {
+    const { kind, offer } = moment;
+    const compressor = this.#compressor;
+    const { observe, options } = compressor;
+    const settings = this.#settings(moment);
+    const blocks = kind === 'event-stream' ? codec.createBlocks?.({ ...settings, history: options.streams.history }) : undefined;
+    if (blocks) {
+      const tuning = offer.live && blocks.retune ? () => compressor.tuningFor(coding) : undefined;
+      const release = compressor.budget.take(blocks.memory);
+      this.#seam.replace(this, new BlockLayer({ seam: this.#seam, encoder: blocks, tuning, observe, release }));
+    } else {
+      const stream = codec.createStream?.(settings);
+      if (!stream) throw new TypeError(`The codec of ${coding} has no createStream`);
+      const release = compressor.budget.take(stream.memory);
+      this.#seam.replace(this, new StreamLayer({ seam: this.#seam, encoder: stream, idleFlush: options.idleFlush, observe, release }));
+    }
+    this.#setFields(moment, coding);
+    return true;
+  }
+
+  #settings({ tier, size }: Moment): EncodeSettings {
+    return { tier, size, padding: this.#compressor.drawPadding() };
+  }
+
+  #setFields(moment: Moment, coding: string): void {
+    const { res } = moment;
+    res.setHeader('Content-Encoding', coding);
+    res.removeHeader('Content-Length');
+    // Ranges would be of the bytes as they are coded now, which nobody can make a second time.
+    res.removeHeader('Accept-Ranges');
+    const etag = fieldOf(res, 'etag');
+    if (etag !== undefined) setEtag(res, encodedEtag(etag, coding, this.#compressor.options.etag));
+    this.#report(moment, coding, 'negotiated');
+  }
+
+  /** A 304 names the variant that the client holds. */
+  #tagNotModified({ res, offer }: Moment): void {
+    const etag = fieldOf(res, 'etag');
+    if (etag === undefined || this.#ifNoneMatch === undefined) return;
+    const codings = acceptedCodings(requestField(this.#req, 'accept-encoding'), offer.codecs.map(({ coding }) => coding));
+    setEtag(res, matchedEtag(etag, { ifNoneMatch: this.#ifNoneMatch, codings, mode: this.#compressor.options.etag }));
+  }
+
+  #report({ res, kind, tier, state }: Moment, coding: string, reason: CompressionReason): void {
+    if (this.#compressor.options.serverTiming) res.appendHeader('Server-Timing', `compress;desc="${coding === 'identity' ? reason : coding}"`);
+    reportDecision({ req: this.#req, coding, reason, kind, tier, version: state.version });
+  }
+}
+
+function isWorthIt(mediaType: string, further: readonly string[]): boolean {
+  return isCompressible(mediaType) || further.includes(mediaType);
+}
+
+function bytesOfBody({ chunk, encoding }: NonNullable<Head['complete']>): Uint8Array {
+  return chunk === undefined ? new Uint8Array() : bytesOf(chunk, encoding);
+}
+
+function fieldOf(res: ServerResponse, name: string): string | undefined {
+  const value = res.getHeader(name);
+  if (value === undefined || typeof value === 'string') return value;
+  return Array.isArray(value) ? value.join(', ') : String(value);
+}
+
+function announcedLength(res: ServerResponse): number | undefined {
+  const length = fieldOf(res, 'content-length');
+  return length !== undefined && /^\d+$/.test(length) ? Number(length) : undefined;
+}
+
+function addVary(res: ServerResponse): void {
+  // By far the most frequent case, at a tenth of the cost.
+  if (res.getHeader('vary') === undefined) res.setHeader('Vary', 'Accept-Encoding');
+  else vary(res, 'Accept-Encoding');
+}
+
+function setEtag(res: HttpResponse, etag: string | undefined): void {
+  if (etag === undefined) (res as ServerResponse).removeHeader('ETag');
+  else (res as ServerResponse).setHeader('ETag', etag);
+}

@@ -1,0 +1,94 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type HttpRequest, type HttpResponse, type Next, requestField } from '../internal/message.ts';
+import { openSeam } from '../internal/response.ts';
+import { Compressor } from './compressor.ts';
+import { plainConditions } from './etag.ts';
+import { Gate } from './gate.ts';
+import { isCompressible, mediaTypeOf } from './media-type.ts';
+import { acceptedCodings } from './negotiate.ts';
+import type { CompressOptions } from './options.ts';
+import type { CompressionSwitch } from './switch.ts';
+import type { Governor } from './governor.ts';
+
+export { brotli, type BrotliOptions } from './brotli.ts';
+export type { BlockEncoder, BlockSettings, Codec, EncodeSettings, StreamEncoder, Tuning } from './codec.ts';
+export type { IdentityReason } from './decide.ts';
+export type { EtagMode } from './etag.ts';
+export { type ClientFamily, type Fingerprint, fingerprint } from './fingerprint.ts';
+export { createGovernor, type Governor, type GovernorOptions } from './governor.ts';
+export { deflate, gzip, type GzipOptions } from './gzip.ts';
+export { type BodyKind, negotiate, type Negotiation, type NegotiationContext, type NegotiationReason, type Tier } from './negotiate.ts';
+export type { BudgetOptions, CompressOptions, RandomPaddingOptions, StreamCompressionOptions } from './options.ts';
+export type { BrotliProfile, CheckedProfile, CompressionProfile } from './profile.ts';
+export type { CompressErrorMessage, CompressionDecisionMessage, CompressionReason, TierChange } from './report.ts';
+export { type CompressionSwitch, createSwitch, type SwitchState } from './switch.ts';
+export type { Thresholds } from './tier.ts';
+export type { TierLevels } from './tier-levels.ts';
+export { webCodec, type WebCodecOptions } from './web-codec.ts';
+export { zstd, type ZstdOptions } from './zstd.ts';
+
+/** The middleware that `compress` makes. */
+export interface Compression {
+  (req: HttpRequest, res: HttpResponse, next: Next): void;
+  /** Turns it on and off, and changes its profile, while the service runs. */
+  readonly switch: CompressionSwitch;
+  /** What it follows; `undefined` without one. */
+  readonly governor: Governor | undefined;
+  /** Encoders that are open. A body that was encoded in one go leaves none. */
+  readonly activeEncoders: number;
+  /** Bytes of memory that they hold, by their own estimates. */
+  readonly encoderBytes: number;
+  /** Ends the governor that it made. Responses under way are not touched. */
+  close(): void;
+}
+
+/** The factory, with the default of its option `filter`. */
+export interface Compress {
+  (options?: CompressOptions): Compression;
+  /** Whether a response is of a type that is worth compressing: for filters that add to it. */
+  filter(req: HttpRequest, res: HttpResponse): boolean;
+}
+
+/**
+ * Compresses responses as their clients accept: bodies that come whole in one go, long ones as they come, event streams message by
+ * message. Replaces `compression` as it is: the same options, `compress.filter`, `res.flush()`.
+ * Throws `InvalidOptionError`.
+ */
+export const compress: Compress = Object.assign(makeCompression, { filter });
+
+function makeCompression(options?: CompressOptions): Compression {
+  const compressor = new Compressor(options);
+  const { budget } = compressor;
+  function compress(req: HttpRequest, res: HttpResponse, next: Next): void {
+    if (!res.headersSent) openGate(compressor, req, res);
+    next();
+  }
+  return Object.defineProperties(compress, {
+    switch: { value: compressor.switch, enumerable: true },
+    governor: { value: compressor.governor, enumerable: true },
+    activeEncoders: { get: () => budget.activeEncoders, enumerable: true },
+    encoderBytes: { get: () => budget.encoderBytes, enumerable: true },
+    close: { value: () => compressor.close() },
+  }) as unknown as Compression;
+}
+
+function filter(_req: HttpRequest, res: HttpResponse): boolean {
+  const type = (res as ServerResponse).getHeader('content-type');
+  return typeof type === 'string' && isCompressible(mediaTypeOf(type));
+}
+
+function openGate(compressor: Compressor, req: HttpRequest, res: HttpResponse): void {
+  const seam = openSeam(res);
+  seam.add(new Gate(compressor, req, seam));
+  if (compressor.options.etag === 'suffix') takeOffSuffixes(compressor, req as IncomingMessage);
+}
+
+/** The handler compares tags of its own with what the client sends. */
+function takeOffSuffixes(compressor: Compressor, req: IncomingMessage): void {
+  const { codecs } = compressor.offerOf(compressor.switch.profile);
+  const codings = acceptedCodings(requestField(req, 'accept-encoding'), codecs.map(({ coding }) => coding));
+  for (const name of ['if-none-match', 'if-match'] as const) {
+    const field = req.headers[name];
+    if (field !== undefined) req.headers[name] = plainConditions(field, codings).field;
+  }
+}

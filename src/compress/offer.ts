@@ -1,0 +1,70 @@
+import { brotli } from './brotli.ts';
+import type { Codec } from './codec.ts';
+import { deflate, gzip, type GzipOptions } from './gzip.ts';
+import type { NegotiationContext } from './negotiate.ts';
+import type { CheckedProfile } from './profile.ts';
+import { zstd } from './zstd.ts';
+
+/** What a middleware offers under one profile. */
+export interface Offer {
+  readonly codecs: readonly Codec[];
+  /** Bytes. */
+  readonly threshold: number;
+  /** Whether open event streams follow the switch. */
+  readonly live: boolean;
+}
+
+const defaultThreshold = 1024;
+
+/** The profile of a switch over the options of a middleware. */
+export function makeOffer(profile: CheckedProfile, options: CheckedProfile, liveByDefault: boolean): Offer {
+  const merged = { ...options, ...profile };
+  const codecs = merged.codecs ?? defaultCodecs(merged);
+  const { weigh } = merged;
+  return {
+    codecs: weigh ? codecs.map((codec) => new WeighedCodec(codec, weigh)) : codecs,
+    threshold: merged.threshold ?? defaultThreshold,
+    live: merged.live ?? liveByDefault,
+  };
+}
+
+/** All that come with Node, and zstd where there is one. */
+function defaultCodecs({ level, memLevel, chunkSize, windowBits, strategy, brotli: brotliOptions }: CheckedProfile): Codec[] {
+  const shared = Object.fromEntries(Object.entries({ level, memLevel, chunkSize, windowBits, strategy }).filter(([, value]) => value !== undefined)) as GzipOptions;
+  return [zstd(), brotli(brotliOptions), gzip(shared), deflate(shared)];
+}
+
+/** A codec with the weight that a profile gives it. */
+class WeighedCodec implements Codec {
+  readonly coding: string;
+  readonly levels?: NonNullable<Codec['levels']>;
+  readonly pads?: NonNullable<Codec['pads']>;
+  readonly encode?: NonNullable<Codec['encode']>;
+  readonly createStream?: NonNullable<Codec['createStream']>;
+  readonly createBlocks?: NonNullable<Codec['createBlocks']>;
+  #codec: Codec;
+  #weigh: NonNullable<CheckedProfile['weigh']>;
+
+  constructor(codec: Codec, weigh: NonNullable<CheckedProfile['weigh']>) {
+    this.#codec = codec;
+    this.#weigh = weigh;
+    this.coding = codec.coding;
+    if (codec.levels) this.levels = codec.levels;
+    if (codec.pads) this.pads = codec.pads;
+    if (codec.encode) this.encode = codec.encode.bind(codec);
+    if (codec.createStream) this.createStream = codec.createStream.bind(codec);
+    if (codec.createBlocks) this.createBlocks = codec.createBlocks.bind(codec);
+  }
+
+  get available(): boolean {
+    return this.#codec.available;
+  }
+
+  async load(): Promise<void> {
+    await this.#codec.load?.();
+  }
+
+  weight(context: NegotiationContext): number | undefined {
+    return this.#weigh(this.coding, context) ?? this.#codec.weight?.(context);
+  }
+}

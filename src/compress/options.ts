@@ -1,0 +1,145 @@
+import { InvalidOptionError } from '../errors.ts';
+import type { HttpRequest, HttpResponse } from '../internal/message.ts';
+import { type Duration, readBag, readBoolean, readDuration, readFunction, readInteger, readOneOf, readSize, type Size } from '../internal/option.ts';
+import type { EtagMode } from './etag.ts';
+import type { Governor, GovernorOptions } from './governor.ts';
+import { type CheckedProfile, checkProfile, type CompressionProfile } from './profile.ts';
+import type { CompressionSwitch } from './switch.ts';
+
+/** How event streams are encoded. */
+export interface StreamCompressionOptions {
+  /**
+   * Bytes of sent text that an open gzip or deflate stream keeps, for later text to refer to; up to 32,000. More of it makes
+   * events smaller only where they repeat something from longer ago.
+   * @defaultValue `'1kb'`
+   */
+  history?: Size;
+  /** Media types, in lower case, that are flushed at the end of each tick, beside `text/event-stream`, JSON lines and JSON sequences: `['text/html']`. */
+  types?: readonly string[];
+  /** What `live` is where neither the profile nor the options say. @defaultValue `false` */
+  live?: boolean;
+}
+
+/** Length that says nothing, against attacks that compare lengths (BREACH). */
+export interface RandomPaddingOptions {
+  /** Most bytes to add; each response gets 1 to this many. @defaultValue `32` */
+  max?: Size;
+  /** A function like `Math.random`, for tests. @defaultValue `Math.random` */
+  random?: () => number;
+}
+
+/** The most that may be open at a time; past it a response is sent as it is. */
+export interface BudgetOptions {
+  /** Encoders that are open. `Infinity`: no bound. @defaultValue `50000` */
+  encoders?: number;
+  /** Memory that they hold, by their own estimates. `Infinity`: no bound. @defaultValue `'512mb'` */
+  bytes?: Size;
+}
+
+/**
+ * Options of `compress`. Those of `compression` mean what they mean there: `threshold`, `level`, `memLevel`, `chunkSize`, `windowBits`,
+ * `strategy`, `brotli`, `filter`, `enforceEncoding`. They make the default codecs; where `codecs` are given, those have options of their own.
+ */
+export interface CompressOptions extends CompressionProfile {
+  /** Whether a response may be compressed. @defaultValue `compress.filter`: by its `Content-Type` */
+  filter?(req: HttpRequest, res: HttpResponse): unknown;
+  /** The `Accept-Encoding` of requests that have none: a content-coding, `'*'` or `'identity'`. @defaultValue `'identity'` */
+  enforceEncoding?: string;
+  /** What becomes of the `ETag` of a compressed response. @defaultValue `'weak'` */
+  etag?: EtagMode;
+  /** Turns it on and off while the service runs; may be shared by several middlewares. @defaultValue one of its own */
+  switch?: CompressionSwitch;
+  /** Follows the load of the machine; its options make one that `close()` ends. Without it everything is compressed at tier 0. */
+  governor?: Governor | GovernorOptions;
+  streams?: StreamCompressionOptions;
+  /** Hides the length of what is compressed; `true`: with the defaults. Codecs that cannot are then not used. @defaultValue `false` */
+  randomPadding?: boolean | RandomPaddingOptions;
+  /**
+   * How long a long body must have been silent before what the encoder holds is sent; `res.flush()` does so at once. Milliseconds or
+   * a string for `ms`; `Infinity`: only `res.flush()` does.
+   * @defaultValue `'50ms'`
+   */
+  idleFlush?: Duration;
+  /** Adds `Server-Timing: compress;desc="…"` with the coding, or the reason why there is none. @defaultValue `false` */
+  serverTiming?: boolean;
+  budget?: BudgetOptions;
+}
+
+/** `CompressOptions` with every default filled in. */
+export interface ResolvedCompressOptions {
+  readonly profile: CheckedProfile;
+  /** `undefined`: by type. */
+  readonly filter: ((req: HttpRequest, res: HttpResponse) => unknown) | undefined;
+  readonly enforceEncoding: string;
+  readonly etag: EtagMode;
+  readonly switch: CompressionSwitch | undefined;
+  readonly governor: Governor | GovernorOptions | undefined;
+  readonly streams: { readonly history: number; readonly types: readonly string[]; readonly live: boolean };
+  readonly randomPadding: { readonly max: number; readonly random: () => number } | undefined;
+  readonly idleFlush: number;
+  readonly serverTiming: boolean;
+  readonly budget: { readonly encoders: number; readonly bytes: number };
+}
+
+/** Fills in defaults and checks. Throws `InvalidOptionError`. */
+export function resolveCompressOptions(given: CompressOptions | undefined): ResolvedCompressOptions {
+  const options = readBag('compress', given);
+  return {
+    profile: checkProfile('compress', options),
+    filter: readFunction('compress.filter', options.filter),
+    enforceEncoding: readCoding('compress.enforceEncoding', options.enforceEncoding ?? 'identity'),
+    etag: readOneOf('compress.etag', options.etag ?? 'weak', ['weak', 'suffix', 'drop', 'keep']),
+    switch: readMember('compress.switch', options.switch, 'swap', 'a switch made by createSwitch()'),
+    governor: readBag('compress.governor', options.governor as object | undefined) === options.governor ? options.governor : undefined,
+    streams: resolveStreams(options.streams),
+    randomPadding: resolvePadding(options.randomPadding ?? false),
+    idleFlush: readDuration('compress.idleFlush', options.idleFlush ?? 50, { max: Infinity }),
+    serverTiming: readBoolean('compress.serverTiming', options.serverTiming ?? false),
+    budget: resolveBudget(options.budget),
+  };
+}
+
+function resolveStreams(given: StreamCompressionOptions | undefined): ResolvedCompressOptions['streams'] {
+  const options = readBag('compress.streams', given);
+  return {
+    // Text further back than this is out of reach of a zlib window with its look-ahead.
+    history: readSize('compress.streams.history', options.history ?? '1kb', { max: 32_000 }),
+    types: readTypes('compress.streams.types', options.types ?? []),
+    live: readBoolean('compress.streams.live', options.live ?? false),
+  };
+}
+
+function readTypes(option: string, value: unknown): readonly string[] {
+  if (!Array.isArray(value) || !value.every((type) => typeof type === 'string' && /^[^\s/;]+\/[^\s/;]+$/.test(type))) {
+    throw new InvalidOptionError(option, 'an array of media types without parameters', value);
+  }
+  return value.map((type: string) => type.toLowerCase());
+}
+
+function resolvePadding(given: boolean | RandomPaddingOptions): ResolvedCompressOptions['randomPadding'] {
+  if (given === false) return undefined;
+  const options = given === true ? {} : readBag('compress.randomPadding', given);
+  return {
+    max: readSize('compress.randomPadding.max', options.max ?? 32, { min: 1, max: 65_536 }),
+    random: readFunction('compress.randomPadding.random', options.random) ?? Math.random,
+  };
+}
+
+function resolveBudget(given: BudgetOptions | undefined): ResolvedCompressOptions['budget'] {
+  const options = readBag('compress.budget', given);
+  const encoders = options.encoders ?? 50_000;
+  return {
+    encoders: encoders === Infinity ? Infinity : readInteger('compress.budget.encoders', encoders),
+    bytes: readSize('compress.budget.bytes', options.bytes ?? '512mb', { max: Infinity }),
+  };
+}
+
+function readCoding(option: string, value: unknown): string {
+  if (typeof value !== 'string' || !/^[!#$%&'*+\-.^_`|~\w]+$/.test(value)) throw new InvalidOptionError(option, 'a content-coding', value);
+  return value.toLowerCase();
+}
+
+function readMember<T extends object>(option: string, value: T | undefined, method: keyof T, expected: string): T | undefined {
+  if (value !== undefined && typeof (readBag(option, value) as T)[method] !== 'function') throw new InvalidOptionError(option, expected, value);
+  return value;
+}

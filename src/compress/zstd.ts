@@ -1,0 +1,195 @@
+import type { Transform } from 'node:stream';
+import zlib from 'node:zlib';
+import { CodecUnavailableError, InvalidOptionError } from '../errors.ts';
+import { readBag, readFunction, readInteger, readSize, type Size } from '../internal/option.ts';
+import type { BlockSettings, Codec, EncodeSettings, StreamEncoder } from './codec.ts';
+import { bitsFor } from './history-window.ts';
+import { levelAt, readTierLevels, type TierLevels } from './tier-levels.ts';
+import { TransformBlocks } from './transform-blocks.ts';
+import { createAddonStream, type ImportZstdAddon, loadZstdAddon, type ZstdAddon } from './zstd-addon.ts';
+
+/** Options of `zstd`. */
+export interface ZstdOptions {
+  /** 1 to 19, or negative for less than 1; or three, one for each of the tiers 0 to 2. A single one is the highest that any tier uses. @defaultValue `[3, 3, 1]` */
+  level?: number | TierLevels;
+  /**
+   * log₂ of the window, 10 to 23: a browser refuses more than 8 MB (RFC 9659). An upper bound.
+   * @defaultValue what the level has, at most 23; event streams `15`
+   */
+  windowBits?: number;
+  /** `ZSTD_c_*` of `zlib.constants` → value, over what the other options say. */
+  params?: Record<number, boolean | number>;
+  /** Bytes of each piece of output of a long body. @defaultValue `16384` */
+  chunkSize?: number;
+  /** Bodies of at least this size are encoded in the thread pool, smaller ones at once; the addon always uses the pool. @defaultValue `'128kb'` */
+  syncThreshold?: Size;
+  /** Where to get `@mongodb-js/zstd` from, to be used even where Node has zstd. @defaultValue `() => import('@mongodb-js/zstd')`, where Node has none */
+  addon?: ImportZstdAddon;
+}
+
+type Params = Record<number, boolean | number>;
+
+interface NativeOptions {
+  readonly params: Params;
+  readonly chunkSize?: number;
+  readonly flush?: number;
+  readonly pledgedSrcSize?: number;
+}
+
+/** What `node:zlib` has from 22.15 on. */
+interface NativeZstd {
+  zstdCompressSync(body: Uint8Array, options: NativeOptions): Uint8Array;
+  zstdCompress(body: Uint8Array, options: NativeOptions, callback: (error: Error | null, coded: Uint8Array) => void): void;
+  createZstdCompress(options: NativeOptions): Transform & { flush(kind: number, callback: () => void): void };
+}
+
+interface Resolved {
+  readonly levels: TierLevels;
+  readonly windowBits: number | undefined;
+  readonly params: Params;
+  readonly chunkSize: number;
+  readonly syncThreshold: number;
+}
+
+// zstd.h; the constants are in `zlib.constants` only where the functions are.
+const param = { level: 100, windowLog: 101, hashLog: 102, chainLog: 103, workers: 400 } as const;
+const flushOperation = 1;
+
+// RFC 9659: a window of at most 8 MB.
+const largestWindow = 23;
+
+/**
+ * The content-coding `zstd` (RFC 8878): Node's own from 22.15 on, before that the optional peer `@mongodb-js/zstd`, where it is
+ * installed; else it is not offered. The addon makes a frame of each flush, without a memory of those before: it is not offered to
+ * event streams. Throws `InvalidOptionError`.
+ */
+export function zstd(options?: ZstdOptions): Codec {
+  const resolved = resolveZstdOptions(options);
+  const addon = readFunction('zstd.addon', options?.addon);
+  return 'zstdCompressSync' in zlib && !addon ? nativeCodec(zlib as unknown as NativeZstd, resolved) : addonCodec(addon, resolved);
+}
+
+function resolveZstdOptions(given: ZstdOptions | undefined): Resolved {
+  const options = readBag('zstd', given);
+  const params = readBag('zstd.params', options.params) as Params;
+  const { [param.level]: level, ...rest } = params;
+  for (const [name, value] of Object.entries(params)) {
+    if (!(Number(name) >= 0) || (typeof value !== 'number' && typeof value !== 'boolean')) {
+      throw new InvalidOptionError(`zstd.params[${name}]`, 'a parameter of zlib.constants with a number or a boolean', value);
+    }
+  }
+  if (Number(params[param.windowLog] ?? 0) > largestWindow) throw new InvalidOptionError(`zstd.params[${param.windowLog}]`, 'a window of at most 23 bits (RFC 9659)', params[param.windowLog]);
+  return {
+    // Above 19 the window of a body of unknown size passes 8 MB.
+    levels: readTierLevels('zstd.level', options.level ?? (level as number | undefined), [3, 3, 1], { min: -50, max: 19 }),
+    windowBits: options.windowBits === undefined ? undefined : readInteger('zstd.windowBits', options.windowBits, { min: 10, max: largestWindow }),
+    params: rest,
+    chunkSize: readInteger('zstd.chunkSize', options.chunkSize ?? 16_384, { min: 64 }),
+    syncThreshold: readSize('zstd.syncThreshold', options.syncThreshold ?? '128kb', { max: Infinity }),
+  };
+}
+
+function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
+  return {
+    coding: 'zstd',
+    available: true,
+    pads: ['complete', 'long'],
+    encode: (body, settings) => encodeBody(native, body, resolved, settings),
+    createStream: (settings) => createStream(native, resolved, settings),
+    createBlocks: (settings) => createBlocks(native, resolved, settings),
+  };
+}
+
+function addonCodec(importAddon: ImportZstdAddon | undefined, { levels }: Resolved): Codec {
+  let addon: ZstdAddon | undefined;
+  return {
+    coding: 'zstd',
+    pads: ['complete', 'long'],
+    get available() {
+      return addon !== undefined;
+    },
+    async load() {
+      addon = await loadZstdAddon(importAddon);
+    },
+    async encode(body, { tier, padding }) {
+      return padStart(await loaded(addon).encode(body, levelAt(levels, tier)), padding);
+    },
+    createStream({ tier, size, padding }) {
+      const blockSize = size === undefined ? {} : { blockSize: Math.min(Math.max(size, 1024), 128 * 1024) };
+      const encoder = createAddonStream(loaded(addon), { level: levelAt(levels, tier), ...blockSize });
+      return padding === 0 ? encoder : { ...encoder, start: (first) => padStart(first, padding) };
+    },
+  };
+}
+
+function loaded(addon: ZstdAddon | undefined): ZstdAddon {
+  if (!addon) throw new CodecUnavailableError('zstd', 'install `@mongodb-js/zstd`');
+  return addon;
+}
+
+function encodeBody(native: NativeZstd, body: Uint8Array, resolved: Resolved, settings: EncodeSettings): Uint8Array | Promise<Uint8Array> {
+  const options: NativeOptions = {
+    params: paramsFor(resolved, settings, {}),
+    chunkSize: Math.min(Math.max(body.length >> 1, 1024), 65_536),
+    // Sizes the tables, and puts the size into the frame.
+    pledgedSrcSize: body.length,
+  };
+  if (body.length < resolved.syncThreshold) return padStart(native.zstdCompressSync(body, options), settings.padding);
+  return new Promise((resolve, reject) => {
+    native.zstdCompress(body, options, (error, coded) => {
+      if (error) reject(error);
+      else resolve(padStart(coded, settings.padding));
+    });
+  });
+}
+
+function createStream(native: NativeZstd, resolved: Resolved, settings: EncodeSettings): StreamEncoder {
+  const params = paramsFor(resolved, settings, {});
+  // Without `pledgedSrcSize`: the length was announced by a handler that may have been wrong.
+  const transform = native.createZstdCompress({ params, chunkSize: resolved.chunkSize });
+  return {
+    transform,
+    memory: memoryOf(params, 21) + resolved.chunkSize,
+    flush: (callback) => transform.flush(flushOperation, callback),
+    ...(settings.padding > 0 && { start: (first: Uint8Array) => padStart(first, settings.padding) }),
+  };
+}
+
+// A third of the memory of the defaults, and at the same ratio: tables of 8,192 entries for events, and a window that an
+// old stream fills.
+const blockParams: Params = { [param.windowLog]: 15, [param.hashLog]: 13, [param.chainLog]: 13 };
+
+function createBlocks(native: NativeZstd, resolved: Resolved, settings: BlockSettings): TransformBlocks {
+  const params = paramsFor(resolved, settings, blockParams);
+  const transform = native.createZstdCompress({ params, chunkSize: 1024, flush: flushOperation });
+  return new TransformBlocks(transform, memoryOf(params, 15) + 1024);
+}
+
+function paramsFor(resolved: Resolved, { tier, size }: EncodeSettings, defaults: Params): Params {
+  const bits = resolved.windowBits ?? (size === undefined || size > 2 ** 20 ? undefined : Math.max(10, bitsFor(size)));
+  return {
+    ...defaults,
+    [param.level]: levelAt(resolved.levels, tier),
+    // One thread: the pool has others to serve.
+    [param.workers]: 0,
+    ...(bits !== undefined && { [param.windowLog]: bits }),
+    ...resolved.params,
+  };
+}
+
+// A window that fills as data passes, tables, and buffers of a block each for input and output.
+function memoryOf(params: Params, defaultBits: number): number {
+  const tables = 4 * (2 ** Number(params[param.hashLog] ?? 17) + 2 ** Number(params[param.chainLog] ?? 16));
+  return 2 ** Number(params[param.windowLog] ?? defaultBits) + tables + 256 * 1024;
+}
+
+/** A skippable frame (RFC 8878 3.1.2) before the first: 8 bytes at least. */
+export function padStart(coded: Uint8Array, padding: number): Uint8Array {
+  if (padding === 0) return coded;
+  const content = Math.max(padding - 8, 0);
+  const padded = new Uint8Array(8 + content + coded.length);
+  padded.set([0x50, 0x2a, 0x4d, 0x18]);
+  new DataView(padded.buffer).setUint32(4, content, true);
+  padded.set(coded, 8 + content);
+  return padded;
+}
