@@ -27,8 +27,8 @@ export interface Codec {
   /** `false` while what it needs is missing or not loaded: it is then not offered. Read at every decision. */
   readonly available: boolean;
   /**
-   * Loads what it needs and settles whether it is available. Rejects with `CodecUnavailableError`, which says what to
-   * install. Called once by `compress`, and awaited by `swap` before the new profile is used.
+   * Loads what it needs and settles whether it is available. What is merely not installed may leave it unavailable; what should be
+   * there rejects with `CodecUnavailableError`, which says what to install. Called once by `compress`, and awaited by `swap` before the new profile is used.
    */
   load?(): Promise<void>;
   /** Its levels at the tiers 0 to 2, for open streams that follow a change of profile. */
@@ -54,7 +54,7 @@ export interface StreamEncoder {
   /** Makes it emit all that was written, without ending the coding. */
   flush(callback: () => void): void;
   /** What to make of the first bytes that come out; absent: leave them. */
-  start?(first: Uint8Array): Uint8Array;
+  readonly start?: (first: Uint8Array) => Uint8Array;
 }
 
 /** What an open stream is encoded with: by whose levels and at which tier; `'stored'` passes text through uncompressed. */

@@ -1,6 +1,7 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import { CodecUnavailableError } from '../errors.ts';
 import type { StreamEncoder } from './codec.ts';
+import { leaveOpen, rawBlock } from './zstd-frame.ts';
 
 /** zstd from the optional peer `@mongodb-js/zstd`, for a Node that has none of its own. */
 export interface ZstdAddon {
@@ -18,7 +19,7 @@ export type ImportZstdAddon = () => Promise<unknown>;
 export interface AddonStreamSettings {
   /** As of `ZstdAddon.encode`. */
   readonly level: number;
-  /** Bytes of text in a frame, at most. No more than the body has, where that is known. @defaultValue `131072` */
+  /** Bytes of text that are encoded together, rounded up to a multiple of 16,384. No more than the body has, where that is known. @defaultValue `131072` */
   readonly blockSize?: number;
 }
 
@@ -32,6 +33,10 @@ const highestLevel = 19;
 // larger blocks; with 16 kB it is half.
 const defaultBlockSize = 128 * 1024;
 
+// Node 22 and 24, and so `fetch` and got on them, drop without an error what follows a frame in the same piece of input
+// (nodejs/node#64741), unless the frame's end fills the decoder's buffer, which is of this size. So a frame ends at a multiple of it.
+const decoderBuffer = 16 * 1024;
+
 let peer: Promise<ZstdAddon | undefined> | undefined;
 
 /**
@@ -44,17 +49,18 @@ export function loadZstdAddon(importAddon?: ImportZstdAddon): Promise<ZstdAddon 
 }
 
 /**
- * An encoder of a long body in frames, each of at most a block of text, made in the thread pool one after the other. A
- * flush ends the frame that is due, if there is text for it. An empty body is one empty frame. A failed encode destroys the
- * transform with its error.
+ * An encoder of a long body in frames, each of a block of text, made in the thread pool one after the other. A flush leaves
+ * a frame open, and the text up to the next multiple of 16,384 bytes, where that frame ends, goes uncompressed. An empty body is one empty
+ * frame, and no other is empty. A failed encode destroys the transform with its error.
  */
 export function createAddonStream(addon: ZstdAddon, { level, blockSize = defaultBlockSize }: AddonStreamSettings): StreamEncoder {
-  const transform = new FrameTransform(addon, level, blockSize);
+  const rounded = Math.max(Math.ceil(blockSize / decoderBuffer), 1) * decoderBuffer;
+  const transform = new FrameTransform(addon, level, rounded);
   return {
     transform,
     // The block, and the addon's copy of it. The tables of the encoder live as long as a thread works with them: they are
     // those of the pool, not of a body.
-    memory: 2 * blockSize,
+    memory: 2 * rounded,
     flush: (callback) => flushFrames(transform, callback),
   };
 }
@@ -91,6 +97,11 @@ function compressOf(imported: unknown): Compress | undefined {
   return typeof compress === 'function' ? (compress as Compress) : undefined;
 }
 
+// A frame's blocks may be as long as its window, up to 128 kB.
+function windowBitsOf(blockSize: number): number {
+  return Math.max(Math.ceil(Math.log2(blockSize)), 17);
+}
+
 // Goes through the writes in their order, as that of zlib's streams does.
 const flushMark = Buffer.alloc(0);
 
@@ -106,7 +117,9 @@ class FrameTransform extends Transform {
   readonly #blockSize: number;
   #block: Buffer | undefined;
   #length = 0;
-  #framed = false;
+  #isStarted = false;
+  /** Bytes of text until the open frame ends; 0: none is open. */
+  #open = 0;
   #onRead: (() => void) | undefined;
 
   constructor(addon: ZstdAddon, level: number, blockSize: number) {
@@ -118,12 +131,12 @@ class FrameTransform extends Transform {
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: TransformCallback): void {
     if (chunk !== flushMark) this.#collect(chunk, callback);
-    else if (this.#length > 0) this.#encode(callback);
+    else if (this.#length > 0) this.#emit('flush', callback);
     else callback();
   }
 
   override _flush(callback: TransformCallback): void {
-    if (this.#length > 0 || !this.#framed) this.#encode(callback);
+    if (this.#length > 0 || this.#open > 0 || !this.#isStarted) this.#emit('end', callback);
     else callback();
   }
 
@@ -137,26 +150,40 @@ class FrameTransform extends Transform {
   // Copies: once its callback is called a chunk is the writer's again.
   #collect(chunk: Buffer, callback: TransformCallback): void {
     this.#block ??= Buffer.allocUnsafe(this.#blockSize);
-    const copied = chunk.copy(this.#block, this.#length);
+    const limit = this.#open > 0 ? this.#open : this.#blockSize;
+    const copied = chunk.copy(this.#block, this.#length, 0, limit - this.#length);
     this.#length += copied;
-    if (this.#length < this.#blockSize) callback();
-    else if (copied === chunk.length) this.#encode(callback);
+    if (this.#length < limit) callback();
+    else if (copied === chunk.length) this.#emit('full', callback);
     else {
-      this.#encode((error) => {
+      this.#emit('full', (error) => {
         if (error || this.destroyed) callback(error);
         else this.#whenRead(() => this.#collect(chunk.subarray(copied), callback));
       });
     }
   }
 
-  #encode(callback: TransformCallback): void {
+  #emit(why: 'full' | 'flush' | 'end', callback: TransformCallback): void {
     const text = this.#block?.subarray(0, this.#length) ?? flushMark;
     this.#length = 0;
-    this.#framed = true;
+    this.#isStarted = true;
+    if (this.#open > 0) {
+      this.#open = why === 'end' ? 0 : this.#open - text.length;
+      this.push(rawBlock(text, this.#open === 0));
+      callback();
+    } else {
+      this.#encode(text, why === 'flush', callback);
+    }
+  }
+
+  #encode(text: Buffer, isFlush: boolean, callback: TransformCallback): void {
+    const past = text.length % decoderBuffer;
+    if (isFlush && past > 0) this.#open = decoderBuffer - past;
+    const coded = this.#addon.encode(text, this.#level).then((frame) => (this.#open > 0 ? leaveOpen(frame, windowBitsOf(this.#blockSize)) : frame));
     // On a tick of their own, so that what a listener throws does not become this promise's rejection.
-    this.#addon.encode(text, this.#level).then(
-      (frame) => process.nextTick(() => {
-        if (!this.destroyed) this.push(frame);
+    coded.then(
+      (bytes) => process.nextTick(() => {
+        if (!this.destroyed) this.push(bytes);
         callback();
       }),
       (error: unknown) => process.nextTick(callback, error),

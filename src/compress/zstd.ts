@@ -7,6 +7,7 @@ import { bitsFor } from './history-window.ts';
 import { levelAt, readTierLevels, type TierLevels } from './tier-levels.ts';
 import { TransformBlocks } from './transform-blocks.ts';
 import { createAddonStream, type ImportZstdAddon, loadZstdAddon, type ZstdAddon } from './zstd-addon.ts';
+import { padFrame } from './zstd-frame.ts';
 
 /** Options of `zstd`. */
 export interface ZstdOptions {
@@ -60,7 +61,7 @@ const largestWindow = 23;
 
 /**
  * The content-coding `zstd` (RFC 8878): Node's own from 22.15 on, before that the optional peer `@mongodb-js/zstd`, where it is
- * installed; else it is not offered. The addon makes a frame of each flush, without a memory of those before: it is not offered to
+ * installed; else it is not offered. The addon remembers nothing across flushes: it is not offered to
  * event streams. Throws `InvalidOptionError`.
  */
 export function zstd(options?: ZstdOptions): Codec {
@@ -112,12 +113,12 @@ function addonCodec(importAddon: ImportZstdAddon | undefined, { levels }: Resolv
       addon = await loadZstdAddon(importAddon);
     },
     async encode(body, { tier, padding }) {
-      return padStart(await loaded(addon).encode(body, levelAt(levels, tier)), padding);
+      return padFrame(await loaded(addon).encode(body, levelAt(levels, tier)), padding);
     },
     createStream({ tier, size, padding }) {
       const blockSize = size === undefined ? {} : { blockSize: Math.min(Math.max(size, 1024), 128 * 1024) };
       const encoder = createAddonStream(loaded(addon), { level: levelAt(levels, tier), ...blockSize });
-      return padding === 0 ? encoder : { ...encoder, start: (first) => padStart(first, padding) };
+      return padding === 0 ? encoder : { ...encoder, start: (first) => padFrame(first, padding) };
     },
   };
 }
@@ -134,11 +135,11 @@ function encodeBody(native: NativeZstd, body: Uint8Array, resolved: Resolved, se
     // Sizes the tables, and puts the size into the frame.
     pledgedSrcSize: body.length,
   };
-  if (body.length < resolved.syncThreshold) return padStart(native.zstdCompressSync(body, options), settings.padding);
+  if (body.length < resolved.syncThreshold) return padFrame(native.zstdCompressSync(body, options), settings.padding);
   return new Promise((resolve, reject) => {
     native.zstdCompress(body, options, (error, coded) => {
       if (error) reject(error);
-      else resolve(padStart(coded, settings.padding));
+      else resolve(padFrame(coded, settings.padding));
     });
   });
 }
@@ -151,7 +152,7 @@ function createStream(native: NativeZstd, resolved: Resolved, settings: EncodeSe
     transform,
     memory: memoryOf(params, 21) + resolved.chunkSize,
     flush: (callback) => transform.flush(flushOperation, callback),
-    ...(settings.padding > 0 && { start: (first: Uint8Array) => padStart(first, settings.padding) }),
+    ...(settings.padding > 0 && { start: (first: Uint8Array) => padFrame(first, settings.padding) }),
   };
 }
 
@@ -181,15 +182,4 @@ function paramsFor(resolved: Resolved, { tier, size }: EncodeSettings, defaults:
 function memoryOf(params: Params, defaultBits: number): number {
   const tables = 4 * (2 ** Number(params[param.hashLog] ?? 17) + 2 ** Number(params[param.chainLog] ?? 16));
   return 2 ** Number(params[param.windowLog] ?? defaultBits) + tables + 256 * 1024;
-}
-
-/** A skippable frame (RFC 8878 3.1.2) before the first: 8 bytes at least. */
-export function padStart(coded: Uint8Array, padding: number): Uint8Array {
-  if (padding === 0) return coded;
-  const content = Math.max(padding - 8, 0);
-  const padded = new Uint8Array(8 + content + coded.length);
-  padded.set([0x50, 0x2a, 0x4d, 0x18]);
-  new DataView(padded.buffer).setUint32(4, content, true);
-  padded.set(coded, 8 + content);
-  return padded;
 }
