@@ -2,22 +2,28 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import express from 'express';
+import { setCompression } from './compression.js';
 import { follow } from './follow.js';
 import { metrics } from './metrics.js';
 import { tokens } from './tokens.js';
+import { Traffic } from './traffic.js';
 
 /**
  * @param {object} parts
  * @param {import('./metrics.js').Sampler} parts.sampler
+ * @param {import('sluice').Compression} parts.compression
  * @param {import('./open-streams.js').OpenStreams} parts.openStreams
  * @param {string | undefined} parts.file - to be followed
  */
-export function createApp({ sampler, openStreams, file }) {
+export function createApp({ sampler, compression, openStreams, file }) {
   const app = express();
+  const traffic = new Traffic();
   app.disable('x-powered-by');
-  app.get('/metrics', metrics(sampler, openStreams));
-  app.get('/follow', follow(file, openStreams));
-  app.get('/tokens', tokens(openStreams));
+  app.use(compression);
+  app.post('/compression', setCompression(compression));
+  app.get('/metrics', traffic.meter('metrics'), metrics({ sampler, compression, traffic, openStreams }));
+  app.get('/follow', traffic.meter('follow'), follow(file, openStreams));
+  app.get('/tokens', traffic.meter('tokens'), tokens(openStreams));
   app.use('/uplot', express.static(dirname(createRequire(import.meta.url).resolve('uplot'))));
   app.use(express.static(join(import.meta.dirname, 'public')));
   return app;

@@ -4,11 +4,15 @@ import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import process from 'node:process';
 import { clearInterval, setInterval } from 'node:timers';
 import { sse } from 'sluice';
+import { describeCompression } from './compression.js';
 import { History } from './history.js';
+import { pageOf } from './traffic.js';
 
 const interval = 500;
 const fiveMinutes = (5 * 60_000) / interval;
 const oneMinute = 60_000 / interval;
+// With every second sample, which comes a second after the last but one, give or take.
+const reportInterval = 900;
 // The histogram holds the time between two wake-ups of a timer, so what is below this is no delay.
 const resolution = 10;
 
@@ -34,7 +38,24 @@ const resolution = 10;
  * @property {{ median: number, p99: number, max: number }} delay - of the event loop since the last sample, in milliseconds
  */
 
-/** @typedef {{ host: Host, sample: Sample }} MetricsEvents */
+/**
+ * What compression does for one page.
+ *
+ * @typedef {object} TrafficReport
+ * @property {number} time - milliseconds since 1970
+ * @property {number} tier
+ * @property {number} load
+ * @property {{ open: number, bytes: number }} encoders - of all clients, and the memory that they hold
+ * @property {import('./traffic.js').PageTraffic} page
+ */
+
+/**
+ * @typedef {object} MetricsEvents
+ * @property {Host} host
+ * @property {Sample} sample
+ * @property {import('./compression.js').CompressionState} compression
+ * @property {TrafficReport} traffic
+ */
 
 /**
  * Measures this machine, once for all clients, until it is closed.
@@ -70,23 +91,50 @@ export function createSampler() {
 }
 
 /**
- * `GET /metrics`: a `host` event, then samples from where the client left off.
+ * `GET /metrics`: a `host` event, then samples from where the client left off, and a `compression` event whenever that is switched.
+ * A page that says its name gets a `compression` event at once, and each second what its streams have cost.
  *
- * @param {Sampler} sampler
- * @param {import('./open-streams.js').OpenStreams} openStreams
+ * @param {object} parts
+ * @param {Sampler} parts.sampler
+ * @param {import('sluice').Compression} parts.compression
+ * @param {import('./traffic.js').Traffic} parts.traffic
+ * @param {import('./open-streams.js').OpenStreams} parts.openStreams
  */
-export function metrics(sampler, openStreams) {
+export function metrics({ sampler, compression, traffic, openStreams }) {
   const handler = /** @type {import('sluice').SseHandler<MetricsEvents>} */ (
     async function* (stream, req) {
+      const page = pageOf(req);
       openStreams.add(stream, () => stream.reconnect({ retry: 1000 }));
+      stream.onClose(
+        compression.switch.on('change', () => {
+          void stream.send({ event: 'compression', data: describeCompression(compression) });
+        }),
+      );
       yield { event: 'host', data: sampler.host };
+      if (page !== undefined) yield { event: 'compression', data: describeCompression(compression) };
       const lastId = stream.lastEventId || idFromQuery(req);
+      // Not before what the client has missed: sent all at once, that says nothing of a second.
+      let reportedAt = Date.now();
       for await (const { id, value } of sampler.history.after(lastId, { backlog: oneMinute, signal: stream.signal })) {
         yield { event: 'sample', id, data: value };
+        const cost = page !== undefined && Date.now() - reportedAt >= reportInterval ? traffic.of(page) : undefined;
+        if (!cost) continue;
+        reportedAt = Date.now();
+        yield { event: 'traffic', data: describeTraffic(compression, cost) };
       }
     }
   );
   return sse(handler, { retry: 1000, closeTimeout: 1000 });
+}
+
+/**
+ * @param {import('sluice').Compression} compression
+ * @param {import('./traffic.js').PageTraffic} page
+ * @returns {TrafficReport}
+ */
+function describeTraffic(compression, page) {
+  const { tier, load } = describeCompression(compression);
+  return { time: Date.now(), tier, load, encoders: { open: compression.activeEncoders, bytes: compression.encoderBytes }, page };
 }
 
 /**

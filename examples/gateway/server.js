@@ -5,6 +5,7 @@ import { access, constants } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import process from 'node:process';
 import { createApp } from './app.js';
+import { createCompression } from './compression.js';
 import { createSampler } from './metrics.js';
 import { OpenStreams } from './open-streams.js';
 
@@ -23,8 +24,9 @@ try {
 async function run() {
   if (file !== undefined) await access(file, constants.R_OK);
   const sampler = createSampler();
+  const compression = createCompression();
   const openStreams = new OpenStreams();
-  const server = createServer(createApp({ sampler, openStreams, file }));
+  const server = createServer(createApp({ sampler, compression, openStreams, file }));
   try {
     server.listen({ port: Number(port), host });
     await once(server, 'listening');
@@ -32,6 +34,7 @@ async function run() {
     await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
     await close(server, openStreams);
   } finally {
+    compression.close();
     sampler.close();
   }
 }

@@ -1,4 +1,6 @@
+import { withParams } from './address.js';
 import { Chart, color } from './charts.js';
+import { CompressionCard } from './compression.js';
 import { connect } from './connection.js';
 import { follow } from './follow.js';
 import { askForTokens } from './tokens.js';
@@ -17,16 +19,30 @@ let restarted = false;
 let gaps = 0;
 let frame;
 
-connect('/metrics', {
-  events: { host: takeHost, sample: takeSample },
+// Not randomUUID, which only secure contexts have.
+const pageName = Array.from(crypto.getRandomValues(new Uint32Array(3)), (number) => number.toString(36)).join('');
+const ofThisPage = (url) => withParams(url, [['page', pageName]]);
+
+const compression = new CompressionCard(element('compression'), { url: '/compression', reopen: () => reopen() });
+const reopen = connect(ofThisPage('/metrics'), {
+  events: {
+    host: takeHost,
+    sample: takeSample,
+    compression: (state) => compression.takeState(state),
+    traffic: (report) => compression.takeTraffic(report),
+  },
   onState(state) {
+    if (state === 'live') compression.opened();
     element('connection').dataset.state = state;
     element('connection').textContent = stateTexts[state];
   },
 });
-void follow('/follow', element('follow'));
-askForTokens('/tokens', element('tokens'));
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawSoon);
+void follow(ofThisPage('/follow'), element('follow'));
+askForTokens(ofThisPage('/tokens'), element('tokens'));
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+  drawSoon();
+  compression.draw();
+});
 
 function takeHost(next) {
   restarted ||= host !== undefined && next.startedAt !== host.startedAt;

@@ -1,3 +1,5 @@
+import { withParams } from './address.js';
+
 // An EventSource that also notices a server that is silent, and outlives being refused.
 
 // Samples come twice a second: after this much silence the connection is dead, though nobody said so.
@@ -6,7 +8,7 @@ const reopenDelay = 3_000;
 const patience = 15_000;
 
 /**
- * Keeps a stream of events coming, for as long as the page lives.
+ * Keeps a stream of events coming, for as long as the page lives. Returns what asks for it anew, from where it is.
  *
  * @param {string} url
  * @param {object} options
@@ -22,7 +24,7 @@ export function connect(url, { events, onState }) {
   function open() {
     source?.close();
     // The header that carries the last id belongs to one EventSource, and is not known to the next.
-    source = new EventSource(lastId === '' ? url : `${url}?after=${encodeURIComponent(lastId)}`);
+    source = new EventSource(lastId === '' ? url : withParams(url, [['after', lastId]]));
     source.addEventListener('open', opened);
     source.addEventListener('error', failed);
     for (const [name, take] of Object.entries(events)) {
@@ -61,4 +63,5 @@ export function connect(url, { events, onState }) {
   }
 
   open();
+  return open;
 }

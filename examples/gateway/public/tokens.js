@@ -1,3 +1,5 @@
+import { withParams } from './address.js';
+
 /**
  * Shows an answer as it comes, for each prompt that is sent.
  *
@@ -10,7 +12,7 @@ export function askForTokens(url, panel) {
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     stop();
-    stop = ask(`${url}?${new URLSearchParams(new FormData(form))}`, panel);
+    stop = ask(withParams(url, new FormData(form)), panel);
   });
 }
 
