@@ -1,9 +1,8 @@
-import { abortResponse } from '../internal/message.ts';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
 import type { Seam } from '../internal/response.ts';
 import { atTickEnd, type Flushable } from '../internal/tick.ts';
-import { Callbacks } from './callbacks.ts';
-import { reportCompressError } from './report.ts';
+import { Callbacks, refuse } from './callbacks.ts';
+import { failResponse } from './failure.ts';
 import type { BlockEncoder, Tuning } from './codec.ts';
 import { bytesOf } from './chunk.ts';
 
@@ -14,7 +13,7 @@ export interface BlockLayerInput {
   /** What to encode at from now on; asked before each block. Absent: as at the head, to the end. */
   readonly tuning: (() => Tuning) | undefined;
   /** Told of an encode in another thread: how many bytes, and how many ms it took. */
-  readonly observe: ((size: number, latency: number) => void) | undefined;
+  readonly observe: (size: number, latency: number) => void;
   /** Gives back what the encoder was counted with. */
   readonly release: () => void;
 }
@@ -40,10 +39,15 @@ export class BlockLayer extends Layer implements Flushable {
   #text: Uint8Array[] = [];
   #textBytes = 0;
   #block: Uint8Array | undefined;
+  /** Bytes that another thread has in hand. */
+  #encodingBytes = 0;
   #written = new Callbacks();
   /** Those of the block that is being made. */
   #underway: WriteCallback | undefined;
+  /** Those of flushes of the text that waits. */
   #flushed = new Callbacks();
+  /** Those of flushes of the block that is being made. */
+  #flushing = new Callbacks();
   /** The floor below said that it is full. */
   #blocked = false;
   /** The writer was told to wait. */
@@ -53,12 +57,12 @@ export class BlockLayer extends Layer implements Flushable {
   constructor(input: BlockLayerInput) {
     super();
     this.#input = input;
-    // One write per tick is what this layer makes.
-    input.seam.bottom.writeDirectly();
+    // One write per tick is what this layer makes. A writer of ours has an option for it.
+    if (!input.seam.hasWriter) input.seam.bottom.writeDirectly();
   }
 
   override get bufferedBytes(): number {
-    return this.#textBytes + (this.#block?.length ?? 0);
+    return this.#textBytes + this.#encodingBytes + (this.#block?.length ?? 0);
   }
 
   override get needDrain(): boolean {
@@ -66,12 +70,13 @@ export class BlockLayer extends Layer implements Flushable {
   }
 
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
-    if (this.#state === 'over') return false;
+    if (this.#state === 'over') return refuse(callback);
     this.#written.add(callback);
     this.#take(chunk, encoding);
     if (this.#textBytes === 0) this.#settleEmpty();
     else this.#schedule();
-    this.#full = this.#blocked || this.#textBytes >= this.#input.seam.res.writableHighWaterMark;
+    // Not the other way: somebody may be waiting since an earlier write.
+    if (this.#blocked || this.#textBytes >= this.#input.seam.res.writableHighWaterMark) this.#full = true;
     return !this.#full;
   }
 
@@ -84,8 +89,9 @@ export class BlockLayer extends Layer implements Flushable {
 
   override flush(callback: (() => void) | undefined): void {
     // Nothing new: an empty flush would be bytes for nothing.
-    if (this.bufferedBytes === 0 && this.#state !== 'encoding') this.below.flush(callback);
-    else this.#flushed.add(callback);
+    if (this.#textBytes > 0) this.#flushed.add(callback);
+    else if (this.bufferedBytes > 0) this.#flushing.add(callback);
+    else this.below.flush(callback);
   }
 
   override drained(): void {
@@ -99,15 +105,17 @@ export class BlockLayer extends Layer implements Flushable {
     this.#finish();
     this.#text = [];
     this.#textBytes = 0;
+    this.#encodingBytes = 0;
     this.#block = undefined;
     if (this.#underway) this.#written.add(this.#underway);
     this.#written.close();
+    this.#flushing.close();
     this.#flushed.close();
   }
 
   flushTick(): void {
-    if (this.#state === 'ready') this.#deliver();
-    else if (this.#state === 'scheduled') this.#encode();
+    if (this.#state === 'scheduled') this.#encode();
+    else if (this.#state === 'ready') this.#attempt(() => this.#deliver());
   }
 
   #take(chunk: Chunk, encoding: BufferEncoding | undefined): void {
@@ -119,9 +127,7 @@ export class BlockLayer extends Layer implements Flushable {
 
   /** An empty write, with nothing before it to wait for. */
   #settleEmpty(): void {
-    if (this.bufferedBytes > 0 || this.#state !== 'idle') return;
-    const callback = this.#written.take();
-    if (callback) process.nextTick(callback);
+    if (this.bufferedBytes === 0 && this.#state === 'idle') this.#written.settle();
   }
 
   #schedule(): void {
@@ -140,6 +146,7 @@ export class BlockLayer extends Layer implements Flushable {
 
   #encode(): void {
     this.#underway = this.#written.take();
+    this.#flushing.add(this.#flushed.take());
     this.#run(this.#takeText(), false, (block, now) => {
       this.#block = block;
       this.#state = 'ready';
@@ -151,14 +158,15 @@ export class BlockLayer extends Layer implements Flushable {
   #encodeLast(): void {
     this.#state = 'ending';
     this.#underway = this.#written.take();
+    this.#flushing.add(this.#flushed.take());
     this.#run(this.#takeText(), true, (block) => {
       const callback = this.#underway;
-      const end = this.#end?.callback;
-      this.#finish();
-      const flushed = this.#flushed.take();
+      this.#underway = undefined;
+      const flushed = this.#flushing.take();
       // A write of its own only for those who want to hear of it.
       if (callback) this.below.write(block, undefined, callback);
-      this.below.end(callback ? undefined : block, undefined, end);
+      this.below.end(callback ? undefined : block, undefined, this.#end?.callback);
+      this.#finish();
       if (flushed) this.below.flush(flushed);
     });
   }
@@ -174,11 +182,13 @@ export class BlockLayer extends Layer implements Flushable {
         return;
       }
       if (!last) this.#state = 'encoding';
+      this.#encodingBytes = text.length;
       const started = performance.now();
       result.then(
         (block) => {
-          observe?.(text.length, performance.now() - started);
-          if (this.#state !== 'over') deliver(block, false);
+          observe(text.length, performance.now() - started);
+          this.#encodingBytes = 0;
+          if (this.#state !== 'over') this.#attempt(() => deliver(block, false));
         },
         (error: unknown) => {
           this.#fail(error);
@@ -197,7 +207,7 @@ export class BlockLayer extends Layer implements Flushable {
     this.#state = 'idle';
     if (block && block.length > 0) this.#blocked = !this.below.write(block, undefined, callback);
     else callback?.();
-    const flushed = this.#flushed.take();
+    const flushed = this.#flushing.take();
     if (flushed) this.below.flush(flushed);
     this.#goOn();
   }
@@ -209,6 +219,7 @@ export class BlockLayer extends Layer implements Flushable {
       return;
     }
     if (this.#textBytes > 0) this.#schedule();
+    else this.#written.settle();
     if (!this.#full || this.#blocked || this.#textBytes >= this.#input.seam.res.writableHighWaterMark) return;
     this.#full = false;
     this.#input.seam.layerDrained();
@@ -220,12 +231,18 @@ export class BlockLayer extends Layer implements Flushable {
     this.#input.release();
   }
 
-  /** A body that cannot go on must not look complete. */
+  /** Below, somebody's patch of `res` may throw, and here nobody could catch it. */
+  #attempt(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
   #fail(error: unknown): void {
     if (this.#state === 'over') return;
-    const { res } = this.#input.seam;
-    reportCompressError(error);
     this.close();
-    abortResponse(res);
+    failResponse(this.#input.seam, error);
   }
 }

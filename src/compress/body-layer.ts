@@ -1,6 +1,6 @@
 import { type Chunk, Layer, type Rank, rank } from '../internal/layer.ts';
-import { abortResponse } from '../internal/message.ts';
 import type { Seam } from '../internal/response.ts';
+import { failResponse } from './failure.ts';
 import { reportCompressError } from './report.ts';
 
 /** What a body layer is given. */
@@ -10,10 +10,8 @@ export interface BodyLayerInput {
   readonly body: Promise<Uint8Array>;
   /** Bytes that wait meanwhile. */
   readonly size: number;
-  /** Completes the head, just before it goes out. Returns the body to send after it. */
-  readonly completeHead: (body: Uint8Array) => Uint8Array;
-  /** Gives back what the encoder was counted with. */
-  readonly release: () => void;
+  /** Completes the head, just before it goes out; without a body the encoder has failed. Returns the body to send after it. */
+  readonly completeHead: (body: Uint8Array | undefined) => Uint8Array;
 }
 
 /** Waits with head and end for a complete body that is encoded in another thread: its length goes into the head. */
@@ -33,7 +31,8 @@ export class BodyLayer extends Layer {
         this.#send(body);
       },
       (error: unknown) => {
-        this.#fail(error);
+        reportCompressError(error, input.seam.res.req);
+        this.#send(undefined);
       },
     );
   }
@@ -47,12 +46,10 @@ export class BodyLayer extends Layer {
   }
 
   override close(): void {
-    if (!this.#waiting) return;
     this.#waiting = false;
-    this.#input.release();
   }
 
-  #send(body: Uint8Array): void {
+  #send(body: Uint8Array | undefined): void {
     if (!this.#waiting) return;
     this.close();
     const { seam, completeHead } = this.#input;
@@ -62,15 +59,7 @@ export class BodyLayer extends Layer {
       this.below.end(sent, undefined, this.#endCallback);
     } catch (error) {
       // Somebody's patch of `res` threw, and there is nobody to catch it.
-      reportCompressError(error);
-      abortResponse(seam.res);
+      failResponse(seam, error);
     }
-  }
-
-  #fail(error: unknown): void {
-    if (!this.#waiting) return;
-    this.close();
-    reportCompressError(error);
-    abortResponse(this.#input.seam.res);
   }
 }

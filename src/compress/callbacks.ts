@@ -1,9 +1,17 @@
 import { ClientClosedError } from '../errors.ts';
 import type { WriteCallback } from '../internal/layer.ts';
 
+/** Answers a write to a response that is closed, as `write` does. */
+export function refuse(callback: WriteCallback | undefined): false {
+  if (callback) process.nextTick(callback, new ClientClosedError());
+  return false;
+}
+
 /** Write callbacks that wait for their bytes to be taken. Each is called exactly once. */
 export class Callbacks {
   #waiting: WriteCallback[] = [];
+  /** Those handed over last, until they are called. */
+  #underway: WriteCallback[] | undefined;
 
   add(callback: WriteCallback | undefined): void {
     if (callback) this.#waiting.push(callback);
@@ -14,9 +22,23 @@ export class Callbacks {
     const taken = this.#waiting;
     if (taken.length === 0) return undefined;
     this.#waiting = [];
+    this.#underway = taken;
     return (error) => {
+      if (this.#underway === taken) this.#underway = undefined;
       for (const callback of taken) callback(error);
     };
+  }
+
+  /** Calls those that wait for no bytes of their own: after those before them, which were handed over. */
+  settle(): void {
+    if (this.#underway) {
+      this.#underway.push(...this.#waiting);
+      this.#waiting = [];
+    } else {
+      const callback = this.take();
+      this.#underway = undefined;
+      if (callback) process.nextTick(callback);
+    }
   }
 
   /** The response is closed: what waits will not be sent. */

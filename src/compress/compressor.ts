@@ -37,9 +37,9 @@ export class Compressor {
   offerOf(profile: CheckedProfile): Offer {
     let offer = this.#offers.get(profile);
     if (!offer) {
-      offer = makeOffer(profile, this.options.profile, this.options.streams.live);
+      offer = makeOffer(profile, this.options.profile);
       this.#offers.set(profile, offer);
-      for (const codec of offer.codecs) codec.load?.().catch(reportCompressError);
+      for (const codec of offer.codecs) codec.load?.().catch((error: unknown) => reportCompressError(error));
     }
     return offer;
   }

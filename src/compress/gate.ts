@@ -1,21 +1,21 @@
 import type { ServerResponse } from 'node:http';
 import vary from 'vary';
 import { type Chunk, type Head, Layer, type Rank, rank } from '../internal/layer.ts';
-import { type HttpRequest, type HttpResponse, requestField } from '../internal/message.ts';
+import { type HttpRequest, type HttpResponse, isGone, isHttp2, requestField } from '../internal/message.ts';
 import type { Seam } from '../internal/response.ts';
 import { BlockLayer } from './block-layer.ts';
 import { BodyLayer } from './body-layer.ts';
 import { bytesOf } from './chunk.ts';
-import type { EncodeSettings } from './codec.ts';
+import type { Codec, EncodeSettings } from './codec.ts';
 import type { Compressor } from './compressor.ts';
-import { decideCompression, type EncodeDecision } from './decide.ts';
+import { type Decision, decideCompression, type EncodeDecision } from './decide.ts';
 import { encodedEtag, matchedEtag } from './etag.ts';
 import { fingerprint } from './fingerprint.ts';
 import { isCompressible, isEventStream, mediaTypeOf } from './media-type.ts';
 import { acceptedCodings, type BodyKind, type Tier } from './negotiate.ts';
 import type { Offer } from './offer.ts';
 import { type CompressionReason, reportCompressError, reportDecision } from './report.ts';
-import { StreamLayer } from './stream-layer.ts';
+import { type OpenEncoder, StreamLayer } from './stream-layer.ts';
 import type { SwitchState } from './switch.ts';
 
 /** One response at the moment of its head: all that is decided about it is decided from this. */
@@ -54,13 +54,18 @@ export class Gate extends Layer {
   }
 
   override head({ res: response, complete }: Head): boolean | 'held' {
+    // Of an attempt that failed.
+    this.#coded = undefined;
     const res = response as ServerResponse;
+    // Its 'close' may be over: nothing would end an encoder.
+    if (isGone(res)) return false;
     const body = complete && bytesOfBody(complete);
     const moment = this.#read(res, body);
-    const decision = this.#decide(moment);
+    const decision = this.#decide(moment, this.#req.method);
     if (decision.negotiable) addVary(res);
     if (decision.kind === 'identity') {
       if (decision.reason === 'not-modified') this.#tagNotModified(moment);
+      else if (decision.reason === 'head') this.#describeGet(moment);
       this.#report(moment, 'identity', decision.reason);
       return false;
     }
@@ -68,7 +73,7 @@ export class Gate extends Layer {
       return body && decision.codec.encode ? this.#encodeBody(moment, decision, body) : this.#openEncoder(moment, decision);
     } catch (error) {
       // Nothing is sent yet: it goes out as it is.
-      reportCompressError(error);
+      reportCompressError(error, this.#req);
       this.#report(moment, 'identity', 'codec-failed');
       return false;
     }
@@ -86,13 +91,13 @@ export class Gate extends Layer {
     const state = compressor.switch.current;
     const mediaType = mediaTypeOf(fieldOf(res, 'content-type'));
     const kind = body ? 'complete' : isEventStream(mediaType, compressor.options.streams.types) ? 'event-stream' : 'long';
-    return { res, state, offer: compressor.offerOf(state.profile), tier: compressor.tier, kind, mediaType, size: body ? body.length : announcedLength(res) };
+    return { res, state, offer: compressor.offerOf(state.profile), tier: compressor.tier, kind, mediaType, size: body && this.#req.method !== 'HEAD' ? body.length : announcedLength(res) };
   }
 
-  #decide({ res, state, offer, tier, kind, mediaType, size }: Moment): ReturnType<typeof decideCompression> {
+  #decide({ res, state, offer, tier, kind, mediaType, size }: Moment, method: string | undefined): Decision {
     const { options, budget } = this.#compressor;
     return decideCompression({
-      method: this.#req.method,
+      method,
       status: res.statusCode,
       field: (name) => fieldOf(res, name),
       noTransformByWriter: this.#seam.noTransformByWriter,
@@ -106,13 +111,13 @@ export class Gate extends Layer {
       codecs: this.#compressor.candidates(offer, kind),
       enforceEncoding: options.enforceEncoding,
       family: fingerprint(this.#req).family,
-      hasBudget: () => budget.hasRoom(),
+      hasBudget: kind === 'complete' || (() => budget.hasRoom()),
     });
   }
 
   #encodeBody(moment: Moment, { codec, coding }: EncodeDecision, body: Uint8Array): boolean | 'held' {
     const settings = this.#settings(moment);
-    const coded = codec.encode?.(body, settings) ?? body;
+    const coded = encodeCounted(this.#compressor, codec, body, settings);
     if (!(coded instanceof Promise)) {
       if (!this.#completeHead(moment, coding, body, coded)) return false;
       this.#coded = coded;
@@ -120,7 +125,6 @@ export class Gate extends Layer {
     }
     const compressor = this.#compressor;
     const started = performance.now();
-    const release = compressor.budget.take(body.length);
     this.#seam.replace(
       this,
       new BodyLayer({
@@ -129,11 +133,11 @@ export class Gate extends Layer {
         size: body.length,
         completeHead: (bytes) => {
           compressor.observe(body.length, performance.now() - started);
-          if (this.#completeHead(moment, coding, body, bytes)) return bytes;
-          moment.res.setHeader('Content-Length', body.length);
+          if (!bytes) this.#report(moment, 'identity', 'codec-failed');
+          else if (this.#completeHead(moment, coding, body, bytes)) return bytes;
+          setLength(moment.res, body.length);
           return body;
         },
-        release,
       }),
     );
     return 'held';
@@ -146,7 +150,7 @@ export class Gate extends Layer {
       return false;
     }
     this.#setFields(moment, coding);
-    moment.res.setHeader('Content-Length', coded.length);
+    setLength(moment.res, coded.length);
     return true;
   }
 
@@ -161,10 +165,27 @@ export class Gate extends Layer {
       const release = compressor.budget.take(blocks.memory);
       this.#seam.replace(this, new BlockLayer({ seam: this.#seam, encoder: blocks, tuning, observe, release }));
     } else {
-      const stream = codec.createStream?.(settings);
-      if (!stream) throw new TypeError(`The codec of ${coding} has no createStream`);
-      const release = compressor.budget.take(stream.memory);
-      this.#seam.replace(this, new StreamLayer({ seam: this.#seam, encoder: stream, idleFlush: options.idleFlush, observe, release }));
+      // From here on it will be made, when there is text for it.
+      const reserved = compressor.budget.take(0);
+      this.#seam.replace(
+        this,
+        new StreamLayer({
+          seam: this.#seam,
+          open: () => {
+            reserved();
+            return openStream(compressor, codec, settings);
+          },
+          encodeWhole:
+            codec.encode &&
+            ((body) => {
+              reserved();
+              return encodeCounted(compressor, codec, body, { ...settings, size: body.length });
+            }),
+          release: reserved,
+          idleFlush: options.idleFlush,
+          observe,
+        }),
+      );
     }
     this.#setFields(moment, coding);
     return true;
@@ -177,12 +198,22 @@ export class Gate extends Layer {
   #setFields(moment: Moment, coding: string): void {
     const { res } = moment;
     res.setHeader('Content-Encoding', coding);
+    this.#describeEncoded(res, coding);
+    this.#report(moment, coding, 'negotiated');
+  }
+
+  #describeEncoded(res: ServerResponse, coding: string): void {
     res.removeHeader('Content-Length');
     // Ranges would be of the bytes as they are coded now, which nobody can make a second time.
     res.removeHeader('Accept-Ranges');
     const etag = fieldOf(res, 'etag');
     if (etag !== undefined) setEtag(res, encodedEtag(etag, coding, this.#compressor.options.etag));
-    this.#report(moment, coding, 'negotiated');
+  }
+
+  /** Where a GET would be encoded, HEAD must not give the length and the tag of something else (RFC 9110 8.6, 9.3.2). */
+  #describeGet(moment: Moment): void {
+    const decision = this.#decide(moment, 'GET');
+    if (decision.kind === 'encode') this.#describeEncoded(moment.res, decision.coding);
   }
 
   /** A 304 names the variant that the client holds. */
@@ -197,6 +228,19 @@ export class Gate extends Layer {
     if (this.#compressor.options.serverTiming) res.appendHeader('Server-Timing', `compress;desc="${coding === 'identity' ? reason : coding}"`);
     reportDecision({ req: this.#req, coding, reason, kind, tier, version: state.version });
   }
+}
+
+/** A body in one go. What another thread does is counted while it does it. */
+function encodeCounted(compressor: Compressor, codec: Codec, body: Uint8Array, settings: EncodeSettings): Uint8Array | Promise<Uint8Array> {
+  const coded = codec.encode?.(body, settings) ?? body;
+  if (!(coded instanceof Promise)) return coded;
+  return coded.finally(compressor.budget.take(body.length));
+}
+
+function openStream(compressor: Compressor, codec: Codec, settings: EncodeSettings): OpenEncoder {
+  const encoder = codec.createStream?.(settings);
+  if (!encoder) throw new TypeError(`The codec of ${codec.coding} has no createStream`);
+  return { encoder, release: compressor.budget.take(encoder.memory) };
 }
 
 function isWorthIt(mediaType: string, further: readonly string[]): boolean {
@@ -222,6 +266,11 @@ function addVary(res: ServerResponse): void {
   // By far the most frequent case, at a tenth of the cost.
   if (res.getHeader('vary') === undefined) res.setHeader('Vary', 'Accept-Encoding');
   else vary(res, 'Accept-Encoding');
+}
+
+// RFC 9112 6.2: none beside a Transfer-Encoding. And a message with a Trailer is one of chunks, as Node has it.
+function setLength(res: ServerResponse, length: number): void {
+  if (isHttp2(res) || !(res.hasHeader('transfer-encoding') || res.hasHeader('trailer'))) res.setHeader('Content-Length', length);
 }
 
 function setEtag(res: HttpResponse, etag: string | undefined): void {

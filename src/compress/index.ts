@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type HttpRequest, type HttpResponse, type Next, requestField } from '../internal/message.ts';
+import { rank } from '../internal/layer.ts';
 import { openSeam } from '../internal/response.ts';
 import { Compressor } from './compressor.ts';
 import { plainConditions } from './etag.ts';
@@ -26,6 +27,16 @@ export type { Thresholds } from './tier.ts';
 export type { TierLevels } from './tier-levels.ts';
 export { webCodec, type WebCodecOptions } from './web-codec.ts';
 export { zstd, type ZstdOptions } from './zstd.ts';
+
+declare global {
+  // eslint-disable-next-line @typescript-eslint/no-namespace -- Express's own way to add to its types
+  namespace Express {
+    interface Response {
+      /** Sends what an encoder holds back, and the head if it is not sent; then calls `callback`. Behind `compress` only. */
+      flush(callback?: () => void): void;
+    }
+  }
+}
 
 /** The middleware that `compress` makes. */
 export interface Compression {
@@ -79,7 +90,11 @@ function filter(_req: HttpRequest, res: HttpResponse): boolean {
 
 function openGate(compressor: Compressor, req: HttpRequest, res: HttpResponse): void {
   const seam = openSeam(res);
-  seam.add(new Gate(compressor, req, seam));
+  const gate = new Gate(compressor, req, seam);
+  const before = seam.layerAt(rank.compress);
+  // Mounted twice: the one nearest to the handler decides, and its options hold.
+  if (before) seam.replace(before, gate);
+  else seam.add(gate);
   if (compressor.options.etag === 'suffix') takeOffSuffixes(compressor, req as IncomingMessage);
 }
 

@@ -48,7 +48,7 @@ type ServerWeights = ReadonlyMap<string, number>;
 // What a client accepts, it mostly accepts equally, and then these decide. They lie within 0.7 to 1, so that a client
 // which gives half the weight to a coding does not get it for its being cheaper here.
 //
-// Complete bodies: on 2 to 50 kB of JSON zstd 3 makes fewer bytes than brotli 4 in a third of the time.
+// Complete bodies: on 2 to 50 kB of JSON zstd 6 makes about the bytes of brotli 4, up to 3 % fewer, in two thirds of the time.
 const complete: ServerWeights = new Map([['zstd', 1], ['br', 0.95], ['gzip', 0.9], ['deflate', 0.85]]);
 // Over a long body the larger window of brotli pays.
 const long: ServerWeights = new Map([['br', 1], ['zstd', 0.95], ['gzip', 0.9], ['deflate', 0.85]]);

@@ -17,14 +17,14 @@ export interface Offer {
 const defaultThreshold = 1024;
 
 /** The profile of a switch over the options of a middleware. */
-export function makeOffer(profile: CheckedProfile, options: CheckedProfile, liveByDefault: boolean): Offer {
+export function makeOffer(profile: CheckedProfile, options: CheckedProfile): Offer {
   const merged = { ...options, ...profile };
   const codecs = merged.codecs ?? defaultCodecs(merged);
   const { weigh } = merged;
   return {
     codecs: weigh ? codecs.map((codec) => new WeighedCodec(codec, weigh)) : codecs,
     threshold: merged.threshold ?? defaultThreshold,
-    live: merged.live ?? liveByDefault,
+    live: merged.live ?? false,
   };
 }
 

@@ -16,8 +16,6 @@ export interface StreamCompressionOptions {
   history?: Size;
   /** Media types, in lower case, that are flushed at the end of each tick, beside `text/event-stream`, JSON lines and JSON sequences: `['text/html']`. */
   types?: readonly string[];
-  /** What `live` is where neither the profile nor the options say. @defaultValue `false` */
-  live?: boolean;
 }
 
 /** Length that says nothing, against attacks that compare lengths (BREACH). */
@@ -30,7 +28,7 @@ export interface RandomPaddingOptions {
 
 /** The most that may be open at a time; past it a response is sent as it is. */
 export interface BudgetOptions {
-  /** Encoders that are open. `Infinity`: no bound. @defaultValue `50000` */
+  /** Encoders that are open. A complete body, which needs one for a moment only, is encoded in any case. `Infinity`: no bound. @defaultValue `50000` */
   encoders?: number;
   /** Memory that they hold, by their own estimates. `Infinity`: no bound. @defaultValue `'512mb'` */
   bytes?: Size;
@@ -42,27 +40,28 @@ export interface BudgetOptions {
  */
 export interface CompressOptions extends CompressionProfile {
   /** Whether a response may be compressed. @defaultValue `compress.filter`: by its `Content-Type` */
+  // A method, so that filters typed for a framework's request and response fit.
   filter?(req: HttpRequest, res: HttpResponse): unknown;
   /** The `Accept-Encoding` of requests that have none: a content-coding, `'*'` or `'identity'`. @defaultValue `'identity'` */
-  enforceEncoding?: string;
+  enforceEncoding?: string | undefined;
   /** What becomes of the `ETag` of a compressed response. @defaultValue `'weak'` */
-  etag?: EtagMode;
+  etag?: EtagMode | undefined;
   /** Turns it on and off while the service runs; may be shared by several middlewares. @defaultValue one of its own */
-  switch?: CompressionSwitch;
+  switch?: CompressionSwitch | undefined;
   /** Follows the load of the machine; its options make one that `close()` ends. Without it everything is compressed at tier 0. */
-  governor?: Governor | GovernorOptions;
-  streams?: StreamCompressionOptions;
+  governor?: Governor | GovernorOptions | undefined;
+  streams?: StreamCompressionOptions | undefined;
   /** Hides the length of what is compressed; `true`: with the defaults. Codecs that cannot are then not used. @defaultValue `false` */
-  randomPadding?: boolean | RandomPaddingOptions;
+  randomPadding?: boolean | RandomPaddingOptions | undefined;
   /**
    * How long a long body must have been silent before what the encoder holds is sent; `res.flush()` does so at once. Milliseconds or
    * a string for `ms`; `Infinity`: only `res.flush()` does.
    * @defaultValue `'50ms'`
    */
-  idleFlush?: Duration;
+  idleFlush?: Duration | undefined;
   /** Adds `Server-Timing: compress;desc="…"` with the coding, or the reason why there is none. @defaultValue `false` */
-  serverTiming?: boolean;
-  budget?: BudgetOptions;
+  serverTiming?: boolean | undefined;
+  budget?: BudgetOptions | undefined;
 }
 
 /** `CompressOptions` with every default filled in. */
@@ -74,7 +73,7 @@ export interface ResolvedCompressOptions {
   readonly etag: EtagMode;
   readonly switch: CompressionSwitch | undefined;
   readonly governor: Governor | GovernorOptions | undefined;
-  readonly streams: { readonly history: number; readonly types: readonly string[]; readonly live: boolean };
+  readonly streams: { readonly history: number; readonly types: readonly string[] };
   readonly randomPadding: { readonly max: number; readonly random: () => number } | undefined;
   readonly idleFlush: number;
   readonly serverTiming: boolean;
@@ -105,7 +104,6 @@ function resolveStreams(given: StreamCompressionOptions | undefined): ResolvedCo
     // Text further back than this is out of reach of a zlib window with its look-ahead.
     history: readSize('compress.streams.history', options.history ?? '1kb', { max: 32_000 }),
     types: readTypes('compress.streams.types', options.types ?? []),
-    live: readBoolean('compress.streams.live', options.live ?? false),
   };
 }
 

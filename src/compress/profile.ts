@@ -14,33 +14,33 @@ export interface BrotliProfile {
 /** What may change while the service runs. Whatever it leaves out is taken from the options of the middleware. */
 export interface CompressionProfile {
   /** A name for logs. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** What can be offered. None at all: everything goes out as it is. */
-  readonly codecs?: readonly Codec[];
+  readonly codecs?: readonly Codec[] | undefined;
   /** Bodies that are known to be smaller are not compressed. Bytes, or a string for `bytes`. */
-  readonly threshold?: Size;
+  readonly threshold?: Size | undefined;
   /** Whether open event streams follow too, at their next flush; otherwise they keep what they began with. */
-  readonly live?: boolean;
+  readonly live?: boolean | undefined;
   /** gzip's and deflate's, 0 (stored) to 9 (smallest); -1: the default of zlib. */
-  readonly level?: number;
+  readonly level?: number | undefined;
   /** Size of gzip's and deflate's tables, 1 to 9. */
-  readonly memLevel?: number;
+  readonly memLevel?: number | undefined;
   /** Bytes of each piece of output of gzip and deflate, at least 64. */
-  readonly chunkSize?: number;
+  readonly chunkSize?: number | undefined;
   /** log₂ of gzip's and deflate's window, 9 to 15. */
-  readonly windowBits?: number;
+  readonly windowBits?: number | undefined;
   /** `Z_DEFAULT_STRATEGY` (0) to `Z_FIXED` (4) of `zlib.constants`. */
-  readonly strategy?: number;
+  readonly strategy?: number | undefined;
   /** Brotli's own. */
-  readonly brotli?: BrotliProfile;
+  readonly brotli?: BrotliProfile | undefined;
   /** The server's weight of a coding, 0 to 1; 0 refuses it. `undefined` leaves it to the codec, and then to the built-in one. */
-  readonly weigh?: (coding: string, context: NegotiationContext) => number | undefined;
+  readonly weigh?: ((coding: string, context: NegotiationContext) => number | undefined) | undefined;
 }
 
 /** A profile that is checked, copied and frozen. */
 export interface CheckedProfile extends CompressionProfile {
   /** Bytes. */
-  readonly threshold?: number;
+  readonly threshold?: number | undefined;
 }
 
 // What zlib takes. windowBits 8 is left out: createGzip refuses it.

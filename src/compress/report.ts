@@ -12,6 +12,8 @@ const log = debug('sluice:compress');
 /** Message on `sluice:compress:error`: an error that no caller could be told of. */
 export interface CompressErrorMessage {
   readonly error: unknown;
+  /** The request whose response failed; `undefined` for what concerns none. */
+  readonly req: HttpRequest | undefined;
 }
 
 /** A governor's step from one tier to another; the message on `sluice:compress:tier`. */
@@ -48,9 +50,9 @@ export function reportDecision(message: CompressionDecisionMessage): void {
 }
 
 /** Makes an error seen that has no caller to be thrown at. */
-export function reportCompressError(error: unknown): void {
+export function reportCompressError(error: unknown, req?: HttpRequest): void {
   log('%O', error);
-  if (errors.hasSubscribers) errors.publish({ error } satisfies CompressErrorMessage);
+  if (errors.hasSubscribers) errors.publish({ error, req } satisfies CompressErrorMessage);
 }
 
 /** Tells observers that a governor changed its tier. */
@@ -60,6 +62,6 @@ export function reportTier(change: TierChange): void {
 }
 
 /** Tells the debug namespace that a switch was thrown. */
-export function reportSwitch(state: { readonly enabled: boolean; readonly version: number; readonly profile: { readonly name?: string } }): void {
+export function reportSwitch(state: { readonly enabled: boolean; readonly version: number; readonly profile: { readonly name?: string | undefined } }): void {
   log('switch %s, profile %s, version %d', state.enabled ? 'on' : 'off', state.profile.name ?? 'without a name', state.version);
 }

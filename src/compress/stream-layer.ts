@@ -1,21 +1,30 @@
+import { ClientClosedError } from '../errors.ts';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
-import { abortResponse } from '../internal/message.ts';
 import type { Seam } from '../internal/response.ts';
 import { atTickEnd, type Flushable } from '../internal/tick.ts';
-import { Callbacks } from './callbacks.ts';
+import { Callbacks, refuse } from './callbacks.ts';
 import { bytesOf } from './chunk.ts';
 import type { StreamEncoder } from './codec.ts';
-import { reportCompressError } from './report.ts';
+import { failResponse } from './failure.ts';
 
-/** What a stream layer is given, beside its encoder. */
+/** What a stream layer is given. */
 export interface StreamLayerInput {
   readonly seam: Seam;
-  readonly encoder: StreamEncoder;
+  /** Makes and counts the encoder. */
+  readonly open: () => OpenEncoder;
+  /** Encodes a body in one go, for one that turns out to have come within a single tick. */
+  readonly encodeWhole: ((body: Uint8Array) => Uint8Array | Promise<Uint8Array>) | undefined;
   /** Ms without a write after which the encoder is flushed; `Infinity`: only when asked. */
   readonly idleFlush: number;
   /** Told of an encode in another thread: how many bytes, and how many ms it took. */
-  readonly observe: ((size: number, latency: number) => void) | undefined;
-  /** Gives back what the encoder was counted with. */
+  readonly observe: (size: number, latency: number) => void;
+  /** Gives back what is counted for an encoder that was not made. */
+  readonly release: () => void;
+}
+
+/** An encoder and what it was counted with. */
+export interface OpenEncoder {
+  readonly encoder: StreamEncoder;
   readonly release: () => void;
 }
 
@@ -23,11 +32,12 @@ export interface StreamLayerInput {
 const joinUpTo = 16_384;
 
 /**
- * Encodes a long body with a codec's stream, which sets the pace.
+ * Encodes a long body with a codec's stream, which sets the pace. The stream is made when the first text goes into it.
  *
  *     write ──▶ text ──16 kB or tick end──▶ encoder ──▶ below
- *       ▲                                      ▲          │ false
- *       └── drained ◀── under the mark         └─ paused ─┘   until 'drain'
+ *       ▲         │                            ▲          │ false
+ *       └─ drained ◀─ under the mark           └─ paused ─┘   until 'drain'
+ *                 └──ended before that──▶ encoded in one go ──▶ below
  */
 export class StreamLayer extends Layer implements Flushable {
   override readonly rank: Rank = rank.compress;
@@ -35,11 +45,13 @@ export class StreamLayer extends Layer implements Flushable {
   override readonly holds: boolean = true;
   #input: StreamLayerInput;
   #state: 'open' | 'ending' | 'over' = 'open';
+  #open: OpenEncoder | undefined;
   #text: Uint8Array[] = [];
   #textBytes = 0;
   #scheduled = false;
   #written = new Callbacks();
-  #flushed = new Callbacks();
+  /** Those of the flushes that the encoder is at, in their order. */
+  #flushes: Callbacks[] = [];
   /** Callbacks of text that is encoded, while the floor below is full. */
   #encoded = new Callbacks();
   #started = false;
@@ -54,21 +66,11 @@ export class StreamLayer extends Layer implements Flushable {
   constructor(input: StreamLayerInput) {
     super();
     this.#input = input;
-    const { transform } = input.encoder;
-    transform.on('data', (bytes: Uint8Array) => {
-      this.#pass(bytes);
-    });
-    transform.on('end', () => {
-      this.#endBelow();
-    });
-    transform.on('error', (error) => {
-      this.#fail(error);
-    });
   }
 
   override get bufferedBytes(): number {
-    const { transform } = this.#input.encoder;
-    return this.#textBytes + transform.writableLength + transform.readableLength;
+    const transform = this.#open?.encoder.transform;
+    return this.#textBytes + (transform ? transform.writableLength + transform.readableLength : 0);
   }
 
   override get needDrain(): boolean {
@@ -76,44 +78,47 @@ export class StreamLayer extends Layer implements Flushable {
   }
 
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
-    if (this.#state !== 'open') return false;
+    if (this.#state !== 'open') return refuse(callback);
     this.#written.add(callback);
     this.#take(chunk, encoding);
     if (this.#textBytes >= joinUpTo) this.#encode();
     else this.#schedule();
-    this.#full = this.#isFull();
+    // Not the other way: somebody may be waiting since an earlier write.
+    if (this.#isFull()) this.#full = true;
     return !this.#full;
   }
 
   override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
-    if (chunk !== undefined) this.#take(chunk, encoding);
     if (this.#state !== 'open') return;
-    this.#encode();
-    this.#state = 'ending';
+    if (chunk !== undefined) this.#take(chunk, encoding);
     this.#endCallback = callback;
+    if (!this.#open && this.#input.encodeWhole) {
+      this.#state = 'ending';
+      this.#endWhole(this.#input.encodeWhole);
+      return;
+    }
+    this.#encode();
+    const open = this.#opened();
+    if (!open) return;
+    this.#state = 'ending';
     clearTimeout(this.#idle);
-    this.#input.encoder.transform.end();
+    open.encoder.transform.end();
   }
 
   override flush(callback: (() => void) | undefined): void {
-    this.#encode();
+    if (this.#state === 'open') this.#encode();
+    if (this.#dirty && this.#state === 'open') this.#flushEncoder();
+    const last = this.#flushes.at(-1);
     // Nothing new: an empty flush would be bytes for nothing.
-    if (!this.#dirty || this.#state !== 'open') {
-      this.below.flush(callback);
-      return;
-    }
-    this.#dirty = false;
-    this.#flushed.add(callback);
-    this.#input.encoder.flush(() => {
-      if (this.#state !== 'over') this.below.flush(this.#flushed.take());
-    });
+    if (last) last.add(callback);
+    else this.below.flush(callback);
   }
 
   override drained(): void {
     if (this.#state === 'over' || !this.#paused) return;
     this.#paused = false;
     this.#encoded.take()?.();
-    this.#input.encoder.transform.resume();
+    this.#open?.encoder.transform.resume();
     this.#recover();
   }
 
@@ -122,7 +127,7 @@ export class StreamLayer extends Layer implements Flushable {
     this.#finish();
     this.#text = [];
     this.#textBytes = 0;
-    for (const callbacks of [this.#encoded, this.#written, this.#flushed]) callbacks.close();
+    for (const callbacks of [this.#encoded, this.#written, ...this.#flushes]) callbacks.close();
   }
 
   flushTick(): void {
@@ -137,6 +142,64 @@ export class StreamLayer extends Layer implements Flushable {
     this.#textBytes += bytes.length;
   }
 
+  /** Its encoder, made if there is none yet; `undefined` when that fails. */
+  #opened(): OpenEncoder | undefined {
+    if (this.#open || this.#state === 'over') return this.#open;
+    try {
+      this.#open = this.#openEncoder();
+    } catch (error) {
+      this.#fail(error);
+    }
+    return this.#open;
+  }
+
+  #openEncoder(): OpenEncoder {
+    const open = this.#input.open();
+    const { transform } = open.encoder;
+    transform.on('data', (bytes: Uint8Array) => {
+      this.#attempt(() => this.#pass(open.encoder, bytes));
+    });
+    transform.on('end', () => {
+      this.#attempt(() => this.#endBelow(undefined));
+    });
+    transform.on('error', (error) => {
+      this.#fail(error);
+    });
+    return open;
+  }
+
+  #endWhole(encodeWhole: NonNullable<StreamLayerInput['encodeWhole']>): void {
+    const callback = this.#written.take();
+    this.#encoded.add(callback);
+    const body = this.#takeText();
+    const started = performance.now();
+    try {
+      const coded = encodeWhole(body);
+      if (!(coded instanceof Promise)) {
+        this.#endBelow(coded);
+        return;
+      }
+      coded.then(
+        (bytes) => {
+          this.#input.observe(body.length, performance.now() - started);
+          this.#attempt(() => this.#endBelow(bytes));
+        },
+        (error: unknown) => {
+          this.#fail(error);
+        },
+      );
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #takeText(): Uint8Array {
+    const text = this.#text.length === 1 && this.#text[0] ? this.#text[0] : Buffer.concat(this.#text, this.#textBytes);
+    this.#text = [];
+    this.#textBytes = 0;
+    return text;
+  }
+
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -149,22 +212,22 @@ export class StreamLayer extends Layer implements Flushable {
 
   /** Gives the encoder all text there is. */
   #encode(): void {
-    const callback = this.#written.take();
     if (this.#textBytes === 0) {
-      if (callback) process.nextTick(callback);
+      this.#written.settle();
       return;
     }
-    const text = this.#text.length === 1 && this.#text[0] ? this.#text[0] : Buffer.concat(this.#text, this.#textBytes);
-    this.#text = [];
-    this.#textBytes = 0;
+    const transform = this.#opened()?.encoder.transform;
+    if (!transform) return;
+    const callback = this.#written.take();
+    const text = this.#takeText();
     this.#dirty = true;
     this.#flushWhenIdle();
     // What waits for the client, or for text before it, says nothing of the machine.
-    const measurable = !this.#paused && this.#input.encoder.transform.writableLength === 0;
+    const measurable = !this.#paused && transform.writableLength === 0;
     const pauses = this.#pauses;
     const started = performance.now();
-    this.#input.encoder.transform.write(text, (error) => {
-      if (measurable && pauses === this.#pauses) this.#input.observe?.(text.length, performance.now() - started);
+    transform.write(text, (error) => {
+      if (measurable && pauses === this.#pauses) this.#input.observe(text.length, performance.now() - started);
       this.#settle(callback, error);
     });
   }
@@ -172,7 +235,7 @@ export class StreamLayer extends Layer implements Flushable {
   /** Text counts as taken when it is encoded and the floor below takes more. */
   #settle(callback: WriteCallback | undefined, error: Error | null | undefined): void {
     if (this.#state === 'over' || error) {
-      callback?.(error ?? undefined);
+      callback?.(error ?? new ClientClosedError());
       return;
     }
     if (this.#paused) this.#encoded.add(callback);
@@ -192,41 +255,63 @@ export class StreamLayer extends Layer implements Flushable {
     else if (idleFlush !== Infinity) this.#idle = setTimeout(flushIdle, idleFlush, this);
   }
 
-  #pass(bytes: Uint8Array): void {
-    if (this.#state === 'over') return;
-    const { encoder } = this.#input;
-    const first = !this.#started;
-    this.#started = true;
-    if (this.below.write(first && encoder.start ? encoder.start(bytes) : bytes, undefined, undefined)) return;
-    this.#paused = true;
-    this.#pauses += 1;
-    encoder.transform.pause();
+  #flushEncoder(): void {
+    this.#dirty = false;
+    const callbacks = new Callbacks();
+    this.#flushes.push(callbacks);
+    this.#open?.encoder.flush(() => {
+      if (this.#state === 'over') return;
+      this.#flushes.splice(this.#flushes.indexOf(callbacks), 1);
+      this.below.flush(callbacks.take());
+    });
   }
 
-  #endBelow(): void {
+  #pass({ transform, start }: StreamEncoder, bytes: Uint8Array): void {
+    if (this.#state === 'over') return;
+    const first = !this.#started;
+    this.#started = true;
+    if (this.below.write(first && start ? start(bytes) : bytes, undefined, undefined)) {
+      this.#recover();
+      return;
+    }
+    this.#paused = true;
+    this.#pauses += 1;
+    transform.pause();
+  }
+
+  #endBelow(bytes: Uint8Array | undefined): void {
     if (this.#state !== 'ending') return;
-    const callback = this.#endCallback;
-    const flushed = this.#flushed.take();
+    const flushes = this.#flushes.map((callbacks) => callbacks.take());
+    const encoded = this.#encoded.take();
+    // Before 'finish', and not within the `end` that may be the caller.
+    if (encoded) process.nextTick(encoded);
+    this.below.end(bytes, undefined, this.#endCallback);
     this.#finish();
-    this.#encoded.take()?.();
-    this.below.end(undefined, undefined, callback);
-    if (flushed) this.below.flush(flushed);
+    for (const flushed of flushes) if (flushed) this.below.flush(flushed);
   }
 
   #finish(): void {
     this.#state = 'over';
     clearTimeout(this.#idle);
     // `end` alone keeps some 230 kB of zlib until the garbage collector comes by.
-    this.#input.encoder.transform.destroy();
+    this.#open?.encoder.transform.destroy();
+    this.#open?.release();
     this.#input.release();
   }
 
-  /** A body that cannot go on must not look complete. */
+  /** Below, somebody's patch of `res` may throw, and here nobody could catch it. */
+  #attempt(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
   #fail(error: unknown): void {
     if (this.#state === 'over') return;
-    reportCompressError(error);
     this.close();
-    abortResponse(this.#input.seam.res);
+    failResponse(this.#input.seam, error);
   }
 }
 

@@ -11,7 +11,10 @@ import { padFrame } from './zstd-frame.ts';
 
 /** Options of `zstd`. */
 export interface ZstdOptions {
-  /** 1 to 19, or negative for less than 1; or three, one for each of the tiers 0 to 2. A single one is the highest that any tier uses. @defaultValue `[3, 3, 1]` */
+  /**
+   * 1 to 19, or negative for less than 1; or three, one for each of the tiers 0 to 2. A single one is the highest that any tier uses.
+   * @defaultValue `[3, 3, 1]`; complete bodies up to `syncThreshold` `[6, 3, 1]`
+   */
   level?: number | TierLevels;
   /**
    * log₂ of the window, 10 to 23: a browser refuses more than 8 MB (RFC 9659). An upper bound.
@@ -46,6 +49,8 @@ interface NativeZstd {
 
 interface Resolved {
   readonly levels: TierLevels;
+  /** Of complete bodies up to `syncThreshold`. */
+  readonly bodyLevels: TierLevels;
   readonly windowBits: number | undefined;
   readonly params: Params;
   readonly chunkSize: number;
@@ -80,9 +85,12 @@ function resolveZstdOptions(given: ZstdOptions | undefined): Resolved {
     }
   }
   if (Number(params[param.windowLog] ?? 0) > largestWindow) throw new InvalidOptionError(`zstd.params[${param.windowLog}]`, 'a window of at most 23 bits (RFC 9659)', params[param.windowLog]);
+  // Above 19 the window of a body of unknown size passes 8 MB.
+  const readLevels = (defaults: TierLevels): TierLevels => readTierLevels('zstd.level', options.level ?? (level as number | undefined), defaults, { min: -50, max: 19 });
   return {
-    // Above 19 the window of a body of unknown size passes 8 MB.
-    levels: readTierLevels('zstd.level', options.level ?? (level as number | undefined), [3, 3, 1], { min: -50, max: 19 }),
+    levels: readLevels([3, 3, 1]),
+    // On 2 to 50 kB of JSON level 6 makes up to 3 % fewer bytes than brotli 4, and level 3 up to 5 % more; both in less time than brotli.
+    bodyLevels: readLevels([6, 3, 1]),
     windowBits: options.windowBits === undefined ? undefined : readInteger('zstd.windowBits', options.windowBits, { min: 10, max: largestWindow }),
     params: rest,
     chunkSize: readInteger('zstd.chunkSize', options.chunkSize ?? 16_384, { min: 64 }),
@@ -101,7 +109,7 @@ function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
   };
 }
 
-function addonCodec(importAddon: ImportZstdAddon | undefined, { levels }: Resolved): Codec {
+function addonCodec(importAddon: ImportZstdAddon | undefined, { levels, bodyLevels, syncThreshold }: Resolved): Codec {
   let addon: ZstdAddon | undefined;
   return {
     coding: 'zstd',
@@ -112,8 +120,11 @@ function addonCodec(importAddon: ImportZstdAddon | undefined, { levels }: Resolv
     async load() {
       addon = await loadZstdAddon(importAddon);
     },
+    // What follows a flush goes uncompressed for up to 16 kB: others do better on a body that is flushed.
+    weight: ({ kind }) => (kind === 'long' ? 0.8 : undefined),
     async encode(body, { tier, padding }) {
-      return padFrame(await loaded(addon).encode(body, levelAt(levels, tier)), padding);
+      const level = levelAt(body.length < syncThreshold ? bodyLevels : levels, tier);
+      return padFrame(await loaded(addon).encode(body, level), padding);
     },
     createStream({ tier, size, padding }) {
       const blockSize = size === undefined ? {} : { blockSize: Math.min(Math.max(size, 1024), 128 * 1024) };
@@ -129,13 +140,14 @@ function loaded(addon: ZstdAddon | undefined): ZstdAddon {
 }
 
 function encodeBody(native: NativeZstd, body: Uint8Array, resolved: Resolved, settings: EncodeSettings): Uint8Array | Promise<Uint8Array> {
+  const isSmall = body.length < resolved.syncThreshold;
   const options: NativeOptions = {
-    params: paramsFor(resolved, settings, {}),
+    params: paramsFor(isSmall ? { ...resolved, levels: resolved.bodyLevels } : resolved, settings, {}),
     chunkSize: Math.min(Math.max(body.length >> 1, 1024), 65_536),
     // Sizes the tables, and puts the size into the frame.
     pledgedSrcSize: body.length,
   };
-  if (body.length < resolved.syncThreshold) return padFrame(native.zstdCompressSync(body, options), settings.padding);
+  if (isSmall) return padFrame(native.zstdCompressSync(body, options), settings.padding);
   return new Promise((resolve, reject) => {
     native.zstdCompress(body, options, (error, coded) => {
       if (error) reject(error);

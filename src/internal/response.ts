@@ -3,8 +3,8 @@ import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { Bottom, type Ground } from './bottom.ts';
 import { frameComplete, type HeadFields, mergeFields } from './head.ts';
-import { type Chunk, type Head, Layer, rank, type WriteCallback } from './layer.ts';
-import { type HttpResponse, isGone, isHttp2 } from './message.ts';
+import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
+import { abortResponse, type HttpResponse, isGone, isHttp2 } from './message.ts';
 
 // A property and not a WeakMap, which costs the garbage collector more than all else that is done here; and one that is
 // found through a Proxy, or from a child, of the response.
@@ -30,6 +30,8 @@ export class Seam implements Ground {
   readonly bottom: Bottom;
   /** The `Cache-Control: no-transform` on `res` is a writer's, meant for intermediaries: our own `compress` may still compress. */
   noTransformByWriter = false;
+  /** What made a layer cut the response. */
+  failure: unknown;
   /** The methods that were on `res` when they became ours. */
   #core: Partial<Record<Verb, Method>> = {};
   /** What they became. */
@@ -148,7 +150,12 @@ export class Seam implements Ground {
 
   /** Whether a stream or a body is under way: there is room for one. */
   get hasWriter(): boolean {
-    return this.#layers.some((layer) => layer.rank === rank.writer);
+    return this.layerAt(rank.writer) !== undefined;
+  }
+
+  /** The topmost layer of a rank. */
+  layerAt(wanted: Rank): Layer | undefined {
+    return this.#layers.find((layer) => layer.rank === wanted);
   }
 
   flush(callback: EndCallback): void {
@@ -211,6 +218,12 @@ export class Seam implements Ground {
 
   get coreFlush(): Ground['coreFlush'] {
     return this.#core.flush;
+  }
+
+  /** Cuts the response for a failure that is not the client's: a body that cannot go on must not look complete. */
+  abort(failure: unknown): void {
+    this.failure ??= failure;
+    abortResponse(this.res);
   }
 
   close(): void {

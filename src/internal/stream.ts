@@ -220,6 +220,10 @@ export class OutStream extends Layer implements Flushable, Gate {
   /** The response is closed, by whomever. */
   override close(): void {
     if (this.#isClosed()) return;
+    if (this.#seam.failure !== undefined) {
+      this.finishClose('error', this.closedError ?? this.#seam.failure);
+      return;
+    }
     // After a reset HTTP/2 reports the body as finished: only `writableEnded` says that the server had ended it.
     this.finishClose(this.closedError?.reason ?? (this.res.writableEnded ? 'ended' : 'client-closed'), this.closedError);
   }

@@ -6,8 +6,29 @@ import { Readable } from 'node:stream';
 import compression from 'compression';
 import connect from 'connect';
 import express from 'express';
+import express4 from 'express4';
 import { fetch as undiciFetch } from 'undici';
-import { jsonSeq, ndjson, openEventStream, openJsonSeq, openNdjson, pipeBody, type RecordStream, sse, waitWritable } from '../../src/index.ts';
+import {
+  brotli,
+  type Codec,
+  compress,
+  type CompressOptions,
+  createGovernor,
+  createSwitch,
+  deflate,
+  gzip,
+  jsonSeq,
+  ndjson,
+  openEventStream,
+  openJsonSeq,
+  openNdjson,
+  pipeBody,
+  type RecordStream,
+  sse,
+  waitWritable,
+  webCodec,
+  zstd,
+} from '../../src/index.ts';
 
 const app = express();
 const router = express.Router();
@@ -81,3 +102,59 @@ void pipeBody((async function* () { yield 5; })(), req, res);
 void pipeBody(5, req, res);
 // @ts-expect-error a status is a number
 void pipeBody(['x'], req, res, { status: '200' });
+
+// compress, in every place for a middleware.
+const compressed = compress();
+app.use(compressed);
+app.use('/api', compress({ threshold: 0 }), express.json());
+app.get('/one', compress({ level: 9 }), (_req, res) => { res.json({}); });
+router.use(compress());
+router.route('/two').get(compress(), sse(() => undefined));
+express4().use(compress()).get('/one', compress(), sse(() => undefined));
+connect().use(compress()).use('/events', compress()).use('/events', ndjson(() => undefined));
+
+// And where there is nobody to call next.
+http.createServer((req, res) => { compressed(req, res, () => res.end('x')); });
+https.createServer((req, res) => { compressed(req, res, () => void pipeBody(['x'], req, res)); });
+http2.createServer((req, res) => { compressed(req, res, () => { sse(() => undefined)(req, res); }); });
+http2.createSecureServer({ allowHTTP1: true }, (req, res) => { compressed(req, res, () => { res.end('x'); }); });
+// @ts-expect-error it has a next to call
+http.createServer(compressed);
+
+// A filter, with the types of the framework and with those of Node; its answer may be anything, as that of `compression`.
+compress({ filter: (req: express.Request, res: express.Response) => req.path !== '/plain' && res.locals['plain'] !== true && compress.filter(req, res) });
+compress({ filter: (req, res) => req.headers['x-no-compression'] === undefined && res.getHeader('x') === undefined && compress.filter(req, res) });
+compress({ filter: (req: http.IncomingMessage) => req.headers['x-no-compression'] ?? true });
+// @ts-expect-error a filter of something else
+compress({ filter: (count: number) => count > 0 });
+
+// Its options, and those of `compression` among them.
+compress({ threshold: '1kb', level: 6, memLevel: 8, chunkSize: 16_384, windowBits: 15, strategy: 0, enforceEncoding: 'gzip', filter: () => true });
+compress({ brotli: { params: { 1: 5 }, chunkSize: 1024 }, governor: { dwell: '5s' }, switch: createSwitch({ name: 'x' }), randomPadding: { max: 64 } });
+compress({ codecs: [brotli({ quality: [5, 4, 2] }), gzip({ level: 6 }), deflate(), zstd({ windowBits: 20 }), webCodec('gzip')] });
+compress({ governor: createGovernor({ thresholds: [0.5, 0.8, Infinity] }), weigh: (coding, { kind, family }) => (coding === 'br' && family === 'cdn' && kind === 'long' ? 0 : undefined) });
+// @ts-expect-error a size is a number or a string
+compress({ threshold: true });
+// @ts-expect-error codecs are objects
+compress({ codecs: ['gzip'] });
+// @ts-expect-error one level for each of three tiers
+gzip({ level: [6, 4] });
+// @ts-expect-error there is no such option
+compress({ levels: 6 });
+
+// What the middleware tells, and what it can be told.
+compressed.switch.disable();
+void compressed.switch.swap({ codecs: [gzip()] });
+const undo: () => void = compressed.switch.on('change', ({ enabled, version }) => void [enabled, version]);
+undo();
+const active: number = compressed.activeEncoders + compressed.encoderBytes + (compressed.governor?.load ?? 0);
+void active;
+// @ts-expect-error they are counted, and not set
+compressed.activeEncoders = 0;
+
+// A codec of one's own.
+const own: Codec = { coding: 'x-own', available: true, weight: ({ kind }) => (kind === 'complete' ? 1 : 0), encode: (body) => body };
+const options: CompressOptions = { codecs: [own] };
+compress(options);
+// @ts-expect-error it has to say whether it is available
+compress({ codecs: [{ coding: 'x-own', encode: (body: Uint8Array) => body }] });
