@@ -54,8 +54,10 @@ export class BodyLayer extends Layer {
     this.close();
     const { seam, completeHead } = this.#input;
     try {
-      const sent = completeHead(body);
-      seam.sendHead();
+      let sent: Uint8Array | undefined;
+      seam.sendHead(() => {
+        sent = completeHead(body);
+      });
       this.below.end(sent, undefined, this.#endCallback);
     } catch (error) {
       // Somebody's patch of `res` threw, and there is nobody to catch it.

@@ -64,7 +64,13 @@ export class Compressor {
 
   /** Tells the governor how long an encode in another thread took. A large piece says more of its size than of the wait. */
   readonly observe = (size: number, latency: number): void => {
-    if (size <= largestTelling) this.governor?.observe(latency);
+    if (size > largestTelling) return;
+    try {
+      this.governor?.observe(latency);
+    } catch (error) {
+      // A governor of somebody's own: what it thinks of an encode must not keep that from its response.
+      reportCompressError(error);
+    }
   };
 
   close(): void {

@@ -3,6 +3,7 @@ import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { Bottom, type Ground } from './bottom.ts';
 import { frameComplete, type HeadFields, mergeFields } from './head.ts';
+import { holdHead, refuse, releaseHead } from './held-head.ts';
 import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
 import { abortResponse, type HttpResponse, isGone, isHttp2 } from './message.ts';
 
@@ -103,16 +104,19 @@ export class Seam implements Ground {
     this.bottom.headFlushed();
   }
 
-  /** Sends a head that a layer had held back. */
-  sendHead(): void {
-    this.#head = 'fixed';
+  /**
+   * Sends a head that a layer had held back.
+   * @param complete - sets its last fields
+   */
+  sendHead(complete: () => void): void {
     releaseHead(this.res);
+    complete();
+    this.#head = 'fixed';
     this.#coreWriteHead(this.#heldHead);
   }
 
   writeHead(args: HeadArguments): void {
-    // To its writer the response has ended; only the layers know that the head is not out.
-    if (this.#head === 'held') return;
+    if (this.#head === 'held') refuse(this.res, 'write');
     const layers = this.#head === 'open' && !this.res.headersSent ? this.#layers.filter((layer) => layer.head) : [];
     if (layers.length > 0) this.#settleHead(layers, args);
     else this.#coreWriteHead(args);
@@ -403,19 +407,6 @@ function answerForLayers(res: HttpResponse, seam: Seam): void {
     writableNeedDrain: { configurable: true, get: (): boolean => seam.needDrain },
     writableEnded: { configurable: true, get: (): boolean => seam.ended },
   });
-}
-
-/** To whoever ended the response the head is gone. */
-function holdHead(res: HttpResponse): void {
-  Object.defineProperties(res, {
-    headersSent: { configurable: true, value: true },
-    flushHeaders: { configurable: true, value: function flushHeaders() {} },
-  });
-}
-
-function releaseHead(res: HttpResponse): void {
-  Reflect.deleteProperty(res, 'headersSent');
-  Reflect.deleteProperty(res, 'flushHeaders');
 }
 
 function nodeAnswer(res: HttpResponse, property: 'writableLength' | 'writableNeedDrain' | 'writableEnded'): unknown {
