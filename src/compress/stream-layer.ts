@@ -270,10 +270,7 @@ export class StreamLayer extends Layer implements Flushable {
     if (this.#state === 'over') return;
     const first = !this.#started;
     this.#started = true;
-    if (this.below.write(first && start ? start(bytes) : bytes, undefined, undefined)) {
-      this.#recover();
-      return;
-    }
+    if (this.below.write(first && start ? start(bytes) : bytes, undefined, undefined)) return;
     this.#paused = true;
     this.#pauses += 1;
     transform.pause();
