@@ -6,12 +6,20 @@ import process from 'node:process';
 import { parseArgs } from 'node:util';
 import broadcast from './scenarios/broadcast.js';
 import eventStreams from './scenarios/event-streams.js';
+import gzipStreams from './scenarios/gzip-streams.js';
 import identity from './scenarios/identity.js';
 import idle from './scenarios/idle.js';
+import idleGzip from './scenarios/idle-gzip.js';
+import json10k from './scenarios/json-10k.js';
+import json10kBest from './scenarios/json-10k-best.js';
+import json2k from './scenarios/json-2k.js';
+import json50k from './scenarios/json-50k.js';
+import llmStreams from './scenarios/llm-streams.js';
+import long from './scenarios/long.js';
 import { evaluate, formatTables } from './support/report.js';
 import { roundsOf, runScenario } from './support/rounds.js';
 
-const scenarios = [identity, eventStreams, broadcast, idle];
+const scenarios = [identity, eventStreams, broadcast, idle, json2k, json10k, json50k, json10kBest, long, gzipStreams, llmStreams, idleGzip];
 
 const usage = `usage: npm run bench -- <scenario> … [--rounds N] [--quick] [--json FILE] [--profile DIR]
 

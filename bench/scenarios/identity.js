@@ -1,6 +1,6 @@
 // @ts-check
 import express from 'express';
-import { Child } from '../support/child.js';
+import { loadMetrics, openLoad } from '../support/load.js';
 
 const item = {
   id: 'order-000042',
@@ -45,27 +45,10 @@ async function serveSeam(transforms) {
   });
 }
 
-/** @type {import('../support/rounds.js').Scenario['prepare']} */
-async function prepare(server, { quick }) {
-  const clients = new Child('clients', 'request-clients.js');
-  const port = await server.call('port');
-  const load = (/** @type {number} */ duration) => clients.call('load', port, { connections: 32, duration });
-  try {
-    await load(quick ? 200 : 1000);
-  } catch (error) {
-    await clients.stop();
-    throw error;
-  }
-  return {
-    async measure() {
-      const [cpuBefore, requestsBefore] = await Promise.all([server.call('cpu'), server.call('requests')]);
-      const { responses, bytes, seconds } = await load(quick ? 200 : 1000);
-      const [cpu, requests] = await Promise.all([server.call('cpu'), server.call('requests')]);
-      if (requests - requestsBefore !== responses) throw new Error(`${requests - requestsBefore} requests had ${responses} answers`);
-      return { rate: responses / seconds, cpu: (cpu - cpuBefore) / responses, bytes };
-    },
-    close: () => clients.stop(),
-  };
+/** @param {import('sluice').CompressOptions} [options] */
+async function serveCompress(options) {
+  const { compress } = await import('sluice');
+  return serveItem((app) => void app.use(compress(options)));
 }
 
 /** @type {import('../support/rounds.js').Scenario} */
@@ -76,11 +59,10 @@ const scenario = {
   rounds: 5,
   slices: 4,
   metrics: [
-    { key: 'rate', title: 'requests per second', better: 'more', digits: 0, toReach: { mounted: 0.97, seam: 0.97 } },
-    { key: 'cpu', title: 'CPU of the server per request, µs', better: 'less', digits: 1 },
+    ...loadMetrics({ mounted: 0.97, seam: 0.97, 'compress-small': 0.97, 'compress-unasked': 0.97 }),
     { key: 'bytes', title: 'bytes of an answer', better: 'less', digits: 0 },
   ],
-  prepare,
+  prepare: (server, { quick, peer: { acceptEncoding = 'gzip, deflate, br' } }) => openLoad(server, { text: JSON.stringify(item), acceptEncoding, quick }),
   peers: [
     { name: 'bare', title: 'Express', serve: () => serveItem() },
     { name: 'empty', title: 'Express and a middleware that does nothing', serve: () => serveItem((app) => void app.use((_req, _res, next) => next())) },
@@ -94,6 +76,8 @@ const scenario = {
     },
     { name: 'seam', title: 'the seam and a passive layer on every response', serve: () => serveSeam(false) },
     { name: 'seam-encoder', title: 'the seam and a layer that could transform but does not', serve: () => serveSeam(true) },
+    { name: 'compress-small', title: 'compress, the body below its threshold', serve: () => serveCompress({ threshold: '4kb' }) },
+    { name: 'compress-unasked', title: 'compress, the request without Accept-Encoding', acceptEncoding: null, serve: () => serveCompress() },
   ],
 };
 

@@ -1,6 +1,7 @@
 // @ts-check
 import { setTimeout as delay } from 'node:timers/promises';
 import { Child } from './child.js';
+import { emptyMemory, weightOf } from './weight.js';
 
 /** @typedef {import('./rounds.js').Bench} Bench */
 /** @typedef {import('./rounds.js').Metric} Metric */
@@ -24,9 +25,11 @@ export function deliveryMetrics(toReach = {}) {
  * waking it, so the writer's CPU would depend on how often the readers fall asleep; a client elsewhere costs nothing of the kind.
  * @param {Child} server
  * @param {{ clients: number, warmUp: number, ticks: number }} size
+ * @param {{ acceptEncoding?: string }} [options] - with it, servers may write from other threads, and are weighed; a call of
+ *   `end` ends their streams, for the checksums
  * @returns {Promise<Bench>}
  */
-export async function openDelivery(server, { clients, warmUp, ticks }) {
+export async function openDelivery(server, { clients, warmUp, ticks }, { acceptEncoding } = {}) {
   const readers = new Child('clients', 'stream-clients.js');
   let sent = 0;
   // One event more than ticks: what the stream begins with.
@@ -34,19 +37,22 @@ export async function openDelivery(server, { clients, warmUp, ticks }) {
     for (const end = sent + count; sent < end; ) {
       await readers.call('hold');
       await server.call('tick', ++sent);
-      // Answered in a later turn: whatever the tick put off to the end of its own is written.
-      await server.call('cpu');
+      // `cpu` is answered in a later turn: whatever the tick put off to the end of its own is written.
+      await server.call(acceptEncoding === undefined ? 'cpu' : 'quiet');
       readers.release();
       await readers.call('arrived', sent + 1);
     }
   };
-  try {
-    await readers.call('open', await server.call('port'), clients);
+  const open = async () => {
+    const before = acceptEncoding === undefined ? undefined : await emptyMemory(server, readers, acceptEncoding);
+    await readers.call('open', await server.call('port'), clients, acceptEncoding);
     await run(warmUp);
-  } catch (error) {
+    return before && weightOf(before, await server.call('memory'), clients);
+  };
+  const weight = await open().catch(async (/** @type {unknown} */ error) => {
     await readers.stop();
     throw error;
-  }
+  });
   return {
     async measure() {
       const [cpuBefore, userBefore, bytesBefore] = await Promise.all([server.call('cpu'), server.call('userCpu'), readers.call('bytes')]);
@@ -56,7 +62,12 @@ export async function openDelivery(server, { clients, warmUp, ticks }) {
       await delay(20);
       await readers.call('verify', sent + 1);
       const deliveries = clients * ticks;
-      return { cpu: (cpu - cpuBefore) / deliveries, user: (user - userBefore) / deliveries, wire: (bytes - bytesBefore) / deliveries };
+      return { cpu: (cpu - cpuBefore) / deliveries, user: (user - userBefore) / deliveries, wire: (bytes - bytesBefore) / deliveries, ...weight };
+    },
+    async finish() {
+      if (acceptEncoding === undefined) return;
+      await server.call('end');
+      await readers.call('ended');
     },
     close: () => readers.stop(),
   };

@@ -1,5 +1,5 @@
 // @ts-check
-// The same endpoint three times: an event stream at `/events`, and the set of those who are connected.
+// The same endpoint again and again: an event stream at `/events`, and the set of those who are connected.
 import express from 'express';
 
 const head = {
@@ -17,6 +17,26 @@ export function serveBare() {
     res.writeHead(200, head);
     res.flushHeaders();
     res.write(':ok\n\n');
+    clients.add(res);
+    res.on('close', () => clients.delete(res));
+  });
+  return { app, clients };
+}
+
+// `compression` compresses nothing that says `no-transform`.
+const transformable = { 'Cache-Control': 'no-cache' };
+
+/** The same by hand with `compression`, as its documentation says: whoever writes an event flushes it. */
+export async function serveCompression() {
+  const { default: compression } = await import('compression');
+  /** @type {Set<import('express').Response>} */
+  const clients = new Set();
+  const app = express();
+  app.use(compression({ level: 6 }));
+  app.get('/events', (_req, res) => {
+    res.writeHead(200, { ...head, ...transformable });
+    res.write(':ok\n\n');
+    res.flush();
     clients.add(res);
     res.on('close', () => clients.delete(res));
   });
@@ -42,12 +62,39 @@ export async function serveBetterSse(onSession) {
   return { app, clients };
 }
 
-/** @param {import('sluice').SseOptions} [options] */
-export async function serveSluice(options) {
+/** `better-sse` under `compression`. It does not flush, so whoever pushes has to. */
+export async function serveCompressedBetterSse() {
+  const { createSession } = await import('better-sse');
+  const { default: compression } = await import('compression');
+  /** @type {Set<{ session: import('better-sse').Session, res: import('express').Response }>} */
+  const clients = new Set();
+  const app = express();
+  app.use(compression({ level: 6 }));
+  app.get('/events', async (req, res) => {
+    const client = { session: await createSession(req, res, { keepAlive: null, headers: transformable }), res };
+    res.flush();
+    clients.add(client);
+    client.session.once('disconnected', () => clients.delete(client));
+  });
+  return { app, clients };
+}
+
+/** `sse` under `compress`. */
+export async function serveCompressedSluice() {
+  const { compress } = await import('sluice');
+  return serveSluice({}, (app) => void app.use(compress({ level: 6 })));
+}
+
+/**
+ * @param {import('sluice').SseOptions} [options]
+ * @param {(app: import('express').Express) => void} [setUp] - before the route
+ */
+export async function serveSluice(options, setUp) {
   const { sse } = await import('sluice');
   /** @type {Set<import('sluice').EventStream>} */
   const clients = new Set();
   const app = express();
+  setUp?.(app);
   app.get(
     '/events',
     sse((stream) => {

@@ -5,8 +5,6 @@ import { pairedRatios, summarise } from './statistics.js';
 /** @typedef {import('./rounds.js').Metric} Metric */
 /** @typedef {import('./rounds.js').Samples} Samples */
 
-const titles = ['', 'median', 'min – max', 'ratio', 'min – max', 'to reach'];
-
 /**
  * What was measured, for people and for `--json` alike.
  * @param {Scenario} scenario
@@ -17,21 +15,20 @@ export function evaluate(scenario, samples) {
     scenario: scenario.name,
     summary: scenario.summary,
     baseline: scenario.baseline,
-    metrics: scenario.metrics.map((metric) => ({
-      ...metric,
-      peers: scenario.peers.map(({ name, title }) => evaluatePeer(metric, name, title, samples, scenario.baseline)),
-    })),
+    metrics: scenario.metrics.map((given) => {
+      const metric = { baseline: scenario.baseline, ...given };
+      return { ...metric, peers: scenario.peers.map(({ name, title }) => evaluatePeer(metric, name, title, samples)) };
+    }),
   };
 }
 
 /**
- * @param {Metric} metric
+ * @param {Metric & { baseline: string }} metric
  * @param {string} name
  * @param {string} title
  * @param {Samples} samples
- * @param {string} baseline
  */
-function evaluatePeer({ key, better, toReach }, name, title, samples, baseline) {
+function evaluatePeer({ key, better, toReach, baseline }, name, title, samples) {
   const values = samples.get(name)?.get(key) ?? [];
   const ratios = pairedRatios(values, samples.get(baseline)?.get(key) ?? []);
   const ratio = summarise(ratios);
@@ -45,12 +42,12 @@ function evaluatePeer({ key, better, toReach }, name, title, samples, baseline) 
  * @param {number} rounds
  */
 export function formatTables(evaluation, rounds) {
-  const head = `\n${evaluation.scenario}: ${evaluation.summary}\n${rounds} rounds; ratios to ${evaluation.baseline}, paired by round\n`;
+  const head = `\n${evaluation.scenario}: ${evaluation.summary}\n${rounds} rounds; ratios are paired by round\n`;
   return head + evaluation.metrics.map(formatTable).join('');
 }
 
 /** @param {ReturnType<typeof evaluate>['metrics'][number]} metric */
-function formatTable({ title, better, digits, peers }) {
+function formatTable({ title, better, digits, baseline, peers }) {
   const rows = peers.map((peer) => [
     `${peer.name}: ${peer.title}`,
     peer.median.toFixed(digits),
@@ -59,7 +56,8 @@ function formatTable({ title, better, digits, peers }) {
     formatRange(peer.ratio, 3),
     peer.toReach === undefined ? '' : `${better === 'less' ? '≤' : '≥'} ${peer.toReach} ${peer.met ? 'met' : 'missed'}`,
   ]);
-  const lines = [[`${title} (${better} is better)`, ...titles.slice(1)], ...rows];
+  const titles = [`${title} (${better} is better)`, 'median', 'min – max', `ratio to ${baseline}`, 'min – max', 'to reach'];
+  const lines = [titles, ...rows];
   const widths = titles.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
   return `\n${lines.map((line) => formatLine(line, widths)).join('\n')}\n`;
 }

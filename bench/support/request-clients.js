@@ -3,67 +3,87 @@
 import { connect } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { answerCalls } from './answer.js';
+import { decodeBody } from './decode.js';
+import { ResponseParser } from './response-parser.js';
 
-const request = 'GET /item HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n';
 const ok = 'HTTP/1.1 200 OK\r\n';
 
-/** @typedef {{ until: number, responses: number, bytes: number }} Load */
+/**
+ * `text`: what each answer is to be, decoded.
+ * @typedef {{ request: string, text: string, until: number, responses: number, bytes: number, body: number }} Load
+ */
 
 /**
- * Sends requests on one connection until the time is over and the last answer is there.
+ * Sends requests on one connection until the time is over and the last answer is there. The first answer is decoded and compared.
+ * All are alike, so the others are only measured: they have to be of the same length.
  * @param {number} port
  * @param {Load} load
  */
 function runConnection(port, load) {
   return new Promise((resolve, reject) => {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-    let size = 0;
+    /** @type {((bytes: Buffer) => boolean) | undefined} */
+    let first = readFirst(load);
     let received = 0;
+    /** @param {Buffer} bytes */
+    const isComplete = (bytes) => {
+      if (first) return first(bytes);
+      if (received === 0 && bytes.toString('latin1', 0, ok.length) !== ok) throw new Error(`unexpected answer: ${bytes.toString('latin1', 0, 80)}`);
+      received += bytes.length;
+      if (received > load.bytes) throw new Error(`an answer of ${load.bytes} bytes came with ${received}`);
+      return received === load.bytes;
+    };
     socket.on('error', reject);
     socket.on('close', resolve);
     socket.on('end', () => reject(new Error('the server closed a connection')));
     socket.on('data', (bytes) => {
       try {
-        if (received === 0) size = responseSize(bytes, load);
-        received += bytes.length;
-        if (received < size) return;
-        if (received > size) throw new Error(`an answer of ${size} bytes came with ${received}`);
+        if (!isComplete(bytes)) return;
+        first = undefined;
         received = 0;
         load.responses++;
-        if (performance.now() < load.until) socket.write(request);
+        if (performance.now() < load.until) socket.write(load.request);
         else socket.destroy();
       } catch (error) {
         socket.destroy(/** @type {Error} */ (error));
       }
     });
-    socket.write(request);
+    socket.write(load.request);
   });
 }
 
 /**
- * The size of the answer that starts here. All answers are alike, so the head is read once.
- * @param {Buffer} bytes
+ * Reads an answer; what it returns takes its bytes, and tells whether that was all.
  * @param {Load} load
  */
-function responseSize(bytes, load) {
-  if (bytes.toString('latin1', 0, ok.length) !== ok) throw new Error(`unexpected answer: ${bytes.toString('latin1', 0, 80)}`);
-  if (load.bytes > 0) return load.bytes;
-  const head = bytes.toString('latin1', 0, bytes.indexOf('\r\n\r\n') + 4);
-  const length = /^content-length: (\d+)\r$/im.exec(head)?.[1];
-  if (length === undefined) throw new Error(`an answer without Content-Length: ${head}`);
-  return (load.bytes = head.length + Number(length));
+function readFirst(load) {
+  /** @type {Buffer[]} */
+  const parts = [];
+  const parser = new ResponseParser((part) => parts.push(part));
+  return (/** @type {Buffer} */ bytes) => {
+    parser.push(bytes);
+    if (!parser.isOver) return false;
+    if (decodeBody(parts, parser.coding).toString() !== load.text) throw new Error(`an answer in ${parser.coding} is not what it is to be`);
+    if (load.bytes > 0 && load.bytes !== parser.bytes) throw new Error(`answers of ${load.bytes} and of ${parser.bytes} bytes`);
+    load.bytes = parser.bytes;
+    load.body = parser.bodyBytes;
+    return true;
+  };
 }
 
 answerCalls({
   /**
    * @param {number} port
-   * @param {{ connections: number, duration: number }} options - duration in ms
+   * @param {{ connections: number, duration: number, acceptEncoding: string | null, text: string }} options - duration in ms
    */
-  async load(port, { connections, duration }) {
+  async load(port, { connections, duration, acceptEncoding, text }) {
+    const accept = acceptEncoding === null ? '' : `Accept-Encoding: ${acceptEncoding}\r\n`;
+    const request = `GET /item HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n${accept}\r\n`;
     const start = performance.now();
     /** @type {Load} */
-    const load = { until: start + duration, responses: 0, bytes: 0 };
+    const load = { request, text, until: start + duration, responses: 0, bytes: 0, body: 0 };
     await Promise.all(Array.from({ length: connections }, () => runConnection(port, load)));
-    return { responses: load.responses, bytes: load.bytes, seconds: (performance.now() - start) / 1000 };
+    const { responses, bytes, body } = load;
+    return { responses, bytes, body, seconds: (performance.now() - start) / 1000 };
   },
 });

@@ -8,6 +8,7 @@ import { median } from './statistics.js';
  * @property {string} name
  * @property {string} title
  * @property {() => Served | Promise<Served>} serve
+ * @property {string | null} [acceptEncoding] - of its clients' requests, where it is not the scenario's; `null`: they have none
  *
  * @typedef {{ app: import('node:http').RequestListener, calls?: Record<string, (...args: any[]) => unknown> }} Served
  *
@@ -17,10 +18,12 @@ import { median } from './statistics.js';
  * @property {'less' | 'more'} better
  * @property {number} digits
  * @property {Record<string, number>} [toReach] - peer → ratio to the baseline
+ * @property {string} [baseline] - instead of the scenario's; a key may come twice, with different ones
  *
  * A peer that is up, with its clients.
  * @typedef {object} Bench
  * @property {() => Promise<Record<string, number>>} measure - one slice; throws when something was lost
+ * @property {() => Promise<void>} [finish] - after the last slice; throws when all of it together was wrong
  * @property {() => Promise<void>} close
  *
  * @typedef {object} Scenario
@@ -31,7 +34,7 @@ import { median } from './statistics.js';
  * @property {readonly Metric[]} metrics
  * @property {number} rounds - unless asked otherwise
  * @property {number} slices - measurements of each peer in a round
- * @property {(server: Child, options: { quick: boolean }) => Promise<Bench>} prepare
+ * @property {(server: Child, options: { quick: boolean, peer: Peer }) => Promise<Bench>} prepare
  *
  * @typedef {{ rounds: number | undefined, quick: boolean, profile: string | undefined }} RunOptions
  *
@@ -48,12 +51,13 @@ import { median } from './statistics.js';
  */
 export async function runScenario(scenario, options, progress) {
   const rounds = roundsOf(scenario, options);
+  const keys = [...new Set(scenario.metrics.map(({ key }) => key))];
   /** @type {Samples} */
-  const samples = new Map(scenario.peers.map(({ name }) => [name, new Map(scenario.metrics.map(({ key }) => [key, []]))]));
+  const samples = new Map(scenario.peers.map(({ name }) => [name, new Map(keys.map((key) => [key, []]))]));
   for (let round = 0; round < rounds; round++) {
     progress(`${scenario.name}: round ${round + 1} of ${rounds}`);
     for (const [name, slices] of await runRound(scenario, round, options)) {
-      for (const { key } of scenario.metrics) samples.get(name)?.get(key)?.push(median(slices.map((slice) => slice[key] ?? NaN)));
+      for (const key of keys) samples.get(name)?.get(key)?.push(median(slices.map((slice) => slice[key] ?? NaN)));
     }
   }
   return samples;
@@ -79,10 +83,11 @@ async function runRound(scenario, round, options) {
   /** @type {Map<string, Record<string, number>[]>} */
   const slices = new Map(scenario.peers.map(({ name }) => [name, []]));
   try {
-    for (const { name } of rotate(scenario.peers, round)) benches.set(name, await openPeer(scenario, name, options));
+    for (const peer of rotate(scenario.peers, round)) benches.set(peer.name, await openPeer(scenario, peer, options));
     for (let slice = 0; slice < (options.quick ? 1 : scenario.slices); slice++) {
       for (const [name, bench] of rotate([...benches], slice)) slices.get(name)?.push(await bench.measure());
     }
+    for (const bench of benches.values()) await bench.finish?.();
   } finally {
     await Promise.all([...benches.values()].map((bench) => bench.close()));
   }
@@ -91,16 +96,16 @@ async function runRound(scenario, round, options) {
 
 /**
  * @param {Scenario} scenario
- * @param {string} peer
+ * @param {Peer} peer
  * @param {RunOptions} options
  * @returns {Promise<Bench>}
  */
 async function openPeer(scenario, peer, { quick, profile }) {
-  const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`, `--cpu-prof-name=${scenario.name}.${peer}.${Date.now()}.cpuprofile`];
-  const server = new Child(`server of ${peer}`, 'server-process.js', { args: [scenario.name, peer], execArgv: ['--expose-gc', ...profiling] });
+  const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`, `--cpu-prof-name=${scenario.name}.${peer.name}.${Date.now()}.cpuprofile`];
+  const server = new Child(`server of ${peer.name}`, 'server-process.js', { args: [scenario.name, peer.name], execArgv: ['--expose-gc', ...profiling] });
   try {
-    const bench = await scenario.prepare(server, { quick });
-    return { measure: bench.measure, close: () => bench.close().finally(() => server.stop()) };
+    const bench = await scenario.prepare(server, { quick, peer });
+    return { ...bench, close: () => bench.close().finally(() => server.stop()) };
   } catch (error) {
     await server.stop();
     throw error;

@@ -19,13 +19,24 @@ server.on('request', () => requests++);
 server.listen({ port: 0, host: '127.0.0.1', backlog: 1024 });
 await once(server, 'listening');
 
+// Longer than the clock tick by which the kernel charges a running thread; and less than a tenth of that time is nobody at work.
+const quietTime = 10;
+const quietCpu = 1000;
+
+/** In µs; of all threads. */
+function usedCpu() {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
 answerCalls({
   ...calls,
   port: () => /** @type {import('node:net').AddressInfo} */ (server.address()).port,
   requests: () => requests,
-  cpu() {
-    const { user, system } = process.cpuUsage();
-    return user + system;
+  cpu: usedCpu,
+  /** Waits until no thread has anything to do: what goes through the thread pool is not done when the call that began it is. */
+  async quiet() {
+    for (let last = -Infinity, now = usedCpu(); now - last > quietCpu; [last, now] = [now, usedCpu()]) await delay(quietTime);
   },
   /** Without the kernel's part: what of a write is the network stack is the same for every peer. */
   userCpu: () => process.cpuUsage().user,

@@ -1,4 +1,5 @@
 // @ts-check
+import { words } from './words.js';
 
 /**
  * What a client is told at a tick: about 210 bytes of JSON, different for each client and each tick.
@@ -21,4 +22,13 @@ export function tickFor(client, number) {
     state: 'continuous-trading',
     at: 1_767_225_600_000 + number * 1000,
   };
+}
+
+/**
+ * A piece of an answer that a language model writes: a word, and what a service has around it.
+ * @param {number} client
+ * @param {number} number
+ */
+export function tokenFor(client, number) {
+  return { index: number, delta: { content: ` ${words[(client * 7919 + number * 104_729) % words.length]}` } };
 }

@@ -1,3 +1,4 @@
+import { isThenable } from '../internal/deferred.ts';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
 import type { Seam } from '../internal/response.ts';
 import { atTickEnd, type Flushable } from '../internal/tick.ts';
@@ -71,8 +72,9 @@ export class BlockLayer extends Layer implements Flushable {
 
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     if (this.#state === 'over') return refuse(callback);
-    this.#written.add(callback);
+    // It throws for an encoding that there is not.
     this.#take(chunk, encoding);
+    this.#written.add(callback);
     if (this.#textBytes === 0) this.#settleEmpty();
     else this.#schedule();
     // Not the other way: somebody may be waiting since an earlier write.
@@ -177,7 +179,7 @@ export class BlockLayer extends Layer implements Flushable {
     try {
       if (tuning) encoder.retune?.(tuning());
       const result = encoder.encode(text, last);
-      if (!(result instanceof Promise)) {
+      if (!isThenable(result)) {
         deliver(result, true);
         return;
       }

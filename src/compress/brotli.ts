@@ -40,6 +40,7 @@ export function brotli(options?: BrotliOptions): Codec {
   return {
     coding: 'br',
     available: true,
+    streamMemory: memoryOf({ [windowParam]: resolved.windowBits ?? 20 }) + resolved.chunkSize,
     pads: ['complete'],
     encode: (body, settings) => encodeBody(body, resolved, settings),
     createStream: (settings) => createStream(resolved, settings),

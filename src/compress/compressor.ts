@@ -17,6 +17,7 @@ export class Compressor {
   readonly governor: Governor | undefined;
   readonly budget: EncoderBudget;
   #ownsGovernor: boolean;
+  #isClosed = false;
   #offers = new WeakMap<CheckedProfile, Offer>();
 
   constructor(given: CompressOptions | undefined) {
@@ -26,11 +27,13 @@ export class Compressor {
     const { governor } = options;
     this.#ownsGovernor = governor !== undefined && !isGovernor(governor);
     this.governor = governor === undefined || isGovernor(governor) ? governor : createGovernor(governor);
+    // A bad combination is refused here, and not at the first response.
     this.offerOf(this.switch.profile);
   }
 
   get tier(): Tier {
-    return this.governor?.tier ?? 0;
+    // One that is closed stays at the tier where it was.
+    return this.#isClosed ? 0 : (this.governor?.tier ?? 0);
   }
 
   /** What is offered under a profile; made, and its codecs loaded, when it is first seen. */
@@ -74,7 +77,9 @@ export class Compressor {
   };
 
   close(): void {
-    if (this.#ownsGovernor) this.governor?.close();
+    if (!this.#ownsGovernor) return;
+    this.#isClosed = true;
+    this.governor?.close();
   }
 }
 

@@ -28,7 +28,7 @@ export interface CompressionFacts {
   readonly enforceEncoding: string;
   readonly family: ClientFamily | undefined;
   /** Whether there is room for one more encoder. Asked last, when everything else is for it. */
-  readonly hasBudget: boolean | (() => boolean);
+  readonly hasBudget: boolean | ((codec: Codec) => boolean);
 }
 
 /**
@@ -95,7 +95,7 @@ export function decideCompression(facts: CompressionFacts): Decision {
   if (reason !== undefined) return { kind: 'identity', reason, negotiable: true };
   const choice = chooseCodec(facts);
   if (choice.kind === 'identity') return { kind: 'identity', reason: choice.reason, negotiable: true };
-  if (!hasBudget(facts)) return { kind: 'identity', reason: 'budget', negotiable: true };
+  if (!hasBudget(facts, choice.offer)) return { kind: 'identity', reason: 'budget', negotiable: true };
   return { kind: 'encode', codec: choice.offer, coding: choice.offer.coding, reason: 'negotiated', negotiable: true };
 }
 
@@ -146,8 +146,8 @@ function chooseCodec({ acceptEncoding, enforceEncoding, codecs, kind, tier, fami
   return enforced.kind === 'offer' ? enforced : { kind: 'identity', reason: 'no-accept-encoding' };
 }
 
-function hasBudget({ hasBudget }: CompressionFacts): boolean {
-  return typeof hasBudget === 'function' ? hasBudget() : hasBudget;
+function hasBudget({ hasBudget }: CompressionFacts, codec: Codec): boolean {
+  return typeof hasBudget === 'function' ? hasBudget(codec) : hasBudget;
 }
 
 // RFC 9110 5.6.4. One that is not closed goes to the end.

@@ -1,7 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import vary from 'vary';
+import { isThenable } from '../internal/deferred.ts';
+import { setLength } from '../internal/head.ts';
 import { type Chunk, type Head, Layer, type Rank, rank } from '../internal/layer.ts';
-import { type HttpRequest, type HttpResponse, isGone, isHttp2, requestField } from '../internal/message.ts';
+import { type HttpRequest, type HttpResponse, isGone, requestField } from '../internal/message.ts';
 import type { Seam } from '../internal/response.ts';
 import { BlockLayer } from './block-layer.ts';
 import { BodyLayer } from './body-layer.ts';
@@ -17,6 +19,8 @@ import type { Offer } from './offer.ts';
 import { type CompressionReason, reportCompressError, reportDecision } from './report.ts';
 import { type OpenEncoder, StreamLayer } from './stream-layer.ts';
 import type { SwitchState } from './switch.ts';
+
+const touchedFields = ['content-encoding', 'content-length', 'accept-ranges', 'etag', 'server-timing'];
 
 /** One response at the moment of its head: all that is decided about it is decided from this. */
 interface Moment {
@@ -41,27 +45,27 @@ export class Gate extends Layer {
   #req: HttpRequest;
   #seam: Seam;
   /** `If-None-Match` as the client sent it, before a suffix was taken off. */
-  #ifNoneMatch: string | undefined;
+  readonly ifNoneMatch: string | undefined;
+  /** The filter, or something else of the user's, threw: it was seen, and what is sent instead goes out as it is. */
+  #hasFailed = false;
   /** The body as it will be sent, between head and end. */
   #coded: Uint8Array | undefined;
 
-  constructor(compressor: Compressor, req: HttpRequest, seam: Seam) {
+  /** @param before - the gate whose place it takes */
+  constructor(compressor: Compressor, req: HttpRequest, seam: Seam, before?: Gate) {
     super();
     this.#compressor = compressor;
     this.#req = req;
     this.#seam = seam;
-    this.#ifNoneMatch = requestField(req, 'if-none-match');
+    this.ifNoneMatch = before ? before.ifNoneMatch : requestField(req, 'if-none-match');
   }
 
-  override head({ res: response, complete }: Head): boolean | 'held' {
-    // Of an attempt that failed.
-    this.#coded = undefined;
+  override head({ res: response, complete, onRefused }: Head): boolean | 'held' {
     const res = response as ServerResponse;
     // Its 'close' may be over: nothing would end an encoder.
-    if (isGone(res)) return false;
+    if (this.#hasFailed || isGone(res)) return false;
     const body = complete && bytesOfBody(complete);
-    const moment = this.#read(res, body);
-    const decision = this.#decide(moment, this.#req.method);
+    const { moment, decision } = this.#decideOnce(res, body);
     if (decision.negotiable) addVary(res);
     if (decision.kind === 'identity') {
       if (decision.reason === 'not-modified') this.#tagNotModified(moment);
@@ -69,10 +73,13 @@ export class Gate extends Layer {
       this.#report(moment, 'identity', decision.reason);
       return false;
     }
+    const undo = this.#remember(res);
+    onRefused(undo);
     try {
       return body && decision.codec.encode ? this.#encodeBody(moment, decision, body) : this.#openEncoder(moment, decision);
     } catch (error) {
       // Nothing is sent yet: it goes out as it is.
+      undo();
       reportCompressError(error, this.#req);
       this.#report(moment, 'identity', 'codec-failed');
       return false;
@@ -84,6 +91,31 @@ export class Gate extends Layer {
     this.#coded = undefined;
     if (coded) this.below.end(coded, undefined, callback);
     else this.below.end(chunk, encoding, callback);
+  }
+
+  #decideOnce(res: ServerResponse, body: Uint8Array | undefined): { moment: Moment; decision: Decision } {
+    this.#hasFailed = true;
+    const moment = this.#read(res, body);
+    const decision = this.#decide(moment, this.#req.method);
+    this.#hasFailed = false;
+    return { moment, decision };
+  }
+
+  /** Returns what takes everything back that is done for a coding. */
+  #remember(res: ServerResponse): () => void {
+    const fields = touchedFields.map((name) => [name, res.getHeader(name)] as const);
+    return () => {
+      this.#coded = undefined;
+      const layer = this.#seam.layerAt(rank.compress);
+      if (layer && layer !== this) {
+        this.#seam.replace(layer, this);
+        layer.close?.();
+      }
+      for (const [name, value] of fields) {
+        if (value === undefined) res.removeHeader(name);
+        else res.setHeader(name, value);
+      }
+    };
   }
 
   #read(res: ServerResponse, body: Uint8Array | undefined): Moment {
@@ -111,14 +143,14 @@ export class Gate extends Layer {
       codecs: this.#compressor.candidates(offer, kind),
       enforceEncoding: options.enforceEncoding,
       family: fingerprint(this.#req).family,
-      hasBudget: kind === 'complete' || (() => budget.hasRoom()),
+      hasBudget: kind === 'complete' || ((codec) => budget.hasRoom(kind === 'long' ? codec.streamMemory : 0)),
     });
   }
 
   #encodeBody(moment: Moment, { codec, coding }: EncodeDecision, body: Uint8Array): boolean | 'held' {
     const settings = this.#settings(moment);
     const coded = encodeCounted(this.#compressor, codec, body, settings);
-    if (!(coded instanceof Promise)) {
+    if (!isThenable(coded)) {
       if (!this.#completeHead(moment, coding, body, coded)) return false;
       this.#coded = coded;
       return true;
@@ -159,14 +191,17 @@ export class Gate extends Layer {
     const compressor = this.#compressor;
     const { observe, options } = compressor;
     const settings = this.#settings(moment);
+    // First: what follows is nothing that could fail.
     const blocks = kind === 'event-stream' ? codec.createBlocks?.({ ...settings, history: options.streams.history }) : undefined;
     if (blocks) {
       const tuning = offer.live && blocks.retune ? () => compressor.tuningFor(coding) : undefined;
       const release = compressor.budget.take(blocks.memory);
+      this.#setFields(moment, coding);
       this.#seam.replace(this, new BlockLayer({ seam: this.#seam, encoder: blocks, tuning, observe, release }));
     } else {
       // From here on it will be made, when there is text for it.
-      const reserved = compressor.budget.take(0);
+      const reserved = compressor.budget.take(codec.streamMemory ?? 0);
+      this.#setFields(moment, coding);
       this.#seam.replace(
         this,
         new StreamLayer({
@@ -187,7 +222,6 @@ export class Gate extends Layer {
         }),
       );
     }
-    this.#setFields(moment, coding);
     return true;
   }
 
@@ -219,9 +253,9 @@ export class Gate extends Layer {
   /** A 304 names the variant that the client holds. */
   #tagNotModified({ res, offer }: Moment): void {
     const etag = fieldOf(res, 'etag');
-    if (etag === undefined || this.#ifNoneMatch === undefined) return;
+    if (etag === undefined || this.ifNoneMatch === undefined) return;
     const codings = acceptedCodings(requestField(this.#req, 'accept-encoding'), offer.codecs.map(({ coding }) => coding));
-    setEtag(res, matchedEtag(etag, { ifNoneMatch: this.#ifNoneMatch, codings, mode: this.#compressor.options.etag }));
+    setEtag(res, matchedEtag(etag, { ifNoneMatch: this.ifNoneMatch, codings, mode: this.#compressor.options.etag }));
   }
 
   #report({ res, kind, tier, state }: Moment, coding: string, reason: CompressionReason): void {
@@ -232,9 +266,17 @@ export class Gate extends Layer {
 
 /** A body in one go. What another thread does is counted while it does it. */
 function encodeCounted(compressor: Compressor, codec: Codec, body: Uint8Array, settings: EncodeSettings): Uint8Array | Promise<Uint8Array> {
-  const coded = codec.encode?.(body, settings) ?? body;
-  if (!(coded instanceof Promise)) return coded;
-  return coded.finally(compressor.budget.take(body.length));
+  const coded = codec.encode?.(body, settings);
+  if (!isThenable(coded)) return checkBytes(codec, coded);
+  return Promise.resolve(coded)
+    .then((bytes) => checkBytes(codec, bytes))
+    .finally(compressor.budget.take(body.length));
+}
+
+/** A codec may be anybody's. */
+function checkBytes(codec: Codec, coded: unknown): Uint8Array {
+  if (coded instanceof Uint8Array) return coded;
+  throw new TypeError(`The codec of ${codec.coding} gave a body that is no Uint8Array`);
 }
 
 function openStream(compressor: Compressor, codec: Codec, settings: EncodeSettings): OpenEncoder {
@@ -266,11 +308,6 @@ function addVary(res: ServerResponse): void {
   // By far the most frequent case, at a tenth of the cost.
   if (res.getHeader('vary') === undefined) res.setHeader('Vary', 'Accept-Encoding');
   else vary(res, 'Accept-Encoding');
-}
-
-// RFC 9112 6.2: none beside a Transfer-Encoding. And a message with a Trailer is one of chunks, as Node has it.
-function setLength(res: ServerResponse, length: number): void {
-  if (isHttp2(res) || !(res.hasHeader('transfer-encoding') || res.hasHeader('trailer'))) res.setHeader('Content-Length', length);
 }
 
 function setEtag(res: HttpResponse, etag: string | undefined): void {

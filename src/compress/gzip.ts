@@ -60,12 +60,13 @@ function deflateCodec(coding: string, frame: DeflateFrame, resolved: Resolved): 
   return {
     coding,
     available: true,
+    streamMemory: memoryOf(resolved) + resolved.chunkSize,
     levels: resolved.levels,
     pads: ['complete', 'long', 'event-stream'],
     encode: (body, settings) => encodeBody(frame, body, resolved, settings),
     createStream: (settings) => createStream(frame, resolved, settings),
     createBlocks: ({ tier, history, padding }: BlockSettings) =>
-      new HistoryWindow(frame, { levels: resolved.levels, strategy: resolved.strategy, syncThreshold: resolved.syncThreshold, tier, history, padding }),
+      new HistoryWindow(frame, { levels: resolved.levels, strategy: resolved.strategy, windowBits: resolved.windowBits, syncThreshold: resolved.syncThreshold, tier, history, padding }),
   };
 }
 

@@ -15,6 +15,8 @@ export interface HistoryWindowSettings {
   readonly syncThreshold: number;
   readonly padding: number;
   readonly strategy: number;
+  /** log₂ of the largest window that a decoder needs, 9 to 15. */
+  readonly windowBits: number;
 }
 
 // What one costs while it waits, beside its history: the object, its buffer and the view on it.
@@ -45,7 +47,8 @@ export class HistoryWindow implements BlockEncoder {
 
   constructor(frame: DeflateFrame, settings: HistoryWindowSettings) {
     this.#frame = frame;
-    this.#settings = settings;
+    const reach = 2 ** settings.windowBits - lookAhead;
+    this.#settings = settings.history <= reach ? settings : { ...settings, history: reach };
     this.#level = levelAt(settings.levels, settings.tier);
     this.#checksum = frame === 'gzip' ? 0 : 1;
   }
@@ -84,7 +87,7 @@ export class HistoryWindow implements BlockEncoder {
     const options: ZlibOptions = {
       level,
       // No larger than what there is: a compressor is made and cleared for each block.
-      windowBits: Math.min(Math.max(bits, 9), 15),
+      windowBits: Math.min(Math.max(bits, 9), this.#settings.windowBits),
       memLevel: Math.min(Math.max(bits - 7, 1), 8),
       chunkSize: Math.min(length + 64, 65_536),
       strategy: this.#settings.strategy,
@@ -127,6 +130,7 @@ export class HistoryWindow implements BlockEncoder {
 
 /** The smallest power of two, as its exponent, that holds `size` values. */
 export function bitsFor(size: number): number {
+  if (size > 2 ** 31) return 32;
   return size <= 1 ? 0 : 32 - Math.clz32(size - 1);
 }
 

@@ -90,8 +90,8 @@ function filter(_req: HttpRequest, res: HttpResponse): boolean {
 
 function openGate(compressor: Compressor, req: HttpRequest, res: HttpResponse): void {
   const seam = openSeam(res);
-  const gate = new Gate(compressor, req, seam);
   const before = seam.layerAt(rank.compress);
+  const gate = new Gate(compressor, req, seam, before instanceof Gate ? before : undefined);
   // Mounted twice: the one nearest to the handler decides, and its options hold.
   if (before) seam.replace(before, gate);
   else seam.add(gate);

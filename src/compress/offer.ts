@@ -38,6 +38,7 @@ function defaultCodecs({ level, memLevel, chunkSize, windowBits, strategy, brotl
 class WeighedCodec implements Codec {
   readonly coding: string;
   readonly levels?: NonNullable<Codec['levels']>;
+  readonly streamMemory?: number;
   readonly pads?: NonNullable<Codec['pads']>;
   readonly encode?: NonNullable<Codec['encode']>;
   readonly createStream?: NonNullable<Codec['createStream']>;
@@ -50,6 +51,7 @@ class WeighedCodec implements Codec {
     this.#weigh = weigh;
     this.coding = codec.coding;
     if (codec.levels) this.levels = codec.levels;
+    if (codec.streamMemory !== undefined) this.streamMemory = codec.streamMemory;
     if (codec.pads) this.pads = codec.pads;
     if (codec.encode) this.encode = codec.encode.bind(codec);
     if (codec.createStream) this.createStream = codec.createStream.bind(codec);

@@ -20,7 +20,7 @@ export interface StreamCompressionOptions {
 
 /** Length that says nothing, against attacks that compare lengths (BREACH). */
 export interface RandomPaddingOptions {
-  /** Most bytes to add; each response gets 1 to this many. @defaultValue `32` */
+  /** Most bytes to add, about; each response gets 1 to this many. Codings round it up to their own units, of up to 5 bytes. @defaultValue `32` */
   max?: Size;
   /** A function like `Math.random`, for tests. @defaultValue `Math.random` */
   random?: () => number;
@@ -51,11 +51,15 @@ export interface CompressOptions extends CompressionProfile {
   /** Follows the load of the machine; its options make one that `close()` ends. Without it everything is compressed at tier 0. */
   governor?: Governor | GovernorOptions | undefined;
   streams?: StreamCompressionOptions | undefined;
-  /** Hides the length of what is compressed; `true`: with the defaults. Codecs that cannot are then not used. @defaultValue `false` */
+  /**
+   * Hides the length of a compressed body; `true`: with the defaults. Codecs that cannot are then not used. Of event streams and of
+   * bodies that are flushed only the whole gets longer: not each piece.
+   * @defaultValue `false`
+   */
   randomPadding?: boolean | RandomPaddingOptions | undefined;
   /**
-   * How long a long body must have been silent before what the encoder holds is sent; `res.flush()` does so at once. Milliseconds or
-   * a string for `ms`; `Infinity`: only `res.flush()` does.
+   * The longest that text of a long body waits in the encoder; `res.flush()` sends it at once. Milliseconds or a string for `ms`;
+   * `Infinity`: only `res.flush()` does.
    * @defaultValue `'50ms'`
    */
   idleFlush?: Duration | undefined;
@@ -92,7 +96,7 @@ export function resolveCompressOptions(given: CompressOptions | undefined): Reso
     governor: readBag('compress.governor', options.governor as object | undefined) === options.governor ? options.governor : undefined,
     streams: resolveStreams(options.streams),
     randomPadding: resolvePadding(options.randomPadding ?? false),
-    idleFlush: readDuration('compress.idleFlush', options.idleFlush ?? 50, { max: Infinity }),
+    idleFlush: options.idleFlush === Infinity ? Infinity : readDuration('compress.idleFlush', options.idleFlush ?? 50, { max: 2 ** 31 - 1 }),
     serverTiming: readBoolean('compress.serverTiming', options.serverTiming ?? false),
     budget: resolveBudget(options.budget),
   };
@@ -102,7 +106,7 @@ function resolveStreams(given: StreamCompressionOptions | undefined): ResolvedCo
   const options = readBag('compress.streams', given);
   return {
     // Text further back than this is out of reach of a zlib window with its look-ahead.
-    history: readSize('compress.streams.history', options.history ?? '1kb', { max: 32_000 }),
+    history: readInteger('compress.streams.history', readSize('compress.streams.history', options.history ?? '1kb', { max: 32_000 })),
     types: readTypes('compress.streams.types', options.types ?? []),
   };
 }

@@ -30,7 +30,7 @@ export interface TierChange {
  */
 export type CompressionReason = 'negotiated' | IdentityReason | 'no-gain' | 'codec-failed';
 
-/** Message on `sluice:compress:decision`, once for each response. */
+/** Message on `sluice:compress:decision`, once for each response that is answered. */
 export interface CompressionDecisionMessage {
   readonly req: HttpRequest;
   /** The content-coding used; `identity` is none. */

@@ -14,7 +14,7 @@ export interface StreamLayerInput {
   readonly open: () => OpenEncoder;
   /** Encodes a body in one go, for one that turns out to have come within a single tick. */
   readonly encodeWhole: ((body: Uint8Array) => Uint8Array | Promise<Uint8Array>) | undefined;
-  /** Ms without a write after which the encoder is flushed; `Infinity`: only when asked. */
+  /** The longest that text waits in the encoder, in ms; `Infinity`: until a flush is asked for. */
   readonly idleFlush: number;
   /** Told of an encode in another thread: how many bytes, and how many ms it took. */
   readonly observe: (size: number, latency: number) => void;
@@ -79,8 +79,9 @@ export class StreamLayer extends Layer implements Flushable {
 
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     if (this.#state !== 'open') return refuse(callback);
-    this.#written.add(callback);
+    // It throws for an encoding that there is not.
     this.#take(chunk, encoding);
+    this.#written.add(callback);
     if (this.#textBytes >= joinUpTo) this.#encode();
     else this.#schedule();
     // Not the other way: somebody may be waiting since an earlier write.
@@ -221,7 +222,7 @@ export class StreamLayer extends Layer implements Flushable {
     const callback = this.#written.take();
     const text = this.#takeText();
     this.#dirty = true;
-    this.#flushWhenIdle();
+    this.#flushInTime();
     // What waits for the client, or for text before it, says nothing of the machine.
     const measurable = !this.#paused && transform.writableLength === 0;
     const pauses = this.#pauses;
@@ -249,14 +250,15 @@ export class StreamLayer extends Layer implements Flushable {
     this.#input.seam.layerDrained();
   }
 
-  #flushWhenIdle(): void {
+  #flushInTime(): void {
     const { idleFlush } = this.#input;
-    if (this.#idle) this.#idle.refresh();
-    else if (idleFlush !== Infinity) this.#idle = setTimeout(flushIdle, idleFlush, this);
+    if (idleFlush !== Infinity) this.#idle ??= setTimeout(flushIdle, idleFlush, this);
   }
 
   #flushEncoder(): void {
     this.#dirty = false;
+    clearTimeout(this.#idle);
+    this.#idle = undefined;
     const callbacks = new Callbacks();
     this.#flushes.push(callbacks);
     this.#open?.encoder.flush(() => {

@@ -3,6 +3,7 @@ import { handled } from '../internal/deferred.ts';
 import { Listeners } from '../internal/listeners.ts';
 import { readOneOf, requireFunction } from '../internal/option.ts';
 import type { Codec } from './codec.ts';
+import { makeOffer } from './offer.ts';
 import { type CheckedProfile, checkProfile, type CompressionProfile } from './profile.ts';
 import { reportCompressError, reportSwitch } from './report.ts';
 
@@ -42,7 +43,14 @@ export interface CompressionSwitch extends SwitchState {
 
 /** Makes a switch that is on. The codecs of its first profile are not loaded here: `compress` does that. Throws `InvalidOptionError`. */
 export function createSwitch(profile?: CompressionProfile): CompressionSwitch {
-  return new ProfileSwitch(checkProfile('switch.profile', profile));
+  return new ProfileSwitch(readProfile(profile));
+}
+
+function readProfile(given: CompressionProfile | undefined): CheckedProfile {
+  const profile = checkProfile('switch.profile', given);
+  // What its codecs are made of is checked by making them: not at the first response.
+  makeOffer(profile, {});
+  return profile;
 }
 
 class ProfileSwitch implements CompressionSwitch {
@@ -79,7 +87,7 @@ class ProfileSwitch implements CompressionSwitch {
   }
 
   async swap(given: CompressionProfile): Promise<void> {
-    const profile = checkProfile('switch.profile', given);
+    const profile = readProfile(given);
     // All warm up at once; a failure may come long before its turn.
     const warmedUp = handled(warmUp(profile.codecs ?? []));
     const swapped = this.#lastSwap.then(() => warmedUp).then(() => this.#change({ profile }));

@@ -26,7 +26,7 @@ export class TransformBlocks implements BlockEncoder {
         resolve(Buffer.concat(output));
       };
       if (last) this.#transform.once('end', finish).end(text);
-      else this.#transform.write(text, () => finish());
+      else this.#transform.write(text, (error) => (error ? reject(error) : finish()));
     });
   }
 

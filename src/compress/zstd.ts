@@ -102,6 +102,7 @@ function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
   return {
     coding: 'zstd',
     available: true,
+    streamMemory: memoryOf(resolved.params, resolved.windowBits ?? 21) + resolved.chunkSize,
     pads: ['complete', 'long'],
     encode: (body, settings) => encodeBody(native, body, resolved, settings),
     createStream: (settings) => createStream(native, resolved, settings),

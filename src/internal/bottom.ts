@@ -10,6 +10,8 @@ export interface Ground {
   readonly coreWrite: (chunk: Chunk, encoding?: BufferEncoding, callback?: WriteCallback) => boolean;
   readonly coreEnd: (chunk?: Chunk, encoding?: BufferEncoding, callback?: () => void) => unknown;
   readonly coreFlush: (() => void) | undefined;
+  /** Node's own `writableNeedDrain`. */
+  coreNeedsDrain(): boolean;
   /** Node's `end` was called. */
   bottomEnded(): void;
 }
@@ -53,9 +55,10 @@ export class Bottom extends Layer {
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     if (this.writeDirect(chunk, encoding, callback)) return true;
     const { res, coreWrite } = this.#ground;
-    const ok = coreWrite.call(res, chunk, encoding, callback);
+    const ok = coreWrite.call(res, chunk, encoding, callback) as boolean | undefined;
     if (chunk.length > 0) this.#headOnWire = true;
-    return ok;
+    // Somebody's patch may forget to pass the answer on.
+    return ok ?? !this.#ground.coreNeedsDrain();
   }
 
   override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {

@@ -27,6 +27,11 @@ export function frameComplete(res: HttpResponse, { chunk, encoding }: NonNullabl
   if (isHttp2(res) || !res.useChunkedEncodingByDefault || res.hasHeader('content-length') || res.hasHeader('transfer-encoding')) return;
   const bodiless = res.req.method === 'HEAD' || res.statusCode < 200 || res.statusCode === 204 || res.statusCode === 304;
   if (bodiless) return;
-  const length = typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : (chunk?.length ?? 0);
-  res.setHeader('Content-Length', length);
+  setLength(res, typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : (chunk?.length ?? 0));
+}
+
+// RFC 9112 6.2: none beside a Transfer-Encoding. And a message with a Trailer is one of chunks (7.1.2), as Node has it.
+/** Sets the Content-Length of a body, where it may have one. */
+export function setLength(res: HttpResponse, length: number): void {
+  if (isHttp2(res) || !(res.hasHeader('transfer-encoding') || res.hasHeader('trailer'))) (res as ServerResponse).setHeader('Content-Length', length);
 }

@@ -2,19 +2,26 @@ import { type HttpResponse, isHttp2 } from './message.ts';
 
 const verbs = { setHeader: 'set', setHeaders: 'set', appendHeader: 'append', removeHeader: 'remove' } as const;
 
+const replaced = new WeakMap<HttpResponse, PropertyDescriptorMap>();
+
 /** Makes the head of a response look sent to whoever ended it: fields can be read, and no longer be changed. */
 export function holdHead(res: HttpResponse): void {
-  const refusals = Object.entries(verbs).map(([name, verb]) => [name, { configurable: true, value: () => refuse(res, verb) }] as const);
-  Object.defineProperties(res, {
-    headersSent: { configurable: true, value: true },
-    flushHeaders: { configurable: true, value: function flushHeaders() {} },
+  const refusals = Object.entries(verbs).map(([name, verb]) => [name, { configurable: true, writable: true, value: () => refuse(res, verb) }] as const);
+  const held: PropertyDescriptorMap = {
+    headersSent: { configurable: true, writable: true, value: true },
+    flushHeaders: { configurable: true, writable: true, value: function flushHeaders() {} },
     ...Object.fromEntries(refusals),
-  });
+  };
+  // Patches of others, which come back.
+  const own = Object.entries(Object.getOwnPropertyDescriptors(res)).filter(([name]) => name in held);
+  replaced.set(res, Object.fromEntries(own));
+  Object.defineProperties(res, held);
 }
 
 /** Undoes `holdHead`. */
 export function releaseHead(res: HttpResponse): void {
   for (const name of ['headersSent', 'flushHeaders', ...Object.keys(verbs)]) Reflect.deleteProperty(res, name);
+  Object.defineProperties(res, replaced.get(res) ?? {});
 }
 
 /** Throws what Node throws for a head that is sent. */

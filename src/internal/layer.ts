@@ -14,6 +14,8 @@ export interface Head {
   readonly res: HttpResponse;
   /** The whole body, when the handler gave it in one `end(chunk)` before any head; else `undefined`. */
   readonly complete: { readonly chunk: Chunk | undefined; readonly encoding: BufferEncoding | undefined } | undefined;
+  /** Registers how to undo what a layer did, for a head that is refused further down: another may follow, an error page. */
+  readonly onRefused: (undo: () => void) => void;
 }
 
 /**

@@ -177,13 +177,13 @@ export class Seam implements Ground {
     const below = nodeAnswer(this.res, 'writableLength') as number;
     // From Node 26 on this is what Node itself looks at before it emits the 'drain' that it owes: if the layers' bytes
     // counted here, they would wait for that 'drain' and it for them.
-    if (below === 0 && this.#coreNeedsDrain()) return 0;
+    if (below === 0 && this.coreNeedsDrain()) return 0;
     return this.#layers.reduce((sum, layer) => sum + layer.bufferedBytes, below);
   }
 
   get needDrain(): boolean {
     if (isGone(this.res) || this.#ended) return false;
-    return this.#layers.some((layer) => layer.needDrain) || this.#coreNeedsDrain();
+    return this.#layers.some((layer) => layer.needDrain) || this.coreNeedsDrain();
   }
 
   get ended(): boolean {
@@ -298,7 +298,7 @@ export class Seam implements Ground {
     this.#lower('writeHead').apply(this.res, args as never[]);
   }
 
-  #coreNeedsDrain(): boolean {
+  coreNeedsDrain(): boolean {
     // Before Node 24 the HTTP/2 response has no such property; its stream always has.
     return isHttp2(this.res) ? this.res.stream.writableNeedDrain : (nodeAnswer(this.res, 'writableNeedDrain') as boolean);
   }
@@ -313,6 +313,7 @@ export class Seam implements Ground {
     const [status, reason, fields] = args;
     const rest = typeof reason === 'string' ? [reason] : [];
     this.#head = 'settling';
+    const undo: (() => void)[] = [];
     try {
       // Where Node sets it, so that a refused head leaves behind what it leaves.
       if (!isHttp2(res)) res.statusCode = status;
@@ -321,7 +322,12 @@ export class Seam implements Ground {
         return;
       }
       res.statusCode = status;
-      const outcomes = layers.map((layer) => layer.head?.({ res, complete: this.#complete }));
+      if (!isValidHead(res, rest[0])) {
+        this.#coreWriteHead(args);
+        return;
+      }
+      const onRefused = (step: () => void): void => void undo.push(step);
+      const outcomes = layers.map((layer) => layer.head?.({ res, complete: this.#complete, onRefused }));
       if (this.#layers.some((layer) => layer.holds)) this.#answerForLayers();
       if (this.#complete && outcomes.every((outcome) => outcome !== true && outcome !== 'held')) frameComplete(res, this.#complete);
       if (outcomes.includes('held')) {
@@ -333,7 +339,10 @@ export class Seam implements Ground {
         this.#head = 'fixed';
       }
     } finally {
-      if (this.#head === 'settling') this.#head = 'open';
+      if (this.#head === 'settling') {
+        this.#head = 'open';
+        for (const step of undo) step();
+      }
     }
   }
 
@@ -411,6 +420,11 @@ function answerForLayers(res: HttpResponse, seam: Seam): void {
 
 function nodeAnswer(res: HttpResponse, property: 'writableLength' | 'writableNeedDrain' | 'writableEnded'): unknown {
   return Reflect.get(Object.getPrototypeOf(res) as object, property, res);
+}
+
+// What Node refuses a head for, when the layers have long had their turn (RFC 9110 15, RFC 9112 4).
+function isValidHead(res: HttpResponse, reason: string | undefined): boolean {
+  return res.statusCode >= 100 && res.statusCode <= 999 && (isHttp2(res) || !/[^\t\x20-\x7e\x80-\xff]/.test(reason ?? res.statusMessage));
 }
 
 function isChunk(chunk: unknown): chunk is Chunk {

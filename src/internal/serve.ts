@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import vary from 'vary';
 import { ResponseStartedError } from '../errors.ts';
 import { isAbort } from './abort.ts';
+import { isThenable } from './deferred.ts';
 import { type Admission, decideAdmission } from './admit.ts';
 import { reportError } from './diagnostics.ts';
 import { type HttpRequest, type HttpResponse, isGone, type Next, requestField } from './message.ts';
@@ -154,10 +155,6 @@ function answerFailure(out: OutStream, error: unknown): void {
   out.onSourceError(error);
   out.res.statusCode = 500;
   out.res.end();
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 /**

@@ -17,5 +17,11 @@ export function atTickEnd(flushable: Flushable): void {
 function flushAll(): void {
   const flushables = queue;
   queue = [];
-  for (const flushable of flushables) flushable.flushTick();
+  let next = 0;
+  try {
+    while (next < flushables.length) flushables[next++]?.flushTick();
+  } finally {
+    // One that throws holds up nobody else.
+    for (const flushable of flushables.slice(next)) atTickEnd(flushable);
+  }
 }

@@ -400,15 +400,16 @@ async function stalled(site: CompressSite, protocol: Protocol, coding: string, h
 const listenings = ['on', 'once', 'prependListener', 'prependOnceListener', 'addListener'] as const;
 
 /** Resolves with `false` when it does not drain for a while: the client reads nothing. */
-function drains(res: Response): Promise<boolean> {
-  return Promise.race([once(res, 'drain').then(() => true), new Promise<boolean>((resolve) => setTimeout(resolve, 150, false))]);
+function drains(res: Response, patience: number): Promise<boolean> {
+  return Promise.race([once(res, 'drain').then(() => true), new Promise<boolean>((resolve) => setTimeout(resolve, patience, false))]);
 }
 
 /** Writes until nothing is taken any more, then once it is again, to the end. Resolves with all text. */
 async function fillAndDrain(res: Response, onFull: () => void): Promise<string> {
   const pieces: string[] = [];
   const write = (): boolean => {
-    pieces.push(noise(8000, pieces.length));
+    // Small ones first, to be full by many; then to be done with the buffers of the kernel.
+    pieces.push(noise(pieces.length < 60 ? 8000 : 60_000, pieces.length));
     return res.write(pieces.at(-1)!);
   };
   const log: string[] = [];
@@ -428,7 +429,7 @@ async function fillAndDrain(res: Response, onFull: () => void): Promise<string> 
   for (;;) {
     while (write()) await turns(1);
     expectFull();
-    if (!(await drains(res))) break;
+    if (!(await drains(res, 50))) break;
     expectDrained();
     log.length = 0;
     for (const each of ['once', 'prependOnceListener'] as const) listen(each);
@@ -467,6 +468,36 @@ describe.each(both)('with a client that does not read, over %s', (protocol, carr
       expect(reading.decode() === written).toBe(true);
     });
 
+    it.each(codings)('of %s never lets a handler wait that asks writableNeedDrain, and nothing else', async (coding) => {
+      const done = deferred<string>();
+      async function answer(res: Response): Promise<string> {
+        res.setHeader('Content-Type', type);
+        let written = '';
+        for (let index = 0; index < 150; index++) {
+          // Meanwhile the encoder goes on by itself.
+          await turns(index % 4);
+          if (needsDrain(res)) await once(res, 'drain');
+          const text = noise(4000 + 300 * (index % 50), index);
+          written += text;
+          res.write(text);
+        }
+        res.end();
+        return written;
+      }
+      const reading = await site.visit((_req, res) => void answer(res as Response).then(done.resolve, done.reject), protocol, { accept: coding });
+      let over = false;
+      void reading.over.then(() => (over = true));
+      for (let times = 0; !over && times < 1000; times++) {
+        reading.pause();
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        reading.resume();
+        await turns(1);
+      }
+      const written = await settles(done.promise);
+      expect(await settles(reading.over)).toBe('end');
+      expect(reading.decode() === written).toBe(true);
+    });
+
     it.each(codings)('of %s calls a write back when its bytes are taken, not before', async (coding) => {
       const called: number[] = [];
       const full = deferred();
@@ -475,11 +506,11 @@ describe.each(both)('with a client that does not read, over %s', (protocol, carr
         let index = 0;
         for (;;) {
           const own = index++;
-          if (res.write(noise(30_000, own), () => called.push(own))) {
+          if (res.write(noise(60_000, own), () => called.push(own))) {
             await turns(1);
             continue;
           }
-          if (!(await drains(res))) break;
+          if (!(await drains(res, 200))) break;
         }
         full.resolve();
         res.write('last', () => called.push(index));
@@ -506,11 +537,11 @@ describe.each(both)('with a client that does not read, over %s', (protocol, carr
         res.on('close', () => closed.resolve());
         const call = (name: string) => (error?: Error | null): void => void calls.set(name, [...(calls.get(name) ?? []), error?.name]);
         for (;;) {
-          if (res.write(noise(30_000, made), call(`write ${made++}`))) {
+          if (res.write(noise(60_000, made), call(`write ${made++}`))) {
             await turns(1);
             continue;
           }
-          if (!(await drains(res))) break;
+          if (!(await drains(res, 200))) break;
         }
         for (let i = 0; i < 3; i++) res.write('more', call(`write ${made++}`));
         res.flush(call('flush'));

@@ -7,7 +7,7 @@ import morgan from 'morgan';
 import { describe, expect, it } from 'vitest';
 import { compress, type Compression } from '../../src/compress/index.ts';
 import { sse } from '../../src/index.ts';
-import { http1Carriers, type Middleware } from '../support/carriers.ts';
+import { bare, http1Carriers, type Middleware } from '../support/carriers.ts';
 import { type CodedReading, openCoded } from '../support/coded-clients.ts';
 import { type Coding, codings } from '../support/decoders.ts';
 import { serve, type Served } from '../support/serve.ts';
@@ -123,7 +123,10 @@ const stacks: readonly (readonly [string, readonly Neighbour[]])[] = [
   ['all of them, the other way round', neighbours.toReversed()],
 ];
 
-const matrix = http1Carriers.flatMap((carrier) => orders.flatMap(([order, stack]) => stacks.map(([name, list]) => [order, name, carrier.name, carrier, stack, list] as const)));
+// Each by itself on one carrier, all of them on all.
+const matrix = http1Carriers.flatMap((carrier) =>
+  orders.flatMap(([order, stack]) => stacks.filter(([, list]) => list.length > 1 || carrier === http1Carriers[0]).map(([name, list]) => [order, name, carrier.name, carrier, stack, list] as const)),
+);
 
 it.each(matrix)('compress %s %s, on %s, sends all kinds of bodies whole and coded once', async (_order, _name, _on, carrier, stack, list) => {
   for (const [path, expected] of answers) {
@@ -156,7 +159,7 @@ describe('more than one that compresses', () => {
     }],
   ];
 
-  it.each(doubles.flatMap(([name, make]) => http1Carriers.map((carrier) => [name, carrier.name, make, carrier] as const)))('%s, on %s, never code a body twice', async (_name, _on, make, carrier) => {
+  it.each(doubles.flatMap(([name, make]) => [http1Carriers[0]!, bare].map((carrier) => [name, carrier.name, make, carrier] as const)))('%s, on %s, never code a body twice', async (_name, _on, make, carrier) => {
     const running = await serve(carrier, ...make(), byPath);
     for (const [path, expected] of answers) {
       for (const accept of [...codings, codings.join(', '), 'identity']) {

@@ -156,6 +156,7 @@ interface Window {
   readonly syncThreshold: number;
   readonly padding: number;
   readonly strategy: number;
+  readonly windowBits: number;
 }
 
 const level = fc.integer({ min: 0, max: 9 });
@@ -171,6 +172,7 @@ const window: fc.Arbitrary<Window> = fc.record({
   syncThreshold: fc.constantFrom(0, 1000, Infinity),
   padding: fc.constantFrom(0, 0, 1, 32, 300),
   strategy: fc.constantFrom(0, 0, 0, 1, 2, 3, 4),
+  windowBits: fc.constantFrom(9, 12, 15),
 });
 
 type Retune = { readonly levels: readonly [number, number, number] | undefined; readonly tier: 0 | 1 | 2 | 3 } | 'stored';
@@ -232,7 +234,7 @@ it('a history window makes one valid member, each of whose blocks can be read wh
 
 it('a history window that is stored keeps the text readable, and refers to it when it is not stored any more', () => {
   fc.assert(fc.property(fc.constantFrom('gzip' as const, 'zlib' as const), fc.integer({ min: 100, max: 32_000 }), fc.integer(), (frame, limit, seed) => {
-    const encoder = new HistoryWindow(frame, { history: limit, levels: [6, 6, 6], tier: 0, syncThreshold: Infinity, padding: 0, strategy: 0 });
+    const encoder = new HistoryWindow(frame, { history: limit, levels: [6, 6, 6], tier: 0, syncThreshold: Infinity, padding: 0, strategy: 0, windowBits: 15 });
     const text = noise(100, seed);
     encoder.retune('stored');
     const stored = Buffer.from(encoder.encode(text, false) as Uint8Array);

@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import { constants } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { bodyStyles } from '../../support/bodies.ts';
+import { type BodyStyle, bodyStyles, bySse, textByPipeline, textByWrite } from '../../support/bodies.ts';
 import { type CodedReading, openCoded, type Protocol, protocols } from '../../support/coded-clients.ts';
 import { carrierOf, useSite } from '../../support/compress-site.ts';
-import { allCodings } from '../../support/decoders.ts';
+import { allCodings, type Coding } from '../../support/decoders.ts';
 import { deferred } from '../../support/deferred.ts';
 import { noise, prose } from '../../support/texts.ts';
 import { settles, turns, until } from '../../support/until.ts';
@@ -31,6 +31,11 @@ async function expectCut(reading: CodedReading, protocol: Protocol): Promise<voi
 
 // Cheap levels: what fills the buffers of the kernel is noise.
 const options = { threshold: 0, idleFlush: 5, level: 1, brotli: { params: { [constants.BROTLI_PARAM_QUALITY]: 2 } } };
+
+/** It takes a while to fill the buffers of the kernel: all ways to write where the codings differ, and some for each. Below the head HTTP/1.0 is no different. */
+function stalling(coding: Coding): readonly BodyStyle[] {
+  return coding === 'gzip' || coding === 'identity' ? bodyStyles : [bySse, textByWrite, textByPipeline];
+}
 
 describe.each(protocols)('over %s', (protocol) => {
   const site = useSite(carrierOf(protocol), options);
@@ -64,8 +69,7 @@ describe.each(protocols)('over %s', (protocol) => {
       await settles(cleaned.promise);
     });
 
-    // Below the head HTTP/1.0 is no different.
-    it.skipIf(protocol === 'HTTP/1.0').each(bodyStyles)('a client that reads nothing of $name holds the source back, and ends it when it leaves', async (style) => {
+    it.each(protocol === 'HTTP/1.0' ? [] : stalling(coding))('a client that reads nothing of $name holds the source back, and ends it when it leaves', async (style) => {
       const cleaned = deferred();
       const closed = deferred();
       let made = 0;
@@ -73,7 +77,7 @@ describe.each(protocols)('over %s', (protocol) => {
         try {
           for (;;) {
             made++;
-            yield noise(40_000, made);
+            yield noise(100_000, made);
           }
         } finally {
           cleaned.resolve();
@@ -86,7 +90,7 @@ describe.each(protocols)('over %s', (protocol) => {
       expect(reading.coding).toBe(coding);
       reading.pause();
       // What the kernel, the encoder and the client hold, with room to spare.
-      expect(await parked(() => made) * 40_000).toBeLessThan(24_000_000);
+      expect(await parked(() => made) * 100_000).toBeLessThan(24_000_000);
       reading.destroy();
       await settles(closed.promise);
       await settles(cleaned.promise);

@@ -1,0 +1,11 @@
+// @ts-check
+import { jsonBodies } from '../support/json-bodies.js';
+
+export default jsonBodies({
+  name: 'json-2k',
+  summary: 'answers of 2 kB JSON over 32 connections, gzip level 6',
+  bytes: 2_000,
+  acceptEncoding: 'gzip',
+  settings: { level: 6 },
+  toReach: { rate: 3, body: 1.03 },
+});

@@ -1,0 +1,110 @@
+// @ts-check
+import { pipeline } from 'node:stream';
+import { createGzip } from 'node:zlib';
+import express from 'express';
+import { Child } from '../support/child.js';
+import { makeLog } from '../support/log-text.js';
+
+const megabytes = 32;
+const bytes = megabytes * 1024 * 1024;
+
+/**
+ * @param {(req: import('express').Request, res: import('express').Response) => void} send
+ * @param {import('express').RequestHandler} middleware
+ */
+function serveLog(send, middleware) {
+  const app = express();
+  app.use(middleware);
+  app.get('/log', (req, res) => {
+    res.type('text/plain');
+    send(req, res);
+  });
+  return { app };
+}
+
+/** @type {import('../support/rounds.js').Scenario['prepare']} */
+async function prepare(server, { quick }) {
+  const clients = new Child('clients', 'download-clients.js');
+  const port = await server.call('port');
+  const expected = makeLog(bytes).digest();
+  const download = async () => {
+    const { seconds, digest, coding, body } = await clients.call('download', port);
+    if (coding !== 'gzip' || digest !== expected) throw new Error(`a body in ${coding} that is not what was sent`);
+    return { seconds, body };
+  };
+  try {
+    for (let warmUp = 0; warmUp < (quick ? 1 : 3); warmUp++) await download();
+  } catch (error) {
+    await clients.stop();
+    throw error;
+  }
+  return {
+    async measure() {
+      const cpuBefore = await server.call('cpu');
+      const { seconds, body } = await download();
+      const cpu = await server.call('cpu');
+      return { rate: megabytes / seconds, cpu: (cpu - cpuBefore) / 1000 / megabytes, body: body / 1024 / megabytes };
+    },
+    close: () => clients.stop(),
+  };
+}
+
+/** @type {import('../support/rounds.js').Scenario} */
+const scenario = {
+  name: 'long',
+  summary: '32 MB of log lines in pieces of 64 kB, one download at a time, gzip level 6',
+  baseline: 'pipeline',
+  rounds: 5,
+  slices: 4,
+  metrics: [
+    { key: 'rate', title: 'MB of text per second', better: 'more', digits: 1, toReach: { sluice: 1, 'sluice-body': 1 } },
+    { key: 'cpu', title: 'CPU of the server per MB of text, ms', better: 'less', digits: 2 },
+    { key: 'body', title: 'kB of the body per MB of text', better: 'less', digits: 1 },
+  ],
+  prepare,
+  peers: [
+    {
+      name: 'pipeline',
+      title: 'node:http, pipeline(source, createGzip(), res)',
+      serve() {
+        const log = makeLog(bytes);
+        return {
+          app(_req, res) {
+            res.writeHead(200, { 'Content-Type': 'text/plain; charset=utf-8', 'Content-Encoding': 'gzip', Vary: 'Accept-Encoding' });
+            // It destroys the response, and the client notices.
+            pipeline(log.open(), createGzip({ level: 6 }), res, () => {});
+          },
+        };
+      },
+    },
+    {
+      name: 'compression',
+      title: 'Express, compression, source.pipe(res)',
+      async serve() {
+        const { default: compression } = await import('compression');
+        const log = makeLog(bytes);
+        return serveLog((_req, res) => void log.open().pipe(res), compression({ level: 6 }));
+      },
+    },
+    {
+      name: 'sluice',
+      title: 'Express, compress, source.pipe(res)',
+      async serve() {
+        const { compress } = await import('sluice');
+        const log = makeLog(bytes);
+        return serveLog((_req, res) => void log.open().pipe(res), compress({ level: 6 }));
+      },
+    },
+    {
+      name: 'sluice-body',
+      title: 'Express, compress, pipeBody',
+      async serve() {
+        const { compress, pipeBody } = await import('sluice');
+        const log = makeLog(bytes);
+        return serveLog((req, res) => void pipeBody(log.open(), req, res), compress({ level: 6 }));
+      },
+    },
+  ],
+};
+
+export default scenario;

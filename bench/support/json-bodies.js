@@ -1,0 +1,79 @@
+// @ts-check
+import express from 'express';
+import { loadMetrics, openLoad } from './load.js';
+import { makeOrders } from './orders.js';
+
+/** @typedef {{ level?: number }} Settings */
+
+/**
+ * An app with one answer.
+ * @param {unknown} body
+ * @param {import('express').RequestHandler} [middleware]
+ */
+function serveExpress(body, middleware) {
+  const app = express();
+  if (middleware) app.use(middleware);
+  app.get('/item', (_req, res) => {
+    res.json(body);
+  });
+  return { app };
+}
+
+/**
+ * The same in Fastify, as the documentation of its plugin says.
+ * @param {unknown} body
+ * @param {Settings} settings
+ */
+async function serveFastify(body, settings) {
+  const { default: fastify } = await import('fastify');
+  const app = fastify();
+  await app.register(import('@fastify/compress'), settings.level === undefined ? {} : { zlibOptions: settings });
+  app.get('/item', (_request, reply) => reply.send(body));
+  await app.ready();
+  return { app: (/** @type {import('node:http').IncomingMessage} */ req, /** @type {import('node:http').ServerResponse} */ res) => app.routing(req, res) };
+}
+
+/**
+ * JSON bodies, each compressed for the one who asks.
+ * @param {object} options
+ * @param {string} options.name
+ * @param {string} options.summary
+ * @param {number} options.bytes - of the text, about
+ * @param {string} options.acceptEncoding
+ * @param {Settings} [options.settings] - of all peers; without it, their own
+ * @param {{ rate: number, body: number }} options.toReach - our ratios to `compression`
+ * @returns {import('./rounds.js').Scenario}
+ */
+export function jsonBodies({ name, summary, bytes, acceptEncoding, settings = {}, toReach }) {
+  const body = makeOrders(bytes);
+  const text = JSON.stringify(body);
+  return {
+    name,
+    summary,
+    baseline: 'compression',
+    rounds: 5,
+    slices: 4,
+    metrics: [...loadMetrics({ sluice: toReach.rate }), { key: 'body', title: 'bytes of the body', better: 'less', digits: 0, toReach: { sluice: toReach.body } }],
+    prepare: (server, { quick }) => openLoad(server, { text, acceptEncoding, quick }),
+    peers: [
+      {
+        name: 'compression',
+        title: 'Express, compression',
+        async serve() {
+          const { default: compression } = await import('compression');
+          return serveExpress(body, compression(settings));
+        },
+      },
+      { name: 'fastify', title: 'Fastify, @fastify/compress', serve: () => serveFastify(body, settings) },
+      { name: 'bare', title: 'Express, uncompressed', serve: () => serveExpress(body) },
+      {
+        name: 'sluice',
+        title: 'Express, compress',
+        async serve() {
+          const { compress } = await import('sluice');
+          return serveExpress(body, compress(settings));
+        },
+      },
+    ],
+  };
+}
