@@ -96,6 +96,27 @@ describe.each(protocols)('over %s', (protocol) => {
       await settles(cleaned.promise);
     });
 
+    it.each(protocol === 'HTTP/1.0' ? [] : [bySse, textByPipeline])('a client that stops reading $name now and then gets all of it', async (style) => {
+      const pieces = Array.from({ length: 60 }, (_, index) => noise(40_000, index));
+      async function* source(): AsyncGenerator<string> {
+        for (const [index, piece] of pieces.entries()) {
+          await turns(index % 3);
+          yield piece;
+        }
+      }
+      const reading = await site.visit(style.send(source()), protocol, { accept: coding });
+      let over = false;
+      void reading.over.then(() => (over = true));
+      for (let times = 0; !over && times < 500; times++) {
+        reading.pause();
+        await new Promise((resolve) => setTimeout(resolve, 3));
+        reading.resume();
+        await turns(1);
+      }
+      expect(await settles(reading.over)).toBe('end');
+      expect(reading.decode() === style.expected(pieces)).toBe(true);
+    });
+
     it.each(bodyStyles)('$name whose source fails never looks complete', async (style) => {
       const gate = deferred();
       async function* source(): AsyncGenerator<string> {
