@@ -28,6 +28,8 @@ export class Bottom extends Layer {
   override readonly rank: Rank = rank.bottom;
   /** `ending` while Node's `end` runs: the HTTP/2 compatibility API calls `res.write` from it. */
   state: 'open' | 'ending' | 'ended' = 'open';
+  /** Node's `write` or `end` runs: what it reads on `res` has to be its own. */
+  atWork = false;
   #ground: Ground;
   /** `asked` until the head is out and tells whether the body is chunked at all. */
   #direct: 'off' | 'asked' | 'on' = 'off';
@@ -55,7 +57,13 @@ export class Bottom extends Layer {
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     if (this.writeDirect(chunk, encoding, callback)) return true;
     const { res, coreWrite } = this.#ground;
-    const ok = coreWrite.call(res, chunk, encoding, callback) as boolean | undefined;
+    this.atWork = true;
+    let ok: boolean | undefined;
+    try {
+      ok = coreWrite.call(res, chunk, encoding, callback) as boolean | undefined;
+    } finally {
+      this.atWork = false;
+    }
     if (chunk.length > 0) this.#headOnWire = true;
     // Somebody's patch may forget to pass the answer on.
     return ok ?? !this.#ground.coreNeedsDrain();
@@ -64,10 +72,12 @@ export class Bottom extends Layer {
   override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
     const before = this.state;
     this.state = 'ending';
+    this.atWork = true;
     try {
       this.#ground.coreEnd.call(this.#ground.res, chunk, encoding, callback);
       this.state = 'ended';
     } finally {
+      this.atWork = false;
       // Node refused the arguments: nothing has ended.
       if (this.state === 'ending') this.state = before;
     }

@@ -175,15 +175,16 @@ export class Seam implements Ground {
 
   get bufferedBytes(): number {
     const below = nodeAnswer(this.res, 'writableLength') as number;
-    // From Node 26 on this is what Node itself looks at before it emits the 'drain' that it owes: if the layers' bytes
-    // counted here, they would wait for that 'drain' and it for them.
-    if (below === 0 && this.coreNeedsDrain()) return 0;
+    // From Node 26 on Node itself asks: in `write`, whether it is full, and before it emits the 'drain' that it owes. If the
+    // layers' bytes counted there, they would wait for a 'drain' that nobody owes, or that waits for them.
+    if (this.bottom.atWork || (below === 0 && this.coreNeedsDrain())) return below;
     return this.#layers.reduce((sum, layer) => sum + layer.bufferedBytes, below);
   }
 
   get needDrain(): boolean {
-    if (isGone(this.res) || this.#ended) return false;
-    return this.#layers.some((layer) => layer.needDrain) || this.coreNeedsDrain();
+    // As Node's: whether a write was answered with `false`, and so a 'drain' is due. A floor may be full again by what
+    // layers pass on by themselves; of that the handler hears at its next write.
+    return this.#awaitsDrain && !this.#ended && !isGone(this.res);
   }
 
   get ended(): boolean {
@@ -198,7 +199,7 @@ export class Seam implements Ground {
 
   /** A layer has room again: tells the handler, if it waits and every floor has room. */
   layerDrained(): void {
-    if (!this.#awaitsDrain || this.#ended || this.needDrain) return;
+    if (!this.needDrain || this.coreNeedsDrain() || this.#layers.some((layer) => layer.needDrain)) return;
     this.#awaitsDrain = false;
     this.emit('drain', []);
   }

@@ -282,7 +282,7 @@ const differences: readonly Difference[] = [
     while (res.write(noise(20_000)));
     res.on('drain', listener);
     res.off('drain', listener);
-    setTimeout(() => res.end(), 50);
+    res.once('drain', () => setImmediate(() => res.end()));
   }, look: () => log.length, theirs: 1, ours: 0 },
   { what: 'flush before the first write', why: 'an EventSource waits for the head', answer: (res) => {
     res.setHeader('Content-Type', text);

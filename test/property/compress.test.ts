@@ -53,7 +53,11 @@ const cut: fc.Arbitrary<Step[]> = fc.tuple(fc.oneof({ weight: 8, arbitrary: word
 const spelt: fc.Arbitrary<Step[]> = fc.tuple(words, fc.integer({ min: 1, max: 8 }), fc.constantFrom<BufferEncoding | undefined>(undefined, 'utf8', 'utf16le', 'latin1', 'base64'))
   .map(([text, size, encoding]) => {
     const points = Array.from(text);
-    return Array.from({ length: Math.ceil(points.length / size) }, (_each, index) => ({ write: points.slice(index * size, (index + 1) * size).join(''), encoding }));
+    return Array.from({ length: Math.ceil(points.length / size) }, (_each, index) => {
+      const piece = points.slice(index * size, (index + 1) * size).join('');
+      // Of what is no base64 Node tells a length that it does not have.
+      return { write: encoding === 'base64' ? Buffer.from(piece).toString('base64') : piece, encoding };
+    });
   });
 
 const steps: fc.Arbitrary<Step[]> = fc.array(fc.oneof(
@@ -131,7 +135,7 @@ describe.each([['HTTP/1.1', bare], ['HTTP/2', h2c]] as const)('over %s', (_name,
         const text = Buffer.concat(given.steps.map(bytesOf));
         const reading = await client.get('/', coding);
         expect(await settles(reading.over)).toBe('end');
-        const encodes = kind === 'complete body' ? text.length > 0 && reading.coding !== 'identity' : given.steps.some((step, index) => 'flush' in step || ('write' in step && !isLastWrite(given, index)));
+        const encodes = kind === 'complete body' ? text.length > 0 && reading.coding !== 'identity' : before(given).some((step) => 'flush' in step || 'write' in step);
         if (encodes) expect(reading.coding).toBe(coding);
         expect(decodeStrictly(reading.coding, reading.bytes).equals(text)).toBe(true);
         if (reading.headers['content-length'] !== undefined) expect(Number(reading.headers['content-length'])).toBe(reading.bytes.length);
@@ -141,6 +145,12 @@ describe.each([['HTTP/1.1', bare], ['HTTP/2', h2c]] as const)('over %s', (_name,
     });
   });
 });
+
+/** The steps that are played before the end. */
+function before({ steps, endsWithLast }: Script): Step[] {
+  const last = endsWithLast ? steps.findLastIndex((step) => 'write' in step) : -1;
+  return last < 0 ? steps : steps.slice(0, last);
+}
 
 function isLastWrite({ steps, endsWithLast }: Script, index: number): boolean {
   return endsWithLast && index === steps.findLastIndex((step) => 'write' in step);
