@@ -60,7 +60,7 @@ export class Bottom extends Layer {
     this.atWork = true;
     let ok: boolean | undefined;
     try {
-      ok = coreWrite.call(res, chunk, encoding, callback) as boolean | undefined;
+      ok = coreWrite.call(res, chunk, encoding, callback);
     } finally {
       this.atWork = false;
     }
