@@ -58,7 +58,7 @@ export class Bottom extends Layer {
     if (this.writeDirect(chunk, encoding, callback)) return true;
     const { res, coreWrite } = this.#ground;
     this.atWork = true;
-    let ok: boolean | undefined;
+    let ok: unknown;
     try {
       ok = coreWrite.call(res, chunk, encoding, callback);
     } finally {
@@ -66,7 +66,7 @@ export class Bottom extends Layer {
     }
     if (chunk.length > 0) this.#headOnWire = true;
     // Somebody's patch may forget to pass the answer on.
-    return ok ?? !this.#ground.coreNeedsDrain();
+    return typeof ok === 'boolean' ? ok : !this.#ground.coreNeedsDrain();
   }
 
   override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
