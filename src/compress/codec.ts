@@ -33,6 +33,8 @@ export interface Codec {
   load?(): Promise<void>;
   /** Estimate of the memory of a `createStream` for a body of unknown length, in bytes. @defaultValue `0` */
   readonly streamMemory?: number;
+  /** Estimate of the memory of a `createBlocks` that remembers `history` bytes, in bytes. @defaultValue `0` */
+  blockMemory?(history: number): number;
   /** Its levels at the tiers 0 to 2, for open streams that follow a change of profile. */
   readonly levels?: readonly [number, number, number];
   /** The kinds of bodies for which it honours `padding`. With `randomPadding` it is not offered to others. Absent: none. */

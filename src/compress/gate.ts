@@ -143,7 +143,7 @@ export class Gate extends Layer {
       codecs: this.#compressor.candidates(offer, kind),
       enforceEncoding: options.enforceEncoding,
       family: fingerprint(this.#req).family,
-      hasBudget: kind === 'complete' || ((codec) => budget.hasRoom(kind === 'long' ? codec.streamMemory : 0)),
+      hasBudget: kind === 'complete' || ((codec) => budget.hasRoom(kind === 'long' ? codec.streamMemory : codec.blockMemory?.(options.streams.history))),
     });
   }
 

@@ -2,7 +2,7 @@ import { constants, createDeflate, createGzip, deflate as deflateAsync, deflateS
 import { readBag, readInteger, readSize, type Size } from '../internal/option.ts';
 import type { BlockSettings, Codec, EncodeSettings, StreamEncoder } from './codec.ts';
 import { type DeflateFrame, padHeader } from './gzip-member.ts';
-import { bitsFor, HistoryWindow } from './history-window.ts';
+import { bitsFor, historyMemory, HistoryWindow } from './history-window.ts';
 import { levelAt, readTierLevels, type TierLevels } from './tier-levels.ts';
 
 /** Options of `gzip` and `deflate`. */
@@ -61,12 +61,13 @@ function deflateCodec(coding: string, frame: DeflateFrame, resolved: Resolved): 
     coding,
     available: true,
     streamMemory: memoryOf(resolved) + resolved.chunkSize,
+    blockMemory: (history) => historyMemory({ history, windowBits: resolved.windowBits }),
     levels: resolved.levels,
     pads: ['complete', 'long', 'event-stream'],
     encode: (body, settings) => encodeBody(frame, body, resolved, settings),
     createStream: (settings) => createStream(frame, resolved, settings),
     createBlocks: ({ tier, history, padding }: BlockSettings) =>
-      new HistoryWindow(frame, { levels: resolved.levels, strategy: resolved.strategy, windowBits: resolved.windowBits, syncThreshold: resolved.syncThreshold, tier, history, padding }),
+      new HistoryWindow(frame, { ...resolved, tier, history, padding }),
   };
 }
 

@@ -47,14 +47,14 @@ export class HistoryWindow implements BlockEncoder {
 
   constructor(frame: DeflateFrame, settings: HistoryWindowSettings) {
     this.#frame = frame;
-    const reach = 2 ** settings.windowBits - lookAhead;
-    this.#settings = settings.history <= reach ? settings : { ...settings, history: reach };
+    const history = reachable(settings);
+    this.#settings = settings.history === history ? settings : { ...settings, history };
     this.#level = levelAt(settings.levels, settings.tier);
     this.#checksum = frame === 'gzip' ? 0 : 1;
   }
 
   get memory(): number {
-    return this.#settings.history + overhead;
+    return historyMemory(this.#settings);
   }
 
   encode(text: Uint8Array, last: boolean): Uint8Array | Promise<Uint8Array> {
@@ -126,6 +126,16 @@ export class HistoryWindow implements BlockEncoder {
     larger.set(this.#history.subarray(0, this.#used));
     this.#history = larger;
   }
+}
+
+/** Bytes of text that a history window keeps: no more than a decoder's window does. */
+function reachable({ history, windowBits }: Pick<HistoryWindowSettings, 'history' | 'windowBits'>): number {
+  return Math.min(history, 2 ** windowBits - lookAhead);
+}
+
+/** Estimate of what a history window holds, in bytes. */
+export function historyMemory(settings: Pick<HistoryWindowSettings, 'history' | 'windowBits'>): number {
+  return reachable(settings) + overhead;
 }
 
 /** The smallest power of two, as its exponent, that holds `size` values. */

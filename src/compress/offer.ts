@@ -39,6 +39,7 @@ class WeighedCodec implements Codec {
   readonly coding: string;
   readonly levels?: NonNullable<Codec['levels']>;
   readonly streamMemory?: number;
+  readonly blockMemory?: NonNullable<Codec['blockMemory']>;
   readonly pads?: NonNullable<Codec['pads']>;
   readonly encode?: NonNullable<Codec['encode']>;
   readonly createStream?: NonNullable<Codec['createStream']>;
@@ -52,6 +53,7 @@ class WeighedCodec implements Codec {
     this.coding = codec.coding;
     if (codec.levels) this.levels = codec.levels;
     if (codec.streamMemory !== undefined) this.streamMemory = codec.streamMemory;
+    if (codec.blockMemory) this.blockMemory = codec.blockMemory.bind(codec);
     if (codec.pads) this.pads = codec.pads;
     if (codec.encode) this.encode = codec.encode.bind(codec);
     if (codec.createStream) this.createStream = codec.createStream.bind(codec);

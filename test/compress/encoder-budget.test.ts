@@ -1,7 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import zlib from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { compress, type Compression, type CompressionDecisionMessage, type CompressOptions, gzip } from '../../src/compress/index.ts';
+import { brotli, compress, type Compression, type CompressionDecisionMessage, type CompressOptions, deflate, gzip, zstd } from '../../src/compress/index.ts';
 import { type BodyClient, http1Client, http2Client, type UndecodedReading } from '../support/body-clients.ts';
 import { bare, type Carrier, h2c } from '../support/carriers.ts';
 import { decodeStrictly } from '../support/decoders.ts';
@@ -115,20 +116,36 @@ it('a body in the thread pool is counted while it is there', async () => {
   expect([compression.activeEncoders, compression.encoderBytes]).toEqual([0, 0]);
 });
 
-it('memory is bounded too: the first encoder past it is the last', async () => {
+it.each([
   // A history window of 1 kB takes some 1.4 kB.
-  const { compression, client } = await stage(bare, { budget: { bytes: 4000 } });
+  ['gzip', 4000, 2],
+  ['deflate', 3000, 2],
+  // Its tables and its window.
+  ['br', 1_500_000, 2],
+])('memory is bounded too: no event stream in %s takes it past the bound', async (coding, bytes, room) => {
+  const { compression, client, messages } = await stage(bare, { budget: { bytes } });
   const readings = [];
-  for (let index = 0; index < 6; index++) readings.push(await client.get(`/event/${index}`, 'gzip'));
-  const compressed = readings.filter(({ coding }) => coding === 'gzip').length;
-  expect([compressed >= 2, compressed <= 3]).toEqual([true, true]);
-  expect(compression.encoderBytes).toBeLessThan(4000 + 1500);
+  for (let index = 0; index < 6; index++) readings.push(await client.get(`/event/${index}`, coding));
+  expect(readings.filter((reading) => reading.coding === coding)).toHaveLength(room);
+  expect(messages.map(({ reason }) => reason)).toEqual([...Array<string>(room).fill('negotiated'), ...Array<string>(6 - room).fill('budget')]);
+  expect(compression.encoderBytes).toBeLessThanOrEqual(bytes);
   for (const reading of readings) reading.destroy();
   await until(() => compression.encoderBytes === 0);
 });
 
-it('no room at all leaves complete bodies', async () => {
-  const { client, messages } = await stage(bare, { budget: { encoders: 0 } });
+it('what a codec says that its event streams will hold is what they are counted with', async () => {
+  const history = 3000;
+  const { compression, client } = await stage(bare, { streams: { history } });
+  for (const codec of [gzip(), deflate(), brotli(), ...('zstdCompressSync' in zlib ? [zstd()] : [])]) {
+    const reading = await client.get(`/event/${codec.coding}`, codec.coding);
+    expect([reading.coding, compression.encoderBytes]).toEqual([codec.coding, codec.blockMemory?.(history)]);
+    reading.destroy();
+    await until(() => compression.encoderBytes === 0);
+  }
+});
+
+it.each([{ encoders: 0 }, { bytes: 0 }])('no room at all leaves complete bodies: %j', async (budget) => {
+  const { client, messages } = await stage(bare, { budget });
   for (const path of ['/event', '/long']) expect((await client.get(path, 'gzip')).coding).toBe('identity');
   expect((await client.get('/whole', 'gzip')).coding).toBe('gzip');
   expect(messages.map(({ reason }) => reason)).toEqual(['budget', 'budget', 'negotiated']);
