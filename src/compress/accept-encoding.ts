@@ -1,11 +1,11 @@
+import { isCodingToken } from './coding.ts';
+
 /**
  * An `Accept-Encoding` field (RFC 9110 12.5.3): what it names, in lower case and in its order, with the weight of each,
  * 0 to 1. 0 refuses. The wildcard is there under `*`.
  */
 export type AcceptEncoding = ReadonlyMap<string, number>;
 
-// RFC 9110 5.6.2. The field is in lower case by then.
-const token = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
 // RFC 9110 12.4.2: weight = OWS ";" OWS "q=" qvalue, with at most three decimals. No space around the "=" (5.6.6).
 const weight = /^q=(0(\.\d{0,3})?|1(\.0{0,3})?)$/;
 const isWeight = /^q\s*(=|$)/;
@@ -22,7 +22,7 @@ export function parseAcceptEncoding(field: string): AcceptEncoding {
   const accepted = new Map<string, number>();
   for (const element of field.toLowerCase().split(',')) {
     const [name = '', ...parameters] = element.split(';').map((part) => part.trim());
-    if (!token.test(name)) continue;
+    if (!isCodingToken(name)) continue;
     const coding = aliases.get(name) ?? name;
     accepted.set(coding, Math.min(accepted.get(coding) ?? 1, weightOf(parameters)));
   }

@@ -1,8 +1,8 @@
 import { brotliCompress, brotliCompressSync, type BrotliOptions as NodeBrotliOptions, constants, createBrotliCompress } from 'node:zlib';
-import { InvalidOptionError } from '../errors.ts';
 import { readBag, readInteger, readSize, type Size } from '../internal/option.ts';
 import type { Codec, EncodeSettings, StreamEncoder } from './codec.ts';
 import { bitsFor } from './history-window.ts';
+import { brotliRules, type Params, readParams } from './params.ts';
 import { levelAt, readTierLevels, type TierLevels } from './tier-levels.ts';
 import { TransformBlocks } from './transform-blocks.ts';
 
@@ -17,7 +17,7 @@ export interface BrotliOptions {
   /** log₂ of the window, 10 to 24. An upper bound: a body that is known to be small gets a window of its size. @defaultValue `22` for complete bodies, `20` for long ones, `16` for event streams */
   windowBits?: number;
   /** `BROTLI_PARAM_*` of `zlib.constants` → value, over what the other options say. */
-  params?: Record<number, boolean | number>;
+  params?: Params;
   /** Bytes of each piece of output of a long body. @defaultValue `16384` */
   chunkSize?: number;
   /** Bodies of at least this size are encoded in the thread pool, smaller ones at once. @defaultValue `'64kb'`, which takes a thread below 1 ms */
@@ -27,12 +27,22 @@ export interface BrotliOptions {
 interface Resolved {
   readonly qualities: TierLevels;
   readonly windowBits: number | undefined;
-  readonly params: Record<number, boolean | number>;
+  readonly params: Params;
   readonly chunkSize: number;
   readonly syncThreshold: number;
 }
 
 const { BROTLI_PARAM_QUALITY: qualityParam, BROTLI_PARAM_LGWIN: windowParam, BROTLI_PARAM_SIZE_HINT: sizeParam } = constants;
+
+// log₂ of the windows, by kind of body: an event stream fills its own, and keeps it.
+const bodyBits = 22;
+const longBits = 20;
+const blockBits = 16;
+// Bytes of output at a time of an event stream, which keeps a buffer of that size.
+const blockChunk = 1024;
+
+// For an estimate before there is a body.
+const unknown: EncodeSettings = { tier: 0, size: undefined, padding: 0 };
 
 /** The content-coding `br` (RFC 7932). Throws `InvalidOptionError`. */
 export function brotli(options?: BrotliOptions): Codec {
@@ -40,7 +50,8 @@ export function brotli(options?: BrotliOptions): Codec {
   return {
     coding: 'br',
     available: true,
-    streamMemory: memoryOf({ [windowParam]: resolved.windowBits ?? 20 }) + resolved.chunkSize,
+    streamMemory: memoryOf(paramsFor(resolved, unknown, longBits)) + resolved.chunkSize,
+    blockMemory: () => memoryOf(paramsFor(resolved, unknown, blockBits)) + blockChunk,
     pads: ['complete'],
     encode: (body, settings) => encodeBody(body, resolved, settings),
     createStream: (settings) => createStream(resolved, settings),
@@ -50,13 +61,7 @@ export function brotli(options?: BrotliOptions): Codec {
 
 function resolveBrotliOptions(given: BrotliOptions | undefined): Resolved {
   const options = readBag('brotli', given);
-  const params = readBag('brotli.params', options.params) as Record<number, boolean | number>;
-  const { [qualityParam]: quality, ...rest } = params;
-  for (const [param, value] of Object.entries(params)) {
-    if (!(Number(param) >= 0) || (typeof value !== 'number' && typeof value !== 'boolean')) {
-      throw new InvalidOptionError(`brotli.params[${param}]`, 'a parameter of zlib.constants with a number or a boolean', value);
-    }
-  }
+  const { [qualityParam]: quality, ...rest } = readParams('brotli.params', options.params, brotliRules);
   return {
     qualities: readTierLevels('brotli.quality', options.quality ?? (quality as number | undefined), [4, 3, 2], { max: 11 }),
     windowBits: options.windowBits === undefined ? undefined : readInteger('brotli.windowBits', options.windowBits, { min: 10, max: 24 }),
@@ -69,7 +74,7 @@ function resolveBrotliOptions(given: BrotliOptions | undefined): Resolved {
 function encodeBody(body: Uint8Array, resolved: Resolved, settings: EncodeSettings): Uint8Array | Promise<Uint8Array> {
   const { padding } = settings;
   const options: NodeBrotliOptions = {
-    params: paramsFor(resolved, settings, 22),
+    params: paramsFor(resolved, settings, bodyBits),
     chunkSize: Math.min(Math.max(body.length >> 1, 1024), 65_536),
     finishFlush: padding > 0 ? constants.BROTLI_OPERATION_FLUSH : constants.BROTLI_OPERATION_FINISH,
   };
@@ -83,7 +88,7 @@ function encodeBody(body: Uint8Array, resolved: Resolved, settings: EncodeSettin
 }
 
 function createStream(resolved: Resolved, settings: EncodeSettings): StreamEncoder {
-  const params = paramsFor(resolved, settings, 20);
+  const params = paramsFor(resolved, settings, longBits);
   const transform = createBrotliCompress({ params, chunkSize: resolved.chunkSize });
   return {
     transform,
@@ -93,13 +98,12 @@ function createStream(resolved: Resolved, settings: EncodeSettings): StreamEncod
 }
 
 function createBlocks(resolved: Resolved, settings: EncodeSettings): TransformBlocks {
-  const params = paramsFor(resolved, settings, 16);
-  // 1 kB of output at a time: each stream keeps a buffer of that size.
-  const transform = createBrotliCompress({ params, chunkSize: 1024, flush: constants.BROTLI_OPERATION_FLUSH });
-  return new TransformBlocks(transform, memoryOf(params) + 1024);
+  const params = paramsFor(resolved, settings, blockBits);
+  const transform = createBrotliCompress({ params, chunkSize: blockChunk, flush: constants.BROTLI_OPERATION_FLUSH });
+  return new TransformBlocks(transform, memoryOf(params) + blockChunk);
 }
 
-function paramsFor(resolved: Resolved, { tier, size }: EncodeSettings, defaultBits: number): Record<number, number | boolean> {
+function paramsFor(resolved: Resolved, { tier, size }: EncodeSettings, defaultBits: number): Params {
   const bits = Math.min(resolved.windowBits ?? defaultBits, size === undefined ? 24 : Math.max(bitsFor(size) + 1, 10));
   return {
     [qualityParam]: levelAt(resolved.qualities, tier),
@@ -110,7 +114,7 @@ function paramsFor(resolved: Resolved, { tier, size }: EncodeSettings, defaultBi
 }
 
 // Measured on young and old streams: the tables, and a ring of twice the window.
-function memoryOf(params: Record<number, number | boolean>): number {
+function memoryOf(params: Params): number {
   return 512 * 1024 + 2 ** (Number(params[windowParam]) + 1);
 }
 

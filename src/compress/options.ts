@@ -1,6 +1,7 @@
 import { InvalidOptionError } from '../errors.ts';
 import type { HttpRequest, HttpResponse } from '../internal/message.ts';
 import { type Duration, readBag, readBoolean, readDuration, readFunction, readInteger, readOneOf, readSize, type Size } from '../internal/option.ts';
+import { isCodingToken, toLowerCase } from './coding.ts';
 import type { EtagMode } from './etag.ts';
 import type { Governor, GovernorOptions } from './governor.ts';
 import { type CheckedProfile, checkProfile, type CompressionProfile } from './profile.ts';
@@ -137,8 +138,9 @@ function resolveBudget(given: BudgetOptions | undefined): ResolvedCompressOption
 }
 
 function readCoding(option: string, value: unknown): string {
-  if (typeof value !== 'string' || !/^[!#$%&'*+\-.^_`|~\w]+$/.test(value)) throw new InvalidOptionError(option, 'a content-coding', value);
-  return value.toLowerCase();
+  const coding = toLowerCase(value);
+  if (!isCodingToken(coding)) throw new InvalidOptionError(option, 'a content-coding', value);
+  return coding;
 }
 
 function readMember<T extends object>(option: string, value: T | undefined, method: keyof T, expected: string): T | undefined {

@@ -1,12 +1,14 @@
 import { InvalidOptionError } from '../errors.ts';
 import { readBag, readBoolean, readFunction, readInteger, readSize, type Size } from '../internal/option.ts';
 import type { Codec } from './codec.ts';
+import { isContentCoding } from './coding.ts';
 import type { NegotiationContext } from './negotiate.ts';
+import { brotliRules, type Params, readParams } from './params.ts';
 
 /** Brotli's part of a profile, as `BrotliOptions` of `node:zlib`. */
 export interface BrotliProfile {
   /** `BROTLI_PARAM_*` of `zlib.constants` (0 to 8) → value. */
-  readonly params?: Readonly<Record<number, number | boolean>>;
+  readonly params?: Params;
   /** Bytes of each piece of output, at least 64. */
   readonly chunkSize?: number;
 }
@@ -52,12 +54,6 @@ const zlibRanges = {
   strategy: { max: 4 },
 } as const;
 
-// RFC 9110 5.6.2 token, in lower case: codings are compared in lower case (8.4.1).
-const codingPattern = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
-
-// RFC 9110 12.5.3: these mean something else in Accept-Encoding.
-const reservedCodings = ['identity', '*'];
-
 /**
  * Checks a profile, and copies it so that what its owner does to it later changes nothing. The codecs themselves are not copied.
  * Throws `InvalidOptionError`.
@@ -89,9 +85,7 @@ function readCodecs(option: string, value: unknown): readonly Codec[] {
 function readCodec(option: string, value: unknown): Codec {
   if (typeof value !== 'object' || value === null) throw new InvalidOptionError(option, 'a codec', value);
   const { coding } = value as Partial<Codec>;
-  if (typeof coding !== 'string' || !codingPattern.test(coding) || reservedCodings.includes(coding)) {
-    throw new InvalidOptionError(`${option}.coding`, 'the token of a content-coding, in lower case', coding);
-  }
+  if (!isContentCoding(coding)) throw new InvalidOptionError(`${option}.coding`, 'the token of a content-coding, in lower case', coding);
   return value as Codec;
 }
 
@@ -106,16 +100,7 @@ function readZlib(owner: string, zlib: Readonly<Partial<Record<keyof typeof zlib
 function readBrotli(option: string, value: BrotliProfile): BrotliProfile {
   const { params, chunkSize } = readBag(option, value);
   return Object.freeze({
-    ...(params !== undefined && { params: readBrotliParams(`${option}.params`, params) }),
+    ...(params !== undefined && { params: readParams(`${option}.params`, params, brotliRules) }),
     ...(chunkSize !== undefined && { chunkSize: readInteger(`${option}.chunkSize`, chunkSize, { min: 64 }) }),
   });
-}
-
-function readBrotliParams(option: string, value: Readonly<Record<number, number | boolean>>): Readonly<Record<number, number | boolean>> {
-  const params = readBag(option, value) as Record<string, unknown>;
-  for (const [param, setting] of Object.entries(params)) {
-    if (!/^[0-8]$/.test(param)) throw new InvalidOptionError(option, 'an object with keys of BROTLI_PARAM_*, 0 to 8', param);
-    if (typeof setting !== 'boolean') readInteger(`${option}[${param}]`, setting);
-  }
-  return Object.freeze({ ...params }) as Readonly<Record<number, number | boolean>>;
 }

@@ -1,5 +1,4 @@
 import { CodecUnavailableError } from '../errors.ts';
-import { handled } from '../internal/deferred.ts';
 import { Listeners } from '../internal/listeners.ts';
 import { readOneOf, requireFunction } from '../internal/option.ts';
 import type { Codec } from './codec.ts';
@@ -27,8 +26,8 @@ export interface CompressionSwitch extends SwitchState {
   disable(): void;
   /**
    * Loads the codecs of a profile and has each encode a little, then replaces the profile; `enabled` stays what it is then. Until
-   * that moment, and if it fails, the old one is used. Swaps take effect in the order of their calls: each waits for those before it,
-   * whether they succeed or not.
+   * that moment, and if it fails, the old one is used. Of several swaps under way the last call wins: none waits for another, and one
+   * that is ready after a later one took effect changes nothing any more, and resolves.
    *
    * Rejects with `InvalidOptionError`, with whatever a codec fails with, and with `CodecUnavailableError` when the profile has codecs
    * and none of them is available.
@@ -56,7 +55,9 @@ function readProfile(given: CompressionProfile | undefined): CheckedProfile {
 class ProfileSwitch implements CompressionSwitch {
   readonly #listeners = new Listeners<SwitchState>(reportCompressError);
   #current: SwitchState;
-  #lastSwap: Promise<void> = Promise.resolve();
+  #swaps = 0;
+  /** Which of the swaps the profile is of. */
+  #effective = 0;
 
   constructor(profile: CheckedProfile) {
     this.#current = Object.freeze({ enabled: true, profile, version: 0 });
@@ -88,11 +89,11 @@ class ProfileSwitch implements CompressionSwitch {
 
   async swap(given: CompressionProfile): Promise<void> {
     const profile = readProfile(given);
-    // All warm up at once; a failure may come long before its turn.
-    const warmedUp = handled(warmUp(profile.codecs ?? []));
-    const swapped = this.#lastSwap.then(() => warmedUp).then(() => this.#change({ profile }));
-    this.#lastSwap = swapped.catch(() => undefined);
-    return swapped;
+    const swap = (this.#swaps += 1);
+    await warmUp(profile.codecs ?? []);
+    if (swap < this.#effective) return;
+    this.#effective = swap;
+    this.#change({ profile });
   }
 
   on(event: 'change', listener: (state: SwitchState) => void): () => void {

@@ -1,5 +1,6 @@
 import { CodecUnavailableError, InvalidOptionError } from '../errors.ts';
 import { readBag } from '../internal/option.ts';
+import { isContentCoding, toLowerCase } from './coding.ts';
 import type { Codec } from './codec.ts';
 import type { NegotiationContext } from './negotiate.ts';
 
@@ -28,8 +29,6 @@ export interface WebCodecOptions {
 const formats: ReadonlyMap<string, string> = new Map([['gzip', 'gzip'], ['deflate', 'deflate'], ['br', 'brotli'], ['zstd', 'zstd']]);
 // What compression-streams-polyfill has and HTTP too.
 const polyfilled: ReadonlySet<string> = new Set(['gzip', 'deflate']);
-// RFC 9110 5.6.2.
-const tokenPattern = /^[!#$%&'*+.^_`|~\dA-Za-z-]+$/;
 const empty = new Uint8Array(0);
 
 /**
@@ -80,8 +79,8 @@ function resolve(token: string, given: WebCodecOptions | undefined): Resolved {
 }
 
 function readToken(token: unknown): string {
-  const coding = typeof token === 'string' && tokenPattern.test(token) ? token.toLowerCase() : undefined;
-  if (coding === undefined || coding === '*' || coding === 'identity') throw new InvalidOptionError('webCodec.token', 'a content-coding', token);
+  const coding = toLowerCase(token);
+  if (!isContentCoding(coding)) throw new InvalidOptionError('webCodec.token', 'a content-coding', token);
   return coding;
 }
 

@@ -4,6 +4,7 @@ import { CodecUnavailableError, InvalidOptionError } from '../errors.ts';
 import { readBag, readFunction, readInteger, readSize, type Size } from '../internal/option.ts';
 import type { BlockSettings, Codec, EncodeSettings, StreamEncoder } from './codec.ts';
 import { bitsFor } from './history-window.ts';
+import { type Params, readParams, zstdRules } from './params.ts';
 import { levelAt, readTierLevels, type TierLevels } from './tier-levels.ts';
 import { TransformBlocks } from './transform-blocks.ts';
 import { createAddonStream, type ImportZstdAddon, loadZstdAddon, type ZstdAddon } from './zstd-addon.ts';
@@ -22,7 +23,7 @@ export interface ZstdOptions {
    */
   windowBits?: number;
   /** `ZSTD_c_*` of `zlib.constants` → value, over what the other options say. */
-  params?: Record<number, boolean | number>;
+  params?: Params;
   /** Bytes of each piece of output of a long body. @defaultValue `16384` */
   chunkSize?: number;
   /** Bodies of at least this size are encoded in the thread pool, smaller ones at once; the addon always uses the pool. @defaultValue `'128kb'` */
@@ -30,8 +31,6 @@ export interface ZstdOptions {
   /** Where to get `@mongodb-js/zstd` from, to be used even where Node has zstd. @defaultValue `() => import('@mongodb-js/zstd')`, where Node has none */
   addon?: ImportZstdAddon;
 }
-
-type Params = Record<number, boolean | number>;
 
 interface NativeOptions {
   readonly params: Params;
@@ -64,6 +63,17 @@ const flushOperation = 1;
 // RFC 9659: a window of at most 8 MB.
 const largestWindow = 23;
 
+// log₂ of the window that the levels up to 6 have for a body of unknown size.
+const longBits = 21;
+// An event stream has a third of the memory of the defaults, at the same ratio: tables of 8,192 entries, and a window that an
+// old stream fills. Of output it keeps a buffer of 1 kB.
+const blockBits = 15;
+const blockParams: Params = { [param.windowLog]: blockBits, [param.hashLog]: 13, [param.chainLog]: 13 };
+const blockChunk = 1024;
+
+// For an estimate before there is a body.
+const unknown: EncodeSettings = { tier: 0, size: undefined, padding: 0 };
+
 /**
  * The content-coding `zstd` (RFC 8878): Node's own from 22.15 on, before that the optional peer `@mongodb-js/zstd`, where it is
  * installed; else it is not offered. The addon remembers nothing across flushes: it is not offered to
@@ -77,13 +87,8 @@ export function zstd(options?: ZstdOptions): Codec {
 
 function resolveZstdOptions(given: ZstdOptions | undefined): Resolved {
   const options = readBag('zstd', given);
-  const params = readBag('zstd.params', options.params) as Params;
+  const params = readParams('zstd.params', options.params, zstdRules);
   const { [param.level]: level, ...rest } = params;
-  for (const [name, value] of Object.entries(params)) {
-    if (!(Number(name) >= 0) || (typeof value !== 'number' && typeof value !== 'boolean')) {
-      throw new InvalidOptionError(`zstd.params[${name}]`, 'a parameter of zlib.constants with a number or a boolean', value);
-    }
-  }
   if (Number(params[param.windowLog] ?? 0) > largestWindow) throw new InvalidOptionError(`zstd.params[${param.windowLog}]`, 'a window of at most 23 bits (RFC 9659)', params[param.windowLog]);
   // Above 19 the window of a body of unknown size passes 8 MB.
   const readLevels = (defaults: TierLevels): TierLevels => readTierLevels('zstd.level', options.level ?? (level as number | undefined), defaults, { min: -50, max: 19 });
@@ -102,7 +107,8 @@ function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
   return {
     coding: 'zstd',
     available: true,
-    streamMemory: memoryOf(resolved.params, resolved.windowBits ?? 21) + resolved.chunkSize,
+    streamMemory: memoryOf(paramsFor(resolved, unknown, {}), longBits) + resolved.chunkSize,
+    blockMemory: () => memoryOf(paramsFor(resolved, unknown, blockParams), blockBits) + blockChunk,
     pads: ['complete', 'long'],
     encode: (body, settings) => encodeBody(native, body, resolved, settings),
     createStream: (settings) => createStream(native, resolved, settings),
@@ -163,20 +169,16 @@ function createStream(native: NativeZstd, resolved: Resolved, settings: EncodeSe
   const transform = native.createZstdCompress({ params, chunkSize: resolved.chunkSize });
   return {
     transform,
-    memory: memoryOf(params, 21) + resolved.chunkSize,
+    memory: memoryOf(params, longBits) + resolved.chunkSize,
     flush: (callback) => transform.flush(flushOperation, callback),
     ...(settings.padding > 0 && { start: (first: Uint8Array) => padFrame(first, settings.padding) }),
   };
 }
 
-// A third of the memory of the defaults, and at the same ratio: tables of 8,192 entries for events, and a window that an
-// old stream fills.
-const blockParams: Params = { [param.windowLog]: 15, [param.hashLog]: 13, [param.chainLog]: 13 };
-
 function createBlocks(native: NativeZstd, resolved: Resolved, settings: BlockSettings): TransformBlocks {
   const params = paramsFor(resolved, settings, blockParams);
-  const transform = native.createZstdCompress({ params, chunkSize: 1024, flush: flushOperation });
-  return new TransformBlocks(transform, memoryOf(params, 15) + 1024);
+  const transform = native.createZstdCompress({ params, chunkSize: blockChunk, flush: flushOperation });
+  return new TransformBlocks(transform, memoryOf(params, blockBits) + blockChunk);
 }
 
 function paramsFor(resolved: Resolved, { tier, size }: EncodeSettings, defaults: Params): Params {

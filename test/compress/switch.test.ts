@@ -329,23 +329,40 @@ describe('swap', () => {
 });
 
 describe('swaps at the same time', () => {
-  it('take effect in the order of their calls, and warm up beside each other', async () => {
+  it('warm up beside each other, and take effect when they are ready, in the order of their calls', async () => {
     const toggle = createSwitch();
     const names: (string | undefined)[] = [];
     toggle.on('change', ({ profile }) => names.push(profile.name));
     const [first, second, third] = [slow('x-1'), slow('x-2'), slow('x-3')];
     const swaps = [first, second, third].map(({ codec }, index) => toggle.swap({ name: String(index + 1), codecs: [codec] }));
-    third.loaded();
-    await turns();
-    second.loaded();
-    await turns();
-    expect([names, second.calls, third.calls]).toEqual([[], ['load', 'encode'], ['load', 'encode']]);
-    first.loaded();
+    for (const each of [first, second, third]) {
+      each.loaded();
+      await turns();
+    }
     await settles(Promise.all(swaps));
-    expect([names, toggle.profile.name, toggle.version]).toEqual([['1', '2', '3'], '3', 3]);
+    expect([names, toggle.version]).toEqual([['1', '2', '3'], 3]);
   });
 
-  it('go on after one that fails, whether it fails before its turn or in it', async () => {
+  it('wait for no other, and one that is ready after a later one changes nothing and resolves', async () => {
+    const toggle = createSwitch();
+    const names: (string | undefined)[] = [];
+    toggle.on('change', ({ profile }) => names.push(profile.name));
+    const [first, second, never, fourth] = [slow('x-1'), slow('x-2'), slow('x-3'), slow('x-4')];
+    const swaps = [first, second, never, fourth].map(({ codec }, index) => toggle.swap({ name: String(index + 1), codecs: [codec] }));
+    second.loaded();
+    await settles(swaps[1]!);
+    expect([names, second.calls]).toEqual([['2'], ['load', 'encode']]);
+    fourth.loaded();
+    await settles(swaps[3]!);
+    first.loaded();
+    await settles(swaps[0]!);
+    expect([names, toggle.profile.name, toggle.version]).toEqual([['2', '4'], '4', 2]);
+    never.failed(new Error('late'));
+    await expect(settles(swaps[2]!)).rejects.toThrow('late');
+    expect([names, toggle.version]).toEqual([['2', '4'], 2]);
+  });
+
+  it('go on after one that fails, whether it fails before a later one is ready or after', async () => {
     const toggle = createSwitch();
     const unhandled: unknown[] = [];
     const note = (reason: unknown): void => void unhandled.push(reason);

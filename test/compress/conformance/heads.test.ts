@@ -104,8 +104,8 @@ describe.each(protocols)('over %s', (protocol) => {
       expect(reading.content.length).toBeLessThanOrEqual(emptyLength(coding));
     });
 
-    // node:http2 itself sends bytes from elsewhere in memory when an empty write is joined with others.
-    it.skipIf(protocol === 'HTTP/2' && coding === 'identity').each(types)('empty writes and flushes of %s change nothing and are called back', async (_name, type) => {
+    // Not of what is passed on as it is over HTTP/2: node:http2 itself sends bytes from elsewhere in memory when an empty write is joined with others.
+    it.each(protocol === 'HTTP/2' && coding === 'identity' ? [] : types)('empty writes and flushes of %s change nothing and are called back', async (_name, type) => {
       const calls: string[] = [];
       const call = (name: string) => (error?: Error | null): void => void calls.push(error ? `${name} ${error.message}` : name);
       const gate = deferred();
