@@ -1,6 +1,7 @@
 import { brotliCompress, brotliCompressSync, type BrotliOptions as NodeBrotliOptions, constants, createBrotliCompress } from 'node:zlib';
 import { readBag, readInteger, readSize, type Size } from '../internal/option.ts';
 import type { Codec, EncodeSettings, StreamEncoder } from './codec.ts';
+import { poolThreshold } from './cores.ts';
 import { bitsFor } from './history-window.ts';
 import { brotliRules, type Params, readParams } from './params.ts';
 import { levelAt, readTierLevels, type TierLevels } from './tier-levels.ts';
@@ -20,7 +21,7 @@ export interface BrotliOptions {
   params?: Params;
   /** Bytes of each piece of output of a long body. @defaultValue `16384` */
   chunkSize?: number;
-  /** Bodies of at least this size are encoded in the thread pool, smaller ones at once. @defaultValue `'64kb'`, which takes a thread below 1 ms */
+  /** Bodies of at least this size are encoded in the thread pool, smaller ones at once. @defaultValue `'16kb'`; `'64kb'` where the process may use one core only */
   syncThreshold?: Size;
 }
 
@@ -67,7 +68,7 @@ function resolveBrotliOptions(given: BrotliOptions | undefined): Resolved {
     windowBits: options.windowBits === undefined ? undefined : readInteger('brotli.windowBits', options.windowBits, { min: 10, max: 24 }),
     params: rest,
     chunkSize: readInteger('brotli.chunkSize', options.chunkSize ?? 16_384, { min: 64 }),
-    syncThreshold: readSize('brotli.syncThreshold', options.syncThreshold ?? '64kb', { max: Infinity }),
+    syncThreshold: readSize('brotli.syncThreshold', options.syncThreshold ?? poolThreshold('16kb', '64kb'), { max: Infinity }),
   };
 }
 

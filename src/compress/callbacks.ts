@@ -9,19 +9,20 @@ export function refuse(callback: WriteCallback | undefined): false {
 
 /** Write callbacks that wait for their bytes to be taken. Each is called exactly once. */
 export class Callbacks {
-  #waiting: WriteCallback[] = [];
+  // Most writers give none: an array only for those that do.
+  #waiting: WriteCallback[] | undefined;
   /** Those handed over last, until they are called. */
   #underway: WriteCallback[] | undefined;
 
   add(callback: WriteCallback | undefined): void {
-    if (callback) this.#waiting.push(callback);
+    if (callback) (this.#waiting ??= []).push(callback);
   }
 
   /** Hands over all that wait now, as one callback; `undefined` when none does. */
   take(): WriteCallback | undefined {
     const taken = this.#waiting;
-    if (taken.length === 0) return undefined;
-    this.#waiting = [];
+    if (!taken) return undefined;
+    this.#waiting = undefined;
     this.#underway = taken;
     return (error) => {
       if (this.#underway === taken) this.#underway = undefined;
@@ -32,8 +33,8 @@ export class Callbacks {
   /** Calls those that wait for no bytes of their own: after those before them, which were handed over. */
   settle(): void {
     if (this.#underway) {
-      this.#underway.push(...this.#waiting);
-      this.#waiting = [];
+      this.#underway.push(...(this.#waiting ?? []));
+      this.#waiting = undefined;
     } else {
       const callback = this.take();
       this.#underway = undefined;

@@ -2,7 +2,8 @@ import { constants, createDeflate, createGzip, deflate as deflateAsync, deflateS
 import { readBag, readInteger, readSize, type Size } from '../internal/option.ts';
 import type { BlockSettings, Codec, EncodeSettings, StreamEncoder } from './codec.ts';
 import { type DeflateFrame, padHeader } from './gzip-member.ts';
-import { bitsFor, historyMemory, HistoryWindow } from './history-window.ts';
+import { poolThreshold } from './cores.ts';
+import { bitsFor, historyMemory, HistoryWindow, type HistoryWindowSettings } from './history-window.ts';
 import { levelAt, readTierLevels, type TierLevels } from './tier-levels.ts';
 
 /** Options of `gzip` and `deflate`. */
@@ -21,7 +22,7 @@ export interface GzipOptions {
   chunkSize?: number;
   /** `Z_DEFAULT_STRATEGY` (0) to `Z_FIXED` (4) of `zlib.constants`. @defaultValue `0` */
   strategy?: number;
-  /** Bodies, and blocks of an event stream, of at least this size are encoded in the thread pool, smaller ones at once. @defaultValue `'64kb'`, which takes a thread below 1 ms */
+  /** Bodies, and blocks of an event stream, of at least this size are encoded in the thread pool, smaller ones at once. @defaultValue `'16kb'`; `'64kb'` where the process may use one core only */
   syncThreshold?: Size;
 }
 
@@ -52,11 +53,13 @@ function resolveGzipOptions(owner: string, given: GzipOptions | undefined): Reso
     memLevel: readInteger(`${owner}.memLevel`, options.memLevel ?? 8, { min: 1, max: 9 }),
     chunkSize: readInteger(`${owner}.chunkSize`, options.chunkSize ?? 16_384, { min: 64 }),
     strategy: readInteger(`${owner}.strategy`, options.strategy ?? 0, { max: 4 }),
-    syncThreshold: readSize(`${owner}.syncThreshold`, options.syncThreshold ?? '64kb', { max: Infinity }),
+    syncThreshold: readSize(`${owner}.syncThreshold`, options.syncThreshold ?? poolThreshold('16kb', '64kb'), { max: Infinity }),
   };
 }
 
 function deflateCodec(coding: string, frame: DeflateFrame, resolved: Resolved): Codec {
+  // One for all streams that are alike: it would be a tenth of what each takes.
+  let shared: HistoryWindowSettings = { ...resolved, tier: 0, history: 0, padding: 0 };
   return {
     coding,
     available: true,
@@ -66,8 +69,10 @@ function deflateCodec(coding: string, frame: DeflateFrame, resolved: Resolved): 
     pads: ['complete', 'long', 'event-stream'],
     encode: (body, settings) => encodeBody(frame, body, resolved, settings),
     createStream: (settings) => createStream(frame, resolved, settings),
-    createBlocks: ({ tier, history, padding }: BlockSettings) =>
-      new HistoryWindow(frame, { ...resolved, tier, history, padding }),
+    createBlocks({ tier, history, padding }: BlockSettings) {
+      if (shared.tier !== tier || shared.history !== history || shared.padding !== padding) shared = { ...resolved, tier, history, padding };
+      return new HistoryWindow(frame, shared);
+    },
   };
 }
 
@@ -102,7 +107,7 @@ function zlibOptions({ levels, windowBits, memLevel, chunkSize, strategy }: Reso
   return {
     level: levelAt(levels, tier),
     windowBits: Math.min(windowBits, bits),
-    memLevel: Math.min(memLevel, bits - 7),
+    memLevel: Math.min(memLevel, bits - 6),
     chunkSize,
     strategy,
   };

@@ -22,6 +22,9 @@ export interface HistoryWindowSettings {
 // What one costs while it waits, beside its history: the object, its buffer and the view on it.
 const overhead = 400;
 
+// As much text as two matches of a useful length need.
+const leastHistory = 16;
+
 // zlib keeps this much of its window free for looking ahead (MIN_LOOKAHEAD in its deflate.h).
 const lookAhead = 262;
 
@@ -109,6 +112,8 @@ export class HistoryWindow implements BlockEncoder {
   }
 
   #remember(text: Uint8Array): void {
+    // The `:ok` of a stream that then says nothing is not worth a buffer.
+    if (this.#used === 0 && text.length < leastHistory) return;
     const limit = this.#settings.history;
     const kept = Math.min(this.#used, Math.max(0, limit - text.length));
     const added = Math.min(text.length, limit);

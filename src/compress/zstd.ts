@@ -3,6 +3,7 @@ import zlib from 'node:zlib';
 import { CodecUnavailableError, InvalidOptionError } from '../errors.ts';
 import { readBag, readFunction, readInteger, readSize, type Size } from '../internal/option.ts';
 import type { BlockSettings, Codec, EncodeSettings, StreamEncoder } from './codec.ts';
+import { poolThreshold } from './cores.ts';
 import { bitsFor } from './history-window.ts';
 import { type Params, readParams, zstdRules } from './params.ts';
 import { levelAt, readTierLevels, type TierLevels } from './tier-levels.ts';
@@ -14,7 +15,7 @@ import { padFrame } from './zstd-frame.ts';
 export interface ZstdOptions {
   /**
    * 1 to 19, or negative for less than 1; or three, one for each of the tiers 0 to 2. A single one is the highest that any tier uses.
-   * @defaultValue `[3, 3, 1]`; complete bodies up to `syncThreshold` `[6, 3, 1]`
+   * @defaultValue `[3, 3, 1]`; complete bodies up to 128 kB `[6, 3, 1]`
    */
   level?: number | TierLevels;
   /**
@@ -26,7 +27,7 @@ export interface ZstdOptions {
   params?: Params;
   /** Bytes of each piece of output of a long body. @defaultValue `16384` */
   chunkSize?: number;
-  /** Bodies of at least this size are encoded in the thread pool, smaller ones at once; the addon always uses the pool. @defaultValue `'128kb'` */
+  /** Bodies of at least this size are encoded in the thread pool, smaller ones at once; the addon always uses the pool. @defaultValue `'32kb'`; `'128kb'` where the process may use one core only */
   syncThreshold?: Size;
   /** Where to get `@mongodb-js/zstd` from, to be used even where Node has zstd. @defaultValue `() => import('@mongodb-js/zstd')`, where Node has none */
   addon?: ImportZstdAddon;
@@ -48,7 +49,7 @@ interface NativeZstd {
 
 interface Resolved {
   readonly levels: TierLevels;
-  /** Of complete bodies up to `syncThreshold`. */
+  /** Of complete bodies up to `largestDense`. */
   readonly bodyLevels: TierLevels;
   readonly windowBits: number | undefined;
   readonly params: Params;
@@ -70,6 +71,10 @@ const longBits = 21;
 const blockBits = 15;
 const blockParams: Params = { [param.windowLog]: blockBits, [param.hashLog]: 13, [param.chainLog]: 13 };
 const blockChunk = 1024;
+
+// On 2 to 50 kB of JSON level 6 makes up to 3 % fewer bytes than brotli 4, and level 3 up to 5 % more; both in less time than
+// brotli. Beyond, level 6 takes a thread 1 ms and more.
+const largestDense = 128 * 1024;
 
 // For an estimate before there is a body.
 const unknown: EncodeSettings = { tier: 0, size: undefined, padding: 0 };
@@ -94,12 +99,11 @@ function resolveZstdOptions(given: ZstdOptions | undefined): Resolved {
   const readLevels = (defaults: TierLevels): TierLevels => readTierLevels('zstd.level', options.level ?? (level as number | undefined), defaults, { min: -50, max: 19 });
   return {
     levels: readLevels([3, 3, 1]),
-    // On 2 to 50 kB of JSON level 6 makes up to 3 % fewer bytes than brotli 4, and level 3 up to 5 % more; both in less time than brotli.
     bodyLevels: readLevels([6, 3, 1]),
     windowBits: options.windowBits === undefined ? undefined : readInteger('zstd.windowBits', options.windowBits, { min: 10, max: largestWindow }),
     params: rest,
     chunkSize: readInteger('zstd.chunkSize', options.chunkSize ?? 16_384, { min: 64 }),
-    syncThreshold: readSize('zstd.syncThreshold', options.syncThreshold ?? '128kb', { max: Infinity }),
+    syncThreshold: readSize('zstd.syncThreshold', options.syncThreshold ?? poolThreshold('32kb', '128kb'), { max: Infinity }),
   };
 }
 
@@ -116,7 +120,7 @@ function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
   };
 }
 
-function addonCodec(importAddon: ImportZstdAddon | undefined, { levels, bodyLevels, syncThreshold }: Resolved): Codec {
+function addonCodec(importAddon: ImportZstdAddon | undefined, { levels, bodyLevels }: Resolved): Codec {
   let addon: ZstdAddon | undefined;
   return {
     coding: 'zstd',
@@ -130,7 +134,7 @@ function addonCodec(importAddon: ImportZstdAddon | undefined, { levels, bodyLeve
     // What follows a flush goes uncompressed for up to 16 kB: others do better on a body that is flushed.
     weight: ({ kind }) => (kind === 'long' ? 0.8 : undefined),
     async encode(body, { tier, padding }) {
-      const level = levelAt(body.length < syncThreshold ? bodyLevels : levels, tier);
+      const level = levelAt(body.length < largestDense ? bodyLevels : levels, tier);
       return padFrame(await loaded(addon).encode(body, level), padding);
     },
     createStream({ tier, size, padding }) {
@@ -147,14 +151,13 @@ function loaded(addon: ZstdAddon | undefined): ZstdAddon {
 }
 
 function encodeBody(native: NativeZstd, body: Uint8Array, resolved: Resolved, settings: EncodeSettings): Uint8Array | Promise<Uint8Array> {
-  const isSmall = body.length < resolved.syncThreshold;
   const options: NativeOptions = {
-    params: paramsFor(isSmall ? { ...resolved, levels: resolved.bodyLevels } : resolved, settings, {}),
+    params: paramsFor(body.length < largestDense ? { ...resolved, levels: resolved.bodyLevels } : resolved, settings, {}),
     chunkSize: Math.min(Math.max(body.length >> 1, 1024), 65_536),
     // Sizes the tables, and puts the size into the frame.
     pledgedSrcSize: body.length,
   };
-  if (isSmall) return padFrame(native.zstdCompressSync(body, options), settings.padding);
+  if (body.length < resolved.syncThreshold) return padFrame(native.zstdCompressSync(body, options), settings.padding);
   return new Promise((resolve, reject) => {
     native.zstdCompress(body, options, (error, coded) => {
       if (error) reject(error);

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { LoadMeter, readCpuQuota } from '../../src/compress/load.ts';
+import { readCpuQuota } from '../../src/compress/cores.ts';
+import { LoadMeter } from '../../src/compress/load.ts';
 import { until } from '../support/until.ts';
 
 type Files = Readonly<Record<string, string>>;
