@@ -16,10 +16,13 @@ import json2k from './scenarios/json-2k.js';
 import json50k from './scenarios/json-50k.js';
 import llmStreams from './scenarios/llm-streams.js';
 import long from './scenarios/long.js';
+import plain10k from './scenarios/plain-10k.js';
+import plain2k from './scenarios/plain-2k.js';
+import plain50k from './scenarios/plain-50k.js';
 import { evaluate, formatTables } from './support/report.js';
 import { roundsOf, runScenario } from './support/rounds.js';
 
-const scenarios = [identity, eventStreams, broadcast, idle, json2k, json10k, json50k, json10kBest, long, gzipStreams, llmStreams, idleGzip];
+const scenarios = [identity, eventStreams, broadcast, idle, json2k, json10k, json50k, json10kBest, plain2k, plain10k, plain50k, long, gzipStreams, llmStreams, idleGzip];
 
 const usage = `usage: npm run bench -- <scenario> … [--rounds N] [--quick] [--json FILE] [--profile DIR]
 

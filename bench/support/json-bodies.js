@@ -34,6 +34,79 @@ async function serveFastify(body, settings) {
 }
 
 /**
+ * The text without a framework: what remains is Node and the middleware.
+ * @param {string} text
+ * @param {(req: import('node:http').IncomingMessage, res: import('node:http').ServerResponse, next: () => void) => void} [middleware]
+ */
+function servePlain(text, middleware = (_req, _res, next) => next()) {
+  /** @type {import('node:http').RequestListener} */
+  const app = (req, res) =>
+    middleware(req, res, () => {
+      res.setHeader('Content-Type', 'application/json; charset=utf-8');
+      res.end(text);
+    });
+  return { app };
+}
+
+/**
+ * The same bodies behind `node:http` alone.
+ * @param {object} options
+ * @param {string} options.name
+ * @param {string} options.summary
+ * @param {number} options.bytes - of the text, about
+ * @param {{ rate: number, body: number }} options.toReach - our ratios to `compression`
+ * @returns {import('./rounds.js').Scenario}
+ */
+export function plainBodies({ name, summary, bytes, toReach }) {
+  const text = JSON.stringify(makeOrders(bytes));
+  const settings = { level: 6 };
+  return {
+    ...loadScenario({ name, summary, text, acceptEncoding: 'gzip', toReach }),
+    peers: [
+      {
+        name: 'compression',
+        title: 'node:http, compression',
+        async serve() {
+          const { default: compression } = await import('compression');
+          // It is typed for Express, and asks for nothing of it.
+          return servePlain(text, /** @type {any} */ (compression(settings)));
+        },
+      },
+      { name: 'bare', title: 'node:http, uncompressed', serve: () => servePlain(text) },
+      {
+        name: 'sluice',
+        title: 'node:http, compress',
+        async serve() {
+          const { compress } = await import('sluice');
+          return servePlain(text, compress(settings));
+        },
+      },
+    ],
+  };
+}
+
+/**
+ * What both kinds measure.
+ * @param {object} options
+ * @param {string} options.name
+ * @param {string} options.summary
+ * @param {string} options.text
+ * @param {string} options.acceptEncoding
+ * @param {{ rate: number, body: number }} options.toReach
+ */
+function loadScenario({ name, summary, text, acceptEncoding, toReach }) {
+  return {
+    name,
+    summary,
+    baseline: 'compression',
+    rounds: 5,
+    slices: 4,
+    metrics: [...loadMetrics({ sluice: toReach.rate }), { key: 'body', title: 'bytes of the body', better: /** @type {const} */ ('less'), digits: 0, toReach: { sluice: toReach.body } }],
+    prepare: (/** @type {import('./child.js').Child} */ server, /** @type {{ quick: boolean }} */ { quick }) => openLoad(server, { text, acceptEncoding, quick }),
+  };
+}
+
+/**
  * JSON bodies, each compressed for the one who asks.
  * @param {object} options
  * @param {string} options.name
@@ -48,13 +121,7 @@ export function jsonBodies({ name, summary, bytes, acceptEncoding, settings = {}
   const body = makeOrders(bytes);
   const text = JSON.stringify(body);
   return {
-    name,
-    summary,
-    baseline: 'compression',
-    rounds: 5,
-    slices: 4,
-    metrics: [...loadMetrics({ sluice: toReach.rate }), { key: 'body', title: 'bytes of the body', better: 'less', digits: 0, toReach: { sluice: toReach.body } }],
-    prepare: (server, { quick }) => openLoad(server, { text, acceptEncoding, quick }),
+    ...loadScenario({ name, summary, text, acceptEncoding, toReach }),
     peers: [
       {
         name: 'compression',
