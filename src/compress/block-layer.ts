@@ -15,6 +15,8 @@ export interface BlockLayerInput {
   readonly tuning: (() => Tuning) | undefined;
   /** Told of an encode in another thread: how many bytes, and how many ms it took. */
   readonly observe: (size: number, latency: number) => void;
+  /** Whether chunks may be framed and written in one piece, past `res.write`, where that is provably the same. */
+  readonly directly: boolean;
   /** Gives back what the encoder was counted with. */
   readonly release: () => void;
 }
@@ -59,7 +61,7 @@ export class BlockLayer extends Layer implements Flushable {
     super();
     this.#input = input;
     // One write per tick is what this layer makes. A writer of ours has an option for it.
-    if (!input.seam.hasWriter) input.seam.bottom.writeDirectly();
+    if (input.directly && !input.seam.hasWriter) input.seam.bottom.writeDirectly();
   }
 
   override get bufferedBytes(): number {

@@ -3,7 +3,7 @@ import { readBag, readInteger, readSize, type Size } from '../internal/option.ts
 import type { Codec, EncodeSettings, StreamEncoder } from './codec.ts';
 import { poolThreshold } from './cores.ts';
 import { bitsFor } from './history-window.ts';
-import { brotliRules, type Params, readParams } from './params.ts';
+import { brotliRules, checkParams, type Params, readParams } from './params.ts';
 import { levelAt, readTierLevels, type TierLevels } from './tier-levels.ts';
 import { TransformBlocks } from './transform-blocks.ts';
 
@@ -48,7 +48,7 @@ const unknown: EncodeSettings = { tier: 0, size: undefined, padding: 0 };
 /** The content-coding `br` (RFC 7932). Throws `InvalidOptionError`. */
 export function brotli(options?: BrotliOptions): Codec {
   const resolved = resolveBrotliOptions(options);
-  return {
+  return checkParams('brotli.params', resolved.params, {
     coding: 'br',
     available: true,
     streamMemory: memoryOf(paramsFor(resolved, unknown, longBits)) + resolved.chunkSize,
@@ -57,7 +57,7 @@ export function brotli(options?: BrotliOptions): Codec {
     encode: (body, settings) => encodeBody(body, resolved, settings),
     createStream: (settings) => createStream(resolved, settings),
     ...(Math.min(...resolved.qualities) >= 2 && { createBlocks: (settings: EncodeSettings) => createBlocks(resolved, settings) }),
-  };
+  });
 }
 
 function resolveBrotliOptions(given: BrotliOptions | undefined): Resolved {

@@ -32,7 +32,9 @@ export class EncoderBudget {
   }
 
   /** Counts one more encoder, of that many bytes. Returns the undo, which may be called more than once. */
-  take(bytes: number): () => void {
+  take(estimate: number): () => void {
+    // A codec may be anybody's: what is no amount counts for nothing, and must not spoil the sum.
+    const bytes = Number.isFinite(estimate) && estimate > 0 ? estimate : 0;
     this.#encoders += 1;
     this.#bytes += bytes;
     let taken = true;

@@ -6,7 +6,8 @@ import { type CompressOptions, type ResolvedCompressOptions, resolveCompressOpti
 import type { BodyKind, Tier } from './negotiate.ts';
 import type { CheckedProfile } from './profile.ts';
 import { reportCompressError } from './report.ts';
-import { type CompressionSwitch, createSwitch } from './switch.ts';
+import { type CompressionSwitch, createSwitch, ProfileSwitch } from './switch.ts';
+import { loadCodec, warmUp } from './warm-up.ts';
 
 const largestTelling = 65_536;
 
@@ -18,6 +19,7 @@ export class Compressor {
   readonly budget: EncoderBudget;
   #ownsGovernor: boolean;
   #isClosed = false;
+  #leaveSwitch: (() => void) | undefined;
   #offers = new WeakMap<CheckedProfile, Offer>();
 
   constructor(given: CompressOptions | undefined) {
@@ -29,6 +31,7 @@ export class Compressor {
     this.governor = governor === undefined || isGovernor(governor) ? governor : createGovernor(governor);
     // A bad combination is refused here, and not at the first response.
     this.offerOf(this.switch.profile);
+    this.#leaveSwitch = this.switch instanceof ProfileSwitch ? this.switch.addUser((profile) => this.#prepare(profile)) : undefined;
   }
 
   get tier(): Tier {
@@ -42,9 +45,17 @@ export class Compressor {
     if (!offer) {
       offer = makeOffer(profile, this.options.profile);
       this.#offers.set(profile, offer);
-      for (const codec of offer.codecs) codec.load?.().catch((error: unknown) => reportCompressError(error));
+      for (const codec of offer.codecs) loadCodec(codec).catch((error: unknown) => reportCompressError(error));
     }
     return offer;
+  }
+
+  /** Makes what a profile will be used with, and tries it. */
+  async #prepare(profile: CheckedProfile): Promise<void> {
+    const { codecs } = this.offerOf(profile);
+    // One that cannot be loaded was reported, and is not offered.
+    await Promise.allSettled(codecs.map(loadCodec));
+    await warmUp(codecs.filter(({ available }) => available));
   }
 
   /** Those that can be used for a kind of body. */
@@ -77,6 +88,7 @@ export class Compressor {
   };
 
   close(): void {
+    this.#leaveSwitch?.();
     if (!this.#ownsGovernor) return;
     this.#isClosed = true;
     this.governor?.close();

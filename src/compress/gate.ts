@@ -30,6 +30,8 @@ interface Moment {
   readonly tier: Tier;
   readonly kind: BodyKind;
   readonly mediaType: string;
+  /** Whether the filter refused. */
+  readonly filtered: boolean;
   /** Bytes of the body, where that is known. */
   readonly size: number | undefined;
 }
@@ -68,6 +70,7 @@ export class Gate extends Layer {
     const { moment, decision } = this.#decideOnce(res, body);
     if (decision.negotiable) addVary(res);
     if (decision.kind === 'identity') {
+      if (this.#compressor.options.serverTiming) onRefused(this.#remember(res));
       if (decision.reason === 'not-modified') this.#tagNotModified(moment);
       else if (decision.reason === 'head') this.#describeGet(moment);
       this.#report(moment, 'identity', decision.reason);
@@ -123,10 +126,12 @@ export class Gate extends Layer {
     const state = compressor.switch.current;
     const mediaType = mediaTypeOf(fieldOf(res, 'content-type'));
     const kind = body ? 'complete' : isEventStream(mediaType, compressor.options.streams.types) ? 'event-stream' : 'long';
-    return { res, state, offer: compressor.offerOf(state.profile), tier: compressor.tier, kind, mediaType, size: body && this.#req.method !== 'HEAD' ? body.length : announcedLength(res) };
+    const { filter, streams } = compressor.options;
+    const filtered = filter ? !filter(this.#req, res) : !isWorthIt(mediaType, streams.types);
+    return { res, state, offer: compressor.offerOf(state.profile), tier: compressor.tier, kind, mediaType, filtered, size: body && this.#req.method !== 'HEAD' ? body.length : announcedLength(res) };
   }
 
-  #decide({ res, state, offer, tier, kind, mediaType, size }: Moment, method: string | undefined): Decision {
+  #decide({ res, state, offer, tier, kind, filtered, size }: Moment, method: string | undefined): Decision {
     const { options, budget } = this.#compressor;
     return decideCompression({
       method,
@@ -136,7 +141,7 @@ export class Gate extends Layer {
       length: size,
       threshold: offer.threshold,
       kind,
-      filtered: options.filter ? !options.filter(this.#req, res) : !isWorthIt(mediaType, options.streams.types),
+      filtered,
       enabled: state.enabled,
       tier,
       acceptEncoding: requestField(this.#req, 'accept-encoding'),
@@ -196,14 +201,13 @@ export class Gate extends Layer {
     if (blocks) {
       const tuning = offer.live && blocks.retune ? () => compressor.tuningFor(coding) : undefined;
       const release = compressor.budget.take(blocks.memory);
-      this.#setFields(moment, coding);
-      this.#seam.replace(this, new BlockLayer({ seam: this.#seam, encoder: blocks, tuning, observe, release }));
+      this.#become(moment, coding, new BlockLayer({ seam: this.#seam, encoder: blocks, tuning, observe, release, directly: options.streams.directChunks }));
     } else {
       // From here on it will be made, when there is text for it.
       const reserved = compressor.budget.take(codec.streamMemory ?? 0);
-      this.#setFields(moment, coding);
-      this.#seam.replace(
-        this,
+      this.#become(
+        moment,
+        coding,
         new StreamLayer({
           seam: this.#seam,
           open: () => {
@@ -223,6 +227,17 @@ export class Gate extends Layer {
       );
     }
     return true;
+  }
+
+  /** A layer takes the gate's place. Somebody's patch of `res` may throw: then nothing is left open. */
+  #become(moment: Moment, coding: string, layer: BlockLayer | StreamLayer): void {
+    try {
+      this.#setFields(moment, coding);
+    } catch (error) {
+      layer.close();
+      throw error;
+    }
+    this.#seam.replace(this, layer);
   }
 
   #settings({ tier, size }: Moment): EncodeSettings {
@@ -246,8 +261,14 @@ export class Gate extends Layer {
 
   /** Where a GET would be encoded, HEAD must not give the length and the tag of something else (RFC 9110 8.6, 9.3.2). */
   #describeGet(moment: Moment): void {
-    const decision = this.#decide(moment, 'GET');
-    if (decision.kind === 'encode') this.#describeEncoded(moment.res, decision.coding);
+    // Whether its body would come whole is not known: `sendFile` has none here, and pieces there.
+    const kinds: readonly BodyKind[] = moment.kind === 'event-stream' ? ['event-stream'] : ['complete', 'long'];
+    const decisions = kinds.map((kind) => this.#decide({ ...moment, kind }, 'GET'));
+    const codings = new Set(decisions.map((decision) => (decision.kind === 'encode' ? decision.coding : undefined)));
+    const [coding, other] = [...codings].filter((each) => each !== undefined);
+    if (coding === undefined) return;
+    this.#describeEncoded(moment.res, coding);
+    if (codings.size > 1 && (other === undefined || this.#compressor.options.etag === 'suffix')) moment.res.removeHeader('ETag');
   }
 
   /** A 304 names the variant that the client holds. */

@@ -112,8 +112,8 @@ export class HistoryWindow implements BlockEncoder {
   }
 
   #remember(text: Uint8Array): void {
-    // The `:ok` of a stream that then says nothing is not worth a buffer.
-    if (this.#used === 0 && text.length < leastHistory) return;
+    // The `:ok` with which a stream begins, and may then say nothing, is not worth a buffer.
+    if (!this.#started && text.length < leastHistory) return;
     const limit = this.#settings.history;
     const kept = Math.min(this.#used, Math.max(0, limit - text.length));
     const added = Math.min(text.length, limit);

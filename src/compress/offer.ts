@@ -3,6 +3,7 @@ import type { Codec } from './codec.ts';
 import { deflate, gzip, type GzipOptions } from './gzip.ts';
 import type { NegotiationContext } from './negotiate.ts';
 import type { CheckedProfile } from './profile.ts';
+import { loadCodec } from './warm-up.ts';
 import { zstd } from './zstd.ts';
 
 /** What a middleware offers under one profile. */
@@ -65,7 +66,7 @@ class WeighedCodec implements Codec {
   }
 
   async load(): Promise<void> {
-    await this.#codec.load?.();
+    await loadCodec(this.#codec);
   }
 
   weight(context: NegotiationContext): number | undefined {

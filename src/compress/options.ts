@@ -17,6 +17,12 @@ export interface StreamCompressionOptions {
   history?: Size;
   /** Media types, in lower case, that are flushed at the end of each tick, beside `text/event-stream`, JSON lines and JSON sequences: `['text/html']`. */
   types?: readonly string[];
+  /**
+   * Lets chunks of streams that are no writer's of this library be framed here and written in one piece, past `res.write`, where that is
+   * provably the same: a third less CPU time for an event. A writer has an option of its own.
+   * @defaultValue `true`
+   */
+  directChunks?: boolean;
 }
 
 /** Length that says nothing, against attacks that compare lengths (BREACH). */
@@ -78,7 +84,7 @@ export interface ResolvedCompressOptions {
   readonly etag: EtagMode;
   readonly switch: CompressionSwitch | undefined;
   readonly governor: Governor | GovernorOptions | undefined;
-  readonly streams: { readonly history: number; readonly types: readonly string[] };
+  readonly streams: { readonly history: number; readonly types: readonly string[]; readonly directChunks: boolean };
   readonly randomPadding: { readonly max: number; readonly random: () => number } | undefined;
   readonly idleFlush: number;
   readonly serverTiming: boolean;
@@ -109,6 +115,7 @@ function resolveStreams(given: StreamCompressionOptions | undefined): ResolvedCo
     // Text further back than this is out of reach of a zlib window with its look-ahead.
     history: readInteger('compress.streams.history', readSize('compress.streams.history', options.history ?? '1kb', { max: 32_000 })),
     types: readTypes('compress.streams.types', options.types ?? []),
+    directChunks: readBoolean('compress.streams.directChunks', options.directChunks ?? true),
   };
 }
 

@@ -1,5 +1,7 @@
 import { InvalidOptionError } from '../errors.ts';
 import { readBag, readInteger } from '../internal/option.ts';
+import type { Codec } from './codec.ts';
+import { openOnce } from './warm-up.ts';
 
 /** `params` of `node:zlib`: a constant of `zlib.constants` → its value. */
 export type Params = Readonly<Record<number, number | boolean>>;
@@ -28,4 +30,15 @@ export function readParams(option: string, value: Params | undefined, { names, h
     if (typeof setting !== 'boolean') readInteger(`${option}[${param}]`, setting, { min });
   }
   return Object.freeze({ ...params }) as Params;
+}
+
+/** Has a codec with params of its user's open an encoder of each kind: which values go together only the encoder knows. Throws `InvalidOptionError`. */
+export function checkParams<C extends Codec>(option: string, params: Params, codec: C): C {
+  if (Object.keys(params).length === 0) return codec;
+  try {
+    openOnce(codec);
+    return codec;
+  } catch {
+    throw new InvalidOptionError(option, 'parameters that the encoder takes', params);
+  }
 }

@@ -30,7 +30,7 @@ export interface TierChange {
  */
 export type CompressionReason = 'negotiated' | IdentityReason | 'no-gain' | 'codec-failed';
 
-/** Message on `sluice:compress:decision`, once for each response that is answered. */
+/** Message on `sluice:compress:decision`, once for each head: an error page in place of a head that was refused counts again. */
 export interface CompressionDecisionMessage {
   readonly req: HttpRequest;
   /** The content-coding used; `identity` is none. */

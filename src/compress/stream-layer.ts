@@ -1,4 +1,3 @@
-import { ClientClosedError } from '../errors.ts';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
 import type { Seam } from '../internal/response.ts';
 import { atTickEnd, type Flushable } from '../internal/tick.ts';
@@ -52,6 +51,10 @@ export class StreamLayer extends Layer implements Flushable {
   #written = new Callbacks();
   /** Those of the flushes that the encoder is at, in their order. */
   #flushes: Callbacks[] = [];
+  /** Those of writes that the encoder is at, in their order: a stream that waits for its reader calls none of them back, also not when it is destroyed. */
+  #encoding: (WriteCallback | undefined)[] = [];
+  /** Those of flushes that are through the encoder, while what they flushed waits in it for the client. */
+  #unpassed: Callbacks[] = [];
   /** Callbacks of text that is encoded, while the floor below is full. */
   #encoded = new Callbacks();
   #started = false;
@@ -128,7 +131,8 @@ export class StreamLayer extends Layer implements Flushable {
     this.#finish();
     this.#text = [];
     this.#textBytes = 0;
-    for (const callbacks of [this.#encoded, this.#written, ...this.#flushes]) callbacks.close();
+    for (const callback of this.#encoding.splice(0)) this.#encoded.add(callback);
+    for (const callbacks of [this.#encoded, this.#written, ...this.#unpassed, ...this.#flushes]) callbacks.close();
   }
 
   flushTick(): void {
@@ -219,7 +223,7 @@ export class StreamLayer extends Layer implements Flushable {
     }
     const transform = this.#opened()?.encoder.transform;
     if (!transform) return;
-    const callback = this.#written.take();
+    this.#encoding.push(this.#written.take());
     const text = this.#takeText();
     this.#dirty = true;
     this.#flushInTime();
@@ -229,14 +233,14 @@ export class StreamLayer extends Layer implements Flushable {
     const started = performance.now();
     transform.write(text, (error) => {
       if (measurable && pauses === this.#pauses) this.#input.observe(text.length, performance.now() - started);
-      this.#settle(callback, error);
+      if (this.#state !== 'over') this.#settle(this.#encoding.shift(), error);
     });
   }
 
   /** Text counts as taken when it is encoded and the floor below takes more. */
   #settle(callback: WriteCallback | undefined, error: Error | null | undefined): void {
-    if (this.#state === 'over' || error) {
-      callback?.(error ?? new ClientClosedError());
+    if (error) {
+      callback?.(error);
       return;
     }
     if (this.#paused) this.#encoded.add(callback);
@@ -264,23 +268,34 @@ export class StreamLayer extends Layer implements Flushable {
     this.#open?.encoder.flush(() => {
       if (this.#state === 'over') return;
       this.#flushes.splice(this.#flushes.indexOf(callbacks), 1);
-      this.below.flush(callbacks.take());
+      this.#unpassed.push(callbacks);
+      this.#passFlushes();
     });
+  }
+
+  /** A flush goes on down behind what it flushed. */
+  #passFlushes(): void {
+    if (this.#unpassed.length === 0 || (this.#open?.encoder.transform.readableLength ?? 0) > 0) return;
+    for (const callbacks of this.#unpassed.splice(0)) this.below.flush(callbacks.take());
   }
 
   #pass({ transform, start }: StreamEncoder, bytes: Uint8Array): void {
     if (this.#state === 'over') return;
     const first = !this.#started;
     this.#started = true;
-    if (this.below.write(first && start ? start(bytes) : bytes, undefined, undefined)) return;
-    this.#paused = true;
-    this.#pauses += 1;
-    transform.pause();
+    const ok = this.below.write(first && start ? start(bytes) : bytes, undefined, undefined);
+    if (!ok) {
+      this.#paused = true;
+      this.#pauses += 1;
+      transform.pause();
+    }
+    this.#passFlushes();
   }
 
   #endBelow(bytes: Uint8Array | undefined): void {
     if (this.#state !== 'ending') return;
-    const flushes = this.#flushes.map((callbacks) => callbacks.take());
+    const flushes = [...this.#unpassed, ...this.#flushes].map((callbacks) => callbacks.take());
+    for (const callback of this.#encoding.splice(0)) this.#encoded.add(callback);
     const encoded = this.#encoded.take();
     // Before 'finish', and not within the `end` that may be the caller.
     if (encoded) process.nextTick(encoded);

@@ -1,10 +1,9 @@
-import { CodecUnavailableError } from '../errors.ts';
 import { Listeners } from '../internal/listeners.ts';
 import { readOneOf, requireFunction } from '../internal/option.ts';
-import type { Codec } from './codec.ts';
 import { makeOffer } from './offer.ts';
 import { type CheckedProfile, checkProfile, type CompressionProfile } from './profile.ts';
 import { reportCompressError, reportSwitch } from './report.ts';
+import { warmUp } from './warm-up.ts';
 
 /** How a switch is set. Frozen: a change replaces it as a whole. */
 export interface SwitchState {
@@ -52,7 +51,12 @@ function readProfile(given: CompressionProfile | undefined): CheckedProfile {
   return profile;
 }
 
-class ProfileSwitch implements CompressionSwitch {
+/** What a middleware does with a profile before it is used. */
+type Prepare = (profile: CheckedProfile) => Promise<void>;
+
+/** A switch of this library's make, which knows the middlewares that use it: a profile leaves to them what it does not say. */
+export class ProfileSwitch implements CompressionSwitch {
+  #users: readonly Prepare[] = [];
   readonly #listeners = new Listeners<SwitchState>(reportCompressError);
   #current: SwitchState;
   #swaps = 0;
@@ -90,10 +94,18 @@ class ProfileSwitch implements CompressionSwitch {
   async swap(given: CompressionProfile): Promise<void> {
     const profile = readProfile(given);
     const swap = (this.#swaps += 1);
-    await warmUp(profile.codecs ?? []);
+    await Promise.all([warmUp(profile.codecs ?? []), ...this.#users.map((prepare) => prepare(profile))]);
     if (swap < this.#effective) return;
     this.#effective = swap;
     this.#change({ profile });
+  }
+
+  /** Has a middleware prepare each profile before it is used. Returns the undo. */
+  addUser(prepare: Prepare): () => void {
+    this.#users = [...this.#users, prepare];
+    return () => {
+      this.#users = this.#users.filter((each) => each !== prepare);
+    };
   }
 
   on(event: 'change', listener: (state: SwitchState) => void): () => void {
@@ -107,18 +119,4 @@ class ProfileSwitch implements CompressionSwitch {
     reportSwitch(this.#current);
     this.#listeners.emit(this.#current);
   }
-}
-
-const sample = new TextEncoder().encode('{"symbol":"SLC","price":101.25,"size":300}\n'.repeat(24));
-
-async function warmUp(codecs: readonly Codec[]): Promise<void> {
-  await Promise.all(codecs.map(warmUpCodec));
-  if (codecs.length === 0 || codecs.some(({ available }) => available)) return;
-  const codings = codecs.map(({ coding }) => coding).join(', ');
-  throw new CodecUnavailableError(codings, 'install what one of them needs, or add `gzip()`, which needs nothing');
-}
-
-async function warmUpCodec(codec: Codec): Promise<void> {
-  await codec.load?.();
-  if (codec.available) await codec.encode?.(sample, { tier: 0, size: sample.length, padding: 0 });
 }

@@ -5,7 +5,7 @@ import { readBag, readFunction, readInteger, readSize, type Size } from '../inte
 import type { BlockSettings, Codec, EncodeSettings, StreamEncoder } from './codec.ts';
 import { poolThreshold } from './cores.ts';
 import { bitsFor } from './history-window.ts';
-import { type Params, readParams, zstdRules } from './params.ts';
+import { checkParams, type Params, readParams, zstdRules } from './params.ts';
 import { levelAt, readTierLevels, type TierLevels } from './tier-levels.ts';
 import { TransformBlocks } from './transform-blocks.ts';
 import { createAddonStream, type ImportZstdAddon, loadZstdAddon, type ZstdAddon } from './zstd-addon.ts';
@@ -58,7 +58,7 @@ interface Resolved {
 }
 
 // zstd.h; the constants are in `zlib.constants` only where the functions are.
-const param = { level: 100, windowLog: 101, hashLog: 102, chainLog: 103, workers: 400 } as const;
+const param = { level: 100, windowLog: 101, hashLog: 102, chainLog: 103, longDistance: 160, workers: 400 } as const;
 const flushOperation = 1;
 
 // RFC 9659: a window of at most 8 MB.
@@ -108,16 +108,16 @@ function resolveZstdOptions(given: ZstdOptions | undefined): Resolved {
 }
 
 function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
-  return {
+  return checkParams('zstd.params', resolved.params, {
     coding: 'zstd',
     available: true,
     streamMemory: memoryOf(paramsFor(resolved, unknown, {}), longBits) + resolved.chunkSize,
     blockMemory: () => memoryOf(paramsFor(resolved, unknown, blockParams), blockBits) + blockChunk,
     pads: ['complete', 'long'],
-    encode: (body, settings) => encodeBody(native, body, resolved, settings),
-    createStream: (settings) => createStream(native, resolved, settings),
-    createBlocks: (settings) => createBlocks(native, resolved, settings),
-  };
+    encode: (body: Uint8Array, settings: EncodeSettings) => encodeBody(native, body, resolved, settings),
+    createStream: (settings: EncodeSettings) => createStream(native, resolved, settings),
+    createBlocks: (settings: BlockSettings) => createBlocks(native, resolved, settings),
+  });
 }
 
 function addonCodec(importAddon: ImportZstdAddon | undefined, { levels, bodyLevels }: Resolved): Codec {
@@ -191,6 +191,8 @@ function paramsFor(resolved: Resolved, { tier, size }: EncodeSettings, defaults:
     [param.level]: levelAt(resolved.levels, tier),
     // One thread: the pool has others to serve.
     [param.workers]: 0,
+    // Long-distance matching brings a window of 128 MB of its own.
+    ...(resolved.params[param.longDistance] && { [param.windowLog]: largestWindow }),
     ...(bits !== undefined && { [param.windowLog]: bits }),
     ...resolved.params,
   };

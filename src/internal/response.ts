@@ -1,11 +1,13 @@
 import { ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import { ClientClosedError } from '../errors.ts';
 import { Bottom, type Ground } from './bottom.ts';
 import { frameComplete, type HeadFields, mergeFields } from './head.ts';
 import { holdHead, refuse, releaseHead } from './held-head.ts';
 import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
 import { abortResponse, type HttpResponse, isGone, isHttp2 } from './message.ts';
+import { type OnLate, retiredMethods } from './retired.ts';
 
 // A property and not a WeakMap, which costs the garbage collector more than all else that is done here; and one that is
 // found through a Proxy, or from a child, of the response.
@@ -163,8 +165,12 @@ export class Seam implements Ground {
   }
 
   flush(callback: EndCallback): void {
-    if (isGone(this.res) || this.res.writableEnded) {
+    if (this.res.writableEnded) {
       if (callback) process.nextTick(callback);
+      return;
+    }
+    if (isGone(this.res)) {
+      if (callback) process.nextTick(callback, new ClientClosedError());
       return;
     }
     if (!this.res.headersSent) (this.res as ServerResponse).flushHeaders();
@@ -231,6 +237,17 @@ export class Seam implements Ground {
     abortResponse(this.res);
   }
 
+  /**
+   * From here on nothing that the handler calls has an effect: not a call throws into a response that is over, and `onLate` is told of each.
+   * What is on its way goes out.
+   */
+  retire(reason: Error, onLate: OnLate): void {
+    const target = this.res as unknown as Record<string, Method>;
+    // For what is still on its way.
+    for (const verb of ['write', 'end', 'writeHead', 'flush'] as const) this.#core[verb] ??= target[verb] as Method;
+    Object.assign(target, retiredMethods(reason, onLate, (name) => name in target));
+  }
+
   close(): void {
     if (this.#close === 'closed') return;
     this.#close = 'closed';
@@ -279,7 +296,7 @@ export class Seam implements Ground {
     const target = this.res as unknown as Record<Verb, Method>;
     if (verb in this.#core) return;
     this.#core[verb] = target[verb];
-    this.#own[verb] = target[verb] = methods[verb];
+    this.#own[verb] = target[verb] = verb === 'flush' ? boundFlush(this) : methods[verb];
   }
 
   /** The topmost layer that does something about writes and ends is the first to be asked. */
@@ -382,7 +399,7 @@ export function seamOf(res: HttpResponse): Seam | undefined {
 
 // The methods that go on a response: one set for all, which find the seam by `this`. That may be a Proxy or a child of the
 // response; Node's own methods need no less of it.
-const methods: Readonly<Record<Verb, Method>> = {
+const methods: Readonly<Record<Exclude<Verb, 'flush'>, Method>> = {
   write(this: Required<Seamed>, chunk: Chunk, encoding?: BufferEncoding | WriteCallback, callback?: WriteCallback): boolean {
     const seam = this[seamKey];
     if (typeof encoding === 'function') return seam.write(chunk, undefined, encoding);
@@ -399,9 +416,6 @@ const methods: Readonly<Record<Verb, Method>> = {
     this[seamKey].writeHead(args);
     return this;
   },
-  flush(this: Required<Seamed>, callback?: () => void): void {
-    this[seamKey].flush(callback);
-  },
   emit(this: Required<Seamed>, event: string | symbol, ...args: unknown[]): boolean {
     const seam = this[seamKey];
     if (event !== 'drain') return seam.emit(event, args);
@@ -409,6 +423,13 @@ const methods: Readonly<Record<Verb, Method>> = {
     return true;
   },
 };
+
+// Bound, as that of `compression` is, which people hand to timers and emitters as it is: with whatever arguments those call it.
+function boundFlush(seam: Seam): Method {
+  return function flush(callback?: unknown): void {
+    seam.flush(typeof callback === 'function' ? (callback as () => void) : undefined);
+  };
+}
 
 // What it answers, alike.
 const answers: PropertyDescriptorMap & ThisType<Required<Seamed>> = {

@@ -1,3 +1,4 @@
+import { PassThrough } from 'node:stream';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Codec } from '../../src/compress/codec.ts';
@@ -199,7 +200,7 @@ describe('swap', () => {
     expect(toggle.version).toBe(1);
   });
 
-  it('encodes at tier 0, with the size, and makes no streams', async () => {
+  it('encodes at tier 0, with the size, and makes each kind of encoder and ends it', async () => {
     const made: string[] = [];
     const seen: unknown[] = [];
     const codec: Codec = {
@@ -210,17 +211,27 @@ describe('swap', () => {
         return body;
       },
       createStream: () => {
-        made.push('stream');
-        throw new Error('not for a warm-up');
+        const transform = new PassThrough();
+        transform.on('close', () => made.push('stream closed'));
+        return { transform, memory: 0, flush: (callback) => callback() };
       },
-      createBlocks: () => {
-        made.push('blocks');
-        throw new Error('not for a warm-up');
-      },
+      createBlocks: () => ({ memory: 0, encode: (text) => text, close: () => void made.push('blocks closed') }),
     };
     await settles(createSwitch().swap({ codecs: [codec] }));
-    expect(made).toEqual([]);
+    await turns();
+    expect(made.toSorted()).toEqual(['blocks closed', 'stream closed']);
     expect(seen).toEqual([{ tier: 0, size: expect.any(Number), padding: 0, length: (seen[0] as { size: number }).size }]);
+  });
+
+  it('rejects where an encoder cannot be made', async () => {
+    const toggle = createSwitch();
+    const failing = (): never => {
+      throw new Error('cannot be made');
+    };
+    for (const part of [{ createStream: failing }, { createBlocks: failing }]) {
+      await expect(settles(toggle.swap({ codecs: [ready, { coding: 'x', available: true, ...part }] }))).rejects.toThrow('cannot be made');
+    }
+    expect(toggle.version).toBe(0);
   });
 
   it('takes codecs that have nothing to load or that encode only streams', async () => {
