@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BodyLengthError, ClientClosedError, InvalidChunkError, ResponseStartedError } from '../errors.ts';
+import { contextIn } from '../internal/context.ts';
 import { reportError } from '../internal/diagnostics.ts';
 import { setFields } from '../internal/fields.ts';
 import { type Chunk, Layer, type Rank, rank } from '../internal/layer.ts';
@@ -25,6 +26,8 @@ export type { BodySource } from './source.ts';
  * error to `next`. A `Response` or `Blob` has succeeded already; its head goes out at once, with its status and end-to-end fields
  * where `res` has none of its own. A source that fails later rejects too, and the connection is cut: a body that ends
  * early must not look whole. The same goes for one that does not match its `Content-Length`.
+ *
+ * It stops at the deadline of its request, too, where `deadline` gave it one: then it rejects with `DeadlineExceededError`.
  *
  * When the client leaves, the source is cancelled and the promise resolves: that is a normal outcome, and `res.writableEnded`
  * tells it from a complete one. HEAD, 204 and 304 send the head and cancel the source.
@@ -70,22 +73,28 @@ class Transfer extends Layer implements Gate {
 
   async run(): Promise<void> {
     const { pull, settled } = this.#body;
-    const { signal } = this.#options;
     const seam = openSeam(this.#res);
     seam.add(this);
+    // It stops with its request too.
+    const context = contextIn(this.#req)?.child();
+    const { signal } = this.#options;
+    const signals = [signal, context?.signal].filter((each) => each !== undefined);
     try {
-      if (signal?.aborted === true && !this.closedError) {
-        this.cancelSource(signal.reason as Error);
-        throw signal.reason;
+      const aborted = signals.find((each) => each.aborted);
+      if (aborted && !this.closedError) {
+        this.cancelSource(aborted.reason as Error);
+        throw aborted.reason;
       }
       if (settled && !this.closedError) this.#sendHead();
       const gate = signal ? gateWithSignal(this, signal) : this;
       if (this.#takesNoBody()) this.cancelSource(new ClientClosedError());
-      else if (pull) await pump(pull, gate, (chunk) => this.#take(chunk));
+      else if (pull) await pump(pull, context ? gateWithSignal(gate, context.signal) : gate, (chunk) => this.#take(chunk));
       if (this.closedError) return;
       this.#complete();
       await this.#untilHandedOver(gate);
     } catch (error) {
+      // Whoever ended the request for another reason than that its client left has answered it, or cut.
+      if (error === context?.reason && !(error instanceof ClientClosedError)) throw error;
       if (this.closedError || isGone(this.#res)) return;
       // The head is gone: an end would pass a part for the whole.
       if (this.#res.headersSent) abortResponse(this.#res);
@@ -94,6 +103,7 @@ class Transfer extends Layer implements Gate {
       if (error instanceof BodyLengthError && !this.#res.headersSent) this.#res.removeHeader('Content-Length');
       throw error;
     } finally {
+      context?.dispose();
       seam.remove(this);
     }
   }

@@ -1,5 +1,5 @@
 // Node fires a timer with a longer delay after 1 ms instead.
-const longestDelay = 2 ** 31 - 1;
+export const longestDelay: number = 2 ** 31 - 1;
 
 /** Calls `callback` once after `delay` ms, however long; `Infinity` is never. Returns its undo. The timer does not keep the process alive. */
 export function startTimer(delay: number, callback: () => void): () => void {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { CloseReason } from '../errors.ts';
+import type { RequestContext } from './context.ts';
 import { pipeInto, type PipeOptions } from './pipe.ts';
 import type { PullSource } from './pump.ts';
 import type { OutStream, StreamState } from './stream.ts';
@@ -13,6 +14,8 @@ export interface ItemStream<Item> {
   readonly id: string;
   /** Aborts when the stream closes. `signal.reason` is a `StreamClosedError` of the class that belongs to the close reason. */
   readonly signal: AbortSignal;
+  /** Its part of the request's context: with the same signal, and the deadline of the request where `deadline` gave it one. */
+  readonly context: RequestContext;
   /** `open` takes items, `draining` hands over what it took, `closed` is over. Only ever forward. */
   readonly state: StreamState;
   /** Bytes accepted and not yet taken by the kernel. */
@@ -59,7 +62,11 @@ export abstract class OutItemStream<Item> implements ItemStream<Item> {
   }
 
   get signal(): AbortSignal {
-    return this.out.signal;
+    return this.out.context.signal;
+  }
+
+  get context(): RequestContext {
+    return this.out.context;
   }
 
   get state(): StreamState {

@@ -45,8 +45,9 @@ export function needsDrain(res: HttpResponse): boolean {
 /** Cuts the connection (HTTP/1) or resets the stream (HTTP/2), so that the client sees a failure and not an end. */
 export function abortResponse(res: HttpResponse): void {
   if (!isHttp2(res)) {
-    // Without the error: a socket that emits 'error' ends up in the server's 'clientError'.
-    res.destroy();
+    // Without the error: a socket that emits 'error' ends up in the server's 'clientError'. And as Node has it: the response's own
+    // may be one that was taken from its handler.
+    (Reflect.get(Object.getPrototypeOf(res) as object, 'destroy', res) as ServerResponse['destroy']).call(res);
   } else if (!res.stream.destroyed) {
     res.stream.close(h2InternalError);
   }

@@ -53,6 +53,8 @@ export class Seam implements Ground {
   #awaitsDrain = false;
   /** Calls that came after `end` while a layer was still at it: Node answers them when it has ended too. */
   #late: (() => void)[] | undefined;
+  /** What the handler's calls became when the response was taken from it. */
+  #retired: Record<string, Method> | undefined;
   /** Whether the layers will hear of the close. */
   #close: 'unwatched' | 'watched' | 'closed' = 'unwatched';
 
@@ -115,6 +117,7 @@ export class Seam implements Ground {
     complete();
     this.#head = 'fixed';
     this.#coreWriteHead(this.#heldHead);
+    if (this.#retired) Object.assign(this.res, this.#retired);
   }
 
   writeHead(args: HeadArguments): void {
@@ -245,7 +248,39 @@ export class Seam implements Ground {
     const target = this.res as unknown as Record<string, Method>;
     // For what is still on its way.
     for (const verb of ['write', 'end', 'writeHead', 'flush'] as const) this.#core[verb] ??= target[verb] as Method;
-    Object.assign(target, retiredMethods(reason, onLate, (name) => name in target));
+    this.#retired = retiredMethods(reason, onLate, (name) => name in target);
+    for (const verb of ['write', 'writeHead'] as const) this.#retired[verb] = this.#exceptNodes(target[verb] as Method, this.#retired[verb] as Method);
+    Object.assign(target, this.#retired);
+  }
+
+  /** Calls a function and tells whether it ended the response, also where somebody's patch, as that of `express-session`, passes it on later. */
+  endsIn(call: () => void): boolean {
+    const target = this.res as unknown as { end: Method };
+    const before = Object.getOwnPropertyDescriptor(target, 'end');
+    const { end } = target;
+    let ended = false;
+    const watched = function (this: unknown, ...args: never[]): unknown {
+      ended = true;
+      return end.apply(this, args);
+    };
+    target.end = watched;
+    try {
+      call();
+    } finally {
+      if (target.end !== watched) ended ||= this.ended;
+      else if (before) Object.defineProperty(target, 'end', before);
+      else Reflect.deleteProperty(target, 'end');
+    }
+    return ended;
+  }
+
+  /** Node's own `end`, which may come later than that of whoever answered, calls these two on the response. */
+  #exceptNodes(method: Method, retired: Method): Method {
+    const { bottom, res } = this;
+    return function (this: unknown, ...args: unknown[]): unknown {
+      const isImplicitHead = !res.headersSent && args.length === 1 && args[0] === res.statusCode;
+      return (bottom.state === 'ending' || isImplicitHead ? method : retired).apply(this, args as never[]);
+    };
   }
 
   close(): void {
@@ -288,8 +323,7 @@ export class Seam implements Ground {
     (res as ServerResponse).prependListener('close', () => {
       this.close();
     });
-    if (isHttp2(res)) res.stream.once('aborted', streamOnAborted);
-    else if (!res.socket) watchPipelined(res, this);
+    watchSilentClose(res, () => this.close());
   }
 
   #patch(verb: Verb): void {
@@ -466,6 +500,12 @@ function isChunk(chunk: unknown): chunk is Chunk {
   return typeof chunk === 'string' || chunk instanceof Uint8Array;
 }
 
+/** Sees to the ways to lose a client of which a response tells by no 'close' of its own. */
+export function watchSilentClose(res: HttpResponse, onClose: () => void): void {
+  if (isHttp2(res)) res.stream.once('aborted', streamOnAborted);
+  else if (!res.socket) watchPipelined(res, onClose);
+}
+
 // After a client's reset without an error Node destroys the stream when its writes are done, which they never are: nobody
 // takes them. (A reset of our own comes by here too, with an error code.)
 function streamOnAborted(this: ServerHttp2Stream): void {
@@ -488,22 +528,22 @@ function makeRoom(res: HttpResponse): void {
   Reflect.deleteProperty(res, spareToo);
 }
 
-// Seams of responses that wait behind others on their connection.
-const pipelined = new WeakMap<Socket, Set<Seam>>();
+// Of responses that wait behind others on their connection.
+const pipelined = new WeakMap<Socket, Set<() => void>>();
 
 // Before Node 24 a pipelined response whose connection dies before its turn never emits 'close'. One listener for all of a
 // connection: a client may send as many requests as it likes.
-function watchPipelined(res: ServerResponse, seam: Seam): void {
+function watchPipelined(res: ServerResponse, onClose: () => void): void {
   const socket = (res.req as typeof res.req | undefined)?.socket;
   if (!socket) return;
   let waiting = pipelined.get(socket);
   if (!waiting) {
-    const created = (waiting = new Set<Seam>());
+    const created = (waiting = new Set<() => void>());
     pipelined.set(socket, created);
     socket.on('close', () => {
-      for (const each of created) each.close();
+      for (const each of created) each();
     });
   }
-  waiting.add(seam);
-  res.once('close', () => pipelined.get(socket)?.delete(seam));
+  waiting.add(onClose);
+  res.once('close', () => pipelined.get(socket)?.delete(onClose));
 }

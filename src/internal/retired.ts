@@ -18,6 +18,8 @@ const answers: Readonly<Record<string, 'false' | 'this' | 'nothing'>> = {
   writeContinue: 'nothing',
   writeProcessing: 'nothing',
   writeEarlyHints: 'nothing',
+  // By `pipeline`, for one, whose source fails when its signal aborts: it would take the answer along.
+  destroy: 'this',
 };
 
 /**

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import vary from 'vary';
 import { ResponseStartedError } from '../errors.ts';
 import { isAbort } from './abort.ts';
+import { contextIn, runIn } from './context.ts';
 import { isThenable } from './deferred.ts';
 import { type Admission, decideAdmission } from './admit.ts';
 import { reportError } from './diagnostics.ts';
@@ -55,7 +56,7 @@ export function serveStream<S>(kind: StreamKind<S>, handler: (stream: S) => unkn
       startStream(kind, admission.mediaType, req, res).openBodiless();
       return;
     case 'open':
-      void runHandler(kind, startStream(kind, admission.mediaType, req, res), handler, next);
+      startHandler(kind, startStream(kind, admission.mediaType, req, res), handler, next);
   }
 }
 
@@ -107,6 +108,12 @@ function refuse(res: HttpResponse, mediaTypes: readonly string[]): void {
   res.statusCode = 406;
   res.setHeader('Content-Type', 'text/plain; charset=utf-8');
   res.end(`Available as ${mediaTypes.join(', ')}\n`);
+}
+
+/** In the stream's own context, where its request has one: so are the steps of a generator. */
+function startHandler<S>(kind: StreamKind<S>, out: OutStream, handler: (stream: S) => unknown, next: Next | undefined): void {
+  if (contextIn(out.req)) void runIn(out.context, () => runHandler(kind, out, handler, next));
+  else void runHandler(kind, out, handler, next);
 }
 
 /**

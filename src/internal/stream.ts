@@ -1,13 +1,14 @@
 import type { ServerResponse } from 'node:http';
 import { type CloseReason, closeError, StreamClosedError } from '../errors.ts';
 import { isAbort } from './abort.ts';
+import { Context, contextIn } from './context.ts';
 import { type Deferred, handled, makeDeferred } from './deferred.ts';
 import { reportClose, reportError } from './diagnostics.ts';
 import { hasField, setFields } from './fields.ts';
 import { Layer, type Rank, rank } from './layer.ts';
 import { abortResponse, closeUnterminated, endResponse, type HttpRequest, type HttpResponse, isGone, needsDrain } from './message.ts';
 import type { Gate } from './pump.ts';
-import { openSeam, type Seam } from './response.ts';
+import { openSeam, type Seam, seamOf } from './response.ts';
 import type { ResolvedStreamOptions } from './stream-options.ts';
 import { atTickEnd, type Flushable } from './tick.ts';
 
@@ -19,6 +20,14 @@ export interface StreamHead {
   readonly contentType: string;
   /** First bytes of the body, sent with the head; `''` for none. */
   readonly prelude: string;
+}
+
+/** How one kind of stream leaves a process that drains. */
+export interface Departure {
+  /** Whether its client can go on elsewhere where it stopped here. One that cannot runs to its end. */
+  isResumable(): boolean;
+  /** Tells the client to come back, and closes. Does not reject. */
+  leave(): Promise<void>;
 }
 
 const accepted = Promise.resolve();
@@ -40,6 +49,8 @@ export class OutStream extends Layer implements Flushable, Gate {
   readonly res: HttpResponse;
   /** Set when the reason is known, which in `leave` is before the stream is closed. */
   closedError: StreamClosedError | undefined;
+  /** Set by a kind that can be resumed. */
+  departure: Departure | undefined;
   #state: StreamState = 'open';
   /** `claimed` once an item was taken: the head is not sent yet, and can become no other. */
   #opening: 'not' | 'claimed' | 'opened' = 'not';
@@ -52,7 +63,7 @@ export class OutStream extends Layer implements Flushable, Gate {
   #onDrain: (() => void) | undefined;
   #highWaterMark = 0;
   #waiter: Deferred | undefined;
-  #controller: AbortController | undefined;
+  #context: Context | undefined;
   #closeListeners: Set<(reason: CloseReason) => void> | undefined;
 
   constructor(req: HttpRequest, res: HttpResponse, head: StreamHead, options: ResolvedStreamOptions) {
@@ -64,6 +75,7 @@ export class OutStream extends Layer implements Flushable, Gate {
     this.#seam = openSeam(res);
     this.#seam.add(this);
     if (isGone(res)) this.finishClose('client-closed');
+    else if (contextIn(req)) this.context.onAbort((reason) => this.#interrupt(reason));
   }
 
   get state(): StreamState {
@@ -80,11 +92,16 @@ export class OutStream extends Layer implements Flushable, Gate {
     return Buffer.byteLength(this.#pending) + (this.#isClosed() ? 0 : this.res.writableLength);
   }
 
-  /** Aborts when the stream closes, with the close reason's error. Made when first asked for: an idle stream does without. */
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    if (this.#isClosed() && !this.#controller.signal.aborted) this.#controller.abort(this.closedError);
-    return this.#controller.signal;
+  /**
+   * A child of its request's context, which aborts when the stream closes, with the close reason's error. Without a context of the
+   * request it is made when first asked for: an idle stream does without.
+   */
+  get context(): Context {
+    if (!this.#context) {
+      this.#context = new Context(contextIn(this.req), Infinity);
+      if (this.#isClosed()) this.#context.abort(this.closedError);
+    }
+    return this.#context;
   }
 
   /** Sends the head and the prelude, if they are not on their way yet. */
@@ -237,11 +254,21 @@ export class OutStream extends Layer implements Flushable, Gate {
     if (this.#onDrain) (this.res as ServerResponse).off('drain', this.#onDrain);
     this.#seam.remove(this);
     this.#settleWaiter();
-    this.#controller?.abort(this.closedError);
+    this.#context?.abort(this.closedError);
     const listeners = this.#closeListeners;
     this.#closeListeners = undefined;
     for (const listener of listeners ?? []) this.#callListener(listener, reason);
     reportClose(this.req, reason);
+  }
+
+  /** The request's context is aborted: nobody waits for the stream any more. */
+  #interrupt(reason: unknown): void {
+    if (this.#isClosed()) return;
+    const why = reason instanceof StreamClosedError ? reason.reason : 'error';
+    // Nothing is sent: somebody else may say it with a status.
+    if (!this.started && !this.res.headersSent) this.finishClose(why, reason);
+    else if (why === 'draining' || why === 'client-closed') this.abort(why, reason);
+    else void this.leave(why, { cause: reason });
   }
 
   /** From `open` to `draining`: everything accepted is handed to `res`. `false` where that is not the way. */
@@ -373,4 +400,10 @@ export class OutStream extends Layer implements Flushable, Gate {
 
 function recover(stream: OutStream): void {
   stream.recover();
+}
+
+/** The stream that a response carries. */
+export function streamOf(res: HttpResponse): OutStream | undefined {
+  const writer = seamOf(res)?.layerAt(rank.writer);
+  return writer instanceof OutStream ? writer : undefined;
 }

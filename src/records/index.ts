@@ -1,5 +1,5 @@
 import type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/message.ts';
-import { requireFunction } from '../internal/option.ts';
+import { readOneOf, requireFunction } from '../internal/option.ts';
 import { openStream, serveStream, type StreamKind } from '../internal/serve.ts';
 import { resolveStreamOptions, type StreamOptions } from '../internal/stream-options.ts';
 import { jsonSeqFormat, ndjsonFormat, type RecordFormat } from './record.ts';
@@ -12,7 +12,14 @@ export type { PipeOptions } from '../internal/pipe.ts';
 export type { RecordStream } from './stream.ts';
 
 /** Options of `ndjson`, `jsonSeq` and their `open…` forms. */
-export type RecordOptions = StreamOptions;
+export interface RecordOptions extends StreamOptions {
+  /**
+   * Whether the client can go on at another process where it stopped here. What `lifecycle` then does when the process drains: a
+   * `'resumable'` stream is closed without an end, a `'finite'` one runs to its end.
+   * @defaultValue `'finite'`
+   */
+  drain?: 'resumable' | 'finite';
+}
 
 /**
  * Handles one client. The records of a generator (or of any async source) are sent one by one, and the stream ends with
@@ -64,14 +71,16 @@ export function openJsonSeq<T = unknown>(req: HttpRequest, res: HttpResponse, op
 }
 
 function recordKind<T>(owner: string, format: RecordFormat, options: RecordOptions | undefined): StreamKind<RecordStream<T>> {
+  const resolved = resolveStreamOptions(owner, options);
+  const drain = readOneOf(`${owner}.drain`, options?.drain ?? 'finite', ['resumable', 'finite']);
   return {
     mediaTypes: format.mediaTypes,
     // JSON is UTF-8 and its types have no charset parameter (RFC 8259 11).
     typeParameters: '',
     prelude: '',
-    options: resolveStreamOptions(owner, options),
+    options: resolved,
     isStopped: () => false,
-    wrap: (out) => new OutRecordStream<T>(out, format),
+    wrap: (out) => new OutRecordStream<T>(out, format, drain === 'resumable'),
     send: (stream, value) => stream.send(value as T),
   };
 }

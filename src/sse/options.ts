@@ -1,4 +1,4 @@
-import { type Duration, readBag, readDuration, readFunction } from '../internal/option.ts';
+import { type Duration, readBag, readDuration, readFunction, readOneOf } from '../internal/option.ts';
 import { type ResolvedStreamOptions, resolveStreamOptions, type StreamOptions } from '../internal/stream-options.ts';
 
 /** Options of `sse` and `openEventStream`. */
@@ -14,6 +14,13 @@ export interface SseOptions extends StreamOptions {
    * @defaultValue `'2s'`
    */
   reconnectDelay?: Duration;
+  /**
+   * Whether the client can go on at another process where it stopped here. What `lifecycle` then does when the process drains: a
+   * `'resumable'` stream is told to reconnect, a `'finite'` one runs to its end. `'auto'`: resumable from the first event with an
+   * id on, or if the client came with the id of a last event.
+   * @defaultValue `'auto'`
+   */
+  drain?: 'auto' | 'resumable' | 'finite';
   /** The source of that spread: a function like `Math.random`, for tests. @defaultValue `Math.random` */
   random?: () => number;
 }
@@ -22,6 +29,7 @@ export interface SseOptions extends StreamOptions {
 export interface ResolvedSseOptions extends ResolvedStreamOptions {
   readonly retry: number | undefined;
   readonly reconnectDelay: number;
+  readonly drain: 'auto' | 'resumable' | 'finite';
   readonly random: () => number;
 }
 
@@ -32,6 +40,7 @@ export function resolveSseOptions(given: SseOptions | undefined): ResolvedSseOpt
     ...resolveStreamOptions('sse', options),
     retry: options.retry === undefined ? undefined : Math.round(readDuration('sse.retry', options.retry)),
     reconnectDelay: readDuration('sse.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1 }),
+    drain: readOneOf('sse.drain', options.drain ?? 'auto', ['auto', 'resumable', 'finite']),
     random: readFunction('sse.random', options.random) ?? Math.random,
   };
 }

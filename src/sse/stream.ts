@@ -1,6 +1,6 @@
 import { type ItemStream, OutItemStream } from '../internal/item-stream.ts';
 import { readInteger } from '../internal/option.ts';
-import type { OutStream } from '../internal/stream.ts';
+import type { Departure, OutStream } from '../internal/stream.ts';
 import { formatComment, formatEvent, formatRetryHint } from './event.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
 import type { ResolvedSseOptions } from './options.ts';
@@ -28,18 +28,32 @@ export interface EventStream<M extends object = AnyEvents> extends ItemStream<Se
 }
 
 /** `EventStream` over a response. */
-export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>> implements EventStream<M> {
+export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>> implements EventStream<M>, Departure {
   readonly lastEventId: string;
   #options: ResolvedSseOptions;
+  #hasIds: boolean;
 
   constructor(out: OutStream, lastEventId: string, options: ResolvedSseOptions) {
     super(out);
     this.lastEventId = lastEventId;
     this.#options = options;
+    this.#hasIds = lastEventId !== '';
+    out.departure = this;
+  }
+
+  isResumable(): boolean {
+    const { drain } = this.#options;
+    return drain === 'auto' ? this.#hasIds : drain === 'resumable';
+  }
+
+  leave(): Promise<void> {
+    return this.reconnect();
   }
 
   protected override format(event: Sendable<M>): string {
-    return formatEvent(event);
+    const text = formatEvent(event);
+    if (typeof event === 'object' && event.id !== undefined) this.#hasIds = true;
+    return text;
   }
 
   comment(text: string): Promise<void> {

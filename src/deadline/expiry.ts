@@ -1,0 +1,77 @@
+import { type ServerResponse, STATUS_CODES } from 'node:http';
+import { DeadlineExceededError, IdleTimeoutError } from '../errors.ts';
+import { reportError } from '../internal/diagnostics.ts';
+import { abortResponse, type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
+import { openSeam } from '../internal/response.ts';
+import { streamOf } from '../internal/stream.ts';
+import { decideExpiry } from './decide.ts';
+import type { ResolvedDeadlineOptions } from './options.ts';
+import { reportExpired, reportLate } from './report.ts';
+
+/** What an expiry needs to know beside the response. */
+export interface ExpiryInput {
+  readonly req: HttpRequest;
+  readonly res: HttpResponse;
+  readonly options: ResolvedDeadlineOptions;
+  /** Told of each call of the handler that came too late. */
+  readonly onLate: () => void;
+}
+
+/** The context of a request is aborted: whatever the reason, nobody waits for the handler any more. */
+export function settleExpiry(input: ExpiryInput, reason: unknown): void {
+  const { req, res } = input;
+  // Whoever aborts it for another reason answers too.
+  if (!(reason instanceof DeadlineExceededError || reason instanceof IdleTimeoutError)) return;
+  const outcome = decideExpiry({ gone: isGone(res), ended: res.writableEnded, headersSent: res.headersSent, streamed: streamOf(res) !== undefined });
+  if (outcome === 'nothing') return;
+  if (outcome === 'answer') answer(input, reason);
+  else if (outcome === 'cut') abortResponse(res);
+  // A stream hands over what it has by the methods of the response.
+  if (outcome !== 'stream') retire(input, reason);
+  reportExpired({ req, reason, outcome });
+}
+
+function retire({ req, res, onLate }: ExpiryInput, reason: Error): void {
+  openSeam(res).retire(reason, (method) => {
+    onLate();
+    reportLate({ req, method });
+  });
+}
+
+function answer(input: ExpiryInput, reason: Error): void {
+  const { req, res, options } = input;
+  // The request may not be read to its end, and its handler may still be at it: an error of that would end the connection.
+  if (!isHttp2(res)) res.setHeader('Connection', 'close');
+  if (reason instanceof DeadlineExceededError && answersItself(input, reason)) return;
+  try {
+    if (!res.headersSent) answerStatus(res, options.status);
+    else if (!res.writableEnded) abortResponse(res);
+  } catch (error) {
+    // Somebody's patch of `res`, and here is nobody to catch it.
+    reportError(req, error);
+    abortResponse(res);
+  }
+}
+
+function answersItself({ req, res, options }: ExpiryInput, reason: DeadlineExceededError): boolean {
+  return openSeam(res).endsIn(() => {
+    try {
+      options.onExpired?.(reason, req, res);
+    } catch (error) {
+      reportError(req, error);
+    }
+  });
+}
+
+// What describes the body that will not come; others, such as those of CORS, are the answer's too.
+const bodyFields = /^(content-(?!security-policy).*|etag|last-modified|accept-ranges|cache-control|expires|transfer-encoding|trailer|location)$/;
+
+function answerStatus(response: HttpResponse, status: number): void {
+  const res = response as ServerResponse;
+  for (const name of res.getHeaderNames()) if (bodyFields.test(name)) res.removeHeader(name);
+  res.statusCode = status;
+  // The text that goes with another status.
+  if (!isHttp2(response)) res.statusMessage = '';
+  res.setHeader('Content-Type', 'text/plain; charset=utf-8');
+  res.end(`${STATUS_CODES[status] ?? String(status)}\n`);
+}

@@ -1,0 +1,104 @@
+import type { Http2ServerResponse } from 'node:http2';
+import type { Socket } from 'node:net';
+import { startTimer } from '../internal/clock.ts';
+import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
+import { type HttpResponse, isHttp2 } from '../internal/message.ts';
+
+/** What an idle clock is given. */
+export interface IdleInput {
+  readonly res: HttpResponse;
+  /** Milliseconds. */
+  readonly idle: number;
+  /** The head of a response in pieces is out: the clock runs. */
+  readonly onStart: () => void;
+  /** Nothing moved for that long. */
+  readonly onIdle: () => void;
+}
+
+// It is looked at four times in the span: the deadline comes up to a quarter late, and traffic costs nothing.
+const looks = 4;
+
+/**
+ * The idle deadline of one response: it begins with the head of a body in pieces, and ends with the body. That something moves is seen by what
+ * the socket has counted when it is looked at, so that one large write that the client takes slowly is traffic for as long as it does.
+ *
+ *     before head ──▶ running ──no change in `idle`──▶ over
+ *          └── whole body, close ──────────────────────▲
+ */
+export class IdleLayer extends Layer {
+  override readonly rank: Rank = rank.counting;
+  #input: IdleInput;
+  #progress = '';
+  #unmoved = 0;
+  #stop: (() => void) | undefined;
+  #isOver = false;
+
+  constructor(input: IdleInput) {
+    super();
+    this.#input = input;
+  }
+
+  override head({ complete }: Head): boolean {
+    if (!complete && !this.#stop && !this.#isOver) this.#start();
+    return false;
+  }
+
+  override close(): void {
+    this.#isOver = true;
+    this.#stop?.();
+  }
+
+  /** What was counted so far: another text, and something has moved. */
+  protected measure(): string {
+    const { res } = this.#input;
+    return isHttp2(res) ? '' : `${res.writableLength} ${socketProgress(res.socket ?? res.req.socket)}`;
+  }
+
+  #start(): void {
+    this.#input.onStart();
+    this.#progress = this.measure();
+    this.#look();
+  }
+
+  #look(): void {
+    this.#stop = startTimer(this.#input.idle / looks, () => {
+      const progress = this.measure();
+      this.#unmoved = progress === this.#progress ? this.#unmoved + 1 : 0;
+      this.#progress = progress;
+      if (this.#unmoved < looks) this.#look();
+      else this.#input.onIdle();
+    });
+  }
+}
+
+/** Over HTTP/2 the connection's counters are those of all its streams: writes are counted, and what waits is looked at. */
+export class Http2IdleLayer extends IdleLayer {
+  #res: Http2ServerResponse;
+  #writes = 0;
+
+  constructor(input: IdleInput & { readonly res: Http2ServerResponse }) {
+    super(input);
+    this.#res = input.res;
+  }
+
+  override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    this.#writes += 1;
+    return super.write(chunk, encoding, callback);
+  }
+
+  protected override measure(): string {
+    const { stream } = this.#res;
+    const { socket } = stream.session ?? {};
+    // While bytes wait, those that leave are the connection's: it is not told whose they are.
+    const written = stream.bufferSize > 0 ? (socket?.bytesWritten ?? 0) : 0;
+    // What the client may still send shrinks with what it sends.
+    return `${this.#writes} ${stream.bufferSize} ${written} ${stream.state.localWindowSize ?? 0}`;
+  }
+}
+
+// What libuv has not given to the kernel yet. Node's own socket timeout looks at it too, for the same reason: of one large write,
+// `bytesWritten` counts all at once.
+function socketProgress(socket: Socket): string {
+  const { writeQueueSize } = (socket as { _handle?: { writeQueueSize?: unknown } | null })._handle ?? {};
+  return `${socket.bytesWritten} ${socket.bytesRead} ${String(writeQueueSize)}`;
+}

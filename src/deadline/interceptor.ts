@@ -1,0 +1,215 @@
+import { background, Context, contextHere, type RequestContext, requireContext, runIn } from '../internal/context.ts';
+import { type PropagateOptions, resolvePropagateOptions, type ResolvedPropagateOptions, writeTimeout } from './propagate.ts';
+
+/** Options of `deadlineInterceptor`. */
+export type DeadlineInterceptorOptions = PropagateOptions;
+
+/** What the options of a dispatch take beside what `undici` takes. */
+export interface DeadlineDispatchOptions {
+  /** The context to call for; `backgroundContext` for work that outlives the request. @defaultValue `currentContext()` */
+  context?: RequestContext;
+}
+
+/** The `dispatch` of `undici`, which is not imported: it is the application's. */
+export type DispatchFunction = (options: never, handler: never) => boolean;
+
+/** What `compose` of a dispatcher takes. */
+export type DeadlineInterceptor = <D extends DispatchFunction>(dispatch: D) => D;
+
+interface DispatchOptions extends DeadlineDispatchOptions {
+  headers?: unknown;
+}
+
+type Dispatch = (options: DispatchOptions, handler: DispatchHandler) => boolean;
+
+interface DispatchController {
+  abort(reason: unknown): void;
+  pause(): void;
+  resume(): void;
+  readonly aborted: boolean;
+  readonly paused: boolean;
+  readonly reason: unknown;
+  readonly rawHeaders?: unknown;
+  readonly rawTrailers?: unknown;
+}
+
+interface DispatchHandler {
+  onRequestStart?(controller: DispatchController, context: unknown): unknown;
+  onBodySent?(chunk: unknown): unknown;
+  onRequestSent?(): unknown;
+  onResponseStarted?(): unknown;
+  onRequestUpgrade?(controller: DispatchController, status: number, headers: unknown, socket: unknown): unknown;
+  onResponseStart?(controller: DispatchController, status: number, headers: unknown, statusText: unknown): unknown;
+  onResponseData?(controller: DispatchController, chunk: unknown): unknown;
+  onResponseEnd?(controller: DispatchController, trailers: unknown): unknown;
+  onResponseError?(controller: DispatchController, error: unknown): unknown;
+}
+
+/**
+ * An interceptor for `undici` 7 and 8, `new Agent().compose(deadlineInterceptor())`: each call carries what is left of the deadline of the
+ * current context, as `propagate` writes it, and is aborted with the context, in the middle of a body too. On a context that is aborted or
+ * expired nothing is dispatched. Compose it before `retry` and the like, so that each attempt is told what is left then.
+ *
+ * Throws `InvalidOptionError`.
+ */
+export function deadlineInterceptor(options?: DeadlineInterceptorOptions): DeadlineInterceptor {
+  const propagation = resolvePropagateOptions('deadlineInterceptor', options);
+  return function deadlineInterceptor<D extends DispatchFunction>(dispatch: D): D {
+    return interceptDispatch(dispatch as unknown as Dispatch, propagation) as unknown as D;
+  };
+}
+
+function interceptDispatch(dispatch: Dispatch, propagation: ResolvedPropagateOptions): Dispatch {
+  return function dispatchInContext(options, handler) {
+    let context: Context;
+    let headers: unknown;
+    try {
+      context = options.context === undefined ? (contextHere() ?? background) : requireContext('dispatch.context', options.context);
+      headers = withTimeout(context, options.headers, propagation);
+    } catch (reason) {
+      handler.onResponseError?.(refusedController(reason), reason);
+      return true;
+    }
+    const call = new CallHandler(handler, context);
+    try {
+      return dispatch({ ...options, headers }, call);
+    } catch (error) {
+      call.close();
+      throw error;
+    }
+  };
+}
+
+/**
+ * Between `undici` and the handler of one call.
+ *
+ *     queued ──onRequestStart──▶ started ──end, error, upgrade──▶ done
+ *       └─────────────── context aborted ────────────────────────▶ done
+ *
+ * Everything is passed on in the context of the call. A callback of a pooled socket runs in that of whoever opened the socket, and a
+ * retry that starts there would be made for somebody else's request.
+ */
+class CallHandler implements DispatchHandler {
+  /** None when it is done. */
+  #handler: DispatchHandler | undefined;
+  #context: Context;
+  #call: Context;
+  /** None while it is queued. */
+  #controller: DispatchController | undefined;
+
+  constructor(handler: DispatchHandler, context: Context) {
+    this.#handler = handler;
+    this.#context = context;
+    this.#call = context.child();
+    this.#call.onAbort((reason) => this.#abort(reason));
+  }
+
+  /** Lets go of the handler and of the context. */
+  close(): void {
+    this.#handler = this.#controller = undefined;
+    this.#call.dispose();
+  }
+
+  onRequestStart(controller: DispatchController, context: unknown): void {
+    if (!this.#handler) {
+      // It waited for its turn, or for another attempt, while its context was aborted.
+      controller.abort(this.#call.reason);
+      return;
+    }
+    this.#controller = controller;
+    this.#tell((handler) => handler.onRequestStart?.(controller, context));
+  }
+
+  onBodySent(chunk: unknown): void {
+    this.#tell((handler) => handler.onBodySent?.(chunk));
+  }
+
+  onRequestSent(): void {
+    this.#tell((handler) => handler.onRequestSent?.());
+  }
+
+  onResponseStarted(): void {
+    this.#tell((handler) => handler.onResponseStarted?.());
+  }
+
+  onRequestUpgrade(controller: DispatchController, status: number, headers: unknown, socket: unknown): unknown {
+    return this.#tellLast((handler) => handler.onRequestUpgrade?.(controller, status, headers, socket));
+  }
+
+  onResponseStart(controller: DispatchController, status: number, headers: unknown, statusText: unknown): unknown {
+    return this.#tell((handler) => handler.onResponseStart?.(controller, status, headers, statusText));
+  }
+
+  onResponseData(controller: DispatchController, chunk: unknown): unknown {
+    return this.#tell((handler) => handler.onResponseData?.(controller, chunk));
+  }
+
+  onResponseEnd(controller: DispatchController, trailers: unknown): void {
+    this.#tellLast((handler) => handler.onResponseEnd?.(controller, trailers));
+  }
+
+  onResponseError(controller: DispatchController, error: unknown): void {
+    const handler = this.#handler;
+    this.close();
+    if (handler) runIn(this.#context, () => handler.onResponseError?.(controller, error));
+  }
+
+  #abort(reason: unknown): void {
+    const controller = this.#controller;
+    controller?.abort(reason);
+    // Told already by `undici`, unless it has no connection for the call yet, or an interceptor waits before another attempt.
+    this.onResponseError(controller ?? refusedController(reason), reason);
+  }
+
+  #tell(call: (handler: DispatchHandler) => unknown): unknown {
+    const handler = this.#handler;
+    return handler && runIn(this.#context, () => call(handler));
+  }
+
+  #tellLast(call: (handler: DispatchHandler) => unknown): unknown {
+    const handler = this.#handler;
+    if (!handler) return undefined;
+    this.#handler = undefined;
+    try {
+      const result = runIn(this.#context, () => call(handler));
+      this.close();
+      return result;
+    } catch (error) {
+      // It was not the last: `undici` tells the handler of it as an error. That is how its retry takes up a bad status.
+      this.#handler = handler;
+      throw error;
+    }
+  }
+}
+
+/** Of a call that has none, since it was not made. */
+function refusedController(reason: unknown): DispatchController {
+  const ignore = (): void => undefined;
+  return { abort: ignore, pause: ignore, resume: ignore, aborted: true, paused: false, reason, rawHeaders: null, rawTrailers: null };
+}
+
+/** Fields in any of the shapes that `undici` takes, as an object with the timeout in it; what it does not take is left for it to refuse. */
+function withTimeout(context: Context, headers: unknown, propagation: ResolvedPropagateOptions): unknown {
+  const record = recordOf(headers);
+  writeTimeout(context, record ?? {}, propagation);
+  return record ?? headers;
+}
+
+function recordOf(headers: unknown): Record<string, unknown> | undefined {
+  if (headers == null) return {};
+  if (typeof headers !== 'object') return undefined;
+  const fields = new Map<string, unknown>();
+  for (const pair of pairsOf(headers)) {
+    if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== 'string') return undefined;
+    const [name, value] = pair as [string, unknown];
+    fields.set(name, fields.has(name) ? [fields.get(name), value].flat() : value);
+  }
+  return Object.fromEntries(fields);
+}
+
+function pairsOf(headers: object): Iterable<unknown> {
+  if (!Array.isArray(headers)) return Symbol.iterator in headers ? (headers as Iterable<unknown>) : Object.entries(headers);
+  const list: unknown[] = headers;
+  if (Array.isArray(list[0])) return list;
+  return Array.from({ length: Math.ceil(list.length / 2) }, (_, pair) => list.slice(2 * pair, 2 * pair + 2));
+}

@@ -1,0 +1,336 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { EventEmitter } from 'node:events';
+import { ClientClosedError, DeadlineExceededError, InvalidOptionError } from '../errors.ts';
+import { startTimer } from './clock.ts';
+import type { DeadlineQueue, Queued } from './deadline-queue.ts';
+import { type HttpRequest, type HttpResponse, isGone } from './message.ts';
+import { type Duration, readBag, readDuration } from './option.ts';
+import { watchSilentClose } from './response.ts';
+
+/** How a child differs from its parent. */
+export interface ChildOptions {
+  /** The most that it may take from now on: milliseconds or a string for `ms`; `Infinity` is no bound of its own. It never outlives its parent. @defaultValue `Infinity` */
+  timeout?: Duration;
+}
+
+/** One deadline and one signal for a piece of work: of a request, of a stream in it, of a call that it makes. */
+export interface RequestContext {
+  /**
+   * Aborts when nobody waits for the work any more. `signal.reason` tells why by its class: `DeadlineExceededError`, `ClientClosedError`,
+   * `DrainingError`, `IdleTimeoutError`, or whatever it was aborted with. It does not abort when the response ended as it should.
+   */
+  readonly signal: AbortSignal;
+  /** When it has to be done: milliseconds since the epoch, as `Date.now()`; `Infinity` without a deadline. */
+  readonly deadline: number;
+  /** Milliseconds that are left, with fractions: 0 when the deadline has passed, `Infinity` without one. */
+  remaining(): number;
+  /** A context for a part of the work: aborted with this one, and on its own by `timeout`. What happens to it touches no other. Throws `InvalidOptionError`. */
+  child(options?: ChildOptions): ChildContext;
+  /** Throws `signal.reason` when it is aborted, and `DeadlineExceededError` from the moment the deadline has passed. */
+  throwIfAborted(): void;
+}
+
+/** A context with an owner, who ends it. That of a request ends with its response; what is still at work below it goes on until its deadline. */
+export interface ChildContext extends RequestContext {
+  /** Aborts it and all its children. Without a reason it is a `DOMException` named `AbortError`. */
+  abort(reason?: unknown): void;
+  /** The work is done: frees the timer, and lets go of the parent. Nothing aborts any more but what has its own deadline. */
+  dispose(): void;
+}
+
+type AbortListener = (reason: unknown) => void;
+
+/** Where the time comes from: milliseconds that do not go back, and a timer with its undo. */
+export interface ContextClock {
+  now(): number;
+  startTimer(delay: number, callback: () => void): () => void;
+}
+
+const systemClock: ContextClock = { now: () => performance.now(), startTimer };
+
+const none = {};
+
+/**
+ * A context, in a tree. Nothing is made before it is asked for: no controller, no timer, no set of children. A parent holds
+ * its children until they are aborted or disposed, and that is all that is retained: `AbortSignal.any` and `AbortSignal.timeout` keep 1
+ * to 1.6 kB for each request while the signal at the root lives.
+ *
+ *     live ──abort, deadline, parent aborted──▶ aborted
+ *       └────dispose──▶ disposed
+ */
+export class Context implements ChildContext, Queued {
+  /** Its place in a queue of deadlines; the queue's. */
+  queued: Queued['queued'];
+  #state: 'live' | 'aborted' | 'disposed' = 'live';
+  #clock: ContextClock;
+  #parent: Context | undefined;
+  #children: Set<Context> | undefined;
+  /** Of its own, by the clock. */
+  #expires: number;
+  #reason: unknown;
+  #controller: AbortController | undefined;
+  #listeners: Set<{ readonly listener: AbortListener }> | undefined;
+  #disarm: (() => void) | undefined;
+  #queue: DeadlineQueue | undefined;
+  /** Somebody waits for its deadline, here or below. */
+  #isWatched = false;
+
+  /**
+   * @param timeout - ms from now; `Infinity` for none
+   * @param queue - in place of a timer of its own, where the order allows
+   */
+  constructor(parent: Context | undefined, timeout: number, { clock, queue }: { clock?: ContextClock; queue?: DeadlineQueue | undefined } = none) {
+    this.#clock = clock ?? parent?.clock ?? systemClock;
+    this.#queue = queue;
+    this.#expires = timeout === Infinity ? Infinity : this.#clock.now() + timeout;
+    if (!parent || parent.#state === 'disposed') {
+      // The deadline of one that is over still holds for what goes on after it.
+      if (parent) this.#expires = Math.min(this.#expires, parent.#limit());
+    } else if (parent.#state === 'aborted') {
+      this.#state = 'aborted';
+      this.#reason = parent.#reason;
+    } else {
+      this.#parent = parent;
+      (parent.#children ??= new Set()).add(this);
+    }
+  }
+
+  get clock(): ContextClock {
+    return this.#clock;
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      if (this.#state === 'aborted') this.#controller.abort(this.#reason);
+      else this.arm();
+    }
+    return this.#controller.signal;
+  }
+
+  get deadline(): number {
+    return performance.timeOrigin + this.#limit() + (performance.now() - this.#clock.now());
+  }
+
+  /** Why it is aborted; `undefined` while it is not. */
+  get reason(): unknown {
+    return this.#reason;
+  }
+
+  get isLive(): boolean {
+    return this.#state === 'live';
+  }
+
+  remaining(): number {
+    return Math.max(0, this.#limit() - this.#clock.now());
+  }
+
+  child(options?: ChildOptions): Context {
+    const { timeout = Infinity } = readBag('child', options);
+    return new Context(this, timeout === Infinity ? Infinity : readDuration('child.timeout', timeout));
+  }
+
+  throwIfAborted(): void {
+    if (this.#state === 'live' && this.remaining() === 0) this.abort(new DeadlineExceededError());
+    if (this.#state === 'aborted') throw this.#reason;
+    if (this.remaining() === 0) throw new DeadlineExceededError();
+  }
+
+  /** Calls the listener once when it is aborted; at once if it is already. Returns its undo. */
+  onAbort(listener: AbortListener): () => void {
+    if (this.#state === 'aborted') {
+      listener(this.#reason);
+      return () => undefined;
+    }
+    const registration = { listener };
+    (this.#listeners ??= new Set()).add(registration);
+    this.arm();
+    return () => {
+      this.#listeners?.delete(registration);
+    };
+  }
+
+  /** Another deadline of its own, `timeout` ms from now: for a stream that trades its total deadline. The parent's still holds. */
+  reschedule(timeout: number): void {
+    if (this.#state !== 'live') return;
+    this.#expires = timeout === Infinity ? Infinity : this.#clock.now() + timeout;
+    this.#rearm();
+  }
+
+  abort(reason: unknown = new DOMException('This operation was aborted', 'AbortError')): void {
+    if (this.#state !== 'live') return;
+    this.#state = 'aborted';
+    this.#reason = reason;
+    this.#letGo();
+    const [children, listeners] = [this.#children, this.#listeners];
+    this.#children = this.#listeners = undefined;
+    for (const child of children ?? []) {
+      child.#parent = undefined;
+      child.abort(reason);
+    }
+    for (const { listener } of listeners ?? []) callListener(listener, reason);
+    this.#controller?.abort(reason);
+    this.aborted?.(reason);
+  }
+
+  dispose(): void {
+    if (this.#state !== 'live') return;
+    const limit = this.#limit();
+    this.#state = 'disposed';
+    this.#expires = limit;
+    this.#letGo();
+    const children = this.#children;
+    this.#children = this.#listeners = undefined;
+    for (const child of children ?? []) child.#orphan(limit);
+  }
+
+  /** The deadline has passed. */
+  expire(): void {
+    this.abort(new DeadlineExceededError());
+  }
+
+  /** Sees to it that the deadline aborts it. A timer of its own only for a deadline of its own: the parent's is the parent's to keep. */
+  arm(): void {
+    this.#isWatched = true;
+    if (this.#disarm || this.queued || this.#state !== 'live') return;
+    if (this.#parent) this.#parent.arm();
+    if (this.#expires === Infinity || (this.#parent && this.#expires >= this.#parent.#limit())) return;
+    if (this.#queue?.takes(this.#expires)) this.#queue.add(this, this.#expires);
+    else this.#disarm = this.#clock.startTimer(Math.max(0, this.#expires - this.#clock.now()), () => this.expire());
+  }
+
+  /** For a kind of context that does something itself when it is aborted. */
+  protected aborted?(reason: unknown): void;
+
+  /** Goes on without its parent, until the parent's deadline. */
+  #orphan(limit: number): void {
+    this.#parent = undefined;
+    this.#expires = Math.min(this.#expires, limit);
+    this.#rearm();
+  }
+
+  /** Its deadline, or who is above it, has changed, and with that whose timer aborts it and its children. */
+  #rearm(): void {
+    if (!this.#isWatched) return;
+    this.#stopTimer();
+    this.arm();
+    for (const child of this.#children ?? []) child.#rearm();
+  }
+
+  #limit(): number {
+    return this.#parent ? Math.min(this.#expires, this.#parent.#limit()) : this.#expires;
+  }
+
+  #stopTimer(): void {
+    this.#disarm?.();
+    this.#disarm = undefined;
+    if (this.queued) this.#queue?.remove(this);
+  }
+
+  #letGo(): void {
+    this.#stopTimer();
+    if (this.#parent) this.#parent.#children?.delete(this);
+    this.#parent = undefined;
+  }
+}
+
+/** As Node calls those of a signal: one that throws keeps no other from being called. */
+function callListener(listener: AbortListener, reason: unknown): void {
+  try {
+    listener(reason);
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+}
+
+/** The context of work that belongs to no request: without a deadline, and never aborted. Nothing keeps its children but who made them. */
+export const background: Context = new Context(undefined, Infinity);
+background.dispose();
+
+const contextKey = Symbol('sluice.context');
+const responseKey = Symbol('sluice.response');
+
+interface Slot {
+  [responseKey]?: HttpResponse | undefined;
+  /** The last is the one that counts. */
+  [contextKey]?: Context[] | undefined;
+}
+
+// On the list of fields as they came, which all wrappers of a request share. On the request itself, which Express gives another
+// prototype, a property costs 4 µs before Node 24; a WeakMap costs 2 µs everywhere, most of them to the garbage collector.
+function slotOf(req: HttpRequest): Slot {
+  // A request made by hand for a test may have none.
+  return ((req.rawHeaders as string[] | undefined) ?? req) as Slot;
+}
+
+const storage = new AsyncLocalStorage<Context>();
+
+/** The context of a request, if it was given one. */
+export function contextIn(req: HttpRequest): Context | undefined {
+  return slotOf(req)[contextKey]?.at(-1);
+}
+
+/** Has a request get a context when it is first asked for by `contextFor`: most requests never are. */
+export function offerContext(req: HttpRequest, res: HttpResponse): void {
+  slotOf(req)[responseKey] = res;
+}
+
+/** The context of a request, made now where it was offered. */
+export function contextFor(req: HttpRequest): Context | undefined {
+  const { [contextKey]: contexts, [responseKey]: res } = slotOf(req);
+  if (contexts || !res) return contexts?.at(-1);
+  const context = new Context(undefined, Infinity);
+  setContext(req, res, context);
+  if (isGone(res)) responseOnClose.call(res);
+  return context;
+}
+
+/**
+ * Gives a request its context, which from then on is ended with its response: aborted when the client leaves, disposed when all was
+ * sent. A child of the one that it had takes its place.
+ */
+export function setContext(req: HttpRequest, res: HttpResponse, context: Context): void {
+  const slot = slotOf(req);
+  const contexts = slot[contextKey];
+  if (contexts) {
+    contexts.push(context);
+    return;
+  }
+  slot[contextKey] = [context];
+  (res as EventEmitter).on('close', responseOnClose);
+  watchSilentClose(res, () => responseOnClose.call(res));
+}
+
+function responseOnClose(this: HttpResponse): void {
+  // After a reset HTTP/2 reports the body as finished: only `writableEnded` says that the server had ended it.
+  if (!this.writableEnded) abortRequest(this.req, new ClientClosedError());
+  else for (const context of contextsOf(this.req)) context.dispose();
+}
+
+/** Aborts all that a request was given. */
+export function abortRequest(req: HttpRequest, reason: Error): void {
+  for (const context of contextsOf(req)) context.abort(reason);
+}
+
+/** From the last to the first: the end of the first alone would leave the others to their deadlines, and one in the middle may be aborted. */
+function contextsOf(req: HttpRequest): readonly Context[] {
+  return slotOf(req)[contextKey]?.toReversed() ?? [];
+}
+
+/** The context of the code that runs, if it has one. */
+export function contextHere(): Context | undefined {
+  return storage.getStore();
+}
+
+/** Calls a function in a context: what it calls, and waits for, has that as its current one. */
+export function runIn<T>(context: Context, call: () => T): T {
+  return storage.run(context, call);
+}
+
+/** Checks a context that a caller gave. Throws `InvalidOptionError`. */
+export function requireContext(option: string, value: RequestContext | undefined): Context {
+  if (value instanceof Context) return value;
+  throw new InvalidOptionError(option, 'a context of this library', value);
+}

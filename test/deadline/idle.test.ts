@@ -1,0 +1,229 @@
+import type http from 'node:http';
+import http2 from 'node:http2';
+import { describe, expect, it } from 'vitest';
+import { contextOf, deadline, DeadlineExceededError, IdleTimeoutError, ndjson, sse } from '../../src/index.ts';
+import { bare, type Carrier, carriers, h2c } from '../support/carriers.ts';
+import { deferred } from '../support/deferred.ts';
+import { getRequest } from '../support/raw.ts';
+import { serve } from '../support/serve.ts';
+import { settles, until } from '../support/until.ts';
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+const protocols: readonly Carrier[] = [bare, h2c];
+
+describe.each(carriers.filter((each) => ['Express 5', 'node:http', 'node:http2'].includes(each.name)))('idle on $name', (carrier) => {
+  it('takes the place of default once the head of a body in pieces is out, and ends it when nothing moves', async () => {
+    const aborted = deferred<unknown>();
+    const written = { count: 0 };
+    const running = await serve(carrier, deadline({ default: 120, idle: 200 }), async (req, response) => {
+      const res = response as http.ServerResponse;
+      const { signal } = contextOf(req);
+      signal.addEventListener('abort', () => aborted.resolve(signal.reason));
+      res.setHeader('Content-Type', 'text/plain');
+      // Three times as long as `default`, and never as long as `idle` without a byte.
+      for (; written.count < 9 && !signal.aborted; written.count++) {
+        res.write('x');
+        await pause(40);
+      }
+    });
+    const reading = await settles(running.visit());
+    expect(await settles(reading.over)).toBe('aborted');
+    expect(reading.text).toBe('x'.repeat(9));
+    expect(await settles(aborted.promise)).toBeInstanceOf(IdleTimeoutError);
+  });
+
+  it('leaves default in force before the head', async () => {
+    const running = await serve(carrier, deadline({ default: 60, idle: '1h' }), () => undefined);
+    expect((await settles(running.visit())).status).toBe(504);
+  });
+
+  it.each([
+    ['max', { max: 250 }, {}],
+    ['the deadline of the client', {}, { 'x-request-timeout-ms': '250' }],
+    ['max, with a longer deadline of the client', { max: 250 }, { 'x-request-timeout-ms': '900000' }],
+  ])('never voids %s, however busy the response is', async (_name, options, headers) => {
+    const aborted = deferred<unknown>();
+    const running = await serve(carrier, deadline({ default: 100, idle: 150, ...options }), async (req, response) => {
+      const res = response as http.ServerResponse;
+      const { signal } = contextOf(req);
+      signal.addEventListener('abort', () => aborted.resolve(signal.reason));
+      while (!signal.aborted) {
+        res.write('x');
+        await pause(10);
+      }
+    });
+    const reading = await settles(running.visit({ headers: headers as Record<string, string> }));
+    expect(await settles(reading.over)).toBe('aborted');
+    expect(await settles(aborted.promise)).toBeInstanceOf(DeadlineExceededError);
+  });
+
+  it('is over with the response', async () => {
+    const signals: AbortSignal[] = [];
+    const running = await serve(carrier, deadline({ idle: 80 }), (req, response) => {
+      signals.push(contextOf(req).signal);
+      const res = response as http.ServerResponse;
+      res.write('a');
+      res.end('b');
+    });
+    const reading = await settles(running.visit());
+    expect(await settles(reading.over)).toBe('end');
+    await pause(200);
+    expect([reading.text, signals[0]!.aborted]).toEqual(['ab', false]);
+  });
+});
+
+describe.each(protocols)('idle over $name', (carrier) => {
+  const isHttp1 = carrier.protocol === 'http1';
+
+  it('does not cut one large write that its client takes slowly, for as long as it does', async () => {
+    const size = 24_000_000;
+    const aborted: unknown[] = [];
+    const running = await serve(carrier, deadline({ default: 100, idle: 200 }), (req, response) => {
+      const res = response as http.ServerResponse;
+      contextOf(req).signal.addEventListener('abort', () => aborted.push(contextOf(req).signal.reason));
+      res.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': size });
+      res.write(Buffer.alloc(size), () => res.end());
+    });
+    const start = performance.now();
+    const reading = await settles(running.visit());
+    // A bit at a time, for several spans of `idle`.
+    let done = false;
+    void reading.over.then(() => (done = true));
+    for (let n = 0; n < 12 && !done; n++) {
+      reading.pause();
+      await pause(60);
+      reading.resume();
+      await pause(5);
+    }
+    reading.resume();
+    expect(await settles(reading.over)).toBe('end');
+    expect(reading.text).toHaveLength(size);
+    expect(aborted).toEqual([]);
+    expect(performance.now() - start).toBeLessThan(20_000);
+  });
+
+  it('ends a write that its client does not take at all', async () => {
+    const aborted = deferred<unknown>();
+    const running = await serve(carrier, deadline({ idle: 150 }), (req, response) => {
+      const { signal } = contextOf(req);
+      signal.addEventListener('abort', () => aborted.resolve(signal.reason));
+      (response as http.ServerResponse).write(Buffer.alloc(24_000_000));
+    });
+    const reading = await settles(running.visit());
+    reading.pause();
+    expect(await settles(aborted.promise)).toBeInstanceOf(IdleTimeoutError);
+    reading.resume();
+    expect(await settles(reading.over)).toBe('aborted');
+  });
+
+  it('is renewed by what is read', async () => {
+    const aborted: unknown[] = [];
+    const received = { bytes: 0 };
+    const running = await serve(carrier, deadline({ default: 100, idle: 200 }), (req, response) => {
+      const res = response as http.ServerResponse;
+      contextOf(req).signal.addEventListener('abort', () => aborted.push(contextOf(req).signal.reason));
+      res.writeHead(200, { 'Content-Type': 'text/plain' });
+      res.flushHeaders();
+      (req as http.IncomingMessage).on('data', (chunk: Buffer) => (received.bytes += chunk.length));
+      (req as http.IncomingMessage).on('end', () => res.end(`read ${received.bytes}`));
+    });
+    let text = '';
+    if (isHttp1) {
+      const client = await running.dial();
+      client.send('POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 12\r\n\r\n');
+      for (let n = 0; n < 12; n++) {
+        client.send('x');
+        await pause(40);
+      }
+      await settles(client.closed);
+      text = client.received;
+    } else {
+      const client = http2.connect(running.origin);
+      const req = client.request({ ':method': 'POST' });
+      req.on('error', () => undefined);
+      req.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      const closed = new Promise((resolve) => req.on('close', resolve));
+      for (let n = 0; n < 12; n++) {
+        if (!req.destroyed) req.write('x');
+        await pause(40);
+      }
+      req.end();
+      await settles(closed);
+      client.destroy();
+    }
+    expect(aborted).toEqual([]);
+    expect(text).toContain('read 12');
+  });
+
+  it('closes a stream with the reason idle', async () => {
+    const reasons: unknown[] = [];
+    const running = await serve(carrier, deadline({ idle: 120 }), sse((stream) => {
+      stream.onClose((reason) => reasons.push(reason, stream.signal.reason));
+      void stream.send('one');
+    }));
+    const reading = await settles(running.visit());
+    expect(await settles(reading.over)).toBe('aborted');
+    expect(reading.text).toContain('data: one\n\n');
+    await until(() => reasons.length > 0);
+    expect(reasons).toEqual(['idle', expect.any(IdleTimeoutError)]);
+  });
+
+  it('lets a busy stream outlive default', async () => {
+    const running = await serve(carrier, deadline({ default: 60, idle: 200 }), ndjson(async function* () {
+      for (let n = 0; n < 10; n++) {
+        yield n;
+        await pause(30);
+      }
+    }));
+    const reading = await settles(running.visit());
+    expect(await settles(reading.over)).toBe('end');
+    expect(reading.text.trim().split('\n')).toHaveLength(10);
+  });
+});
+
+describe('idle', () => {
+  it('leaves a response alone that is written while it waits behind another on its connection', async () => {
+    const aborted: unknown[] = [];
+    const turn = deferred();
+    const running = await serve(bare, deadline({ idle: 150 }), async (req, response) => {
+      const res = response as http.ServerResponse;
+      contextOf(req).signal.addEventListener('abort', () => aborted.push([req.url, contextOf(req).signal.reason]));
+      if (req.url === '/first') {
+        // Nothing of it is out yet: its idle deadline has not begun.
+        await turn.promise;
+        res.end('first');
+        return;
+      }
+      for (let n = 0; n < 12; n++) {
+        res.write('x');
+        await pause(40);
+      }
+      turn.resolve();
+      res.end();
+    });
+    const client = await running.dial();
+    client.send(getRequest('/first') + getRequest('/second', { Connection: 'close' }));
+    await settles(client.closed);
+    expect(aborted).toEqual([]);
+    expect(client.received).toContain('first');
+    expect(client.received.endsWith('0\r\n\r\n')).toBe(true);
+  });
+
+  it('brings back deadlines of children that the traded deadline stood for', async () => {
+    const order: string[] = [];
+    const running = await serve(bare, deadline({ default: 150, idle: '1h' }), (req, response) => {
+      const context = contextOf(req);
+      const [longer, endless] = [context.child({ timeout: 300 }), context.child()];
+      longer.signal.addEventListener('abort', () => order.push('longer'));
+      endless.signal.addEventListener('abort', () => order.push('endless'));
+      context.signal.addEventListener('abort', () => order.push('request'));
+      (response as http.ServerResponse).write('x');
+    });
+    const reading = await settles(running.visit());
+    await until(() => order.length > 0);
+    expect(order).toEqual(['longer']);
+    reading.destroy();
+    await until(() => order.length === 3);
+  });
+});
