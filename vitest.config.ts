@@ -9,7 +9,8 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     setupFiles: ['test/support/seed.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // Many tests wait for most of their time.
+    maxWorkers: 4,
     testTimeout: 20_000,
     hookTimeout: 20_000,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],

@@ -5,6 +5,7 @@ import { availableParallelism, cpus } from 'node:os';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import broadcast from './scenarios/broadcast.js';
+import contexts from './scenarios/contexts.js';
 import eventStreams from './scenarios/event-streams.js';
 import gzipStreams from './scenarios/gzip-streams.js';
 import identity from './scenarios/identity.js';
@@ -22,7 +23,7 @@ import plain50k from './scenarios/plain-50k.js';
 import { evaluate, formatTables } from './support/report.js';
 import { roundsOf, runScenario } from './support/rounds.js';
 
-const scenarios = [identity, eventStreams, broadcast, idle, json2k, json10k, json50k, json10kBest, plain2k, plain10k, plain50k, long, gzipStreams, llmStreams, idleGzip];
+const scenarios = [identity, eventStreams, broadcast, idle, json2k, json10k, json50k, json10kBest, plain2k, plain10k, plain50k, contexts, long, gzipStreams, llmStreams, idleGzip];
 
 const usage = `usage: npm run bench -- <scenario> … [--rounds N] [--quick] [--json FILE] [--profile DIR]
 

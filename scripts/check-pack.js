@@ -21,12 +21,15 @@ import { sse } from 'sluice/sse';
 import { ndjson } from 'sluice/records';
 import { pipeBody } from 'sluice/body';
 import { compress } from 'sluice/compress';
-if (root.sse !== sse || root.ndjson !== ndjson || root.pipeBody !== pipeBody || root.compress !== compress) throw new Error('a subpath is another copy');
+import { deadline } from 'sluice/deadline';
+import { lifecycle } from 'sluice/lifecycle';
+const parts = { sse, ndjson, pipeBody, compress, deadline, lifecycle };
+if (Object.entries(parts).some(([name, part]) => root[name] !== part)) throw new Error('a subpath is another copy');
 console.log('imported', Object.keys(root).length);
 `;
 const useCjs = `
 const root = require('sluice');
-for (const subpath of ['sse', 'records', 'body', 'compress']) require('sluice/' + subpath);
+for (const subpath of ['sse', 'records', 'body', 'compress', 'deadline', 'lifecycle']) require('sluice/' + subpath);
 if (require('sluice/sse').sse !== root.sse) throw new Error('a subpath is another copy');
 import('sluice').then((esm) => {
   if (esm.sse !== root.sse) throw new Error('import and require are two copies');

@@ -49,7 +49,46 @@ export {
   zstd,
   type ZstdOptions,
 } from './compress/index.ts';
+export {
+  backgroundContext,
+  type ChildContext,
+  type ChildOptions,
+  contextFetch,
+  type ContextFetch,
+  type ContextFetchInit,
+  contextOf,
+  currentContext,
+  deadline,
+  type Deadline,
+  type DeadlineDispatchOptions,
+  type DeadlineExpiredMessage,
+  deadlineInterceptor,
+  type DeadlineLateMessage,
+  type DeadlineOptions,
+  type DeadlineSource,
+  type DispatchFunction,
+  type FetchFunction,
+  propagate,
+  type PropagateOptions,
+  type RequestContext,
+  runInContext,
+  type TimeoutField,
+} from './deadline/index.ts';
 export * from './errors.ts';
+export {
+  type AttachableServer,
+  type DrainEnd,
+  type DrainReport,
+  type Lifecycle,
+  lifecycle,
+  type LifecycleChange,
+  type LifecycleErrorMessage,
+  type LifecycleOptions,
+  type LifecycleState,
+  type Probe,
+  type WebSocketLike,
+  type WebSocketServerLike,
+} from './lifecycle/index.ts';
 export type { HttpRequest, HttpResponse, Next, RoutedRequest } from './internal/message.ts';
 export type { PipeOptions } from './internal/pipe.ts';
 export { jsonSeq, ndjson, openJsonSeq, openNdjson, type RecordHandler, type RecordOptions, type RecordStream } from './records/index.ts';

@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import express from 'express';
+import { deadline } from 'sluice';
 import { setCompression } from './compression.js';
 import { follow } from './follow.js';
 import { metrics } from './metrics.js';
@@ -12,18 +13,22 @@ import { Traffic } from './traffic.js';
  * @param {object} parts
  * @param {import('./metrics.js').Sampler} parts.sampler
  * @param {import('sluice').Compression} parts.compression
- * @param {import('./open-streams.js').OpenStreams} parts.openStreams
+ * @param {import('sluice').Lifecycle} parts.life
  * @param {string | undefined} parts.file - to be followed
  */
-export function createApp({ sampler, compression, openStreams, file }) {
+export function createApp({ sampler, compression, life, file }) {
   const app = express();
   const traffic = new Traffic();
   app.disable('x-powered-by');
+  app.use(life);
+  app.use(deadline({ default: '10s', idle: '30s' }));
   app.use(compression);
+  app.get('/livez', life.live);
+  app.get('/readyz', life.ready);
   app.post('/compression', setCompression(compression));
-  app.get('/metrics', traffic.meter('metrics'), metrics({ sampler, compression, traffic, openStreams }));
-  app.get('/follow', traffic.meter('follow'), follow(file, openStreams));
-  app.get('/tokens', traffic.meter('tokens'), tokens(openStreams));
+  app.get('/metrics', traffic.meter('metrics'), metrics({ sampler, compression, traffic, life }));
+  app.get('/follow', traffic.meter('follow'), follow(file));
+  app.get('/tokens', traffic.meter('tokens'), tokens());
   app.use('/uplot', express.static(dirname(createRequire(import.meta.url).resolve('uplot'))));
   app.use(express.static(join(import.meta.dirname, 'public')));
   return app;

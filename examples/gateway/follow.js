@@ -15,25 +15,19 @@ const pollInterval = 250;
  * `GET /follow`: the last lines of the file, then those that are appended. Without a file: 404.
  *
  * @param {string | undefined} path
- * @param {import('./open-streams.js').OpenStreams} openStreams
  * @returns {import('express').RequestHandler}
  */
-export function follow(path, openStreams) {
+export function follow(path) {
   if (path === undefined) {
     return (_req, res) => {
       res.status(404).json({ error: 'No file is followed: start the server with the name of one' });
     };
   }
-  return ndjson(
-    (stream) => {
-      openStreams.add(stream, async () => {
-        // The file goes on: an end would say that it does not.
-        stream.destroy();
-      });
-      return followFile(path, stream.signal);
-    },
-    { onError: (error) => console.error(`Following ${path} failed:`, error) },
-  );
+  return ndjson((stream) => followFile(path, stream.signal), {
+    // The file goes on when this process does not: an end would say that it does not.
+    drain: 'resumable',
+    onError: (error) => console.error(`Following ${path} failed:`, error),
+  });
 }
 
 /**

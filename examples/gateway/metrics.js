@@ -55,6 +55,7 @@ const resolution = 10;
  * @property {Sample} sample
  * @property {import('./compression.js').CompressionState} compression
  * @property {TrafficReport} traffic
+ * @property {{ state: import('sluice').LifecycleState }} lifecycle
  */
 
 /**
@@ -91,26 +92,32 @@ export function createSampler() {
 }
 
 /**
- * `GET /metrics`: a `host` event, then samples from where the client left off, and a `compression` event whenever that is switched.
+ * `GET /metrics`: a `host` event, then samples from where the client left off, a `compression` event whenever that is switched, and a
+ * `lifecycle` event when this process begins to drain.
  * A page that says its name gets a `compression` event at once, and each second what its streams have cost.
  *
  * @param {object} parts
  * @param {Sampler} parts.sampler
  * @param {import('sluice').Compression} parts.compression
  * @param {import('./traffic.js').Traffic} parts.traffic
- * @param {import('./open-streams.js').OpenStreams} parts.openStreams
+ * @param {import('sluice').Lifecycle} parts.life
  */
-export function metrics({ sampler, compression, traffic, openStreams }) {
+export function metrics({ sampler, compression, traffic, life }) {
   const handler = /** @type {import('sluice').SseHandler<MetricsEvents>} */ (
     async function* (stream, req) {
       const page = pageOf(req);
-      openStreams.add(stream, () => stream.reconnect({ retry: 1000 }));
       stream.onClose(
         compression.switch.on('change', () => {
           void stream.send({ event: 'compression', data: describeCompression(compression) });
         }),
       );
+      stream.onClose(
+        life.on('state', ({ state }) => {
+          void stream.send({ event: 'lifecycle', data: { state } });
+        }),
+      );
       yield { event: 'host', data: sampler.host };
+      if (life.state !== 'active') yield { event: 'lifecycle', data: { state: life.state } };
       if (page !== undefined) yield { event: 'compression', data: describeCompression(compression) };
       const lastId = stream.lastEventId || idFromQuery(req);
       // Not before what the client has missed: sent all at once, that says nothing of a second.
@@ -124,7 +131,7 @@ export function metrics({ sampler, compression, traffic, openStreams }) {
       }
     }
   );
-  return sse(handler, { retry: 1000, closeTimeout: 1000 });
+  return sse(handler, { retry: 1000, reconnectDelay: 1000, closeTimeout: 1000 });
 }
 
 /**

@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { access, constants } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import process from 'node:process';
+import { lifecycle } from 'sluice';
 import { createApp } from './app.js';
 import { createCompression } from './compression.js';
 import { createSampler } from './metrics.js';
-import { OpenStreams } from './open-streams.js';
 
 const port = process.env['PORT'] ?? '3000';
 // Whoever reaches this server reads the followed file: only this machine does, unless told otherwise.
@@ -25,31 +25,21 @@ async function run() {
   if (file !== undefined) await access(file, constants.R_OK);
   const sampler = createSampler();
   const compression = createCompression();
-  const openStreams = new OpenStreams();
-  const server = createServer(createApp({ sampler, compression, openStreams, file }));
+  // Short, for somebody who waits in front of it: behind a load balancer the defaults fit.
+  const life = lifecycle({ signals: ['SIGINT', 'SIGTERM'], preDrain: '1s', spread: '1s', drainTimeout: '10s' });
+  const server = createServer(createApp({ sampler, compression, life, file }));
+  life.attach(server);
   try {
     server.listen({ port: Number(port), host });
     await once(server, 'listening');
     console.log(`http://localhost:${portOf(server)}`);
-    await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
-    await close(server, openStreams);
+    if (!life.signal.aborted) await once(life.signal, 'abort');
+    await life.drain();
   } finally {
+    life.close();
     compression.close();
     sampler.close();
   }
-}
-
-/**
- * @param {import('node:http').Server} server
- * @param {OpenStreams} openStreams
- */
-async function close(server, openStreams) {
-  const closed = once(server, 'close');
-  server.close();
-  await openStreams.close();
-  // What is left are connections that browsers keep for their next request, and downloads of moments.
-  server.closeAllConnections();
-  await closed;
 }
 
 /** @param {import('node:http').Server} server */

@@ -10,16 +10,14 @@ const longestPrompt = 500;
  * `GET /tokens?prompt=…`: a made-up answer at the pace of a language model, then `done`. The same prompt has the same
  * answer, so a client that lost its connection goes on at the next token, on another process too.
  *
- * @param {import('./open-streams.js').OpenStreams} openStreams
  * @returns {import('express').RequestHandler[]}
  */
-export function tokens(openStreams) {
+export function tokens() {
   /**
    * @param {import('sluice').EventStream<TokenEvents>} stream
    * @param {import('express').Request} req
    */
   async function handler(stream, req) {
-    openStreams.add(stream, () => stream.reconnect({ retry: 1000 }));
     const answer = tokenize(compose(promptOf(req) ?? ''));
     for await (const index of paced(answer.length, startAfter(stream.lastEventId), stream.signal)) {
       await stream.send({ event: 'token', id: String(index), data: { text: answer[index] ?? '' } });
@@ -28,7 +26,7 @@ export function tokens(openStreams) {
     // An EventSource takes an end for a lost connection, and would ask again.
     await stream.stop();
   }
-  return [requirePrompt, sse(handler, { retry: 1000, closeTimeout: 1000 })];
+  return [requirePrompt, sse(handler, { retry: 1000, reconnectDelay: 1000, closeTimeout: 1000 })];
 }
 
 /**

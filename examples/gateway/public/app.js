@@ -9,6 +9,7 @@ const gibibyte = 2 ** 30;
 // Keeps neighbours apart, however many there are.
 const goldenAngle = 137.5;
 const stateTexts = { live: 'Live', reconnecting: 'Reconnecting', gone: 'Server gone, still trying' };
+const lifecycleTexts = { active: 'Serving', draining: 'Draining: streams move to the next process', dead: 'Gone' };
 const element = (id) => document.getElementById(id);
 
 /** @type {Record<string, Chart> | undefined} */
@@ -28,6 +29,7 @@ const reopen = connect(ofThisPage('/metrics'), {
   events: {
     host: takeHost,
     sample: takeSample,
+    lifecycle: takeLifecycle,
     compression: (state) => compression.takeState(state),
     traffic: (report) => compression.takeTraffic(report),
   },
@@ -47,6 +49,7 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
 function takeHost(next) {
   restarted ||= host !== undefined && next.startedAt !== host.startedAt;
   host = next;
+  takeLifecycle({ state: 'active' });
   charts ??= makeCharts(host);
   element('host').textContent = `${host.name} · ${host.cpu} · ${host.cores} cores · ${size(host.memory / gibibyte)} · ${host.runtime}`;
 }
@@ -66,6 +69,12 @@ function takeSample({ time, cores, load, memory, delay }) {
   });
   charts.delay.add({ time: at, values: [delay.median, delay.p99, delay.max], text: milliseconds(delay.p99) });
   drawSoon();
+}
+
+/** A process that drains still answers; the page goes on with the next one. */
+function takeLifecycle({ state }) {
+  element('lifecycle').dataset.state = state;
+  element('lifecycle').textContent = lifecycleTexts[state];
 }
 
 /** Samples that are missing were never taken, or are older than what the server keeps. */

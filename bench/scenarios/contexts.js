@@ -1,0 +1,56 @@
+// @ts-check
+import express from 'express';
+import { loadMetrics, openLoad } from '../support/load.js';
+
+const item = { id: 'order-000042', lines: Array.from({ length: 18 }, (_, line) => ({ line, sku: `SKU-${1000 + line * 37}`, title: `An article, number ${line}`, quantity: 1 + (line % 4), price: 995 + line * 110 })) };
+
+/** @param {...import('express').RequestHandler} middlewares */
+function serveItem(...middlewares) {
+  const app = express();
+  for (const middleware of middlewares) app.use(middleware);
+  app.get('/item', (_req, res) => {
+    res.json(item);
+  });
+  return { app };
+}
+
+/** @type {import('../support/rounds.js').Scenario} */
+const scenario = {
+  name: 'contexts',
+  summary: 'answers of 2 kB JSON over 32 connections, each request with a deadline and a signal',
+  baseline: 'empty',
+  rounds: 5,
+  slices: 4,
+  metrics: loadMetrics({ deadline: 0.97, both: 0.97 }),
+  prepare: (server, { quick }) => openLoad(server, { text: JSON.stringify(item), acceptEncoding: null, quick }),
+  peers: [
+    { name: 'bare', title: 'Express', serve: () => serveItem() },
+    { name: 'empty', title: 'Express and a middleware that does nothing', serve: () => serveItem((_req, _res, next) => next()) },
+    {
+      name: 'deadline',
+      title: 'deadline of 30 s',
+      async serve() {
+        const { deadline } = await import('sluice/deadline');
+        return serveItem(deadline({ default: '30s' }));
+      },
+    },
+    {
+      name: 'deadline-plain',
+      title: 'the same without currentContext()',
+      async serve() {
+        const { deadline } = await import('sluice/deadline');
+        return serveItem(deadline({ default: '30s', asyncContext: false }));
+      },
+    },
+    {
+      name: 'both',
+      title: 'lifecycle and a deadline of 30 s',
+      async serve() {
+        const { deadline, lifecycle } = await import('sluice');
+        return serveItem(lifecycle({ signals: false }), deadline({ default: '30s' }));
+      },
+    },
+  ],
+};
+
+export default scenario;

@@ -1,0 +1,166 @@
+import type { EventEmitter } from 'node:events';
+import type { Server as HttpServer } from 'node:http';
+import type { Http2SecureServer, Http2Server, ServerHttp2Session } from 'node:http2';
+import type { Server as HttpsServer } from 'node:https';
+import type { Server, Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
+import type { HttpRequest, HttpResponse } from '../internal/message.ts';
+import type { Drainable, DrainSite, Farewell } from './drainable.ts';
+
+/** A server of `node:http`, `node:https` or `node:http2`. */
+export type AttachableServer = HttpServer | HttpsServer | Http2Server | Http2SecureServer;
+
+type Closers = Partial<Pick<HttpServer, 'closeIdleConnections' | 'closeAllConnections'>>;
+
+type Listener = Parameters<EventEmitter['on']>[1];
+
+/**
+ * The connections of one server, and the way to its requests.
+ *
+ * There is no listener for `'upgrade'`: with one, Node no longer answers by itself who asks for an upgrade that nobody does. What was
+ * upgraded is a connection in use like any other. Nor is there one for `'request'` before somebody else has one: it would make a server of
+ * HTTP/2 that works with streams answer them.
+ */
+export class Connections implements Drainable {
+  readonly carries: boolean = true;
+  readonly #site: DrainSite;
+  readonly #server: Server & Closers;
+  readonly #track: (res: HttpResponse) => void;
+  readonly #sockets = new Set<Socket>();
+  /** TCP connections under TLS, with a handshake or without. */
+  readonly #raw = new Set<Socket>();
+  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #listeners = new Map<string, Listener>();
+  readonly #socketOnClose: (this: Socket) => void;
+  readonly #sessionOnClose = makeOnClose([this.#sessions]);
+  #closing = false;
+
+  /** @param track - told of each response, before anybody else hears of its request */
+  constructor(site: DrainSite, server: Server, track: (res: HttpResponse) => void) {
+    this.#site = site;
+    this.#server = server;
+    this.#track = track;
+    this.#socketOnClose = makeOnClose([this.#sockets, this.#raw], site);
+    const isTls = server instanceof TlsServer;
+    this.#listen('connection', (socket: Socket) => this.#take(socket, isTls ? this.#raw : this.#sockets));
+    if (isTls) this.#listen('secureConnection', (socket: Socket) => this.#take(socket, this.#sockets));
+    this.#listen('session', (session: ServerHttp2Session) => this.#takeSession(session));
+    this.#followRequests();
+    if (site.phase === 'leaving') this.leave();
+  }
+
+  get isEmpty(): boolean {
+    return !this.#closing && this.#sockets.size === 0;
+  }
+
+  announce(): void {
+    for (const session of this.#sessions) sendGoaway(session);
+  }
+
+  leave(): readonly Farewell[] {
+    this.#close();
+    for (const session of this.#sessions) session.close();
+    this.#closeIdle();
+    return [];
+  }
+
+  tidy(): void {
+    this.#server.closeIdleConnections?.();
+  }
+
+  cut(): void {
+    this.#close();
+    this.#closeIdle();
+    const left = [...this.#sockets].filter((socket) => !socket.destroyed);
+    const sessions = [...this.#sessions].filter((session) => !session.destroyed);
+    // What runs over a session is counted as requests, where the server knows any.
+    const counted = this.#listeners.has('request') ? sessions.length : 0;
+    for (let count = left.length - counted; count > 0; count--) this.#site.tally.cut('sockets');
+    for (const session of sessions) session.destroy();
+    // Not at once: a session still has to say why.
+    setImmediate(destroyAll, [...left, ...this.#raw]);
+    this.#server.closeAllConnections?.();
+  }
+
+  release(): void {
+    for (const [event, listener] of this.#listeners) this.#server.off(event, listener);
+    this.#listeners.clear();
+    for (const socket of [...this.#sockets, ...this.#raw]) socket.off('close', this.#socketOnClose);
+    for (const session of this.#sessions) session.off('close', this.#sessionOnClose);
+  }
+
+  #listen(event: string, listener: Listener): void {
+    this.#listeners.set(event, listener);
+    // First, so that a request is known before anybody answers it.
+    this.#server.prependListener(event, listener);
+  }
+
+  #followRequests(): void {
+    const serverOnRequest = (_req: HttpRequest, res: HttpResponse): void => this.#track(res);
+    if (this.#server.listenerCount('request') > 0) {
+      this.#listen('request', serverOnRequest);
+      return;
+    }
+    const serverOnNewListener = (event: string): void => {
+      if (event !== 'request') return;
+      this.#server.off('newListener', serverOnNewListener);
+      this.#listeners.delete('newListener');
+      this.#listen('request', serverOnRequest);
+    };
+    // Last: HTTP/2's own must have made its way before it hears of a second listener.
+    this.#listeners.set('newListener', serverOnNewListener);
+    this.#server.on('newListener', serverOnNewListener);
+  }
+
+  #take(socket: Socket, open: Set<Socket>): void {
+    open.add(socket);
+    socket.on('close', this.#socketOnClose);
+  }
+
+  #takeSession(session: ServerHttp2Session): void {
+    this.#sessions.add(session);
+    session.on('close', this.#sessionOnClose);
+    if (this.#site.phase === 'leaving') session.close();
+    else if (this.#site.phase === 'announcing') session.once('stream', () => setImmediate(sendGoaway, session));
+  }
+
+  #close(): void {
+    if (!this.#server.listening) return;
+    this.#closing = true;
+    this.#server.close(() => {
+      this.#closing = false;
+      this.#site.settleSoon();
+    });
+  }
+
+  #closeIdle(): void {
+    this.#server.closeIdleConnections?.();
+    // To Node, one that has never sent anything is not idle: it waits for its first request.
+    for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
+    this.#closeHandshakes();
+  }
+
+  #closeHandshakes(): void {
+    const secured = new Set([...this.#sockets].map(({ remotePort }) => remotePort));
+    for (const socket of this.#raw) if (!secured.has(socket.remotePort)) socket.destroy();
+  }
+}
+
+/**
+ * Tells a client to use another connection. With the id of the last stream that was taken in, and not with the highest there is, as RFC 9113
+ * 6.8 has it for a warning: after any GOAWAY Node ignores new streams, and a client would wait for them. Those above the id it may send again.
+ */
+function sendGoaway(session: ServerHttp2Session): void {
+  if (!session.destroyed && !session.closed) session.goaway();
+}
+
+function makeOnClose<T>(open: readonly Set<T>[], site?: DrainSite): (this: T) => void {
+  return function onClose() {
+    for (const each of open) each.delete(this);
+    site?.settleSoon();
+  };
+}
+
+function destroyAll(sockets: readonly Socket[]): void {
+  for (const socket of sockets) socket.destroy();
+}

@@ -1,0 +1,62 @@
+import type { Farewell } from './drainable.ts';
+import { departureTimes } from './spread.ts';
+
+interface Departure {
+  readonly at: number;
+  readonly leave: Farewell;
+}
+
+/** Those that are to be sent away, each at its own time; one timer for all. It keeps the process alive. */
+export class Departures {
+  readonly #random: () => number;
+  readonly #onEmpty: () => void;
+  /** The next one last. */
+  #waiting: Departure[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param onEmpty - called whenever the last one that waited has gone */
+  constructor(random: () => number, onEmpty: () => void) {
+    this.#random = random;
+    this.#onEmpty = onEmpty;
+  }
+
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  /** Spreads some over the next `window` ms. */
+  add(farewells: readonly Farewell[], window: number): void {
+    if (farewells.length === 0) return;
+    const now = performance.now();
+    const times = departureTimes(farewells.length, window, this.#random);
+    const added = farewells.map((leave, index) => ({ at: now + (times[index] ?? 0), leave }));
+    // First come, first gone, of those with the same time.
+    this.#waiting = [...added.reverse(), ...this.#waiting].sort((one, other) => other.at - one.at);
+    this.#arm();
+  }
+
+  clear(): void {
+    this.#waiting = [];
+    clearTimeout(this.#timer);
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer);
+    const next = this.#waiting.at(-1);
+    if (next) this.#timer = setTimeout(sendAway, Math.max(0, next.at - performance.now()), this);
+  }
+
+  sendAwayDue(): void {
+    const now = performance.now();
+    for (let next = this.#waiting.at(-1); next && next.at <= now; next = this.#waiting.at(-1)) {
+      this.#waiting.pop();
+      next.leave();
+    }
+    if (this.isEmpty) this.#onEmpty();
+    else this.#arm();
+  }
+}
+
+function sendAway(departures: Departures): void {
+  departures.sendAwayDue();
+}

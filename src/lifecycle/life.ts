@@ -1,0 +1,138 @@
+import { Server } from 'node:net';
+import { InvalidOptionError } from '../errors.ts';
+import { offerContext } from '../internal/context.ts';
+import { Listeners } from '../internal/listeners.ts';
+import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
+import { readOneOf, requireFunction } from '../internal/option.ts';
+import { seamOf } from '../internal/response.ts';
+import { Connections } from './connections.ts';
+import { Drain } from './drain.ts';
+import { Holds } from './holds.ts';
+import { lengthenKeepAlive } from './keep-alive.ts';
+import type { ResolvedLifecycleOptions } from './options.ts';
+import { isRefusing, type LifecycleState, stateOf } from './phase.ts';
+import { refuse } from './refusal.ts';
+import { type LifecycleChange, reportLifecycleError } from './report.ts';
+import { Requests } from './requests.ts';
+import { watchSignals } from './signals.ts';
+import { type DrainReport, hasCut } from './tally.ts';
+import { isWebSocketServer, WebSockets } from './web-sockets.ts';
+
+/** What a drain is made of, and who asks for it: requests that come, servers that are attached, signals. */
+export class Life {
+  readonly drain: Drain;
+  readonly holds: Holds;
+  readonly #options: ResolvedLifecycleOptions;
+  readonly #requests: Requests;
+  readonly #listeners = new Listeners<LifecycleChange>(reportLifecycleError);
+  readonly #attached = new Map<object, () => void>();
+  readonly #unwatchSignals: () => void;
+  #signals = 0;
+  #closed = false;
+
+  constructor(options: ResolvedLifecycleOptions) {
+    this.#options = options;
+    this.drain = new Drain(options, (change) => this.#noteChange(change));
+    this.holds = new Holds(this.drain);
+    this.#requests = new Requests(this.drain);
+    this.drain.add(this.holds);
+    this.drain.add(this.#requests);
+    this.#unwatchSignals = watchSignals(options.signals, () => this.#takeSignal());
+  }
+
+  get state(): LifecycleState {
+    return stateOf(this.drain.phase);
+  }
+
+  handle(req: HttpRequest, res: HttpResponse, next: Next): void {
+    if (this.#closed) {
+      next();
+      return;
+    }
+    this.#requests.track(res);
+    if (isRefusing(this.drain.phase) && !isStarted(res) && !this.#isExempt(req)) {
+      this.#requests.refused(res, refuse(req, res, this.#options));
+      return;
+    }
+    offerContext(req, res);
+    next();
+  }
+
+  attach(server: unknown): () => void {
+    if (typeof server !== 'object' || server === null) throw refusedServer(server);
+    const undo = this.#attached.get(server) ?? this.#attachNew(server);
+    this.#attached.set(server, undo);
+    return () => {
+      if (this.#attached.delete(server)) undo();
+    };
+  }
+
+  goDown(): Promise<DrainReport> {
+    this.drain.begin();
+    return this.drain.over;
+  }
+
+  on(event: 'state', listener: (change: LifecycleChange) => void): () => void {
+    readOneOf('lifecycle.on', event, ['state']);
+    requireFunction('lifecycle.on.listener', listener);
+    return this.#listeners.add(listener);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#unwatchSignals();
+    this.#listeners.clear();
+    if (this.state === 'draining') return;
+    for (const undo of this.#attached.values()) undo();
+    this.#attached.clear();
+  }
+
+  #attachNew(server: object): () => void {
+    const { keepAlive, webSocketCode } = this.#options;
+    if (isWebSocketServer(server)) return this.drain.add(new WebSockets(this.drain, server, webSocketCode));
+    if (!(server instanceof Server)) throw refusedServer(server);
+    const remove = this.drain.add(new Connections(this.drain, server, (res) => this.#requests.track(res)));
+    const shorten = keepAlive === undefined ? undefined : lengthenKeepAlive(server, keepAlive);
+    return () => {
+      remove();
+      shorten?.();
+    };
+  }
+
+  /** The first asks, the second does not. Also where somebody had asked before: a hook that drains is followed by the signal. */
+  #takeSignal(): void {
+    this.#signals += 1;
+    if (this.#signals === 1) this.drain.begin();
+    else this.drain.force('signal');
+  }
+
+  #noteChange(change: LifecycleChange): void {
+    this.#listeners.emit(change);
+    if (change.state !== 'dead') return;
+    this.#unwatchSignals();
+    if (this.#options.exit) void this.drain.over.then(exitSoon);
+  }
+
+  #isExempt(req: HttpRequest): boolean {
+    try {
+      return this.#options.exempt(req);
+    } catch (error) {
+      reportLifecycleError(error);
+      return false;
+    }
+  }
+}
+
+/** Whether somebody answers already. */
+function isStarted(res: HttpResponse): boolean {
+  return res.headersSent || seamOf(res)?.hasWriter === true;
+}
+
+/** Not at once: whoever waited for the report has its turn first. */
+function exitSoon(report: DrainReport): void {
+  setImmediate(() => process.exit(hasCut(report) ? 1 : 0));
+}
+
+function refusedServer(value: unknown): InvalidOptionError {
+  return new InvalidOptionError('lifecycle.attach', 'a server of node:http, node:https or node:http2, or a WebSocketServer', value);
+}

@@ -1,0 +1,35 @@
+/** What others see of a lifecycle. Only ever forward. */
+export type LifecycleState = 'active' | 'draining' | 'dead';
+
+/**
+ * Where a lifecycle is. `announcing`: still serving, while load balancers learn of it; `leaving`: nothing new, and what is there goes.
+ *
+ *     active ──drain──▶ announcing ──announced──▶ leaving ──emptied──▶ dead
+ *                           └──────────cut───────────┴────────cut───────▲
+ */
+export type Phase = 'active' | 'announcing' | 'leaving' | 'dead';
+
+/** What moves it. `cut`: whatever is left was ended by force. */
+export type PhaseEvent = 'drain' | 'announced' | 'emptied' | 'cut';
+
+const moves: Readonly<Record<Phase, Readonly<Partial<Record<PhaseEvent, Phase>>>>> = {
+  active: { drain: 'announcing' },
+  announcing: { announced: 'leaving', cut: 'dead' },
+  leaving: { emptied: 'dead', cut: 'dead' },
+  dead: {},
+};
+
+/** The one transition function. An event that means nothing in a phase leaves it as it is. */
+export function nextPhase(phase: Phase, event: PhaseEvent): Phase {
+  return moves[phase][event] ?? phase;
+}
+
+/** What others see of a phase. */
+export function stateOf(phase: Phase): LifecycleState {
+  return phase === 'announcing' || phase === 'leaving' ? 'draining' : phase;
+}
+
+/** Whether new requests are refused. */
+export function isRefusing(phase: Phase): boolean {
+  return phase === 'leaving' || phase === 'dead';
+}

@@ -1,0 +1,26 @@
+import type { HttpRequest, HttpResponse } from '../internal/message.ts';
+import type { LifecycleState } from './phase.ts';
+
+/** A handler that answers a probe. */
+export type Probe = (req: HttpRequest, res: HttpResponse) => void;
+
+/** 200 while new requests are welcome, else 503. */
+export function makeReadiness(stateNow: () => LifecycleState): Probe {
+  return function ready(_req, res) {
+    answer(res, stateNow(), stateNow() === 'active');
+  };
+}
+
+/** 200 until all is over: a process that drains must not be restarted for it. */
+export function makeLiveness(stateNow: () => LifecycleState): Probe {
+  return function live(_req, res) {
+    answer(res, stateNow(), stateNow() !== 'dead');
+  };
+}
+
+function answer(res: HttpResponse, state: LifecycleState, passes: boolean): void {
+  res.statusCode = passes ? 200 : 503;
+  res.setHeader('Content-Type', 'application/json');
+  res.setHeader('Cache-Control', 'no-store');
+  res.end(JSON.stringify({ state }));
+}

@@ -1,0 +1,58 @@
+import type { IncomingMessage } from 'node:http';
+import { parseAccept } from '../internal/accept.ts';
+import { type HttpRequest, type HttpResponse, isHttp2, requestField } from '../internal/message.ts';
+import { openEventStream } from '../sse/index.ts';
+import { jittered } from './spread.ts';
+
+/** How refusals are sent. */
+export interface RefusalOptions {
+  readonly retryAfter: number;
+  readonly reconnectDelay: number;
+  readonly random: () => number;
+}
+
+/** Whether a request is that of a probe, by the usual names. The default of `exempt`. */
+export function isProbe(req: HttpRequest): boolean {
+  // Routers take what they matched off `url`.
+  const url = (req as { originalUrl?: unknown }).originalUrl;
+  const [path = ''] = (typeof url === 'string' ? url : req.url ?? '').split('?');
+  return /\/(?:livez|readyz|healthz)$/.test(path);
+}
+
+/**
+ * Whether a request is an event source's. By name: a wildcard is everybody's. GET only, as `EventSource` sends it: to anybody else a
+ * POST that is answered with 200 was served.
+ */
+export function isEventSource(req: HttpRequest): boolean {
+  const accept = requestField(req, 'accept');
+  if (accept === undefined || (req.method !== 'GET' && req.method !== 'HEAD')) return false;
+  return parseAccept(accept).some(({ type, subtype, q }) => type === 'text' && subtype === 'event-stream' && q > 0);
+}
+
+/** Refuses a request, so that its client comes back, to another process. */
+export function refuse(req: HttpRequest, res: HttpResponse, options: RefusalOptions): 'requests' | 'streams' {
+  if (!isEventSource(req)) {
+    answerUnavailable(res, options);
+    return 'requests';
+  }
+  // WHATWG HTML 9.2.3: any status but 200 is final for an event source. Only a stream can tell it when to come back.
+  const { reconnectDelay, random } = options;
+  void openEventStream(req as IncomingMessage, res, { reconnectDelay, random, negotiate: 'ignore' }).reconnect();
+  return 'streams';
+}
+
+/** Tells the client that its connection ends with this response, where that is said by a field and not too late. */
+export function announceClose(res: HttpResponse): void {
+  // RFC 9113 8.2.2: HTTP/2 has no such field.
+  if (!isHttp2(res) && !res.headersSent) res.setHeader('Connection', 'close');
+}
+
+function answerUnavailable(res: HttpResponse, { retryAfter, random }: RefusalOptions): void {
+  res.statusCode = 503;
+  // RFC 9110 10.2.3: whole seconds.
+  res.setHeader('Retry-After', String(Math.max(1, Math.ceil(jittered(retryAfter, random) / 1000))));
+  res.setHeader('Cache-Control', 'no-store');
+  res.setHeader('Content-Type', 'text/plain; charset=utf-8');
+  announceClose(res);
+  res.end('This process is going down. Try again.\n');
+}

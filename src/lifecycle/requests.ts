@@ -1,0 +1,119 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { ServerResponse } from 'node:http';
+import { DrainingError } from '../errors.ts';
+import { abortRequest } from '../internal/context.ts';
+import type { StreamCloseMessage } from '../internal/diagnostics.ts';
+import { abortResponse, type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
+import { watchSilentClose } from '../internal/response.ts';
+import { type OutStream, streamOf } from '../internal/stream.ts';
+import type { Drainable, DrainSite, Farewell } from './drainable.ts';
+import { announceClose } from './refusal.ts';
+
+type Kind = 'requests' | 'streams';
+
+/** What was done about a response before it ended. */
+type Fate = 'leaving' | 'told' | 'refused';
+
+/** The responses that are open. Each is here once, from wherever it was seen first until its `'close'`. */
+export class Requests implements Drainable {
+  readonly carries: boolean = false;
+  readonly #site: DrainSite;
+  readonly #open = new Set<HttpResponse>();
+  readonly #fates = new WeakMap<HttpResponse, Fate>();
+  /** Requests whose stream is over: what a response was can no longer be seen at its `'close'`. */
+  readonly #streamed = new WeakSet<HttpRequest>();
+  readonly #responseOnClose: (this: HttpResponse) => void;
+  readonly #channelOnStreamClose = (message: unknown): void => {
+    this.#streamed.add((message as StreamCloseMessage).req);
+  };
+
+  constructor(site: DrainSite) {
+    this.#site = site;
+    this.#responseOnClose = makeResponseOnClose((res) => this.#forget(res));
+  }
+
+  get isEmpty(): boolean {
+    return this.#open.size === 0;
+  }
+
+  /** Takes a response in, unless it is in already, or over. */
+  track(res: HttpResponse): void {
+    const { phase } = this.#site;
+    if (this.#open.has(res) || phase === 'dead' || isGone(res)) return;
+    this.#open.add(res);
+    (res as ServerResponse).on('close', this.#responseOnClose);
+    if (isHttp2(res) || !res.socket) watchSilentClose(res, () => this.#forget(res));
+    if (phase !== 'active') announceClose(res);
+  }
+
+  /** A new request that is not served. */
+  refused(res: HttpResponse, kind: Kind): void {
+    this.#fates.set(res, 'refused');
+    this.#site.tally.refused(kind);
+  }
+
+  announce(): void {
+    subscribe('sluice:stream:close', this.#channelOnStreamClose);
+    for (const res of this.#open) announceClose(res);
+  }
+
+  leave(): readonly Farewell[] {
+    const farewells: Farewell[] = [];
+    for (const res of this.#open) {
+      // Some ways to lose a client go without a 'close'.
+      if (isGone(res)) this.#forget(res);
+      const stream = this.#fates.has(res) ? undefined : streamOf(res);
+      if (!stream?.departure?.isResumable()) continue;
+      this.#fates.set(res, 'leaving');
+      farewells.push(() => this.#sendAway(res, stream));
+    }
+    return farewells;
+  }
+
+  tidy(): void {
+    // The connections see to that.
+  }
+
+  cut(): void {
+    const reason = new DrainingError();
+    for (const res of this.#open) {
+      if (this.#fates.get(res) !== 'refused') this.#site.tally.cut(this.#kindOf(res));
+      abortRequest(res.req, reason);
+      streamOf(res)?.abort('draining', reason);
+      abortResponse(res);
+    }
+    this.#open.clear();
+  }
+
+  release(): void {
+    unsubscribe('sluice:stream:close', this.#channelOnStreamClose);
+  }
+
+  #sendAway(res: HttpResponse, stream: OutStream): void {
+    if (stream.state !== 'open') return;
+    this.#fates.set(res, 'told');
+    stream.departure?.leave().catch((error: unknown) => this.#site.fail(error));
+  }
+
+  #forget(res: HttpResponse): void {
+    if (!this.#open.delete(res) || this.#site.phase === 'active') return;
+    this.#count(res);
+    this.#site.settleSoon();
+  }
+
+  #count(res: HttpResponse): void {
+    const fate = this.#fates.get(res);
+    if (fate === 'told') this.#site.tally.told('streams');
+    else if (fate !== 'refused') this.#site.tally.finished(this.#kindOf(res));
+  }
+
+  #kindOf(res: HttpResponse): Kind {
+    return this.#streamed.has(res.req) || streamOf(res) ? 'streams' : 'requests';
+  }
+}
+
+function makeResponseOnClose(forget: (res: HttpResponse) => void): (this: HttpResponse) => void {
+  return function responseOnClose() {
+    forget(this);
+  };
+}

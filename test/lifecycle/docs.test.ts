@@ -1,0 +1,45 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, it } from 'vitest';
+import { resolveLifecycleOptions } from '../../src/lifecycle/options.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const page = readFileSync(new URL('../../docs/lifecycle.md', import.meta.url), 'utf8');
+const samples = [...page.matchAll(/^## (.*)$|^```js\n([\s\S]*?)^```$/gm)].reduce<{ title: string; code: string }[]>((found, [, title, code]) => {
+  if (title !== undefined) return [...found, { title, code: '' }];
+  return [...found, { title: found.at(-1)?.title ?? 'the first', code: code! }];
+}, []).filter(({ code }) => code !== '');
+
+type AtEnd = (undo: () => void) => void;
+
+/** Runs a sample as it stands, on ports of its own; with SIGTERM when it has had time to listen. */
+async function run(code: string, atEnd: AtEnd): Promise<{ code: number | null; signal: string | null; output: string }> {
+  const program = `${code.replaceAll(/\b300[01]\b/g, '0')}\n`;
+  const child = spawn(process.execPath, ['--import', 'data:text/javascript,setTimeout(() => process.kill(process.pid, "SIGTERM"), 1500).unref()', '--input-type=module', '--eval', program], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  atEnd(() => child.kill('SIGKILL'));
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+  const [exitCode, signal] = (await once(child, 'close')) as [number | null, string | null];
+  return { code: exitCode, signal, output };
+}
+
+describe('docs/lifecycle.md', { timeout: 60_000 }, () => {
+  // Of tests that run at once, each has its own `onTestFinished`.
+  it.concurrent.for(samples)('the sample of "$title" runs, drains on SIGTERM and exits with 0', async ({ code }, { expect, onTestFinished }) => {
+    expect(await run(code, onTestFinished)).toEqual({ code: 0, signal: null, output: '' });
+  });
+
+  it('has a row for each option', ({ expect }) => {
+    const options = Object.keys(resolveLifecycleOptions(undefined));
+    const table = page.slice(page.indexOf('## Options'), page.indexOf('## When it does not work'));
+    const rows = [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
+    expect(rows.toSorted()).toEqual(options.toSorted());
+  });
+
+  it('links to sections that are there', ({ expect }) => {
+    const slugs = [...page.matchAll(/^## (.*)$/gm)].map(([, title]) => title!.toLowerCase().replaceAll(/[^\w -]/g, '').replaceAll(' ', '-'));
+    for (const [, slug] of page.matchAll(/\]\(#([\w-]+)\)/g)) expect(slugs).toContain(slug);
+  });
+});

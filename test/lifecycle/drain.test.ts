@@ -1,0 +1,207 @@
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Drain } from '../../src/lifecycle/drain.ts';
+import type { Drainable, Farewell } from '../../src/lifecycle/drainable.ts';
+import { type LifecycleOptions, resolveLifecycleOptions } from '../../src/lifecycle/options.ts';
+import type { LifecycleChange } from '../../src/lifecycle/report.ts';
+
+/** A part that notes what it is asked to do, and is gone when it is told so. */
+class Part implements Drainable {
+  readonly calls: string[] = [];
+  readonly carries: boolean;
+  isEmpty = false;
+  farewells: Farewell[] = [];
+
+  constructor(carries = false) {
+    this.carries = carries;
+  }
+
+  announce(): void {
+    this.calls.push('announce');
+  }
+  leave(): readonly Farewell[] {
+    this.calls.push('leave');
+    return this.farewells.splice(0);
+  }
+  tidy(): void {
+    this.calls.push('tidy');
+  }
+  cut(): void {
+    this.calls.push('cut');
+  }
+  release(): void {
+    this.calls.push('release');
+  }
+}
+
+function make(options: LifecycleOptions = {}, part = new Part()): { drain: Drain; part: Part; changes: LifecycleChange[] } {
+  const changes: LifecycleChange[] = [];
+  const drain = new Drain(resolveLifecycleOptions({ preDrain: '5s', spread: '10s', drainTimeout: '25s', random: () => 0, ...options }), (change) => changes.push(change));
+  drain.add(part);
+  return { drain, part, changes };
+}
+
+describe('a drain', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate', 'performance'] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('announces, leaves after preDrain, and is over when its parts are empty', async () => {
+    const { drain, part, changes } = make();
+    drain.begin();
+    expect([drain.phase, part.calls]).toEqual(['announcing', ['announce']]);
+    vi.advanceTimersByTime(4999);
+    expect(drain.phase).toBe('announcing');
+    vi.advanceTimersByTime(1);
+    expect([drain.phase, part.calls[1]]).toEqual(['leaving', 'leave']);
+    vi.advanceTimersByTime(3000);
+    expect(drain.phase).toBe('leaving');
+    part.isEmpty = true;
+    drain.settleSoon();
+    vi.advanceTimersByTime(1);
+    expect([drain.phase, part.calls.at(-1)]).toEqual(['dead', 'release']);
+    expect(await drain.over).toMatchObject({ duration: 8001, forced: false, reason: 'complete' });
+    expect(changes).toEqual([{ state: 'draining', previous: 'active' }, { state: 'dead', previous: 'draining' }]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('serves for preDrain, even with nothing to wait for: load balancers do not know yet', () => {
+    const { drain, part } = make();
+    part.isEmpty = true;
+    drain.begin();
+    drain.settleSoon();
+    vi.advanceTimersByTime(4999);
+    expect(drain.phase).toBe('announcing');
+    vi.advanceTimersByTime(2);
+    expect(drain.phase).toBe('dead');
+  });
+
+  it('sends away over the window, and looks for latecomers every second', () => {
+    const { drain, part } = make();
+    const gone: string[] = [];
+    part.farewells = ['a', 'b', 'c', 'd'].map((name) => () => gone.push(name));
+    drain.begin();
+    vi.advanceTimersByTime(5001);
+    expect(gone).toEqual(['a']);
+    vi.advanceTimersByTime(2500);
+    expect(gone).toEqual(['a', 'b']);
+    part.farewells = [() => gone.push('late')];
+    vi.advanceTimersByTime(1000);
+    expect(gone).toEqual(['a', 'b', 'late']);
+    vi.advanceTimersByTime(10_000);
+    expect(gone).toEqual(['a', 'b', 'late', 'c', 'd']);
+  });
+
+  it('is not over while somebody is still to be told', () => {
+    const { drain, part } = make();
+    const gone: number[] = [];
+    part.farewells = [() => gone.push(1), () => gone.push(2)];
+    part.isEmpty = true;
+    drain.begin();
+    vi.advanceTimersByTime(9999);
+    expect([drain.phase, gone]).toEqual(['leaving', [1]]);
+    vi.advanceTimersByTime(2);
+    expect([drain.phase, gone]).toEqual(['dead', [1, 2]]);
+  });
+
+  it('shortens the window to what drainTimeout leaves', () => {
+    const { drain, part } = make({ preDrain: '20s', spread: '25s' });
+    const gone: number[] = [];
+    part.farewells = Array.from({ length: 5 }, (_, index) => () => gone.push(index));
+    drain.begin();
+    vi.advanceTimersByTime(24_999);
+    expect([drain.phase, gone.length]).toEqual(['leaving', 5]);
+  });
+
+  it('cuts at drainTimeout, those first that run over others', async () => {
+    const { drain, part } = make();
+    const order: string[] = [];
+    const carrier = new Part(true);
+    carrier.cut = () => order.push('carrier');
+    part.cut = () => order.push('part');
+    const later = new Part();
+    later.cut = () => order.push('later');
+    drain.add(carrier);
+    drain.add(later);
+    drain.begin();
+    vi.advanceTimersByTime(25_000);
+    expect([drain.phase, order]).toEqual(['dead', ['part', 'later', 'carrier']]);
+    expect(await drain.over).toMatchObject({ duration: 25_000, forced: true, reason: 'timeout' });
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('cuts nothing by time when drainTimeout is Infinity', () => {
+    const { drain } = make({ drainTimeout: Infinity });
+    drain.begin();
+    vi.advanceTimersByTime(3_600_000);
+    expect(drain.phase).toBe('leaving');
+    drain.force('signal');
+    expect(drain.phase).toBe('dead');
+  });
+
+  it('is not forced before it has begun', () => {
+    const { drain, part } = make();
+    drain.force('signal');
+    expect([drain.phase, part.calls]).toEqual(['active', []]);
+  });
+
+  it('may be forced while it is announced', async () => {
+    const { drain, part } = make();
+    drain.begin();
+    drain.force('signal');
+    expect([drain.phase, part.calls]).toEqual(['dead', ['announce', 'cut', 'release']]);
+    expect(await drain.over).toMatchObject({ reason: 'signal', forced: true });
+  });
+
+  it('lets go of a part that is removed', () => {
+    const { drain, part } = make({ preDrain: 0 });
+    const other = new Part();
+    const remove = drain.add(other);
+    part.isEmpty = true;
+    drain.begin();
+    vi.advanceTimersByTime(10);
+    expect(drain.phase).toBe('leaving');
+    remove();
+    remove();
+    vi.advanceTimersByTime(0);
+    expect([drain.phase, other.calls.filter((call) => call === 'release')]).toEqual(['dead', ['release']]);
+  });
+
+  it('aborts its signal when it begins, once', () => {
+    const { drain } = make();
+    const reasons: unknown[] = [];
+    drain.signal.addEventListener('abort', () => reasons.push(drain.signal.reason));
+    drain.begin();
+    drain.begin();
+    expect(reasons).toEqual([expect.objectContaining({ code: 'ERR_SLUICE_DRAINING' })]);
+  });
+
+  it('is one, with one report, in whatever order callers, time and force come', async () => {
+    const step = fc.oneof(fc.constant('begin'), fc.constant('force'), fc.constant('empty'), fc.integer({ min: 0, max: 8000 }));
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+        const { drain, part, changes } = make();
+        const ranks = ['active', 'announcing', 'leaving', 'dead'];
+        let at = 0;
+        for (const each of [...steps, 'begin', 'empty', 30_000]) {
+          if (each === 'begin') drain.begin();
+          else if (each === 'force') drain.force('signal');
+          else if (each === 'empty') part.isEmpty = true;
+          else vi.advanceTimersByTime(each as number);
+          expect(ranks.indexOf(drain.phase)).toBeGreaterThanOrEqual(at);
+          at = ranks.indexOf(drain.phase);
+        }
+        expect(changes.map(({ state }) => state)).toEqual(['draining', 'dead']);
+        expect(part.calls.filter((call) => call === 'announce')).toHaveLength(1);
+        expect(part.calls.filter((call) => call === 'release')).toHaveLength(1);
+        expect(part.calls.filter((call) => call === 'cut').length).toBeLessThanOrEqual(1);
+        expect(await drain.over).toBe(await drain.over);
+        expect(vi.getTimerCount()).toBe(0);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});

@@ -1,0 +1,43 @@
+import type { AddressInfo } from 'node:net';
+import { onTestFinished } from 'vitest';
+import type { HttpRequest, HttpResponse, Next } from '../../src/internal/message.ts';
+import { lifecycle, type Lifecycle, type LifecycleOptions } from '../../src/lifecycle/index.ts';
+import type { Carrier, Middleware } from '../support/carriers.ts';
+import { serve, type Served } from '../support/serve.ts';
+
+/** A lifecycle for one test: without signals, and in no hurry to cut. */
+export function makeLife(options: LifecycleOptions = {}): Lifecycle {
+  const life = lifecycle({ signals: false, preDrain: 0, spread: 0, drainTimeout: '10s', ...options });
+  onTestFinished(() => life.close());
+  return life;
+}
+
+/** A stack of middlewares behind a lifecycle that is attached to its server. */
+export async function serveAttached(carrier: Carrier, life: Lifecycle, ...stack: Middleware[]): Promise<Served> {
+  const served = await serve(carrier, life as Middleware, ...stack);
+  onTestFinished(life.attach(served.server));
+  return served;
+}
+
+/** Answers by path. */
+export function routes(handlers: Readonly<Record<string, (req: HttpRequest, res: HttpResponse, next: Next) => unknown>>): Middleware {
+  return (req, res, next) => {
+    const [path = ''] = (req.url ?? '').split('?');
+    const handler = handlers[path];
+    if (handler) return handler(req, res, next);
+    res.statusCode = 404;
+    res.end('not found');
+    return undefined;
+  };
+}
+
+export function portOf(server: { address(): AddressInfo | string | null }): number {
+  return (server.address() as AddressInfo).port;
+}
+
+/** A wait of that many milliseconds. */
+export function pause(delay: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, delay);
+  });
+}
