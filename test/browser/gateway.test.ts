@@ -5,6 +5,7 @@ import { eventsOf, lacksBrowser, launchBrowser, listen, openPage, patient, start
 let browser: Browser;
 
 const connection = '#connection';
+const life = '#lifecycle';
 const following = '#follow';
 const answering = '#tokens';
 
@@ -156,11 +157,15 @@ describe.skipIf(lacksBrowser('the page of the gateway'))('the page of the gatewa
     await expectState(page, connection, 'live');
     await expectNewPoints(page);
 
-    expect(await stopped.stop('SIGTERM')).toEqual({ code: 0, signal: null, stderr: '' });
+    await expectState(page, life, 'active');
+    const exit = stopped.stop('SIGTERM');
+    await expectState(page, life, 'draining');
+    expect(await exit).toEqual({ code: 0, signal: null, stderr: '' });
     await expectState(page, connection, 'reconnecting');
     await startGateway({ port: stopped.port });
 
     await expectState(page, connection, 'live');
+    await expectState(page, life, 'active');
     await expectNewPoints(page);
     expect(await gaps(page)).toBeGreaterThan(0);
     expect(await identity(page)).toBe(loaded);
