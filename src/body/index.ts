@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BodyLengthError, ClientClosedError, InvalidChunkError, ResponseStartedError } from '../errors.ts';
-import { contextIn } from '../internal/context.ts';
+import { contextIn } from '../internal/request-context.ts';
 import { reportError } from '../internal/diagnostics.ts';
 import { setFields } from '../internal/fields.ts';
 import { type Chunk, Layer, type Rank, rank } from '../internal/layer.ts';

@@ -1,4 +1,5 @@
-import { background, type Context, contextFor, contextHere, contextIn, requireContext, type RequestContext, runIn, setContext } from '../internal/context.ts';
+import { background, type Context, requireContext, type RequestContext } from '../internal/context.ts';
+import { contextFor, contextHere, contextIn, runIn, setContext } from '../internal/request-context.ts';
 import { DeadlineQueue } from '../internal/deadline-queue.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
 import { requireFunction } from '../internal/option.ts';

@@ -1,4 +1,5 @@
-import { background, Context, contextHere, type RequestContext, requireContext, runIn } from '../internal/context.ts';
+import { background, Context, type RequestContext, requireContext } from '../internal/context.ts';
+import { contextHere, runIn } from '../internal/request-context.ts';
 import { type PropagateOptions, resolvePropagateOptions, type ResolvedPropagateOptions, writeTimeout } from './propagate.ts';
 
 /** Options of `deadlineInterceptor`. */

@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { ClientClosedError, IdleTimeoutError } from '../errors.ts';
-import { Context, runIn } from '../internal/context.ts';
+import { Context } from '../internal/context.ts';
+import { runIn } from '../internal/request-context.ts';
 import type { DeadlineQueue } from '../internal/deadline-queue.ts';
 import { type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
 import { openSeam } from '../internal/response.ts';

@@ -1,6 +1,4 @@
-import { ServerResponse } from 'node:http';
-import type { ServerHttp2Stream } from 'node:http2';
-import type { Socket } from 'node:net';
+import type { ServerResponse } from 'node:http';
 import { ClientClosedError } from '../errors.ts';
 import { Bottom, type Ground } from './bottom.ts';
 import { frameComplete, type HeadFields, mergeFields } from './head.ts';
@@ -8,6 +6,8 @@ import { holdHead, refuse, releaseHead } from './held-head.ts';
 import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
 import { abortResponse, type HttpResponse, isGone, isHttp2 } from './message.ts';
 import { type OnLate, retiredMethods } from './retired.ts';
+import { makeRoom } from './room.ts';
+import { watchSilentClose } from './silent-close.ts';
 
 // A property and not a WeakMap, which costs the garbage collector more than all else that is done here; and one that is
 // found through a Proxy, or from a child, of the response.
@@ -498,52 +498,4 @@ function isValidHead(res: HttpResponse, reason: string | undefined): boolean {
 
 function isChunk(chunk: unknown): chunk is Chunk {
   return typeof chunk === 'string' || chunk instanceof Uint8Array;
-}
-
-/** Sees to the ways to lose a client of which a response tells by no 'close' of its own. */
-export function watchSilentClose(res: HttpResponse, onClose: () => void): void {
-  if (isHttp2(res)) res.stream.once('aborted', streamOnAborted);
-  else if (!res.socket) watchPipelined(res, onClose);
-}
-
-// After a client's reset without an error Node destroys the stream when its writes are done, which they never are: nobody
-// takes them. (A reset of our own comes by here too, with an error code.)
-function streamOnAborted(this: ServerHttp2Stream): void {
-  if (this.rstCode === 0) this.destroy();
-}
-
-const [spare, spareToo] = [Symbol('spare'), Symbol('spareToo')];
-const sharesShapes = Number(process.versions.node.split('.')[0]) >= 24;
-
-/**
- * Before Node 24 an object that has gone through `Object.setPrototypeOf`, as all responses of Express have, shares its shape with
- * no other, and each property added to it copies the shape: some 4 µs. V8 makes it a dictionary when a property other than the
- * last is deleted, and then adding costs next to nothing. A dictionary takes 1.8 kB more, and is worth it for a stream, too: V8's
- * inline caches know a dictionary, and none of a thousand shapes. An event to each of 1,000 streams takes a third less CPU time.
- */
-function makeRoom(res: HttpResponse): void {
-  if (sharesShapes || Object.getPrototypeOf(res) === ServerResponse.prototype) return;
-  Object.assign(res, { [spare]: 0, [spareToo]: 0 });
-  Reflect.deleteProperty(res, spare);
-  Reflect.deleteProperty(res, spareToo);
-}
-
-// Of responses that wait behind others on their connection.
-const pipelined = new WeakMap<Socket, Set<() => void>>();
-
-// Before Node 24 a pipelined response whose connection dies before its turn never emits 'close'. One listener for all of a
-// connection: a client may send as many requests as it likes.
-function watchPipelined(res: ServerResponse, onClose: () => void): void {
-  const socket = (res.req as typeof res.req | undefined)?.socket;
-  if (!socket) return;
-  let waiting = pipelined.get(socket);
-  if (!waiting) {
-    const created = (waiting = new Set<() => void>());
-    pipelined.set(socket, created);
-    socket.on('close', () => {
-      for (const each of created) each();
-    });
-  }
-  waiting.add(onClose);
-  res.once('close', () => pipelined.get(socket)?.delete(onClose));
 }

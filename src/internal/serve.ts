@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import vary from 'vary';
 import { ResponseStartedError } from '../errors.ts';
 import { isAbort } from './abort.ts';
-import { contextIn, runIn } from './context.ts';
+import { contextIn, runIn } from './request-context.ts';
 import { isThenable } from './deferred.ts';
 import { type Admission, decideAdmission } from './admit.ts';
 import { reportError } from './diagnostics.ts';

@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import { type CloseReason, closeError, StreamClosedError } from '../errors.ts';
 import { isAbort } from './abort.ts';
-import { Context, contextIn } from './context.ts';
+import { Context } from './context.ts';
+import { contextIn } from './request-context.ts';
 import { type Deferred, handled, makeDeferred } from './deferred.ts';
 import { reportClose, reportError } from './diagnostics.ts';
 import { hasField, setFields } from './fields.ts';

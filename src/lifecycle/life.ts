@@ -1,6 +1,6 @@
 import { Server } from 'node:net';
 import { InvalidOptionError } from '../errors.ts';
-import { offerContext } from '../internal/context.ts';
+import { offerContext } from '../internal/request-context.ts';
 import { Listeners } from '../internal/listeners.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
 import { readOneOf, requireFunction } from '../internal/option.ts';
