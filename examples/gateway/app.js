@@ -21,13 +21,14 @@ export function createApp({ sampler, compression, life, file }) {
   const traffic = new Traffic();
   app.disable('x-powered-by');
   app.use(life);
-  app.use(deadline({ default: '10s', idle: '30s' }));
   app.use(compression);
   app.get('/livez', life.live);
   app.get('/readyz', life.ready);
   app.post('/compression', setCompression(compression));
-  app.get('/metrics', traffic.meter('metrics'), metrics({ sampler, compression, traffic, life }));
+  // Without a deadline: a file may be silent for as long as it likes.
   app.get('/follow', traffic.meter('follow'), follow(file));
+  app.use(deadline({ default: '10s', idle: '30s' }));
+  app.get('/metrics', traffic.meter('metrics'), metrics({ sampler, compression, traffic, life }));
   app.get('/tokens', traffic.meter('tokens'), tokens());
   app.use('/uplot', express.static(dirname(createRequire(import.meta.url).resolve('uplot'))));
   app.use(express.static(join(import.meta.dirname, 'public')));
