@@ -22,8 +22,8 @@ const h2InternalError = 0x2;
 
 /** Whether the response is a stream of an HTTP/2 connection. */
 export function isHttp2(res: HttpResponse): res is Http2ServerResponse {
-  // Anybody may call a property of theirs `stream`.
-  return 'stream' in res && !(res instanceof OutgoingMessage);
+  // Anybody may call a property of theirs `stream`. And to look for one that is not there, on a response of Express, takes ten times as long.
+  return !(res instanceof OutgoingMessage) && 'stream' in res;
 }
 
 /**
