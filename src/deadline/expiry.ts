@@ -1,5 +1,6 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import { DeadlineExceededError, IdleTimeoutError } from '../errors.ts';
+import { isThenable } from '../internal/deferred.ts';
 import { reportError } from '../internal/diagnostics.ts';
 import { abortResponse, type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
 import { openSeam } from '../internal/response.ts';
@@ -17,13 +18,17 @@ export interface ExpiryInput {
   readonly onLate: () => void;
 }
 
+const settled = new WeakSet<HttpResponse>();
+
 /** The context of a request is aborted: whatever the reason, nobody waits for the handler any more. */
 export function settleExpiry(input: ExpiryInput, reason: unknown): void {
   const { req, res } = input;
   // Whoever aborts it for another reason answers too.
   if (!(reason instanceof DeadlineExceededError || reason instanceof IdleTimeoutError)) return;
   const outcome = decideExpiry({ gone: isGone(res), ended: res.writableEnded, headersSent: res.headersSent, streamed: streamOf(res) !== undefined });
-  if (outcome === 'nothing') return;
+  // With one deadline in another, both expire.
+  if (outcome === 'nothing' || settled.has(res)) return;
+  settled.add(res);
   if (outcome === 'answer') answer(input, reason);
   else if (outcome === 'cut') abortResponse(res);
   // A stream hands over what it has by the methods of the response.
@@ -56,7 +61,9 @@ function answer(input: ExpiryInput, reason: Error): void {
 function answersItself({ req, res, options }: ExpiryInput, reason: DeadlineExceededError): boolean {
   return openSeam(res).endsIn(() => {
     try {
-      options.onExpired?.(reason, req, res);
+      const result = options.onExpired?.(reason, req, res) as unknown;
+      // An async function is no less of one that throws.
+      if (isThenable(result)) result.then(undefined, (error: unknown) => reportError(req, error));
     } catch (error) {
       reportError(req, error);
     }

@@ -50,8 +50,14 @@ const dateTime = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d
 const firstMilliseconds = 100_000_000_000;
 
 function parseMoment(field: string, now: number): number | undefined {
-  const moment = dateTime.test(field) ? Date.parse(field.replace(' ', 'T')) : parseEpoch(field);
+  const moment = dateTime.test(field) && hasItsDay(field) ? Date.parse(field.replace(' ', 'T')) : parseEpoch(field);
   return Number.isFinite(moment) ? (moment as number) - now : undefined;
+}
+
+// `Date.parse` takes the 30th of February for the 2nd of March.
+function hasItsDay(field: string): boolean {
+  const [year, month, day] = [field.slice(0, 4), field.slice(5, 7), field.slice(8, 10)].map(Number) as [number, number, number];
+  return day <= new Date(Date.UTC(year, month, 0)).getUTCDate();
 }
 
 function parseEpoch(field: string): number | undefined {

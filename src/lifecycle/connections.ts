@@ -125,7 +125,11 @@ export class Connections implements Drainable {
   }
 
   #close(): void {
-    if (!this.#server.listening) return;
+    if (!this.#server.listening) {
+      // A process that is told to stop while it starts: what it opens then would keep it alive.
+      this.#server.once('listening', serverOnLateListening);
+      return;
+    }
     this.#closing = true;
     this.#server.close(() => {
       this.#closing = false;
@@ -163,4 +167,8 @@ function makeOnClose<T>(open: readonly Set<T>[], site?: DrainSite): (this: T) =>
 
 function destroyAll(sockets: readonly Socket[]): void {
   for (const socket of sockets) socket.destroy();
+}
+
+function serverOnLateListening(this: Server): void {
+  this.close();
 }

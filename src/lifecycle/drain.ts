@@ -9,6 +9,9 @@ import { type DrainEnd, type DrainReport, Tally } from './tally.ts';
 // How often latecomers are looked for: streams that became resumable, connections that became idle unseen.
 const sweepInterval = 1000;
 
+// Of the time that is left before everything is cut, that in which streams are sent away: the last ones need some for their last bytes.
+const departuresPart = 0.8;
+
 /**
  * The way down: moves through the phases, and takes all parts with it.
  *
@@ -119,7 +122,7 @@ export class Drain implements DrainSite {
 
   /** Sends away those who are to be told, over a window. */
   sweep(window: number): void {
-    const left = this.#began + this.#options.drainTimeout - performance.now();
+    const left = (this.#began + this.#options.drainTimeout - performance.now()) * departuresPart;
     for (const part of this.#parts) this.#departures.add(part.leave(), Math.max(0, Math.min(window, left)));
     this.settleSoon();
   }

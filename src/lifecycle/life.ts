@@ -45,7 +45,8 @@ export class Life {
   }
 
   handle(req: HttpRequest, res: HttpResponse, next: Next): void {
-    if (this.#closed) {
+    // A drain under way goes on.
+    if (this.#closed && this.state === 'active') {
       next();
       return;
     }

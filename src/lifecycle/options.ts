@@ -19,7 +19,7 @@ export interface LifecycleOptions {
   preDrain?: Duration;
   /**
    * The window, after `preDrain`, over which resumable streams and WebSockets are sent away, one by one. A part of `drainTimeout`: where
-   * `preDrain` leaves less, it is what is left. `0`: all at once.
+   * `preDrain` leaves less, it is four fifths of what is left. `0`: all at once.
    * @defaultValue `'10s'`, or two fifths of `drainTimeout` where that is less
    */
   spread?: Duration;

@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { DrainingError } from '../errors.ts';
 import { abortRequest } from '../internal/request-context.ts';
 import type { StreamCloseMessage } from '../internal/diagnostics.ts';
@@ -19,6 +20,8 @@ export class Requests implements Drainable {
   readonly carries: boolean = false;
   readonly #site: DrainSite;
   readonly #open = new Set<HttpResponse>();
+  /** Which response of a connection says that it will be closed. */
+  readonly #announced = new WeakMap<Socket, ServerResponse>();
   readonly #fates = new WeakMap<HttpResponse, Fate>();
   /** Requests whose stream is over: what a response was can no longer be seen at its `'close'`. */
   readonly #streamed = new WeakSet<HttpRequest>();
@@ -43,7 +46,7 @@ export class Requests implements Drainable {
     this.#open.add(res);
     (res as ServerResponse).on('close', this.#responseOnClose);
     if (isHttp2(res) || !res.socket) watchSilentClose(res, () => this.#forget(res));
-    if (phase !== 'active') announceClose(res);
+    if (phase !== 'active') this.#announceOn(res);
   }
 
   /** A new request that is not served. */
@@ -54,7 +57,17 @@ export class Requests implements Drainable {
 
   announce(): void {
     subscribe('sluice:stream:close', this.#channelOnStreamClose);
-    for (const res of this.#open) announceClose(res);
+    for (const res of this.#open) this.#announceOn(res);
+  }
+
+  /** On the last response of a connection only: Node ends it behind the one that says so, whatever is in line. */
+  #announceOn(res: HttpResponse): void {
+    if (isHttp2(res)) return;
+    const { socket } = res.req;
+    const earlier = this.#announced.get(socket);
+    if (earlier && !earlier.headersSent) earlier.removeHeader('Connection');
+    announceClose(res);
+    this.#announced.set(socket, res);
   }
 
   leave(): readonly Farewell[] {
