@@ -28,7 +28,7 @@ export class Life {
   readonly #attached = new Map<object, () => void>();
   readonly #unwatchSignals: () => void;
   #signals = 0;
-  #closed = false;
+  #bypassed = false;
 
   constructor(options: ResolvedLifecycleOptions) {
     this.#options = options;
@@ -45,8 +45,7 @@ export class Life {
   }
 
   handle(req: HttpRequest, res: HttpResponse, next: Next): void {
-    // A drain under way goes on.
-    if (this.#closed && this.state === 'active') {
+    if (this.#bypassed) {
       next();
       return;
     }
@@ -80,7 +79,8 @@ export class Life {
   }
 
   close(): void {
-    this.#closed = true;
+    // A drain under way goes on, and refuses.
+    this.#bypassed = this.state !== 'draining';
     this.#unwatchSignals();
     this.#listeners.clear();
     if (this.state === 'draining') return;

@@ -224,6 +224,7 @@ describe('attach()', () => {
     const server = http2.createServer();
     const before = server.eventNames();
     life.attach(server);
+    await new Promise<void>((resolve) => server.listen(0, resolve));
     await settles(life.drain());
     expect(server.eventNames()).toEqual(before);
   });
