@@ -1,6 +1,6 @@
 import { brotliCompress, brotliCompressSync, type BrotliOptions as NodeBrotliOptions, constants, createBrotliCompress } from 'node:zlib';
 import { readBag, readInteger, readSize, type Size } from '../internal/option.ts';
-import type { Codec, EncodeSettings, StreamEncoder } from './codec.ts';
+import { type Codec, type EncodeSettings, type StreamEncoder, unknownBody } from './codec.ts';
 import { poolThreshold } from './cores.ts';
 import { bitsFor } from './history-window.ts';
 import { brotliRules, checkParams, type Params, readParams } from './params.ts';
@@ -42,17 +42,14 @@ const blockBits = 16;
 // Bytes of output at a time of an event stream, which keeps a buffer of that size.
 const blockChunk = 1024;
 
-// For an estimate before there is a body.
-const unknown: EncodeSettings = { tier: 0, size: undefined, padding: 0 };
-
 /** The content-coding `br` (RFC 7932). Throws `InvalidOptionError`. */
 export function brotli(options?: BrotliOptions): Codec {
   const resolved = resolveBrotliOptions(options);
   return checkParams('brotli.params', resolved.params, {
     coding: 'br',
     available: true,
-    streamMemory: memoryOf(paramsFor(resolved, unknown, longBits)) + resolved.chunkSize,
-    blockMemory: () => memoryOf(paramsFor(resolved, unknown, blockBits)) + blockChunk,
+    streamMemory: memoryOf(paramsFor(resolved, unknownBody, longBits)) + resolved.chunkSize,
+    blockMemory: () => memoryOf(paramsFor(resolved, unknownBody, blockBits)) + blockChunk,
     pads: ['complete'],
     encode: (body, settings) => encodeBody(body, resolved, settings),
     createStream: (settings) => createStream(resolved, settings),

@@ -11,6 +11,9 @@ export interface EncodeSettings {
   readonly padding: number;
 }
 
+/** Those for a body of which nothing is known yet. */
+export const unknownBody: EncodeSettings = Object.freeze({ tier: 0, size: undefined, padding: 0 });
+
 /** `EncodeSettings` for an event stream. */
 export interface BlockSettings extends EncodeSettings {
   /** Bytes of sent text that a stream remembers, for later text to refer to. */

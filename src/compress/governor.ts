@@ -1,3 +1,4 @@
+import { longestDelay } from '../internal/clock.ts';
 import { InvalidOptionError } from '../errors.ts';
 import { Listeners } from '../internal/listeners.ts';
 import { type Duration, readBag, readDuration, readFunction, readOneOf, requireFunction } from '../internal/option.ts';
@@ -74,7 +75,7 @@ export function resolveGovernorOptions(given: GovernorOptions | undefined): Reso
   const options = readBag('governor', given);
   const thresholds = readThresholds('governor.thresholds', options.thresholds ?? defaultThresholds);
   return {
-    interval: readDuration('governor.interval', options.interval ?? '1s', { min: 1, max: 2 ** 31 - 1 }),
+    interval: readDuration('governor.interval', options.interval ?? '1s', { min: 1, max: longestDelay }),
     thresholds,
     hysteresis: readHysteresis('governor.hysteresis', options.hysteresis, thresholds[0]),
     dwell: readDuration('governor.dwell', options.dwell ?? '5s', { max: Infinity }),

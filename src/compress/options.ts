@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../errors.ts';
+import { longestDelay } from '../internal/clock.ts';
 import type { HttpRequest, HttpResponse } from '../internal/message.ts';
 import { type Duration, readBag, readBoolean, readDuration, readFunction, readInteger, readOneOf, readSize, type Size } from '../internal/option.ts';
 import { isCodingToken, toLowerCase } from './coding.ts';
@@ -103,7 +104,7 @@ export function resolveCompressOptions(given: CompressOptions | undefined): Reso
     governor: readBag('compress.governor', options.governor as object | undefined) === options.governor ? options.governor : undefined,
     streams: resolveStreams(options.streams),
     randomPadding: resolvePadding(options.randomPadding ?? false),
-    idleFlush: options.idleFlush === Infinity ? Infinity : readDuration('compress.idleFlush', options.idleFlush ?? 50, { max: 2 ** 31 - 1 }),
+    idleFlush: options.idleFlush === Infinity ? Infinity : readDuration('compress.idleFlush', options.idleFlush ?? 50, { max: longestDelay }),
     serverTiming: readBoolean('compress.serverTiming', options.serverTiming ?? false),
     budget: resolveBudget(options.budget),
   };

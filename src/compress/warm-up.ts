@@ -1,5 +1,5 @@
 import { CodecUnavailableError } from '../errors.ts';
-import type { Codec, EncodeSettings } from './codec.ts';
+import { type Codec, unknownBody } from './codec.ts';
 
 const loads = new WeakMap<Codec, Promise<void>>();
 
@@ -16,7 +16,6 @@ export function loadCodec(codec: Codec): Promise<void> {
 }
 
 const sample = new TextEncoder().encode('{"symbol":"SLC","price":101.25,"size":300}\n'.repeat(24));
-const settings: EncodeSettings = { tier: 0, size: undefined, padding: 0 };
 
 /**
  * Loads codecs and has each that is available do a little of all that it can. Rejects with what a codec fails with, and with
@@ -33,11 +32,11 @@ async function warmUpCodec(codec: Codec): Promise<void> {
   await loadCodec(codec);
   if (!codec.available) return;
   openOnce(codec);
-  await codec.encode?.(sample, { ...settings, size: sample.length });
+  await codec.encode?.(sample, { ...unknownBody, size: sample.length });
 }
 
 /** Makes each kind of encoder once, so that one that cannot be made is known before a head promises it. Throws what the codec does. */
 export function openOnce(codec: Codec): void {
-  codec.createBlocks?.({ ...settings, history: 0 }).close();
-  codec.createStream?.(settings).transform.destroy();
+  codec.createBlocks?.({ ...unknownBody, history: 0 }).close();
+  codec.createStream?.(unknownBody).transform.destroy();
 }

@@ -2,7 +2,7 @@ import type { Transform } from 'node:stream';
 import zlib from 'node:zlib';
 import { CodecUnavailableError, InvalidOptionError } from '../errors.ts';
 import { readBag, readFunction, readInteger, readSize, type Size } from '../internal/option.ts';
-import type { BlockSettings, Codec, EncodeSettings, StreamEncoder } from './codec.ts';
+import { type BlockSettings, type Codec, type EncodeSettings, type StreamEncoder, unknownBody } from './codec.ts';
 import { poolThreshold } from './cores.ts';
 import { bitsFor } from './history-window.ts';
 import { checkParams, type Params, readParams, zstdRules } from './params.ts';
@@ -76,9 +76,6 @@ const blockChunk = 1024;
 // brotli. Beyond, level 6 takes a thread 1 ms and more.
 const largestDense = 128 * 1024;
 
-// For an estimate before there is a body.
-const unknown: EncodeSettings = { tier: 0, size: undefined, padding: 0 };
-
 /**
  * The content-coding `zstd` (RFC 8878): Node's own from 22.15 on, before that the optional peer `@mongodb-js/zstd`, where it is
  * installed; else it is not offered. The addon remembers nothing across flushes: it is not offered to
@@ -111,8 +108,8 @@ function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
   return checkParams('zstd.params', resolved.params, {
     coding: 'zstd',
     available: true,
-    streamMemory: memoryOf(paramsFor(resolved, unknown, {}), longBits) + resolved.chunkSize,
-    blockMemory: () => memoryOf(paramsFor(resolved, unknown, blockParams), blockBits) + blockChunk,
+    streamMemory: memoryOf(paramsFor(resolved, unknownBody, {}), longBits) + resolved.chunkSize,
+    blockMemory: () => memoryOf(paramsFor(resolved, unknownBody, blockParams), blockBits) + blockChunk,
     pads: ['complete', 'long'],
     encode: (body: Uint8Array, settings: EncodeSettings) => encodeBody(native, body, resolved, settings),
     createStream: (settings: EncodeSettings) => createStream(native, resolved, settings),

@@ -59,6 +59,7 @@ function answer(input: ExpiryInput, reason: Error): void {
 }
 
 function answersItself({ req, res, options }: ExpiryInput, reason: DeadlineExceededError): boolean {
+  if (!options.onExpired) return false;
   return openSeam(res).endsIn(() => {
     try {
       const result = options.onExpired?.(reason, req, res) as unknown;

@@ -1,3 +1,4 @@
+import { longestDelay } from './clock.ts';
 import { type Fields, readFields } from './fields.ts';
 import type { HttpRequest } from './message.ts';
 import { type Duration, readBag, readBoolean, readDuration, readFunction, readOneOf, readSize, type Size } from './option.ts';
@@ -63,7 +64,7 @@ export function resolveStreamOptions(owner: string, given: StreamOptions | undef
     maxBuffered: readSize(`${owner}.maxBuffered`, options.maxBuffered ?? '1mb', { max: Infinity }),
     headers: readFields(`${owner}.headers`, options.headers),
     negotiate: readOneOf(`${owner}.negotiate`, options.negotiate ?? 'respond', ['respond', 'next', 'ignore']),
-    closeTimeout: readDuration(`${owner}.closeTimeout`, options.closeTimeout ?? '5s', { max: 2 ** 31 - 1 }),
+    closeTimeout: readDuration(`${owner}.closeTimeout`, options.closeTimeout ?? '5s', { max: longestDelay }),
     directChunks: readBoolean(`${owner}.directChunks`, options.directChunks ?? true),
   };
 }

@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { InvalidOptionError } from '../errors.ts';
+import { longestDelay } from '../internal/clock.ts';
 import type { HttpRequest } from '../internal/message.ts';
 import { type Duration, readBag, readBoolean, readDuration, readFunction, readInteger } from '../internal/option.ts';
 import { isProbe } from './refusal.ts';
@@ -70,23 +71,20 @@ export interface ResolvedLifecycleOptions {
   readonly random: () => number;
 }
 
-// Node fires a timer with a longer delay after 1 ms instead.
-const longest = 2 ** 31 - 1;
-
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
 export function resolveLifecycleOptions(given: LifecycleOptions | undefined): ResolvedLifecycleOptions {
   const options = readBag('lifecycle', given);
-  const drainTimeout = options.drainTimeout === Infinity ? Infinity : readDuration('lifecycle.drainTimeout', options.drainTimeout ?? '25s', { max: longest });
-  const max = Math.min(drainTimeout, longest);
+  const drainTimeout = options.drainTimeout === Infinity ? Infinity : readDuration('lifecycle.drainTimeout', options.drainTimeout ?? '25s', { max: longestDelay });
+  const max = Math.min(drainTimeout, longestDelay);
   return {
     drainTimeout,
     preDrain: readDuration('lifecycle.preDrain', options.preDrain ?? Math.min(5000, drainTimeout / 5), { max }),
     spread: readDuration('lifecycle.spread', options.spread ?? Math.min(10_000, (drainTimeout * 2) / 5), { max }),
     signals: readSignals('lifecycle.signals', options.signals ?? ['SIGTERM']),
     exit: readBoolean('lifecycle.exit', options.exit ?? false),
-    keepAlive: options.keepAlive === false ? undefined : readDuration('lifecycle.keepAlive', options.keepAlive ?? '75s', { min: 1, max: longest }),
-    retryAfter: readDuration('lifecycle.retryAfter', options.retryAfter ?? '5s', { max: longest }),
-    reconnectDelay: readDuration('lifecycle.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1, max: longest }),
+    keepAlive: options.keepAlive === false ? undefined : readDuration('lifecycle.keepAlive', options.keepAlive ?? '75s', { min: 1, max: longestDelay }),
+    retryAfter: readDuration('lifecycle.retryAfter', options.retryAfter ?? '5s', { max: longestDelay }),
+    reconnectDelay: readDuration('lifecycle.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1, max: longestDelay }),
     exempt: readFunction('lifecycle.exempt', options.exempt) ?? isProbe,
     webSocketCode: readCloseCode('lifecycle.webSocketCode', options.webSocketCode ?? 1012),
     random: readFunction('lifecycle.random', options.random) ?? Math.random,
