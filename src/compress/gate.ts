@@ -1,8 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import vary from 'vary';
 import { isThenable } from '../internal/deferred.ts';
+import { responseField } from '../internal/fields.ts';
 import { setLength } from '../internal/head.ts';
 import { type Chunk, type Head, Layer, type Rank, rank } from '../internal/layer.ts';
+import { mediaTypeOf } from '../internal/media-type.ts';
 import { type HttpRequest, type HttpResponse, isGone, requestField } from '../internal/message.ts';
 import type { Seam } from '../internal/response.ts';
 import { BlockLayer } from './block-layer.ts';
@@ -13,7 +15,7 @@ import type { Compressor } from './compressor.ts';
 import { type Decision, decideCompression, type EncodeDecision } from './decide.ts';
 import { encodedEtag, matchedEtag } from './etag.ts';
 import { fingerprint } from './fingerprint.ts';
-import { isCompressible, isEventStream, mediaTypeOf } from './media-type.ts';
+import { isCompressible, isEventStream } from './media-type.ts';
 import { acceptedCodings, type BodyKind, type Tier } from './negotiate.ts';
 import type { Offer } from './offer.ts';
 import { type CompressionReason, reportCompressError, reportDecision } from './report.ts';
@@ -124,7 +126,7 @@ export class Gate extends Layer {
   #read(res: ServerResponse, body: Uint8Array | undefined): Moment {
     const compressor = this.#compressor;
     const state = compressor.switch.current;
-    const mediaType = mediaTypeOf(fieldOf(res, 'content-type'));
+    const mediaType = mediaTypeOf(responseField(res, 'content-type'));
     const kind = body ? 'complete' : isEventStream(mediaType, compressor.options.streams.types) ? 'event-stream' : 'long';
     const { filter, streams } = compressor.options;
     const filtered = filter ? !filter(this.#req, res) : !isWorthIt(mediaType, streams.types);
@@ -136,7 +138,7 @@ export class Gate extends Layer {
     return decideCompression({
       method,
       status: res.statusCode,
-      field: (name) => fieldOf(res, name),
+      field: (name) => responseField(res, name),
       noTransformByWriter: this.#seam.noTransformByWriter,
       length: size,
       threshold: offer.threshold,
@@ -255,7 +257,7 @@ export class Gate extends Layer {
     res.removeHeader('Content-Length');
     // Ranges would be of the bytes as they are coded now, which nobody can make a second time.
     res.removeHeader('Accept-Ranges');
-    const etag = fieldOf(res, 'etag');
+    const etag = responseField(res, 'etag');
     if (etag !== undefined) setEtag(res, encodedEtag(etag, coding, this.#compressor.options.etag));
   }
 
@@ -273,7 +275,7 @@ export class Gate extends Layer {
 
   /** A 304 names the variant that the client holds. */
   #tagNotModified({ res, offer }: Moment): void {
-    const etag = fieldOf(res, 'etag');
+    const etag = responseField(res, 'etag');
     if (etag === undefined || this.ifNoneMatch === undefined) return;
     const codings = acceptedCodings(requestField(this.#req, 'accept-encoding'), offer.codecs.map(({ coding }) => coding));
     setEtag(res, matchedEtag(etag, { ifNoneMatch: this.ifNoneMatch, codings, mode: this.#compressor.options.etag }));
@@ -314,14 +316,8 @@ function bytesOfBody({ chunk, encoding }: NonNullable<Head['complete']>): Uint8A
   return chunk === undefined ? new Uint8Array() : bytesOf(chunk, encoding);
 }
 
-function fieldOf(res: ServerResponse, name: string): string | undefined {
-  const value = res.getHeader(name);
-  if (value === undefined || typeof value === 'string') return value;
-  return Array.isArray(value) ? value.join(', ') : String(value);
-}
-
 function announcedLength(res: ServerResponse): number | undefined {
-  const length = fieldOf(res, 'content-length');
+  const length = responseField(res, 'content-length');
   return length !== undefined && /^\d+$/.test(length) ? Number(length) : undefined;
 }
 

@@ -1,11 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type HttpRequest, type HttpResponse, type Next, requestField } from '../internal/message.ts';
 import { rank } from '../internal/layer.ts';
+import { mediaTypeOf } from '../internal/media-type.ts';
 import { openSeam } from '../internal/response.ts';
 import { Compressor } from './compressor.ts';
 import { plainConditions } from './etag.ts';
 import { Gate } from './gate.ts';
-import { isCompressible, mediaTypeOf } from './media-type.ts';
+import { isCompressible } from './media-type.ts';
 import { acceptedCodings } from './negotiate.ts';
 import type { CompressOptions } from './options.ts';
 import type { CompressionSwitch } from './switch.ts';

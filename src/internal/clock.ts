@@ -19,3 +19,11 @@ export function startTimer(delay: number, callback: () => void): () => void {
     clearTimeout(timer);
   };
 }
+
+/** Where the time comes from: milliseconds that do not go back, and a timer with its undo. */
+export interface Clock {
+  now(): number;
+  startTimer(delay: number, callback: () => void): () => void;
+}
+
+export const systemClock: Clock = { now: () => performance.now(), startTimer };

@@ -1,5 +1,5 @@
 import { DeadlineExceededError, InvalidOptionError } from '../errors.ts';
-import { startTimer } from './clock.ts';
+import { type Clock, systemClock } from './clock.ts';
 import type { DeadlineQueue, Queued } from './deadline-queue.ts';
 import { type Duration, readBag, readDuration } from './option.ts';
 
@@ -36,14 +36,6 @@ export interface ChildContext extends RequestContext {
 
 type AbortListener = (reason: unknown) => void;
 
-/** Where the time comes from: milliseconds that do not go back, and a timer with its undo. */
-export interface ContextClock {
-  now(): number;
-  startTimer(delay: number, callback: () => void): () => void;
-}
-
-const systemClock: ContextClock = { now: () => performance.now(), startTimer };
-
 const none = {};
 
 /**
@@ -58,7 +50,7 @@ export class Context implements ChildContext, Queued {
   /** Its place in a queue of deadlines; the queue's. */
   queued: Queued['queued'];
   #state: 'live' | 'aborted' | 'disposed' = 'live';
-  #clock: ContextClock;
+  #clock: Clock;
   #parent: Context | undefined;
   #children: Set<Context> | undefined;
   /** Of its own, by the clock. */
@@ -75,7 +67,7 @@ export class Context implements ChildContext, Queued {
    * @param timeout - ms from now; `Infinity` for none
    * @param queue - in place of a timer of its own, where the order allows
    */
-  constructor(parent: Context | undefined, timeout: number, { clock, queue }: { clock?: ContextClock; queue?: DeadlineQueue | undefined } = none) {
+  constructor(parent: Context | undefined, timeout: number, { clock, queue }: { clock?: Clock; queue?: DeadlineQueue | undefined } = none) {
     this.#clock = clock ?? parent?.clock ?? systemClock;
     this.#queue = queue;
     this.#expires = timeout === Infinity ? Infinity : this.#clock.now() + timeout;
@@ -91,7 +83,7 @@ export class Context implements ChildContext, Queued {
     }
   }
 
-  get clock(): ContextClock {
+  get clock(): Clock {
     return this.#clock;
   }
 

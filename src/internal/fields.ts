@@ -36,3 +36,10 @@ export function setFields(res: HttpResponse, fields: Fields): void {
 export function hasField(fields: Fields, name: string): boolean {
   return Object.keys(fields).some((key) => key.toLowerCase() === name);
 }
+
+/** One field of the response as text, or `undefined`; a list is joined. */
+export function responseField(res: HttpResponse, name: string): string | undefined {
+  const value = (res as ServerResponse).getHeader(name);
+  if (value === undefined || typeof value === 'string') return value;
+  return Array.isArray(value) ? value.join(', ') : String(value);
+}

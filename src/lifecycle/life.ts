@@ -4,6 +4,7 @@ import { offerContext } from '../internal/request-context.ts';
 import { Listeners } from '../internal/listeners.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
 import { readOneOf, requireFunction } from '../internal/option.ts';
+import { refuse, type RefusalOptions } from '../internal/refusal.ts';
 import { seamOf } from '../internal/response.ts';
 import { Connections } from './connections.ts';
 import { Drain } from './drain.ts';
@@ -11,7 +12,6 @@ import { Holds } from './holds.ts';
 import { lengthenKeepAlive } from './keep-alive.ts';
 import type { ResolvedLifecycleOptions } from './options.ts';
 import { isRefusing, type LifecycleState, stateOf } from './phase.ts';
-import { refuse } from './refusal.ts';
 import { type LifecycleChange, reportLifecycleError } from './report.ts';
 import { Requests } from './requests.ts';
 import { watchSignals } from './signals.ts';
@@ -23,6 +23,7 @@ export class Life {
   readonly drain: Drain;
   readonly holds: Holds;
   readonly #options: ResolvedLifecycleOptions;
+  readonly #refusal: RefusalOptions;
   readonly #requests: Requests;
   readonly #listeners = new Listeners<LifecycleChange>(reportLifecycleError);
   readonly #attached = new Map<object, () => void>();
@@ -32,6 +33,7 @@ export class Life {
 
   constructor(options: ResolvedLifecycleOptions) {
     this.#options = options;
+    this.#refusal = { ...options, text: 'This process is going down. Try again.\n', closes: true };
     this.drain = new Drain(options, (change) => this.#noteChange(change));
     this.holds = new Holds(this.drain);
     this.#requests = new Requests(this.drain);
@@ -51,7 +53,7 @@ export class Life {
     }
     this.#requests.track(res);
     if (isRefusing(this.drain.phase) && !isStarted(res) && !this.#isExempt(req)) {
-      this.#requests.refused(res, refuse(req, res, this.#options));
+      this.#requests.refused(res, refuse(req, res, this.#refusal));
       return;
     }
     offerContext(req, res);

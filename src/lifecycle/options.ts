@@ -3,7 +3,7 @@ import { InvalidOptionError } from '../errors.ts';
 import { longestDelay } from '../internal/clock.ts';
 import type { HttpRequest } from '../internal/message.ts';
 import { type Duration, readBag, readBoolean, readDuration, readFunction, readInteger } from '../internal/option.ts';
-import { isProbe } from './refusal.ts';
+import { isProbe } from './probes.ts';
 
 /** Options of `lifecycle`. Durations are milliseconds or a string for `ms`. */
 export interface LifecycleOptions {

@@ -18,6 +18,14 @@ export function makeLiveness(stateNow: () => LifecycleState): Probe {
   };
 }
 
+/** Whether a request is that of a probe, by the usual names. The default of `exempt`. */
+export function isProbe(req: HttpRequest): boolean {
+  // Routers take what they matched off `url`.
+  const url = (req as { originalUrl?: unknown }).originalUrl;
+  const [path = ''] = (typeof url === 'string' ? url : req.url ?? '').split('?');
+  return /\/(?:livez|readyz|healthz)$/.test(path);
+}
+
 function answer(res: HttpResponse, state: LifecycleState, passes: boolean): void {
   res.statusCode = passes ? 200 : 503;
   res.setHeader('Content-Type', 'application/json');

@@ -5,10 +5,10 @@ import { DrainingError } from '../errors.ts';
 import { abortRequest } from '../internal/request-context.ts';
 import type { StreamCloseMessage } from '../internal/diagnostics.ts';
 import { abortResponse, type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
+import { announceClose } from '../internal/refusal.ts';
 import { watchSilentClose } from '../internal/silent-close.ts';
 import { type OutStream, streamOf } from '../internal/stream.ts';
 import type { Drainable, DrainSite, Farewell } from './drainable.ts';
-import { announceClose } from './refusal.ts';
 
 type Kind = 'requests' | 'streams';
 

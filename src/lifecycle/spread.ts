@@ -6,8 +6,3 @@ export function departureTimes(count: number, window: number, random: () => numb
   const part = window / count;
   return Array.from({ length: count }, (_, index) => (index + random()) * part);
 }
-
-/** A delay spread evenly between half and one and a half times of it. */
-export function jittered(delay: number, random: () => number): number {
-  return delay * (0.5 + random());
-}

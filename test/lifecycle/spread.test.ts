@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Departures } from '../../src/lifecycle/departures.ts';
-import { departureTimes, jittered } from '../../src/lifecycle/spread.ts';
+import { departureTimes } from '../../src/lifecycle/spread.ts';
 
 const anyRandom = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 
@@ -26,12 +26,6 @@ describe('departureTimes', () => {
         }
       }),
     );
-  });
-});
-
-describe('jittered', () => {
-  it('spreads from half to one and a half times', () => {
-    expect([0, 0.5, 1].map((value) => jittered(2000, () => value))).toEqual([1000, 2000, 3000]);
   });
 });
 

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { DeadlineExceededError } from '../../src/errors.ts';
-import { Context, type ContextClock } from '../../src/internal/context.ts';
+import type { Clock } from '../../src/internal/clock.ts';
+import { Context } from '../../src/internal/context.ts';
 
 interface Timer {
   readonly at: number;
@@ -9,7 +10,7 @@ interface Timer {
 }
 
 /** A clock that goes when it is told to. */
-class TestClock implements ContextClock {
+class TestClock implements Clock {
   time = 1000;
   readonly timers = new Set<Timer>();
 

@@ -1,22 +1,18 @@
 import type { IncomingMessage } from 'node:http';
-import { parseAccept } from '../internal/accept.ts';
-import { type HttpRequest, type HttpResponse, isHttp2, requestField } from '../internal/message.ts';
 import { openEventStream } from '../sse/index.ts';
-import { jittered } from './spread.ts';
+import { parseAccept } from './accept.ts';
+import { jittered } from './jitter.ts';
+import { type HttpRequest, type HttpResponse, isHttp2, requestField } from './message.ts';
 
 /** How refusals are sent. */
 export interface RefusalOptions {
   readonly retryAfter: number;
   readonly reconnectDelay: number;
   readonly random: () => number;
-}
-
-/** Whether a request is that of a probe, by the usual names. The default of `exempt`. */
-export function isProbe(req: HttpRequest): boolean {
-  // Routers take what they matched off `url`.
-  const url = (req as { originalUrl?: unknown }).originalUrl;
-  const [path = ''] = (typeof url === 'string' ? url : req.url ?? '').split('?');
-  return /\/(?:livez|readyz|healthz)$/.test(path);
+  /** The text of a 503. */
+  readonly text: string;
+  /** Whether the connection is to end with the answer. */
+  readonly closes: boolean;
 }
 
 /**
@@ -29,7 +25,7 @@ export function isEventSource(req: HttpRequest): boolean {
   return parseAccept(accept).some(({ type, subtype, q }) => type === 'text' && subtype === 'event-stream' && q > 0);
 }
 
-/** Refuses a request, so that its client comes back, to another process. */
+/** Refuses a request, so that its client comes back: later, or to another process. @returns as what it was refused */
 export function refuse(req: HttpRequest, res: HttpResponse, options: RefusalOptions): 'requests' | 'streams' {
   if (!isEventSource(req)) {
     answerUnavailable(res, options);
@@ -47,12 +43,12 @@ export function announceClose(res: HttpResponse): void {
   if (!isHttp2(res) && !res.headersSent) res.setHeader('Connection', 'close');
 }
 
-function answerUnavailable(res: HttpResponse, { retryAfter, random }: RefusalOptions): void {
+function answerUnavailable(res: HttpResponse, { retryAfter, random, text, closes }: RefusalOptions): void {
   res.statusCode = 503;
   // RFC 9110 10.2.3: whole seconds.
   res.setHeader('Retry-After', String(Math.max(1, Math.ceil(jittered(retryAfter, random) / 1000))));
   res.setHeader('Cache-Control', 'no-store');
   res.setHeader('Content-Type', 'text/plain; charset=utf-8');
-  announceClose(res);
-  res.end('This process is going down. Try again.\n');
+  if (closes) announceClose(res);
+  res.end(text);
 }
