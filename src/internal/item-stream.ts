@@ -3,7 +3,8 @@ import type { CloseReason } from '../errors.ts';
 import type { RequestContext } from './context.ts';
 import { pipeInto, type PipeOptions } from './pipe.ts';
 import type { PullSource } from './pump.ts';
-import type { OutStream, StreamState } from './stream.ts';
+import type { GapFormat, OutStream, StreamState } from './stream.ts';
+import type { GapOf, KeyOf, ResolvedItemOptions } from './stream-options.ts';
 
 /** A source of items for `pipe`. */
 export type ItemSource<Item> = AsyncIterable<Item> | Iterable<Item> | ReadableStream<Item>;
@@ -20,10 +21,13 @@ export interface ItemStream<Item> {
   readonly state: StreamState;
   /** Bytes accepted and not yet taken by the kernel. */
   readonly bufferedBytes: number;
+  /** Items that the client did not get because it was too slow, by option `overflow`: dropped, or superseded by a newer one. */
+  readonly dropped: number;
   /**
    * Sends one item. All sends of one tick leave in one write.
    *
-   * Resolves when the connection is under its high-water mark, so that awaiting it is back-pressure. Rejects with
+   * Resolves when the connection is under its high-water mark, so that awaiting it is back-pressure; also for an item that was dropped
+   * or superseded. Rejects with
    * `StreamClosedError`, or with `InvalidEventError` or `InvalidRecordError` for an item that cannot be framed: then nothing was
    * written and the stream goes on. A rejection that nobody awaits does not crash the process; an invalid item is also
    * published on the diagnostics channel `sluice:stream:error`.
@@ -45,17 +49,28 @@ export interface ItemStream<Item> {
   destroy(error?: Error): void;
 }
 
-/** `ItemStream` over a response; a kind of stream adds how an item is framed. */
-export abstract class OutItemStream<Item> implements ItemStream<Item> {
+/**
+ * `ItemStream` over a response; a kind of stream adds how an item is framed. `AnyItem` is whatever can be framed, `Item` what the
+ * application says that it sends.
+ */
+export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements ItemStream<Item>, GapFormat {
   protected readonly out: OutStream;
+  #key: KeyOf<Item> | undefined;
+  #gap: GapOf<AnyItem> | undefined;
   #id: string | undefined;
 
-  constructor(out: OutStream) {
+  constructor(out: OutStream, { key, gap }: ResolvedItemOptions<Item, AnyItem>) {
     this.out = out;
+    this.#key = key;
+    this.#gap = gap;
+    out.gaps = this;
   }
 
   /** The item's bytes; throws when it cannot be framed. */
-  protected abstract format(item: Item): string;
+  protected abstract format(item: AnyItem): string;
+
+  /** What says that items are missing, where the application does not say it. */
+  protected abstract defaultGap(dropped: number): AnyItem;
 
   get id(): string {
     return (this.#id ??= randomUUID());
@@ -77,6 +92,10 @@ export abstract class OutItemStream<Item> implements ItemStream<Item> {
     return this.out.queuedBytes;
   }
 
+  get dropped(): number {
+    return this.out.dropped;
+  }
+
   send(item: Item): Promise<void> {
     if (this.out.state !== 'open') return this.out.refuse();
     let text: string;
@@ -85,7 +104,17 @@ export abstract class OutItemStream<Item> implements ItemStream<Item> {
     } catch (error) {
       return this.out.reject(error);
     }
-    return this.out.push(text);
+    return this.out.push(text, this.out.conflates ? this.#keyOf(item) : undefined);
+  }
+
+  formatGap(dropped: number): string {
+    try {
+      const item = this.#gap ? this.#gap(dropped) : this.defaultGap(dropped);
+      return item === undefined ? '' : this.format(item);
+    } catch (error) {
+      this.out.onSourceError(error);
+      return this.format(this.defaultGap(dropped));
+    }
   }
 
   pipe(source: ItemSource<Item>, options?: PipeOptions): Promise<void> {
@@ -111,5 +140,15 @@ export abstract class OutItemStream<Item> implements ItemStream<Item> {
 
   destroy(error?: Error): void {
     this.out.abort(error ? 'error' : 'ended', error);
+  }
+
+  #keyOf(item: Item): string | undefined {
+    try {
+      return this.#key?.(item);
+    } catch (error) {
+      // The item is not at fault, and without a key nothing is lost.
+      this.out.onSourceError(error);
+      return undefined;
+    }
   }
 }

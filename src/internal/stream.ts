@@ -3,15 +3,15 @@ import { type CloseReason, closeError, StreamClosedError } from '../errors.ts';
 import { isAbort } from './abort.ts';
 import { Context } from './context.ts';
 import { contextIn } from './request-context.ts';
-import { type Deferred, handled, makeDeferred } from './deferred.ts';
+import { handled } from './deferred.ts';
 import { reportClose, reportError } from './diagnostics.ts';
 import { hasField, setFields } from './fields.ts';
 import { Layer, type Rank, rank } from './layer.ts';
 import { abortResponse, closeUnterminated, endResponse, type HttpRequest, type HttpResponse, isGone, needsDrain } from './message.ts';
+import { Outbox, type Outlet } from './outbox.ts';
 import type { Gate } from './pump.ts';
 import { openSeam, type Seam, seamOf } from './response.ts';
 import type { ResolvedStreamOptions } from './stream-options.ts';
-import { atTickEnd, type Flushable } from './tick.ts';
 
 /** `open` takes items, `draining` hands over what it took, `closed` is over. Only forward, and only in `OutStream`. */
 export type StreamState = 'open' | 'draining' | 'closed';
@@ -31,20 +31,20 @@ export interface Departure {
   leave(): Promise<void>;
 }
 
-const accepted = Promise.resolve();
+/** What one kind of stream puts where items are missing. */
+export interface GapFormat {
+  /** The text, `''` for none. Runs code of the application, and does not throw. */
+  formatGap(dropped: number): string;
+}
 
 /**
- * A response that carries text items: the outbox, the state and the ways to close that event streams and
- * record streams share.
- *
- *     push ─▶ pending ──tick end──▶ res.write ─▶ layers ─▶ socket
- *               ▲                      │ false
- *               └──── congested ◀──────┘     until 'drain'
+ * A response that carries text items: the head, the state and the ways to close that event streams and
+ * record streams share. What waits is in its outbox.
  *
  *     open ──end, stop, reconnect──▶ draining ──handed over──▶ closed
  *       └────client gone, destroy, error, slow consumer──────────▲
  */
-export class OutStream extends Layer implements Flushable, Gate {
+export class OutStream extends Layer implements Outlet, Gate {
   override readonly rank: Rank = rank.writer;
   readonly req: HttpRequest;
   readonly res: HttpResponse;
@@ -52,18 +52,15 @@ export class OutStream extends Layer implements Flushable, Gate {
   closedError: StreamClosedError | undefined;
   /** Set by a kind that can be resumed. */
   departure: Departure | undefined;
+  /** Set by a kind whose items may be dropped. */
+  gaps: GapFormat | undefined;
   #state: StreamState = 'open';
   /** `claimed` once an item was taken: the head is not sent yet, and can become no other. */
   #opening: 'not' | 'claimed' | 'opened' = 'not';
   #options: ResolvedStreamOptions;
   #head: StreamHead;
   #seam: Seam;
-  /** Text that waits for the end of the tick, or for the client to catch up. */
-  #pending = '';
-  #flow: 'idle' | 'scheduled' | 'congested' = 'idle';
-  #onDrain: (() => void) | undefined;
-  #highWaterMark = 0;
-  #waiter: Deferred | undefined;
+  #outbox: Outbox;
   #context: Context | undefined;
   #closeListeners: Set<(reason: CloseReason) => void> | undefined;
 
@@ -73,6 +70,7 @@ export class OutStream extends Layer implements Flushable, Gate {
     this.res = res;
     this.#head = head;
     this.#options = options;
+    this.#outbox = new Outbox(this, options);
     this.#seam = openSeam(res);
     this.#seam.add(this);
     if (isGone(res)) this.finishClose('client-closed');
@@ -90,7 +88,17 @@ export class OutStream extends Layer implements Flushable, Gate {
 
   /** Bytes accepted and not yet given to the kernel. */
   get queuedBytes(): number {
-    return Buffer.byteLength(this.#pending) + (this.#isClosed() ? 0 : this.res.writableLength);
+    return this.#outbox.bytes + (this.#isClosed() ? 0 : this.res.writableLength);
+  }
+
+  /** Items that were dropped or superseded so far. */
+  get dropped(): number {
+    return this.#outbox.dropped;
+  }
+
+  /** Whether the key of an item that comes now matters. */
+  get conflates(): boolean {
+    return this.#outbox.conflates;
   }
 
   /**
@@ -109,14 +117,14 @@ export class OutStream extends Layer implements Flushable, Gate {
   open(): void {
     if (this.#opening === 'opened' || this.#isClosed()) return;
     this.#opening = 'opened';
-    this.#pending = this.#head.prelude + this.#pending;
+    this.#outbox.prepend(this.#head.prelude);
     try {
       if (!this.res.headersSent) this.#setHead();
-      if (this.#pending === '') this.#seam.flushHeaders();
+      if (this.#outbox.isEmpty) this.#seam.flushHeaders();
     } catch (error) {
       this.#failToWrite(error);
     }
-    this.#writePending();
+    this.#outbox.flush();
   }
 
   /** Sends the head and ends the response: the answer to HEAD. */
@@ -130,21 +138,14 @@ export class OutStream extends Layer implements Flushable, Gate {
     }
   }
 
-  /** Queues text. Resolves when the connection is under its high-water mark; rejects with `StreamClosedError`. */
-  push(text: string): Promise<void> {
+  /**
+   * Queues text. Resolves when the connection is under its high-water mark; rejects with `StreamClosedError`.
+   * @param key - items of one key may take each other's place, where `conflates`
+   */
+  push(text: string, key?: string): Promise<void> {
     if (this.#state !== 'open') return this.refuse();
-    if (this.#flow === 'congested' && this.#isOverrun()) {
-      this.abort('slow-consumer');
-      return this.refuse();
-    }
     if (this.#opening === 'not') this.#opening = 'claimed';
-    this.#pending += text;
-    this.#highWaterMark ||= this.res.writableHighWaterMark;
-    if (this.#flow !== 'congested' && this.#pending.length < this.#highWaterMark) {
-      if (this.#flow === 'idle') this.#schedule();
-      return accepted;
-    }
-    return this.#pushFull();
+    return this.#outbox.push(text, key);
   }
 
   /** A rejection for a stream that takes nothing any more. Handled already: a sender may not care. */
@@ -168,13 +169,27 @@ export class OutStream extends Layer implements Flushable, Gate {
   flushNow(): void {
     if (this.#isClosed()) return;
     this.open();
-    if (this.#flow !== 'congested') this.#writePending();
+    this.#outbox.flush();
   }
 
-  flushTick(): void {
-    if (this.#flow !== 'scheduled') return;
-    this.#flow = 'idle';
-    if (!this.#isClosed()) this.flushNow();
+  handDown(text: string): boolean {
+    if (this.res.writableEnded) {
+      // Somebody has ended the response under the stream: there is no way left, and Node would emit an error for trying.
+      this.finishClose('ended');
+      return false;
+    }
+    try {
+      // Somebody's patch may forget to pass the answer on. But an answer is trusted over `needsDrain`: behind
+      // `compression` it is the encoder's, and so is the 'drain' that follows a `false`.
+      return this.#seam.send(text) ?? !needsDrain(this.res);
+    } catch (error) {
+      this.#failToWrite(error);
+      return false;
+    }
+  }
+
+  formatGap(dropped: number): string {
+    return this.gaps?.formatGap(dropped) ?? '';
   }
 
   /**
@@ -251,10 +266,8 @@ export class OutStream extends Layer implements Flushable, Gate {
     if (this.#isClosed()) return;
     this.#state = 'closed';
     this.closedError = closeError(reason, cause);
-    this.#pending = '';
-    if (this.#onDrain) (this.res as ServerResponse).off('drain', this.#onDrain);
+    this.#outbox.close(this.closedError);
     this.#seam.remove(this);
-    this.#settleWaiter();
     this.#context?.abort(this.closedError);
     const listeners = this.#closeListeners;
     this.#closeListeners = undefined;
@@ -275,14 +288,19 @@ export class OutStream extends Layer implements Flushable, Gate {
   /** From `open` to `draining`: everything accepted is handed to `res`. `false` where that is not the way. */
   #startDraining(last: string): boolean {
     if (this.#state !== 'open') return false;
-    this.#pending += last;
+    this.#outbox.conclude(last);
     this.open();
-    if (this.#isClosed()) return false;
+    // Closed by a write that failed, or by the application, which may have said where items are missing.
+    if (!this.#isOpen()) return false;
     this.#state = 'draining';
-    this.#writePending(true);
+    this.#outbox.writeAll();
     // Nothing more will be taken: there is no room to wait for.
-    this.#settleWaiter();
+    this.#outbox.settle();
     return !this.#isClosed();
+  }
+
+  #isOpen(): boolean {
+    return this.#state === 'open';
   }
 
   #isClosed(): boolean {
@@ -295,21 +313,6 @@ export class OutStream extends Layer implements Flushable, Gate {
     } catch (error) {
       this.onSourceError(error);
     }
-  }
-
-  /** More than the mark is queued: it goes out at once if it can, so that no loop of sends outgrows the mark unseen. */
-  #pushFull(): Promise<void> {
-    this.flushNow();
-    if (this.#state !== 'open') return this.refuse();
-    return this.#flow === 'congested' ? this.#wait() : accepted;
-  }
-
-  #isOverrun(): boolean {
-    // Characters instead of bytes: a lower bound that costs nothing.
-    if (this.#pending.length + this.res.writableLength <= this.#options.maxBuffered) return false;
-    // A burst within one tick: what the kernel takes is not waiting for the client, though 'drain' is yet to come.
-    if (this.res.writableLength < this.#highWaterMark) this.#writePending(true);
-    return this.#pending.length + this.res.writableLength > this.#options.maxBuffered;
   }
 
   #setHead(): void {
@@ -326,81 +329,18 @@ export class OutStream extends Layer implements Flushable, Gate {
     if (this.#options.directChunks) this.#seam.bottom.writeDirectly();
   }
 
-  #schedule(): void {
-    this.#flow = 'scheduled';
-    atTickEnd(this);
-  }
-
-  /** @param regardless - also when the client lags behind: nothing more will come. */
-  #writePending(regardless = false): void {
-    if (this.#pending === '' || (this.#flow === 'congested' && !regardless)) return;
-    if (this.res.writableEnded) {
-      // Somebody has ended the response under the stream: there is no way left, and Node would emit an error for trying.
-      this.finishClose('ended');
-      return;
-    }
-    const text = this.#pending;
-    this.#pending = '';
-    let ok: boolean | undefined;
-    try {
-      ok = this.#seam.send(text);
-    } catch (error) {
-      this.#failToWrite(error);
-      return;
-    }
-    // Somebody's patch may forget to pass the answer on. But an answer is trusted over `needsDrain`: behind
-    // `compression` it is the encoder's, and so is the 'drain' that follows a `false`.
-    if (ok ?? !needsDrain(this.res)) this.#settleWaiter();
-    else if (!this.#isClosed()) this.#becomeCongested();
-  }
-
   /** Somebody's patch of `res` threw, and we are in a callback where nobody could catch it. */
   #failToWrite(error: unknown): void {
     this.onSourceError(error);
     this.abort('error', error);
   }
 
-  #becomeCongested(): void {
-    this.#flow = 'congested';
-    if (this.#onDrain) return;
-    // After the turn of the loop, and not in it: a source that never waits would otherwise starve everything else.
-    this.#onDrain = () => {
-      setImmediate(recover, this);
-    };
-    // One listener for the life of the stream, `on` and not `once`: `compression` reroutes only `on`.
-    (this.res as ServerResponse).on('drain', this.#onDrain);
-  }
-
-  recover(): void {
-    if (this.#flow !== 'congested' || this.#state !== 'open') return;
-    this.#flow = 'idle';
-    if (this.#pending === '') this.#settleWaiter();
-    else this.#writePending();
-  }
-
-  #wait(): Promise<void> {
-    this.#waiter ??= makeDeferred();
-    return this.#waiter.promise;
-  }
-
-  #settleWaiter(): void {
-    const waiter = this.#waiter;
-    this.#waiter = undefined;
-    if (!waiter) return;
-    if (this.#isClosed()) waiter.reject(new StreamClosedError(this.closedError?.reason ?? 'ended', undefined, { cause: this.closedError }));
-    else waiter.resolve();
-  }
-
   #untilClosed(): Promise<void> {
-    if (this.#isClosed()) return accepted;
+    if (this.#isClosed()) return Promise.resolve();
     return new Promise((resolve) => {
       this.onClosed(() => resolve());
     });
   }
-}
-
-function recover(stream: OutStream): void {
-  stream.recover();
 }
 
 /** The stream that a response carries. */

@@ -25,7 +25,7 @@ const width = 15.625;
 
 /**
  * Points in time for many: to set one, move it or take it out costs the same however many there are, and one timer serves all. Each is called at its
- * time or up to 16 ms after it, never before. The timer does not keep the process alive.
+ * time or up to 17 ms after it, never before. The timer does not keep the process alive.
  *
  *     ┌───┬───┬───┬─▲─┬───┬───┬───┐   slot = time / width, modulo
  *     │   │ ◯ │   │ │ │   │ ◯ │   │   each a list of those whose time is in it, in this turn or a later one

@@ -3,7 +3,7 @@ import { readOneOf, requireFunction } from '../internal/option.ts';
 import { openStream, serveStream, type StreamKind } from '../internal/serve.ts';
 import { resolveStreamOptions, type StreamOptions } from '../internal/stream-options.ts';
 import { jsonSeqFormat, ndjsonFormat, type RecordFormat } from './record.ts';
-import { OutRecordStream, type RecordStream } from './stream.ts';
+import { OutRecordStream, type RecordStream, type ResolvedRecordOptions } from './stream.ts';
 
 export type { CloseReason } from '../errors.ts';
 export { InvalidRecordError, StreamClosedError } from '../errors.ts';
@@ -11,8 +11,11 @@ export type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal
 export type { PipeOptions } from '../internal/pipe.ts';
 export type { RecordStream } from './stream.ts';
 
-/** Options of `ndjson`, `jsonSeq` and their `open…` forms. */
-export interface RecordOptions extends StreamOptions {
+/**
+ * Options of `ndjson`, `jsonSeq` and their `open…` forms, for records of type `T`. `overflow: 'latest'` needs a `key`. Without `gap`,
+ * `overflow: 'drop'` sends a record `{"sluice.gap":{"dropped":N}}`.
+ */
+export interface RecordOptions<T = unknown> extends StreamOptions<T, unknown> {
   /**
    * Whether the client can go on at another process where it stopped here. What `lifecycle` then does when the process drains: a
    * `'resumable'` stream is closed without an end, a `'finite'` one runs to its end.
@@ -37,7 +40,7 @@ export type RecordMiddleware<Req extends HttpRequest> = (req: Req, res: HttpResp
  * Makes a handler for newline-delimited JSON: `app.get('/rows', ndjson(async function* (stream, req) { … }))`. Errors,
  * `Accept` and clients that left are treated as by `sse`. Throws `InvalidOptionError`.
  */
-export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(handler: RecordHandler<T, Req>, options?: RecordOptions): RecordMiddleware<Req> {
+export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(handler: RecordHandler<T, Req>, options?: RecordOptions<NoInfer<T>>): RecordMiddleware<Req> {
   requireFunction('ndjson.handler', handler);
   const kind = recordKind<T>('ndjson', ndjsonFormat, options);
   return function ndjson(req, res, next) {
@@ -49,7 +52,7 @@ export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(han
  * Makes a handler for JSON text sequences (RFC 7464), whose records a reader can find again after damage. Errors, `Accept`
  * and clients that left are treated as by `sse`. Throws `InvalidOptionError`.
  */
-export function jsonSeq<T = unknown, Req extends HttpRequest = RoutedRequest>(handler: RecordHandler<T, Req>, options?: RecordOptions): RecordMiddleware<Req> {
+export function jsonSeq<T = unknown, Req extends HttpRequest = RoutedRequest>(handler: RecordHandler<T, Req>, options?: RecordOptions<NoInfer<T>>): RecordMiddleware<Req> {
   requireFunction('jsonSeq.handler', handler);
   const kind = recordKind<T>('jsonSeq', jsonSeqFormat, options);
   return function jsonSeq(req, res, next) {
@@ -61,18 +64,17 @@ export function jsonSeq<T = unknown, Req extends HttpRequest = RoutedRequest>(ha
  * Opens a stream of newline-delimited JSON outside of a handler, and sends the head. Where `ndjson` would refuse, the refusal
  * is sent and the stream is closed. Throws `InvalidOptionError`, and `ResponseStartedError` when the head is already sent.
  */
-export function openNdjson<T = unknown>(req: HttpRequest, res: HttpResponse, options?: RecordOptions): RecordStream<T> {
+export function openNdjson<T = unknown>(req: HttpRequest, res: HttpResponse, options?: RecordOptions<T>): RecordStream<T> {
   return openStream(recordKind<T>('ndjson', ndjsonFormat, options), req, res);
 }
 
 /** Opens a JSON text sequence outside of a handler; otherwise as `openNdjson`. */
-export function openJsonSeq<T = unknown>(req: HttpRequest, res: HttpResponse, options?: RecordOptions): RecordStream<T> {
+export function openJsonSeq<T = unknown>(req: HttpRequest, res: HttpResponse, options?: RecordOptions<T>): RecordStream<T> {
   return openStream(recordKind<T>('jsonSeq', jsonSeqFormat, options), req, res);
 }
 
-function recordKind<T>(owner: string, format: RecordFormat, options: RecordOptions | undefined): StreamKind<RecordStream<T>> {
-  const resolved = resolveStreamOptions(owner, options);
-  const drain = readOneOf(`${owner}.drain`, options?.drain ?? 'finite', ['resumable', 'finite']);
+function recordKind<T>(owner: string, format: RecordFormat, options: RecordOptions<T> | undefined): StreamKind<RecordStream<T>> {
+  const resolved = resolveRecordOptions<T>(owner, options);
   return {
     mediaTypes: format.mediaTypes,
     // JSON is UTF-8 and its types have no charset parameter (RFC 8259 11).
@@ -80,7 +82,14 @@ function recordKind<T>(owner: string, format: RecordFormat, options: RecordOptio
     prelude: '',
     options: resolved,
     isStopped: () => false,
-    wrap: (out) => new OutRecordStream<T>(out, format, drain === 'resumable'),
+    wrap: (out) => new OutRecordStream<T>(out, format, resolved),
     send: (stream, value) => stream.send(value as T),
+  };
+}
+
+function resolveRecordOptions<T>(owner: string, options: RecordOptions<T> | undefined): ResolvedRecordOptions<T> {
+  return {
+    ...resolveStreamOptions<T, unknown>(owner, options),
+    drain: readOneOf(`${owner}.drain`, options?.drain ?? 'finite', ['resumable', 'finite']),
   };
 }

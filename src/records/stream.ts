@@ -1,19 +1,25 @@
 import { type ItemStream, OutItemStream } from '../internal/item-stream.ts';
 import type { Departure, OutStream } from '../internal/stream.ts';
+import type { ResolvedItemOptions } from '../internal/stream-options.ts';
 import { formatRecord, type RecordFormat } from './record.ts';
 
 /** An open stream of JSON records: one client. `T` is the type of a record; `send(value)` takes any JSON value. */
 export type RecordStream<T = unknown> = ItemStream<T>;
 
+/** Options of a record stream with every default filled in. */
+export interface ResolvedRecordOptions<T> extends ResolvedItemOptions<T, unknown> {
+  readonly drain: 'resumable' | 'finite';
+}
+
 /** `RecordStream` over a response. */
-export class OutRecordStream<T> extends OutItemStream<T> implements Departure {
+export class OutRecordStream<T> extends OutItemStream<T, unknown> implements Departure {
   #format: RecordFormat;
   #resumable: boolean;
 
-  constructor(out: OutStream, format: RecordFormat, resumable: boolean) {
-    super(out);
+  constructor(out: OutStream, format: RecordFormat, options: ResolvedRecordOptions<T>) {
+    super(out, options);
     this.#format = format;
-    this.#resumable = resumable;
+    this.#resumable = options.drain === 'resumable';
     out.departure = this;
   }
 
@@ -26,7 +32,11 @@ export class OutRecordStream<T> extends OutItemStream<T> implements Departure {
     return this.out.leave('draining');
   }
 
-  protected override format(value: T): string {
+  protected override format(value: unknown): string {
     return formatRecord(this.#format, value);
+  }
+
+  protected override defaultGap(dropped: number): unknown {
+    return { 'sluice.gap': { dropped } };
   }
 }

@@ -38,7 +38,7 @@ type EventItems<M extends object> = AsyncIterable<Sendable<M>> | Generator<Senda
  */
 export function sse<M extends object = AnyEvents, Req extends HttpRequest = RoutedRequest>(
   handler: SseHandler<M, Req>,
-  options?: SseOptions,
+  options?: SseOptions<NoInfer<Sendable<M>>>,
 ): (req: Req, res: HttpResponse, next?: Next) => void {
   requireFunction('sse.handler', handler);
   const kind = eventStreamKind<M>(options);
@@ -53,11 +53,11 @@ export function sse<M extends object = AnyEvents, Req extends HttpRequest = Rout
  *
  * Throws `InvalidOptionError`, and `ResponseStartedError` when the head is already sent.
  */
-export function openEventStream<M extends object = AnyEvents>(req: HttpRequest, res: HttpResponse, options?: SseOptions): EventStream<M> {
+export function openEventStream<M extends object = AnyEvents>(req: HttpRequest, res: HttpResponse, options?: SseOptions<Sendable<M>>): EventStream<M> {
   return openStream(eventStreamKind<M>(options), req, res);
 }
 
-function eventStreamKind<M extends object>(options: SseOptions | undefined): StreamKind<EventStream<M>> {
+function eventStreamKind<M extends object>(options: SseOptions<Sendable<M>> | undefined): StreamKind<EventStream<M>> {
   const resolved = resolveSseOptions(options);
   return {
     mediaTypes: ['text/event-stream'],

@@ -1,8 +1,15 @@
 import { type Duration, readBag, readDuration, readFunction, readOneOf } from '../internal/option.ts';
-import { type ResolvedStreamOptions, resolveStreamOptions, type StreamOptions } from '../internal/stream-options.ts';
+import { type ResolvedItemOptions, resolveStreamOptions, type StreamOptions } from '../internal/stream-options.ts';
+import type { EventInput } from './event.ts';
+import { dispatchedType, ifDispatched } from './event-key.ts';
 
-/** Options of `sse` and `openEventStream`. */
-export interface SseOptions extends StreamOptions {
+/**
+ * Options of `sse` and `openEventStream`. `Item`: what is sent on the stream, `Sendable<M>` where it has a map `M`.
+ *
+ * Without `key`, `overflow: 'latest'` goes by the name of the event, `message` for none; what no client dispatches (comments, a lone
+ * id or retry hint) never has a key. Without `gap`, `overflow: 'drop'` sends an event `sluice.gap` with data `{"dropped":N}` and no id.
+ */
+export interface SseOptions<Item extends EventInput | string = EventInput | string> extends StreamOptions<Item, EventInput | string> {
   /**
    * A `retry:` sent with the head: how long the client waits before it reconnects. Milliseconds or a string for `ms`.
    * Unset: the client's own, about 3 s in browsers.
@@ -26,7 +33,7 @@ export interface SseOptions extends StreamOptions {
 }
 
 /** `SseOptions` with every default filled in. */
-export interface ResolvedSseOptions extends ResolvedStreamOptions {
+export interface ResolvedSseOptions<Item> extends ResolvedItemOptions<Item, EventInput | string> {
   readonly retry: number | undefined;
   readonly reconnectDelay: number;
   readonly drain: 'auto' | 'resumable' | 'finite';
@@ -34,10 +41,12 @@ export interface ResolvedSseOptions extends ResolvedStreamOptions {
 }
 
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
-export function resolveSseOptions(given: SseOptions | undefined): ResolvedSseOptions {
+export function resolveSseOptions<Item extends EventInput | string>(given: SseOptions<Item> | undefined): ResolvedSseOptions<Item> {
   const options = readBag('sse', given);
+  const resolved = resolveStreamOptions<Item, EventInput | string>('sse', options, dispatchedType);
   return {
-    ...resolveStreamOptions('sse', options),
+    ...resolved,
+    key: resolved.key && ifDispatched(resolved.key),
     retry: options.retry === undefined ? undefined : Math.round(readDuration('sse.retry', options.retry)),
     reconnectDelay: readDuration('sse.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1 }),
     drain: readOneOf('sse.drain', options.drain ?? 'auto', ['auto', 'resumable', 'finite']),

@@ -1,7 +1,7 @@
 import { type ItemStream, OutItemStream } from '../internal/item-stream.ts';
 import { readInteger } from '../internal/option.ts';
 import type { Departure, OutStream } from '../internal/stream.ts';
-import { formatComment, formatEvent, formatRetryHint } from './event.ts';
+import { type EventInput, formatComment, formatEvent, formatRetryHint } from './event.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
 import type { ResolvedSseOptions } from './options.ts';
 
@@ -28,13 +28,13 @@ export interface EventStream<M extends object = AnyEvents> extends ItemStream<Se
 }
 
 /** `EventStream` over a response. */
-export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>> implements EventStream<M>, Departure {
+export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>, EventInput | string> implements EventStream<M>, Departure {
   readonly lastEventId: string;
-  #options: ResolvedSseOptions;
+  #options: ResolvedSseOptions<Sendable<M>>;
   #hasIds: boolean;
 
-  constructor(out: OutStream, lastEventId: string, options: ResolvedSseOptions) {
-    super(out);
+  constructor(out: OutStream, lastEventId: string, options: ResolvedSseOptions<Sendable<M>>) {
+    super(out, options);
     this.lastEventId = lastEventId;
     this.#options = options;
     this.#hasIds = lastEventId !== '';
@@ -50,10 +50,15 @@ export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>>
     return this.reconnect();
   }
 
-  protected override format(event: Sendable<M>): string {
+  protected override format(event: EventInput | string): string {
     const text = formatEvent(event);
     if (typeof event === 'object' && event.id !== undefined) this.#hasIds = true;
     return text;
+  }
+
+  /** Without an id: the client's last one stays that of the last event before the gap. */
+  protected override defaultGap(dropped: number): EventInput {
+    return { event: 'sluice.gap', data: { dropped } };
   }
 
   comment(text: string): Promise<void> {
