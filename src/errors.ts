@@ -4,10 +4,10 @@
  * - `ended`: the server finished it (`end`, `stop`, the handler returned, a refusal)
  * - `client-closed`: the client went away first
  * - `deadline`: its deadline passed
- * - `idle`: nothing was produced for too long
+ * - `idle`: nothing moved, or was produced, for too long
  * - `draining`: the client was told to come back (`reconnect`), usually to another process
- * - `slow-consumer`: the client read so slowly that the outbox passed `maxBuffered`
- * - `heartbeat-timeout`: the peer stopped answering
+ * - `slow-consumer`: the client read so slowly that more than `maxBuffered` waited, or took nothing of what waited
+ * - `heartbeat-timeout`: the peer gave no sign of life, though it was asked
  * - `error`: the handler, its source or the connection failed
  */
 export type CloseReason =
@@ -64,7 +64,7 @@ export class InvalidSourceError extends SluiceError {
   override readonly code = 'ERR_SLUICE_SOURCE_INVALID';
 }
 
-/** A source for a body produced something that is neither a string nor bytes. */
+/** A source for a body produced something that is neither a string nor bytes, or `HeartbeatParser.push` was given anything but bytes. */
 export class InvalidChunkError extends SluiceError {
   override readonly code = 'ERR_SLUICE_BODY_CHUNK_INVALID';
 }
@@ -162,7 +162,7 @@ export class DrainingError extends StreamClosedError {
   }
 }
 
-/** Close reason `slow-consumer`: more than `maxBuffered` bytes waited for a client that does not read. */
+/** Close reason `slow-consumer`: more than `maxBuffered` bytes waited for a client that does not read, or it took nothing for too long. */
 export class SlowConsumerError extends StreamClosedError {
   override readonly code = 'ERR_SLUICE_SLOW_CONSUMER';
 
@@ -171,7 +171,7 @@ export class SlowConsumerError extends StreamClosedError {
   }
 }
 
-/** Close reason `heartbeat-timeout`. */
+/** Close reason `heartbeat-timeout`: the peer gave no sign of life. */
 export class HeartbeatTimeoutError extends StreamClosedError {
   override readonly code = 'ERR_SLUICE_HEARTBEAT_TIMEOUT';
 

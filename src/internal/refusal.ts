@@ -15,14 +15,15 @@ export interface RefusalOptions {
   readonly closes: boolean;
 }
 
-/**
- * Whether a request is an event source's. By name: a wildcard is everybody's. GET only, as `EventSource` sends it: to anybody else a
- * POST that is answered with 200 was served.
- */
-export function isEventSource(req: HttpRequest): boolean {
+/** Whether a request asks for an event stream. By name: a wildcard is everybody's. */
+export function asksForEventStream(req: HttpRequest): boolean {
   const accept = requestField(req, 'accept');
-  if (accept === undefined || (req.method !== 'GET' && req.method !== 'HEAD')) return false;
-  return parseAccept(accept).some(({ type, subtype, q }) => type === 'text' && subtype === 'event-stream' && q > 0);
+  return accept !== undefined && parseAccept(accept).some(({ type, subtype, q }) => type === 'text' && subtype === 'event-stream' && q > 0);
+}
+
+/** Whether a request is an event source's. GET only, as `EventSource` sends it: to anybody else a POST that is answered with 200 was served. */
+function isEventSource(req: HttpRequest): boolean {
+  return (req.method === 'GET' || req.method === 'HEAD') && asksForEventStream(req);
 }
 
 /** Refuses a request, so that its client comes back: later, or to another process. @returns as what it was refused */

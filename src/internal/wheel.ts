@@ -36,6 +36,7 @@ export class TimingWheel {
   readonly #clock: Clock;
   readonly #lists: (Timed | undefined)[] = new Array<Timed | undefined>(slots).fill(undefined);
   #size = 0;
+  #isClosed = false;
   /** The last tick whose slot was emptied. */
   #tick = 0;
   /** For which tick the timer is set. */
@@ -56,6 +57,7 @@ export class TimingWheel {
 
   /** Sets the time of something, anew if it has one. `Infinity`: never. */
   schedule(entry: Timed, at: number): void {
+    if (this.#isClosed) return;
     if (at === Infinity) {
       this.cancel(entry);
       return;
@@ -91,6 +93,12 @@ export class TimingWheel {
     }
     this.#size = 0;
     this.#sleep();
+  }
+
+  /** Forgets all, and takes nothing any more. */
+  close(): void {
+    this.clear();
+    this.#isClosed = true;
   }
 
   #link(entry: Timed, at: number, slot: number): void {

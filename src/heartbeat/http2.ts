@@ -1,0 +1,226 @@
+import { constants, type Http2SecureServer, type Http2Server, type Http2Session, type Http2Stream } from 'node:http2';
+import { Server } from 'node:net';
+import { type CloseReason, InvalidOptionError } from '../errors.ts';
+import { type Duration, readBag, readBoolean, readDuration } from '../internal/option.ts';
+import { Calm, calmOf } from './calm.ts';
+import type { Transport } from './connection-info.ts';
+import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from './health-options.ts';
+import { type Peer, shortMove, type Wire } from './peer.ts';
+
+/** Options of `watchHttp2`. */
+export interface WatchHttp2Options extends HealthOptions {
+  /**
+   * The least time between two PINGs, however short `every` is: peers may take more for an attack, and end the session with ENHANCE_YOUR_CALM. Whoever does gets them half as often from
+   * then on, also on its next session.
+   * @defaultValue `'10s'`
+   */
+  minInterval?: Duration;
+  /** Whether to ping sessions of a server without open streams too. @defaultValue `false` */
+  whileIdle?: boolean;
+}
+
+interface ResolvedWatchHttp2Options extends ResolvedHealthOptions {
+  readonly minInterval: number;
+  readonly whileIdle: boolean;
+}
+
+/** A stream that is watched by itself, and ends with its session. */
+export interface SessionMember {
+  evict(reason: CloseReason): void;
+  cut(reason: CloseReason): void;
+}
+
+/**
+ * Watches the sessions of an HTTP/2 server, or one session, by PINGs: at most one is outstanding, and any frame is a sign of life. The streams of a session that is given up
+ * are cut. Returns the undo, which ends nothing. `heartbeat` watches the sessions of its streams by itself.
+ * Throws `InvalidOptionError`.
+ */
+export function watchHttp2(target: Http2Server | Http2SecureServer | Http2Session, given?: WatchHttp2Options): () => void {
+  const options = resolveWatchHttp2Options(given);
+  if (target instanceof Server) return watchServer(target, options);
+  if (isSession(target)) return watch(target, options).undo;
+  throw new InvalidOptionError('watchHttp2.target', 'a server or a session of node:http2', target);
+}
+
+/** Watches the session of a stream, unless it is watched already. */
+export function watchSession(session: Http2Session, options: ResolvedHealthOptions, member: SessionMember): SessionWatch {
+  const found = watches.get(session) ?? watch(session, { ...options, idleProducer: Infinity, minInterval: defaultInterval, whileIdle: false });
+  found.add(member);
+  return found;
+}
+
+const defaultInterval = 10_000;
+const watches = new WeakMap<Http2Session, SessionWatch>();
+
+function resolveWatchHttp2Options(given: WatchHttp2Options | undefined): ResolvedWatchHttp2Options {
+  const options = readBag('watchHttp2', given);
+  return {
+    ...resolveHealthOptions('watchHttp2', options),
+    minInterval: readDuration('watchHttp2.minInterval', options.minInterval ?? defaultInterval),
+    whileIdle: readBoolean('watchHttp2.whileIdle', options.whileIdle ?? false),
+  };
+}
+
+function watchServer(server: Server, options: ResolvedWatchHttp2Options): () => void {
+  const undos = new Set<() => void>();
+  const serverOnSession = (session: Http2Session): void => {
+    const watched = watch(session, options);
+    const sessionOnClose = (): void => void undos.delete(undo);
+    const undo = (): void => {
+      session.off('close', sessionOnClose);
+      watched.undo();
+    };
+    undos.add(undo);
+    session.once('close', sessionOnClose);
+  };
+  server.on('session', serverOnSession);
+  return () => {
+    server.off('session', serverOnSession);
+    for (const undo of undos) undo();
+    undos.clear();
+  };
+}
+
+function watch(session: Http2Session, options: ResolvedWatchHttp2Options): SessionWatch {
+  const found = watches.get(session);
+  if (found) return found;
+  const created = new SessionWatch(session, options);
+  watches.set(session, created);
+  return created;
+}
+
+/** One session. */
+export class SessionWatch implements Wire {
+  readonly transport: Transport = 'http2';
+  readonly answers: boolean = true;
+  readonly quietBy = 'reads' as const;
+  readonly label: undefined;
+  readonly remoteAddress: string | undefined;
+  readonly #session: Http2Session;
+  readonly #options: ResolvedWatchHttp2Options;
+  readonly #calm: Calm;
+  readonly #peer: Peer;
+  readonly #members = new Set<SessionMember>();
+  #streams = 0;
+  #isPinging = false;
+  #pingedAt = -Infinity;
+
+  constructor(session: Http2Session, options: ResolvedWatchHttp2Options) {
+    this.#session = session;
+    this.#options = options;
+    this.#calm = calmOf(options.registry);
+    const socket = isOver(session) ? undefined : session.socket;
+    this.remoteAddress = socket?.remoteAddress;
+    this.#peer = options.registry.add(this, options, socket);
+    session.on('close', this.#sessionOnClose);
+    session.on('stream', this.#sessionOnStream);
+    session.on('goaway', this.#sessionOnGoaway);
+    if (session.destroyed) this.#sessionOnClose();
+  }
+
+  /** A stream that is watched by itself. */
+  add(member: SessionMember): void {
+    this.#members.add(member);
+  }
+
+  forget(member: SessionMember): void {
+    this.#members.delete(member);
+  }
+
+  /** Bytes were written on the connection. */
+  noteSent(now: number): void {
+    this.#peer.noteWrite(now);
+  }
+
+  readonly undo = (): void => {
+    this.#peer.release();
+    this.#removeListeners();
+  };
+
+  received(): number | undefined {
+    return isOver(this.#session) ? undefined : this.#session.socket.bytesRead;
+  }
+
+  queued(): number {
+    // What waits, waits in a stream, or for the window of one.
+    return 0;
+  }
+
+  taken(): number {
+    return 0;
+  }
+
+  ask(now: number): boolean {
+    const { minInterval } = this.#options;
+    // Other frames were life, and the PING waits for its answer still.
+    if (this.#isPinging) return !isOver(this.#session);
+    if (isOver(this.#session) || !this.#isInUse() || now < this.#pingedAt + minInterval * this.#calm.factorOf(this.remoteAddress)) return false;
+    // It throws for a session that is destroyed, and is false where too many are outstanding: also pings of others.
+    if (!this.#session.ping(this.#onPong)) return false;
+    this.#isPinging = true;
+    this.#pingedAt = now;
+    this.#options.registry.noteHeartbeat();
+    this.#peer.noteWrite(now);
+    return true;
+  }
+
+  move(reason: CloseReason): void {
+    if (reason === 'heartbeat-timeout' || reason === 'slow-consumer') this.cut(reason);
+    else {
+      for (const member of [...this.#members]) member.evict(reason);
+      if (!isOver(this.#session)) this.#session.close();
+    }
+  }
+
+  moveTimeout(reason: CloseReason): number {
+    // Responses that are under way run to their end.
+    return reason === 'draining' ? Infinity : shortMove;
+  }
+
+  cut(reason: CloseReason): void {
+    for (const member of [...this.#members]) member.cut(reason);
+    // It says GOAWAY before.
+    if (!this.#session.destroyed) this.#session.destroy();
+  }
+
+  #isInUse(): boolean {
+    // The requests of a client are not told by events.
+    return this.#options.whileIdle || this.#streams + this.#members.size > 0 || this.#session.type === constants.NGHTTP2_SESSION_CLIENT;
+  }
+
+  readonly #onPong = (error: Error | null, duration: number): void => {
+    this.#isPinging = false;
+    // The session has been closed.
+    if (error) return;
+    this.#peer.noteLife(this.#options.registry.now(), duration);
+  };
+
+  readonly #sessionOnStream = (stream: Http2Stream): void => {
+    this.#streams += 1;
+    stream.once('close', () => (this.#streams -= 1));
+  };
+
+  readonly #sessionOnGoaway = (code: number): void => {
+    if (code === constants.NGHTTP2_ENHANCE_YOUR_CALM) this.#calm.slowDown(this.remoteAddress);
+  };
+
+  readonly #sessionOnClose = (): void => {
+    this.#peer.noteClosed('client-closed');
+    this.#removeListeners();
+  };
+
+  #removeListeners(): void {
+    watches.delete(this.#session);
+    this.#session.off('close', this.#sessionOnClose);
+    this.#session.off('stream', this.#sessionOnStream);
+    this.#session.off('goaway', this.#sessionOnGoaway);
+  }
+}
+
+function isOver(session: Http2Session): boolean {
+  return session.destroyed || (session.socket as unknown) === undefined;
+}
+
+function isSession(value: unknown): value is Http2Session {
+  return typeof value === 'object' && value !== null && typeof (value as { ping?: unknown }).ping === 'function' && typeof (value as { goaway?: unknown }).goaway === 'function';
+}

@@ -1,0 +1,73 @@
+import type { ServerResponse } from 'node:http';
+import { rank } from '../internal/layer.ts';
+import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
+import { asksForEventStream, refuse, type RefusalOptions } from '../internal/refusal.ts';
+import { openSeam, seamOf } from '../internal/response.ts';
+import { watchSilentClose } from '../internal/silent-close.ts';
+import { Gate } from './gate.ts';
+import { type HeartbeatOptions, resolveHeartbeatOptions, type ResolvedHeartbeatOptions } from './options.ts';
+import type { ConnectionRegistry } from './registry.ts';
+
+export type { CloseReason } from '../errors.ts';
+export type { LengthPrefixOptions } from './boundary.ts';
+export type { RegistryStats, StateCounts } from './census.ts';
+export type { ConnectionEnd, ConnectionInfo, ConnectionStateChange, Transport } from './connection-info.ts';
+export { encodeHeartbeat, HeartbeatParser, type HeartbeatParserOptions, type ParsedChunk } from './frame.ts';
+export type { HealthState } from './health.ts';
+export type { AckProbeMode, HealthOptions } from './health-options.ts';
+export { watchHttp2, type WatchHttp2Options } from './http2.ts';
+export type { HeartbeatOptions } from './options.ts';
+export { type ConnectionRegistry, createRegistry, type RegistryOptions } from './registry.ts';
+export type { HeartbeatErrorMessage } from './report.ts';
+export { watchSocket, type WatchSocketOptions } from './sockets.ts';
+export { watchWebSockets, type WatchWebSocketsOptions } from './web-sockets.ts';
+
+/** The middleware that `heartbeat` makes. */
+export interface Heartbeat {
+  (req: HttpRequest, res: HttpResponse, next: Next): void;
+  /** Its connections: the registry that it was given, or its own. */
+  readonly registry: ConnectionRegistry;
+}
+
+/**
+ * Keeps streams alive, and finds those whose client is gone: event streams, NDJSON, JSON sequences and binary frames get heartbeats where nothing else is written, never inside
+ * of a message; whoever does not take what is written, or does not acknowledge it, is given up. For all handlers behind it, however they write.
+ * Throws `InvalidOptionError`.
+ */
+export function heartbeat(given?: HeartbeatOptions): Heartbeat {
+  const options = resolveHeartbeatOptions(given);
+  const refusal = { ...options, text: 'Too many streams are open. Try again later.\n', closes: false };
+  function heartbeat(req: HttpRequest, res: HttpResponse, next: Next): void {
+    if (res.headersSent) next();
+    else if (admit(options, refusal, req, res)) {
+      openGate(options, req, res);
+      next();
+    }
+  }
+  return Object.defineProperties(heartbeat, { registry: { value: options.registry, enumerable: true } }) as unknown as Heartbeat;
+}
+
+/** Whether there is room for what is asked for. */
+function admit({ registry }: ResolvedHeartbeatOptions, refusal: RefusalOptions, req: HttpRequest, res: HttpResponse): boolean {
+  if (!registry.seats.isLimited || !asksForEventStream(req)) return true;
+  // Mounted twice, it has its seat.
+  const before = seamOf(res)?.layerAt(rank.heartbeat);
+  if (before instanceof Gate && before.registry === registry) return true;
+  const admission = registry.admit(req);
+  if (admission.kind === 'seat') {
+    (res as ServerResponse).once('close', admission.release);
+    watchSilentClose(res, admission.release);
+    return true;
+  }
+  refuse(req, res, refusal);
+  return false;
+}
+
+function openGate(options: ResolvedHeartbeatOptions, req: HttpRequest, res: HttpResponse): void {
+  const seam = openSeam(res);
+  const gate = new Gate(seam, req, options);
+  const before = seam.layerAt(rank.heartbeat);
+  // Mounted twice: the one nearest to the handler decides, and its options hold.
+  if (before) seam.replace(before, gate);
+  else seam.add(gate);
+}

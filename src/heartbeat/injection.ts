@@ -1,0 +1,49 @@
+import type { BoundaryTracker } from './boundary.ts';
+
+/** A kind of body that can carry heartbeats. */
+export interface Carrier {
+  /** What is written. */
+  readonly beat: string | Uint8Array;
+  /** Where it may stand. */
+  readonly makeBoundary: () => BoundaryTracker;
+  readonly isEventStream: boolean;
+}
+
+/** What is known of a response when its head goes out. */
+export interface Departing {
+  readonly method: string | undefined;
+  readonly status: number;
+  /** A field of the response. */
+  readonly field: (name: string) => string | undefined;
+  /** What carries heartbeats in a body of its media type. */
+  readonly carrier: Carrier | undefined;
+  /** The body comes in one piece. */
+  readonly isComplete: boolean;
+  /** The user's own filter says no. */
+  readonly isFiltered: boolean;
+}
+
+/** Why a body carries no heartbeats. */
+export type QuietReason = 'no-body' | 'not-a-stream' | 'complete' | 'filtered' | 'length' | 'range' | 'encoded' | 'digest';
+
+/** Whether heartbeats go into a body, or why not. */
+export type Injection = { readonly kind: 'inject'; readonly carrier: Carrier } | { readonly kind: 'none'; readonly reason: QuietReason };
+
+// RFC 9530 and what was before it: each is of the bytes as the handler means them.
+const digests = ['content-digest', 'repr-digest', 'digest', 'content-md5'];
+
+/** The one decision about heartbeats in a body. Fields as they are above the layer that compresses: a coding that is there is not ours. */
+export function decideInjection({ method, status, field, carrier, isComplete, isFiltered }: Departing): Injection {
+  const none = (reason: QuietReason): Injection => ({ kind: 'none', reason });
+  // RFC 9110 6.4.1.
+  if (method === 'HEAD' || status < 200 || status === 204 || status === 205 || status === 304) return none('no-body');
+  if (!carrier) return none('not-a-stream');
+  if (isComplete) return none('complete');
+  if (isFiltered) return none('filtered');
+  if (field('content-length') !== undefined) return none('length');
+  if (status === 206 || field('content-range') !== undefined) return none('range');
+  const coding = field('content-encoding');
+  if (coding !== undefined && coding.trim().toLowerCase() !== 'identity') return none('encoded');
+  if (digests.some((name) => field(name) !== undefined)) return none('digest');
+  return { kind: 'inject', carrier };
+}

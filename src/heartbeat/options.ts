@@ -1,0 +1,116 @@
+import { InvalidOptionError } from '../errors.ts';
+import { longestDelay } from '../internal/clock.ts';
+import { mediaTypeOf } from '../internal/media-type.ts';
+import type { HttpRequest, HttpResponse } from '../internal/message.ts';
+import { type Duration, readBag, readDuration, readFunction, readInteger } from '../internal/option.ts';
+import { formatEvent } from '../sse/event.ts';
+import { formatBeat, formatOf, formatVisible, type StreamFormat } from './beat.ts';
+import { type BoundaryTracker, EventBoundary, LengthPrefixBoundary, type LengthPrefixOptions, LineBoundary, SequenceBoundary, WriteBoundary } from './boundary.ts';
+import { encodeHeartbeat } from './frame.ts';
+import { type HealthOptions, readSpan, type ResolvedHealthOptions, resolveHealthOptions } from './health-options.ts';
+import type { Carrier } from './injection.ts';
+
+/** Options of `heartbeat`. */
+export interface HeartbeatOptions extends HealthOptions {
+  /** Further bytes of each heartbeat, for proxies that hold small pieces back: 0 to 65,536. @defaultValue `0` */
+  padding?: number;
+  /** The name of an event, with empty data, that clients get in place of a comment, which they skip. @defaultValue none */
+  event?: string;
+  /** A record that readers of NDJSON and JSON sequences get in place of an empty line or element, which they skip. @defaultValue none */
+  record?: unknown;
+  /**
+   * Media types of binary streams whose readers know the frame of `encodeHeartbeat`, and where one of their own messages ends: `'write'`, with each
+   * `res.write`, or by a length in front of each.
+   * @defaultValue none
+   */
+  frames?: Record<string, 'write' | LengthPrefixOptions>;
+  /**
+   * How long a handler may produce nothing before its stream is closed with the reason `idle`. Heartbeats do not count: they would hide a producer that hangs.
+   * @defaultValue `Infinity`
+   */
+  idleProducer?: Duration;
+  /** Whether a stream gets heartbeats and is watched. What it throws is published on `sluice:heartbeat:error`, and means no. @defaultValue every stream */
+  // A method, so that functions typed for a framework's request fit.
+  filter?(req: HttpRequest, res: HttpResponse): boolean;
+  /** The retry hint to event sources that are sent away or refused, spread evenly between half and one and a half times this. At least 1 ms. @defaultValue `'2s'` */
+  reconnectDelay?: Duration;
+  /** The `Retry-After` of a refused request, spread in the same way; sent as whole seconds, at least 1. @defaultValue `'5s'` */
+  retryAfter?: Duration;
+}
+
+/** `HeartbeatOptions` with every default filled in. */
+export interface ResolvedHeartbeatOptions extends ResolvedHealthOptions {
+  readonly carrierOf: (mediaType: string) => Carrier | undefined;
+  readonly filter: ((req: HttpRequest, res: HttpResponse) => boolean) | undefined;
+  readonly reconnectDelay: number;
+  readonly retryAfter: number;
+}
+
+/** Fills in defaults and checks. Throws `InvalidOptionError`. */
+export function resolveHeartbeatOptions(given: HeartbeatOptions | undefined): ResolvedHeartbeatOptions {
+  const options = readBag('heartbeat', given);
+  return {
+    ...resolveHealthOptions('heartbeat', options),
+    idleProducer: readSpan('heartbeat.idleProducer', options.idleProducer ?? Infinity),
+    carrierOf: makeCarriers(options),
+    filter: readFunction('heartbeat.filter', options.filter),
+    reconnectDelay: readDuration('heartbeat.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1, max: longestDelay }),
+    retryAfter: readDuration('heartbeat.retryAfter', options.retryAfter ?? '5s', { max: longestDelay }),
+  };
+}
+
+const boundaries: Readonly<Record<StreamFormat, () => BoundaryTracker>> = {
+  'event-stream': () => new EventBoundary(),
+  ndjson: () => new LineBoundary(),
+  'json-seq': () => new SequenceBoundary(),
+};
+
+function makeCarriers(options: HeartbeatOptions): (mediaType: string) => Carrier | undefined {
+  const padding = readInteger('heartbeat.padding', options.padding ?? 0, { max: 65_536 });
+  const carriers: Readonly<Record<StreamFormat, Carrier>> = {
+    'event-stream': makeCarrier('event-stream', readEventBeat(options.event, padding)),
+    ndjson: makeCarrier('ndjson', readRecordBeat('ndjson', options.record, padding)),
+    'json-seq': makeCarrier('json-seq', readRecordBeat('json-seq', options.record, padding)),
+  };
+  const framed = readFrames(options.frames);
+  return (mediaType) => {
+    const format = formatOf(mediaType);
+    return framed.get(mediaType) ?? (format && carriers[format]);
+  };
+}
+
+function makeCarrier(format: StreamFormat, beat: string): Carrier {
+  return { beat, makeBoundary: boundaries[format], isEventStream: format === 'event-stream' };
+}
+
+function readEventBeat(event: string | undefined, padding: number): string {
+  try {
+    if (event !== undefined) formatEvent({ event });
+  } catch {
+    throw new InvalidOptionError('heartbeat.event', 'the name of an event', event);
+  }
+  return formatBeat('event-stream', { padding, event });
+}
+
+function readRecordBeat(format: 'ndjson' | 'json-seq', record: unknown, padding: number): string {
+  const beat = formatBeat(format, { padding });
+  if (record === undefined) return beat;
+  try {
+    return formatVisible(format, record) + (padding === 0 ? '' : beat);
+  } catch {
+    throw new InvalidOptionError('heartbeat.record', 'a value that JSON can hold', record);
+  }
+}
+
+function readFrames(value: HeartbeatOptions['frames']): ReadonlyMap<string, Carrier> {
+  const frames = readBag('heartbeat.frames', value);
+  return new Map(Object.entries(frames).map(([type, boundary]) => [mediaTypeOf(type), { beat: encodeHeartbeat(), makeBoundary: readBoundary(`heartbeat.frames.${type}`, boundary), isEventStream: false }]));
+}
+
+function readBoundary(option: string, value: 'write' | LengthPrefixOptions | undefined): () => BoundaryTracker {
+  if (value === 'write') return () => new WriteBoundary();
+  const options = readBag(option, value) as LengthPrefixOptions;
+  // Here, because a bad one must not wait for a response.
+  new LengthPrefixBoundary(options, option);
+  return () => new LengthPrefixBoundary(options);
+}

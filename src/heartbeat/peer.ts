@@ -1,0 +1,347 @@
+import type { Socket } from 'node:net';
+import type { CloseReason } from '../errors.ts';
+import { varied } from '../internal/jitter.ts';
+import type { Timed, Timing } from '../internal/wheel.ts';
+import { Acknowledgements } from './acknowledgements.ts';
+import type { ConnectionInfo, Transport } from './connection-info.ts';
+import { decideHealth, type HealthState } from './health.ts';
+import type { ResolvedHealthOptions } from './health-options.ts';
+import { leastRto } from './patience.ts';
+import { ReadChannel } from './read-channel.ts';
+import type { Registry } from './registry.ts';
+import { WriteChannel } from './write-channel.ts';
+
+/** What a peer needs of the transport that it is connected by. */
+export interface Wire {
+  readonly transport: Transport;
+  /** Whether the peer answers when it is asked, or sends something by itself as often. Else only what its kernel acknowledges is life. */
+  readonly answers: boolean;
+  /** What makes a heartbeat superfluous: that something was written, or that something came. */
+  readonly quietBy: 'writes' | 'reads';
+  /** How often it has to be looked at, at least: for what no event tells. */
+  readonly lookEvery?: number;
+  readonly remoteAddress: string | undefined;
+  /** The path of a request, or another name. */
+  readonly label: string | undefined;
+  /** Bytes that came so far; `undefined` where they are not counted. */
+  received(): number | undefined;
+  /** Bytes that wait in the process to be taken by the kernel. */
+  queued(): number;
+  /** Bytes, of those that were written, that the kernel took. */
+  taken(): number;
+  /** Asks for a sign of life, if that is possible just now. @returns whether it did */
+  ask(now: number): boolean;
+  /** Sends the client away, so that it comes back, and closes; at once where nothing can be told any more. */
+  move(reason: CloseReason, cause?: Error): void;
+  /** How long that may take, in ms, before it is cut. */
+  moveTimeout(reason: CloseReason): number;
+  /** Closes at once. */
+  cut(reason: CloseReason): void;
+  /** When something other than a heartbeat was last written. */
+  producedAt?(): number;
+}
+
+/** How long a client that is sent away may take to go. */
+export const shortMove = 1_000;
+
+/**
+ * One connection and what is known of its health: evidence goes in, to the channel that it is of, and when the clock comes by, it is looked at.
+ *
+ *     open ──verdict, maxAge, evict──▶ moving ──closed, or moveTimeout──▶ gone
+ *       └──────────────closed by whomever──────────────────────────────────▲
+ */
+export class Peer implements Timed {
+  timing: Timing | undefined;
+  /** Of its registry. */
+  readonly number: number;
+  readonly wire: Wire;
+  readonly openedAt: number;
+  readonly policy: ResolvedHealthOptions;
+  readonly #registry: Registry;
+  readonly #read: ReadChannel;
+  readonly #write: WriteChannel;
+  #acknowledgements: Acknowledgements | undefined;
+  #phase: 'open' | 'moving' | 'gone' = 'open';
+  #reason: CloseReason | undefined;
+  #state: HealthState = 'healthy';
+  #lookedAt: number;
+  /** Since when a heartbeat is not superfluous. */
+  #quietAt: number;
+  #interval: number;
+  readonly #endsAt: number | undefined;
+  #received: number | undefined;
+
+  constructor(registry: Registry, wire: Wire, policy: ResolvedHealthOptions, number: number) {
+    const now = registry.now();
+    this.#registry = registry;
+    this.wire = wire;
+    this.policy = policy;
+    this.number = number;
+    this.openedAt = this.#quietAt = this.#lookedAt = now;
+    this.#interval = this.#drawInterval();
+    this.#read = new ReadChannel(now, Math.round(varied(policy.readDeadline, policy.readJitter, policy.random)), policy.grace);
+    this.#write = new WriteChannel(policy);
+    if (policy.maxAge !== Infinity) this.#endsAt = Math.round(now + varied(policy.maxAge, policy.jitter, policy.random));
+    this.#received = wire.received();
+  }
+
+  get id(): string {
+    return `${this.wire.transport}-${this.number}`;
+  }
+
+  get state(): HealthState {
+    return this.#state;
+  }
+
+  get isOpen(): boolean {
+    return this.#phase === 'open';
+  }
+
+  /** Of the last answer, in ms; `undefined` before the first. */
+  get roundTrip(): number | undefined {
+    return this.#read.roundTrip;
+  }
+
+  /** Whether acknowledgements of the peer's kernel are looked up. */
+  get isProbed(): boolean {
+    return this.#acknowledgements !== undefined;
+  }
+
+  /**
+   * Sets its first time.
+   * @param socket - that carries it, and nothing else
+   */
+  start(socket: Socket | undefined): void {
+    if (socket) this.#followSocket(socket);
+    this.#scheduleNext(Infinity);
+  }
+
+  // Evidence.
+
+  /** Bytes were written. */
+  noteWrite(now: number): void {
+    if (this.wire.quietBy === 'writes') this.#quietAt = now;
+    this.#read.noteSent(now, this.isProbed);
+  }
+
+  /** A write found the queue full. */
+  noteCongestion(now: number): void {
+    if (this.wire.queued() > this.policy.maxBuffered) {
+      this.evict('slow-consumer');
+      return;
+    }
+    if (!this.#write.isStalled && this.#phase === 'open') this.#registry.wheel.schedule(this, Math.min(this.timing?.at ?? Infinity, now + this.policy.writeDeadline));
+    this.#write.noteFull(now);
+  }
+
+  /** A sign of life. @param roundTrip - where it is the answer to a question: how long that took, in ms */
+  noteLife(now: number, roundTrip?: number): void {
+    this.#read.noteHeard(now);
+    if (this.wire.quietBy === 'reads') this.#quietAt = now;
+    if (roundTrip !== undefined) this.#addRoundTrip(roundTrip);
+    if (this.#read.failures > 0) this.#soon(now);
+  }
+
+  /** The kernel of the peer has acknowledged bytes. @param isAll - all that there were */
+  noteAcknowledged(now: number, isAll: boolean): void {
+    this.#read.noteAcknowledged(now, isAll);
+    this.#write.noteAcknowledged(now);
+    if (isAll && this.#acknowledgements) this.#registry.forgetProbe(this.#acknowledgements);
+    if (!this.wire.answers) this.noteLife(this.#read.ackedAt);
+  }
+
+  /** @param delivered - bytes that the kernel of the peer has acknowledged so far, @param isCompared - with those of before */
+  noteDelivered(delivered: number, now: number, isCompared: boolean): void {
+    this.#write.noteDelivered(delivered, now, isCompared);
+  }
+
+  /** The kernel of the peer lives; whoever should read there does not. */
+  noteWindowClosed(now: number): void {
+    this.#read.noteWindowClosed(now);
+    if (!this.#write.isStalled) this.noteCongestion(now);
+    this.#write.noteWindowClosed(now);
+    if (!this.wire.answers) this.noteLife(now);
+  }
+
+  /** The kernel of the peer has acknowledged nothing new. */
+  noteUnacknowledged(now: number): void {
+    this.#read.noteUnacknowledged(now);
+    this.#soon(now);
+  }
+
+  /** What the kernel says of the way. @param isLosing - it sends something for the second time at least */
+  notePath(rto: number | undefined, isLosing: boolean): void {
+    this.#read.notePath(rto, isLosing);
+    // RFC 6298 2: what is over the least is no less than the round trip.
+    if (rto !== undefined && !this.wire.answers && !isLosing) this.#addRoundTrip(rto - leastRto);
+  }
+
+  /** It is not watched any more, and goes on. */
+  release(): void {
+    this.#leaveRegistry(undefined);
+  }
+
+  /** The connection is closed. */
+  noteClosed(reason: CloseReason): void {
+    this.#leaveRegistry(this.#reason ?? reason);
+  }
+
+  // What happens at its time.
+
+  onTime(now: number): void {
+    try {
+      this.#look(now);
+    } catch (error) {
+      this.#registry.fail(error);
+      this.noteClosed('error');
+    }
+  }
+
+  /** Sends it away, and sees to it that it goes. */
+  evict(reason: CloseReason, cause?: Error): void {
+    if (this.#phase !== 'open') return;
+    this.#phase = 'moving';
+    this.#reason = reason;
+    try {
+      this.#registry.wheel.schedule(this, this.#registry.now() + this.wire.moveTimeout(reason));
+      this.wire.move(reason, cause);
+    } catch (error) {
+      this.#registry.fail(error);
+      this.#cut();
+    }
+  }
+
+  info(now: number): ConnectionInfo {
+    const { wire } = this;
+    return {
+      id: this.id,
+      transport: wire.transport,
+      state: this.#state,
+      remoteAddress: wire.remoteAddress,
+      label: wire.label,
+      age: now - this.openedAt,
+      silence: now - this.#read.heardAt,
+      roundTrip: this.roundTrip,
+      bufferedBytes: wire.queued(),
+      failures: Math.max(this.#read.failures, this.#write.failures),
+    };
+  }
+
+  #look(now: number): void {
+    if (this.#phase !== 'open') {
+      if (this.#phase === 'moving') this.#cut();
+      return;
+    }
+    this.#sample(now);
+    if (this.#endsAt !== undefined && now >= this.#endsAt) this.evict('draining');
+    else if (this.#isProducerIdle(now)) this.evict('idle');
+    else if (this.wire.queued() > this.policy.maxBuffered) this.evict('slow-consumer');
+    else this.#judge(now);
+  }
+
+  #leaveRegistry(reason: CloseReason | undefined): void {
+    if (this.#phase === 'gone') return;
+    this.#phase = 'gone';
+    if (this.#acknowledgements) this.#registry.forgetProbe(this.#acknowledgements);
+    this.#registry.remove(this, reason);
+  }
+
+  #cut(): void {
+    const reason = this.#reason ?? 'error';
+    try {
+      this.wire.cut(reason);
+    } catch (error) {
+      this.#registry.fail(error);
+    }
+    this.noteClosed(reason);
+  }
+
+  #judge(now: number): void {
+    if (now >= this.#quietAt + this.#interval) this.#ask(now);
+    else if (this.#isOwedAnyway(now)) this.#read.noteAsked(now);
+    const health = decideHealth({ read: this.#read.evidence(now), write: this.#write.evidence(this.isProbed) }, this.policy, now);
+    this.#read.count(health.failed.read, health.state === 'read-late' || health.state === 'dead', now);
+    this.#write.count(health.failed.write, health.state === 'write-late' || health.state === 'dead', now);
+    this.#moveTo(health.state);
+    // Its own listeners may have ended it.
+    if (this.#phase !== 'open') return;
+    if (health.verdict) {
+      this.evict(health.verdict);
+      return;
+    }
+    this.#lookedAt = now;
+    this.#awaitAcknowledgement();
+    this.#scheduleNext(health.lookAt);
+  }
+
+  /** What is not told by events. */
+  #sample(now: number): void {
+    const received = this.wire.received();
+    if (received !== this.#received) {
+      this.#received = received;
+      // Some time since the last look: as early as it can have been, since what is asked from here on is to be answered anew.
+      if (this.wire.answers) this.noteLife(Math.max(this.#read.heardAt, this.#lookedAt));
+      else this.#read.noteNoise(this.#lookedAt);
+    }
+    this.#write.sample(this.wire.queued(), this.wire.taken(), now);
+  }
+
+  #ask(now: number): void {
+    this.#quietAt = now;
+    this.#interval = this.#drawInterval();
+    // What the network still tries to send keeps the way open by itself, and more of it makes it slower: behind it, and by what late acknowledgements do to the RTO.
+    if (this.#read.isKernelWaiting) return;
+    if (this.wire.ask(now) && this.wire.answers) this.#read.noteAsked(now);
+  }
+
+  #moveTo(state: HealthState): void {
+    if (state === this.#state) return;
+    const previous = this.#state;
+    this.#state = state;
+    this.#registry.noteState(this, previous);
+  }
+
+  #awaitAcknowledgement(): void {
+    if (this.#acknowledgements && (this.#read.isUnacknowledged || this.#write.isStalled)) this.#registry.probe(this.#acknowledgements);
+  }
+
+  #followSocket(socket: Socket): void {
+    const { isProbing, every } = this.policy;
+    if (isProbing && socket.remotePort !== undefined) this.#acknowledgements = new Acknowledgements(this, socket);
+    // All that there is elsewhere: it finds the dead, but only while nothing waits for them. That of a session throws when it is touched, and the session has its PING.
+    else if (every !== Infinity && this.wire.transport !== 'http2') (socket as Partial<Socket>).setKeepAlive?.(true, every);
+  }
+
+  /** One that answers by itself, and is written to all the time, is never asked, and was to send something all the same. */
+  #isOwedAnyway(now: number): boolean {
+    return this.wire.answers && this.wire.quietBy === 'writes' && this.#quietAt === this.#read.sentAt && now >= this.#read.heardAt + this.#interval;
+  }
+
+  #isProducerIdle(now: number): boolean {
+    const { idleProducer } = this.policy;
+    return idleProducer !== Infinity && now >= (this.wire.producedAt?.() ?? Infinity) + idleProducer && this.wire.queued() === 0;
+  }
+
+  #scheduleNext(lookAt: number): void {
+    const idleAt = (this.wire.producedAt?.() ?? Infinity) + this.policy.idleProducer;
+    const next = Math.min(this.#quietAt + this.#interval, lookAt, this.#endsAt ?? Infinity, this.#lookedAt + (this.wire.lookEvery ?? Infinity));
+    // One that has passed already, while the queue is full, is looked at when the others are.
+    this.#registry.wheel.schedule(this, idleAt > this.#lookedAt ? Math.min(next, idleAt) : next);
+  }
+
+  #soon(now: number): void {
+    if (this.#phase === 'open') this.#registry.wheel.schedule(this, now);
+  }
+
+  #addRoundTrip(roundTrip: number): void {
+    // The answer to a question of before.
+    if (this.#phase === 'gone') return;
+    const before = this.roundTrip;
+    this.#read.noteRoundTrip(roundTrip);
+    this.#registry.noteRoundTrip(before, this.roundTrip);
+  }
+
+  #drawInterval(): number {
+    return Math.round(varied(this.policy.every, this.policy.jitter, this.policy.random));
+  }
+}

@@ -1,0 +1,284 @@
+import { Socket } from 'node:net';
+import { type CloseReason, closeError, type StreamClosedError } from '../errors.ts';
+import { jittered } from '../internal/jitter.ts';
+import { type Chunk, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
+import { abortResponse, closeUnterminated, type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
+import { abortRequest } from '../internal/request-context.ts';
+import type { Seam } from '../internal/response.ts';
+import { type OutStream, streamOf } from '../internal/stream.ts';
+import { formatRetryHint } from '../sse/event.ts';
+import { writtenBytes } from './ack-probe.ts';
+import { BomFilter } from './bom.ts';
+import type { BoundaryTracker } from './boundary.ts';
+import type { Transport } from './connection-info.ts';
+import { type SessionWatch, watchSession } from './http2.ts';
+import type { Carrier } from './injection.ts';
+import type { ResolvedHeartbeatOptions } from './options.ts';
+import { type Peer, shortMove, type Wire } from './peer.ts';
+import { QueueGauge } from './queue-gauge.ts';
+
+/** What a pulse is given. */
+export interface PulseInput {
+  readonly seam: Seam;
+  readonly req: HttpRequest;
+  readonly carrier: Carrier;
+  readonly options: ResolvedHeartbeatOptions;
+}
+
+// What was ended before it was to go may take this long for its last bytes.
+const longMove = 30_000;
+
+// One write of any length must not hide whether it moves. As long as a frame may be (RFC 9113 6.5.2), so that no more of them are sent than without.
+const longestPiece = 16_384;
+
+/**
+ * The heartbeats of one response. Follows what its handler writes, and writes a heartbeat where nothing was written for a while, nothing waits,
+ * and no message is half written.
+ *
+ *     handler ──write──▶ boundary ──────────▶ below ──▶ compress ──▶ socket
+ *                                      ▲
+ *     wheel ──ask──▶ at a boundary? ───┘ heartbeat, flush
+ */
+export class Pulse extends Layer implements Wire {
+  override readonly rank: Rank = rank.heartbeat;
+  override readonly transforms: boolean = true;
+  readonly label: string | undefined;
+  readonly #req: HttpRequest;
+  readonly #res: HttpResponse;
+  readonly #carrier: Carrier;
+  readonly #options: ResolvedHeartbeatOptions;
+  readonly #boundary: BoundaryTracker;
+  /** The stream of ours that writes here, if one does. */
+  readonly #writer: OutStream | undefined;
+  #state: 'open' | 'leaving' | 'left' | 'ended' = 'open';
+  #reason: CloseReason = 'draining';
+  /** What its request is aborted with once it is closed, where that was not by the client. */
+  #farewell: StreamClosedError | undefined;
+  #peer!: Peer;
+  #session: SessionWatch | undefined;
+  #bom: BomFilter | undefined;
+  #hasWritten = false;
+  #producedAt: number | undefined;
+  /** Where no socket counts its bytes, and only those: for a stream of HTTP/2. */
+  readonly #gauge: QueueGauge | undefined;
+
+  constructor({ seam, req, carrier, options }: PulseInput) {
+    super();
+    this.#req = req;
+    this.#res = seam.res;
+    this.#carrier = carrier;
+    this.#options = options;
+    this.#boundary = carrier.makeBoundary();
+    this.#writer = streamOf(seam.res);
+    if (isHttp2(seam.res) || !(req.socket instanceof Socket)) this.#gauge = new QueueGauge();
+    this.#noteProduced(options.registry.now());
+    this.label = pathOf(req);
+  }
+
+  /** Starts to be watched. */
+  begin(): void {
+    const res = this.#res;
+    this.#peer = this.#options.registry.add(this, this.#options, isHttp2(res) ? undefined : this.#socket);
+    if (!isHttp2(res)) return;
+    // Without it each write is called back when it is taken. With it, all that wait are one, and called back when the last is.
+    Reflect.set(res.stream, '_writev', undefined);
+    if (res.stream.session) this.#session = watchSession(res.stream.session, this.#options, this);
+  }
+
+  // The layer.
+
+  override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    if (this.#state === 'left') return this.#refuse(callback);
+    const now = this.#options.registry.now();
+    this.#noteProduced(now);
+    const ok = this.#pass(chunk, encoding, callback);
+    this.#noteSent(now);
+    if (!ok) this.#peer.noteCongestion(now);
+    if (this.#state === 'leaving' && this.#boundary.atBoundary) this.#leave();
+    return ok;
+  }
+
+  override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+    if (this.#state === 'left') {
+      if (callback) process.nextTick(callback, closeError(this.#reason));
+      return;
+    }
+    this.#state = 'ended';
+    const held = this.#bom && !this.#bom.done ? this.#bom.flush() : undefined;
+    if (held?.length) this.below.write(held, undefined, undefined);
+    this.below.end(chunk, encoding, callback);
+  }
+
+  override close(): void {
+    const reason = this.#writer?.closedError?.reason ?? (this.#res.writableEnded ? 'ended' : 'client-closed');
+    this.#state = 'ended';
+    this.#session?.forget(this);
+    this.#peer.noteClosed(reason);
+    // First come, first served: whoever hears of the close next takes it for the client's.
+    if (this.#farewell && !this.#res.writableEnded) abortRequest(this.#req, this.#farewell);
+  }
+
+  // The wire.
+
+  get transport(): Transport {
+    return isHttp2(this.#res) ? 'http2-stream' : 'http1';
+  }
+
+  get answers(): boolean {
+    return false;
+  }
+
+  get quietBy(): 'writes' {
+    return 'writes';
+  }
+
+  get remoteAddress(): string | undefined {
+    return isHttp2(this.#res) ? this.#req.socket.remoteAddress : this.#socket?.remoteAddress;
+  }
+
+  received(): number | undefined {
+    return isHttp2(this.#res) ? undefined : this.#socket?.bytesRead;
+  }
+
+  queued(): number {
+    const res = this.#res;
+    if (isHttp2(res)) return res.stream.writableLength;
+    // What waits for its turn on a connection, behind other responses, does not wait for the client.
+    return res.socket ? res.writableLength : 0;
+  }
+
+  taken(): number {
+    return this.#gauge ? this.#gauge.look(this.queued()) : writtenBytes(this.#req.socket);
+  }
+
+  producedAt(): number {
+    return this.#producedAt ?? Infinity;
+  }
+
+  ask(now: number): boolean {
+    if (!this.#canBeat()) return false;
+    if (!this.#hasWritten && this.#carrier.isEventStream) this.#bom ??= new BomFilter();
+    this.below.write(this.#carrier.beat, undefined, undefined);
+    this.below.flush(undefined);
+    this.#options.registry.noteHeartbeat();
+    this.#noteSent(now);
+    return true;
+  }
+
+  move(reason: CloseReason, cause?: Error): void {
+    this.#reason = reason;
+    this.#farewell = closeError(reason, cause);
+    const isLate = reason === 'heartbeat-timeout' || reason === 'slow-consumer';
+    if (isLate && (this.#state === 'ended' || this.queued() > 0)) this.cut(reason, cause);
+    // It goes by itself.
+    else if (this.#state === 'ended') return;
+    else if (this.#writer) void this.#writer.leave(reason, { cause, last: this.#retryHint() });
+    else {
+      this.#state = 'leaving';
+      if (this.#boundary.atBoundary) this.#leave();
+    }
+  }
+
+  moveTimeout(): number {
+    if (this.#state === 'ended') return longMove;
+    // A stream of ours sees to its own end.
+    return this.#writer ? Infinity : shortMove;
+  }
+
+  /** Its session sends its clients away. */
+  evict(reason: CloseReason): void {
+    this.#peer.evict(reason);
+  }
+
+  cut(reason: CloseReason, cause?: Error): void {
+    this.#state = 'left';
+    this.#farewell ??= closeError(reason, cause);
+    if (this.#writer) this.#writer.abort(reason, cause);
+    else abortRequest(this.#req, closeError(reason, cause));
+    abortResponse(this.#res);
+  }
+
+  // One socket serves many responses, one after the other: the one of the request is there from the start, and stays.
+  get #socket(): Socket | undefined {
+    return this.#req.socket;
+  }
+
+  #pass(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    const isText = typeof chunk === 'string' && (encoding === undefined || encoding === 'utf8' || encoding === 'utf-8');
+    const bytes = isText || typeof chunk !== 'string' ? chunk : Buffer.from(chunk, encoding);
+    this.#boundary.push(bytes);
+    if (bytes.length > 0) this.#hasWritten = true;
+    return this.#bom && !this.#bom.done ? this.#passDown(this.#bom.filter(bytes), undefined, callback) : this.#passDown(chunk, encoding, callback);
+  }
+
+  #passDown(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    return this.#gauge ? this.#passPieces(chunk, encoding, callback) : this.below.write(chunk, encoding, callback);
+  }
+
+  /** So that it is seen when a client takes a part of it: where nothing else tells. */
+  #passPieces(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    if (chunk.length <= longestPiece) return this.below.write(chunk, encoding, this.#counted(chunk.length, callback));
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
+    let ok = true;
+    for (let at = 0; at < bytes.length; at += longestPiece) {
+      const piece = bytes.subarray(at, at + longestPiece);
+      ok = this.below.write(piece, undefined, this.#counted(piece.length, at + longestPiece < bytes.length ? undefined : callback));
+    }
+    return ok;
+  }
+
+  #counted(length: number, callback: WriteCallback | undefined): WriteCallback {
+    return (error) => {
+      if (!error) this.#gauge?.note(length);
+      callback?.(error);
+    };
+  }
+
+  // Seldom asked for, and each event of each stream would pay for it.
+  #noteProduced(now: number): void {
+    if (this.#options.idleProducer !== Infinity) this.#producedAt = now;
+  }
+
+  #noteSent(now: number): void {
+    this.#peer.noteWrite(now);
+    this.#session?.noteSent(now);
+  }
+
+  #canBeat(): boolean {
+    const res = this.#res;
+    if (this.#state !== 'open' || isGone(res) || res.writableEnded || !this.#boundary.atBoundary || this.queued() > 0) return false;
+    // A pipelined response waits for its turn, and a stream of ours that is closing for stillness.
+    return (isHttp2(res) || res.socket !== null) && (this.#writer?.state ?? 'open') === 'open';
+  }
+
+  /** Nothing that is written from here on is sent: where the client goes on, that is not missing. */
+  #leave(): void {
+    const last = this.#retryHint();
+    if (last !== '') {
+      this.below.write(last, undefined, undefined);
+      this.below.flush(undefined);
+    }
+    this.#state = 'left';
+    // By `deadline` a context that is idle, or too late, cuts what is still to be sent: it hears of it at the close.
+    if (this.#reason !== 'idle' && this.#reason !== 'deadline') abortRequest(this.#req, this.#farewell ?? closeError(this.#reason));
+    closeUnterminated(this.#res, shortMove);
+  }
+
+  #retryHint(): string {
+    if (!this.#carrier.isEventStream) return '';
+    const { reconnectDelay, random } = this.#options;
+    return formatRetryHint(Math.max(1, Math.round(jittered(reconnectDelay, random))));
+  }
+
+  #refuse(callback: WriteCallback | undefined): boolean {
+    if (callback) process.nextTick(callback, closeError(this.#reason));
+    return false;
+  }
+}
+
+/** The path as the client asked for it. */
+function pathOf(req: HttpRequest): string | undefined {
+  // Routers take what they matched off `url`.
+  const url = (req as { originalUrl?: unknown }).originalUrl;
+  return (typeof url === 'string' ? url : req.url)?.split('?')[0];
+}

@@ -1,0 +1,254 @@
+/** Where the kernel lists a connection, and by what text. */
+export interface ConnectionKey {
+  /** IPv4 connections are in `tcp`; those of IPv6 sockets in `tcp6`, also to an IPv4-mapped address. */
+  readonly table: 'tcp' | 'tcp6';
+  /** `LOCAL:PORT REMOTE:PORT` as the table has it. */
+  readonly key: string;
+}
+
+/** What is set to go off on a connection. `retransmit` includes tail loss probes, `keepalive` whatever else there is. */
+export type TcpTimer = 'none' | 'retransmit' | 'keepalive' | 'time-wait' | 'window-probe';
+
+/** What the kernel says of a connection. */
+export interface TcpRow {
+  /** Bytes that the process gave and the peer's kernel has not acknowledged, sent or not. */
+  readonly unacked: number;
+  /** Bytes that came and the process has not read. */
+  readonly unread: number;
+  readonly timer: TcpTimer;
+  /** Retransmission timeouts in a row; any acknowledgement of new bytes sets it back to 0. */
+  readonly retransmits: number;
+  /** Probes in a row, of a closed window or of keep-alive, that nothing came back to. */
+  readonly unansweredProbes: number;
+  /** The retransmission timeout before any back-off, in milliseconds; `undefined` where the row has none. */
+  readonly rto: number | undefined;
+  /** 1 is ESTABLISHED; the others are in the kernel's include/net/tcp_states.h. */
+  readonly state: number;
+}
+
+/**
+ * A row, and what the process had given to the kernel: the row is of some moment between the two counts, and what was written
+ * meanwhile may be in it or not.
+ */
+export interface AckSample {
+  readonly row: TcpRow;
+  /** Bytes given to the kernel when the reading of the table began. */
+  readonly writtenBefore: number;
+  /** And when the row was found in it. */
+  readonly writtenAfter: number;
+}
+
+/**
+ * What a row says of the peer. All but `waiting` are life.
+ *
+ * - `acknowledged`: it has everything.
+ * - `progress`: its kernel has acknowledged something since the previous row.
+ * - `window-closed`: its kernel answers, its process does not read.
+ */
+export type Acknowledgement = 'acknowledged' | 'progress' | 'window-closed' | 'waiting';
+
+// The column `tr`; get_tcp4_sock() and get_timewait4_sock() in the kernel's net/ipv4/tcp_ipv4.c.
+const timers: readonly TcpTimer[] = ['none', 'retransmit', 'keepalive', 'time-wait', 'window-probe'];
+
+// Times are in ticks of USER_HZ, which is 100 on everything that Node runs on.
+const tick = 10;
+
+// TCP_RTO_MIN. A local error (no route, no neighbour) counts as a retransmission and does not double the timeout, which is never over two
+// minutes: with the back-off taken out, next to nothing would be left.
+const shortestRto = 200;
+
+/**
+ * The text by which the kernel lists a connection, from what a socket says of itself; `undefined` for what is no TCP connection.
+ * @param littleEndian - of this machine: the kernel prints an address as words in its own byte order
+ */
+export function connectionKey(
+  localAddress: string | undefined,
+  localPort: number | undefined,
+  remoteAddress: string | undefined,
+  remotePort: number | undefined,
+  littleEndian: boolean,
+): ConnectionKey | undefined {
+  if (localAddress === undefined || localPort === undefined || remoteAddress === undefined || remotePort === undefined) return undefined;
+  const local = addressBytes(localAddress);
+  const remote = addressBytes(remoteAddress);
+  if (!local || local.length !== remote?.length) return undefined;
+  return {
+    table: local.length === 4 ? 'tcp' : 'tcp6',
+    key: `${formatAddress(local, littleEndian)}:${hex(localPort, 4)} ${formatAddress(remote, littleEndian)}:${hex(remotePort, 4)}`,
+  };
+}
+
+function addressBytes(address: string): number[] | undefined {
+  // RFC 4007 11: what comes after the percent sign is the zone, which is not part of the address.
+  const [text = ''] = address.split('%', 1);
+  const bytes = text.includes(':') ? ipv6Bytes(text) : ipv4Bytes(text);
+  const length = text.includes(':') ? 16 : 4;
+  return bytes.length === length && bytes.every((byte) => byte <= 0xff) ? bytes : undefined;
+}
+
+// What is no number comes out as NaN, which no comparison above lets through.
+function ipv4Bytes(text: string): number[] {
+  return text.split('.').map((octet) => (octet === '' ? NaN : Number(octet)));
+}
+
+// RFC 4291 2.2: `::` stands for as many groups of zeros as are missing, once; the last two groups may be an IPv4 address.
+function ipv6Bytes(text: string): number[] {
+  const [head = '', tail, ...more] = text.split('::');
+  const first = groupBytes(head);
+  if (tail === undefined || more.length > 0) return more.length > 0 ? [] : first;
+  const last = groupBytes(tail);
+  return [...first, ...new Array<number>(Math.max(16 - first.length - last.length, 0)).fill(0), ...last];
+}
+
+function groupBytes(text: string): number[] {
+  if (text === '') return [];
+  return text.split(':').flatMap((group) => {
+    const octets = group.includes('.') ? ipv4Bytes(group) : undefined;
+    if (octets) return octets.length === 4 ? octets : [NaN];
+    const value = Number(`0x${group}`);
+    return [Math.floor(value / 0x100), value % 0x100];
+  });
+}
+
+function formatAddress(bytes: readonly number[], littleEndian: boolean): string {
+  let text = '';
+  for (let at = 0; at < bytes.length; at += 4) {
+    const word = bytes.slice(at, at + 4);
+    if (littleEndian) word.reverse();
+    for (const byte of word) text += hex(byte, 2);
+  }
+  return text;
+}
+
+function hex(value: number, digits: number): string {
+  return value.toString(16).toUpperCase().padStart(digits, '0');
+}
+
+/**
+ * Finds the rows of the connections that are wanted in the text of a table. All the others cost a slice and a look-up each.
+ * What is no row is passed over.
+ */
+export function scanTcpTable<T>(text: string, wanted: ReadonlyMap<string, T>, onRow: (value: T, row: TcpRow) => void): void {
+  let end: number;
+  for (let start = 0; start < text.length; start = end + 1) {
+    end = lineEnd(text, start);
+    const from = text.indexOf(':', start) + 2;
+    const to = keyEnd(text, from);
+    if (from < start + 2 || to > end) continue;
+    const value = wanted.get(text.slice(from, to));
+    const row = value === undefined ? undefined : readRow(text, to, end);
+    if (row) onRow(value as T, row);
+  }
+}
+
+function lineEnd(text: string, start: number): number {
+  const end = text.indexOf('\n', start);
+  return end < 0 ? text.length : end;
+}
+
+// The two addresses are as long as each other, and a port has four digits: `ADDRESS:PORT ADDRESS:PORT`.
+function keyEnd(text: string, from: number): number {
+  const width = text.indexOf(':', from) - from;
+  return width < 0 ? Infinity : from + 2 * width + 11;
+}
+
+/** @param at - behind the addresses, @param end - of the line */
+function readRow(text: string, at: number, end: number): TcpRow | undefined {
+  const fields = new Fields(text, at, end);
+  const state = fields.number(16);
+  const unacked = fields.number(16);
+  const unread = fields.number(16);
+  const timer = fields.number(16);
+  fields.skip(1); // When it goes off.
+  const retransmits = fields.number(16);
+  fields.skip(1); // The user.
+  const unansweredProbes = fields.number(10);
+  fields.skip(3); // Inode, references, pointer: here a row of TIME_WAIT ends.
+  const rto = fields.number(10);
+  // The last of those that every row has: NaN if any before it was missing.
+  if (Number.isNaN(state + unacked + unread + timer + retransmits + unansweredProbes)) return undefined;
+  return { unacked, unread, timer: timers[timer] ?? 'none', retransmits, unansweredProbes, rto: withoutBackOff(rto * tick, retransmits), state };
+}
+
+function withoutBackOff(rto: number, retransmits: number): number | undefined {
+  return Number.isNaN(rto) ? undefined : Math.max(rto / 2 ** retransmits, shortestRto);
+}
+
+/** The columns of a row one after the other, without a string for each. */
+class Fields {
+  readonly #text: string;
+  #at: number;
+  readonly #end: number;
+
+  constructor(text: string, at: number, end: number) {
+    this.#text = text;
+    this.#at = at;
+    this.#end = end;
+  }
+
+  /** The next one; NaN when it is no number of the base, or when there is none. */
+  number(base: 10 | 16): number {
+    this.#skipSeparators();
+    let value = this.#isAtEnd() ? NaN : 0;
+    for (; !this.#isAtEnd() && !isSeparator(this.#code()); this.#at++) {
+      const digit = digitOf(this.#code());
+      value = digit < base ? value * base + digit : NaN;
+    }
+    return value;
+  }
+
+  skip(count: number): void {
+    for (let left = count; left > 0; left--) {
+      this.#skipSeparators();
+      while (!this.#isAtEnd() && !isSeparator(this.#code())) this.#at++;
+    }
+  }
+
+  #skipSeparators(): void {
+    while (!this.#isAtEnd() && isSeparator(this.#code())) this.#at++;
+  }
+
+  #isAtEnd(): boolean {
+    return this.#at >= this.#end;
+  }
+
+  #code(): number {
+    return this.#text.charCodeAt(this.#at);
+  }
+}
+
+// A space or a colon.
+function isSeparator(code: number): boolean {
+  return code === 0x20 || code === 0x3a;
+}
+
+// Of `0`–`9` and `A`–`F`, which is all that the kernel prints; anything else is no digit of any base.
+function digitOf(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30;
+  return code >= 0x41 && code <= 0x46 ? code - 0x37 : Infinity;
+}
+
+/** What a sample says of the peer, by itself and compared with the previous one of the same connection. */
+export function readAcknowledgement(previous: AckSample | undefined, sample: AckSample): Acknowledgement {
+  const { row } = sample;
+  // No process has this connection any more: it has nothing outstanding, and that says nothing.
+  if (row.timer === 'time-wait') return 'waiting';
+  if (row.unacked === 0) return 'acknowledged';
+  if (previous && hasProgressed(previous, sample)) return 'progress';
+  // An answer sets the count back, and the probe that is under way is in it. The kernel doubles the time between two probes, up to
+  // TCP_RTO_MAX (two minutes), whether they are answered or not: of a peer that is gone, this is true until the second one has gone out.
+  return row.timer === 'window-probe' && row.unansweredProbes <= 1 ? 'window-closed' : 'waiting';
+}
+
+/**
+ * Whether the peer's kernel has acknowledged more bytes than at the previous row. How many it has is what the process had written by the
+ * moment of the row, less `unacked`. That moment lies between two counts: with the earlier one it is at least so many, with the later
+ * one at most. Only a least above the last most is progress: with one count, any write during a reading would be, to a peer that is gone too.
+ *
+ * Where `written` is of plain text (see `writtenBytes`), the wire has more by an overhead, which only grows, since each write adds
+ * its own: acknowledged = written + overhead - unacked. When written - unacked has grown, acknowledged has too, by at least as much: no
+ * false progress. The other way round, an acknowledgement of less than what the overhead grew by meanwhile is missed.
+ */
+function hasProgressed(previous: AckSample, { row, writtenBefore }: AckSample): boolean {
+  return writtenBefore - row.unacked > previous.writtenAfter - previous.row.unacked || row.retransmits < previous.row.retransmits;
+}
