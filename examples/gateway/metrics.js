@@ -55,6 +55,7 @@ const resolution = 10;
  * @property {Sample} sample
  * @property {import('./compression.js').CompressionState} compression
  * @property {TrafficReport} traffic
+ * @property {import('sluice').RegistryStats} connections
  * @property {{ state: import('sluice').LifecycleState }} lifecycle
  */
 
@@ -94,15 +95,17 @@ export function createSampler() {
 /**
  * `GET /metrics`: a `host` event, then samples from where the client left off, a `compression` event whenever that is switched, and a
  * `lifecycle` event when this process begins to drain.
- * A page that says its name gets a `compression` event at once, and each second what its streams have cost.
+ * A page that says its name gets a `compression` event at once, and each second what its streams have cost and how the streams of
+ * all clients are.
  *
  * @param {object} parts
  * @param {Sampler} parts.sampler
  * @param {import('sluice').Compression} parts.compression
  * @param {import('./traffic.js').Traffic} parts.traffic
  * @param {import('sluice').Lifecycle} parts.life
+ * @param {import('sluice').ConnectionRegistry} parts.registry
  */
-export function metrics({ sampler, compression, traffic, life }) {
+export function metrics({ sampler, compression, traffic, life, registry }) {
   const handler = /** @type {import('sluice').SseHandler<MetricsEvents>} */ (
     async function* (stream, req) {
       const page = pageOf(req);
@@ -124,10 +127,11 @@ export function metrics({ sampler, compression, traffic, life }) {
       let reportedAt = Date.now();
       for await (const { id, value } of sampler.history.after(lastId, { backlog: oneMinute, signal: stream.signal })) {
         yield { event: 'sample', id, data: value };
-        const cost = page !== undefined && Date.now() - reportedAt >= reportInterval ? traffic.of(page) : undefined;
-        if (!cost) continue;
+        if (page === undefined || Date.now() - reportedAt < reportInterval) continue;
         reportedAt = Date.now();
-        yield { event: 'traffic', data: describeTraffic(compression, cost) };
+        yield { event: 'connections', data: registry.stats() };
+        const cost = traffic.of(page);
+        if (cost) yield { event: 'traffic', data: describeTraffic(compression, cost) };
       }
     }
   );

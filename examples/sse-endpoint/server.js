@@ -3,7 +3,7 @@ import { EventEmitter, once } from 'node:events';
 import process from 'node:process';
 import { setInterval } from 'node:timers';
 import express from 'express';
-import { sse } from 'sluice';
+import { heartbeat, sse } from 'sluice';
 
 const history = /** @type {import('sluice').EventInput[]} */ ([]);
 const news = new EventEmitter().setMaxListeners(0);
@@ -16,6 +16,7 @@ setInterval(() => {
 }, 1000);
 
 const app = express();
+app.use(heartbeat());
 app.get('/events', sse(async function* (stream) {
   let seen = Number(stream.lastEventId) || 0;
   for (;;) {

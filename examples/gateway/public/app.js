@@ -2,6 +2,7 @@ import { withParams } from './address.js';
 import { Chart, color } from './charts.js';
 import { CompressionCard } from './compression.js';
 import { connect } from './connection.js';
+import { showConnections } from './connections.js';
 import { follow } from './follow.js';
 import { askForTokens } from './tokens.js';
 
@@ -32,6 +33,7 @@ const reopen = connect(ofThisPage('/metrics'), {
     lifecycle: takeLifecycle,
     compression: (state) => compression.takeState(state),
     traffic: (report) => compression.takeTraffic(report),
+    connections: (stats) => showConnections(element('connections'), stats),
   },
   onState(state) {
     if (state === 'live') compression.opened();
