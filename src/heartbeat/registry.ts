@@ -39,8 +39,8 @@ export interface ConnectionRegistry {
   /** Numbers. Costs the same however many connections there are. */
   stats(): RegistryStats;
   /**
-   * Sends a client away, so that it comes back: an event stream gets a retry hint, a WebSocket the code 1012, a session of HTTP/2 a GOAWAY. Whatever is not
-   * gone 2 s later is cut.
+   * Sends a client away, so that it comes back: an event stream gets a retry hint, a WebSocket the code 1012, a session of HTTP/2 a GOAWAY. What is not
+   * gone a second later is cut; a stream of `sse` or `records` has its `closeTimeout`, and what is under way on a session runs to its end.
    * @param reason - the close reason, as the stream's `signal` and `stats().ended` have it. Any other text is the `cause` of a `'draining'`, which is the default
    * @returns whether there was such a connection
    */
