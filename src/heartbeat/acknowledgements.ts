@@ -3,7 +3,7 @@ import { keyOfSocket, type Probed, writtenBytes } from './ack-probe.ts';
 import type { Peer } from './peer.ts';
 import { type AckSample, type ConnectionKey, readAcknowledgement } from './tcp-table.ts';
 
-/** What the kernel knows of one connection, turned into evidence for its peer. */
+/** What the kernel knows of one connection while something waits to be acknowledged, turned into evidence for its peer. */
 export class Acknowledgements implements Probed {
   readonly #peer: Peer;
   readonly #socket: Socket;
@@ -16,7 +16,7 @@ export class Acknowledgements implements Probed {
   }
 
   get connection(): ConnectionKey {
-    // Kept while it waits, which most do not, most of the time. One that is closed is found nowhere.
+    // One that is closed is found nowhere.
     return (this.#connection ??= keyOf(this.#socket) ?? { table: 'tcp', key: `closed ${this.#peer.id}` });
   }
 
@@ -32,7 +32,6 @@ export class Acknowledgements implements Probed {
     if (acknowledgement === 'window-closed') this.#peer.noteWindowClosed(now);
     else if (acknowledgement === 'waiting') this.#peer.noteUnacknowledged(now);
     else this.#peer.noteAcknowledged(now, acknowledgement === 'acknowledged');
-    if (acknowledgement === 'acknowledged') this.#connection = this.#previous = undefined;
   }
 
   onMissing(): void {

@@ -1,25 +1,34 @@
-// Whoever asks for it again and again gets a ping in more than five minutes: then others see to it that dead sessions end.
-const most = 32;
+// Whoever asks for it again and again gets a ping every 40 s by default.
+const most = 4;
+
+// An address may be that of many, behind a load balancer: what one of them asked for holds for all, so not for ever. In ms.
+const memory = 600_000;
 
 // Addresses that are remembered; the one that has asked for it the longest ago is forgotten.
 const capacity = 1000;
 
-/** Peers that found that they are pinged too often, by address: each time, they are from then on half as often. */
+interface Request {
+  readonly factor: number;
+  readonly until: number;
+}
+
+/** Peers that found that they are pinged too often, by address: each time, they are half as often, for ten minutes. */
 export class Calm {
-  readonly #factors = new Map<string, number>();
+  readonly #requests = new Map<string, Request>();
 
   /** By what the least interval of a peer is to be multiplied. */
-  factorOf(address: string | undefined): number {
-    return this.#factors.get(address ?? '') ?? 1;
+  factorOf(address: string | undefined, now: number): number {
+    const request = this.#requests.get(address ?? '');
+    return request && now < request.until ? request.factor : 1;
   }
 
-  slowDown(address: string | undefined): void {
+  slowDown(address: string | undefined, now: number): void {
     const key = address ?? '';
-    const factor = Math.min(most, 2 * this.factorOf(key));
-    this.#factors.delete(key);
-    this.#factors.set(key, factor);
-    const [oldest] = this.#factors.keys();
-    if (this.#factors.size > capacity && oldest !== undefined) this.#factors.delete(oldest);
+    const factor = Math.min(most, 2 * this.factorOf(key, now));
+    this.#requests.delete(key);
+    this.#requests.set(key, { factor, until: now + memory });
+    const [oldest] = this.#requests.keys();
+    if (this.#requests.size > capacity && oldest !== undefined) this.#requests.delete(oldest);
   }
 }
 

@@ -4,10 +4,10 @@ import { type Head, Layer, type Rank, rank } from '../internal/layer.ts';
 import { mediaTypeOf } from '../internal/media-type.ts';
 import { type HttpRequest, type HttpResponse, isGone } from '../internal/message.ts';
 import type { Seam } from '../internal/response.ts';
+import { occupy } from './admission.ts';
 import { decideInjection, type Injection } from './injection.ts';
 import type { ResolvedHeartbeatOptions } from './options.ts';
 import { Pulse } from './pulse.ts';
-import type { ConnectionRegistry } from './registry.ts';
 import { reportInjection } from './report.ts';
 
 /** Waits for the head of a response, and takes itself away if that is not the head of a stream. */
@@ -25,10 +25,6 @@ export class Gate extends Layer {
     this.#options = options;
   }
 
-  get registry(): ConnectionRegistry {
-    return this.#options.registry;
-  }
-
   override head({ res, complete, onRefused }: Head): boolean {
     const injection = this.#decide(res as ServerResponse, complete !== undefined);
     reportInjection(this.#req, injection);
@@ -37,11 +33,12 @@ export class Gate extends Layer {
       onRefused(() => void this.#seam.add(this));
       return false;
     }
+    occupy(this.#options.registry, this.#req, res);
     const pulse = new Pulse({ seam: this.#seam, req: this.#req, carrier: injection.carrier, options: this.#options });
-    this.#seam.replace(this, pulse);
     pulse.begin();
+    this.#seam.replace(this, pulse);
     onRefused(() => {
-      pulse.close();
+      pulse.withdraw();
       this.#seam.replace(pulse, this);
     });
     return true;

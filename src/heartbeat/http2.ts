@@ -2,10 +2,11 @@ import { constants, type Http2SecureServer, type Http2Server, type Http2Session,
 import { Server } from 'node:net';
 import { type CloseReason, InvalidOptionError } from '../errors.ts';
 import { type Duration, readBag, readBoolean, readDuration } from '../internal/option.ts';
+import { givenBytes, writtenBytes } from './ack-probe.ts';
 import { Calm, calmOf } from './calm.ts';
 import type { Transport } from './connection-info.ts';
 import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from './health-options.ts';
-import { type Peer, shortMove, type Wire } from './peer.ts';
+import { isLateness, type Peer, shortMove, type Wire } from './peer.ts';
 
 /** Options of `watchHttp2`. */
 export interface WatchHttp2Options extends HealthOptions {
@@ -37,7 +38,7 @@ export interface SessionMember {
  */
 export function watchHttp2(target: Http2Server | Http2SecureServer | Http2Session, given?: WatchHttp2Options): () => void {
   const options = resolveWatchHttp2Options(given);
-  if (target instanceof Server) return watchServer(target, options);
+  if (target instanceof Server && 'updateSettings' in target) return watchServer(target, options);
   if (isSession(target)) return watch(target, options).undo;
   throw new InvalidOptionError('watchHttp2.target', 'a server or a session of node:http2', target);
 }
@@ -50,6 +51,10 @@ export function watchSession(session: Http2Session, options: ResolvedHealthOptio
 }
 
 const defaultInterval = 10_000;
+
+// The largest frame, by default (RFC 9113 6.5.2).
+const progressStep = 16_384;
+
 const watches = new WeakMap<Http2Session, SessionWatch>();
 
 function resolveWatchHttp2Options(given: WatchHttp2Options | undefined): ResolvedWatchHttp2Options {
@@ -95,7 +100,7 @@ export class SessionWatch implements Wire {
   readonly answers: boolean = true;
   readonly quietBy = 'reads' as const;
   readonly label: undefined;
-  readonly remoteAddress: string | undefined;
+  #remoteAddress: string | undefined;
   readonly #session: Http2Session;
   readonly #options: ResolvedWatchHttp2Options;
   readonly #calm: Calm;
@@ -110,12 +115,17 @@ export class SessionWatch implements Wire {
     this.#options = options;
     this.#calm = calmOf(options.registry);
     const socket = isOver(session) ? undefined : session.socket;
-    this.remoteAddress = socket?.remoteAddress;
     this.#peer = options.registry.add(this, options, socket);
     session.on('close', this.#sessionOnClose);
     session.on('stream', this.#sessionOnStream);
     session.on('goaway', this.#sessionOnGoaway);
     if (session.destroyed) this.#sessionOnClose();
+  }
+
+  /** That of a client's session is there once it is connected, and only as long as that is. */
+  get remoteAddress(): string | undefined {
+    if (!isOver(this.#session)) this.#remoteAddress ??= this.#session.socket.remoteAddress;
+    return this.#remoteAddress;
   }
 
   /** A stream that is watched by itself. */
@@ -147,14 +157,27 @@ export class SessionWatch implements Wire {
   }
 
   taken(): number {
-    return 0;
+    return isOver(this.#session) ? 0 : writtenBytes(this.#session.socket);
+  }
+
+  given(): number {
+    return isOver(this.#session) ? 0 : givenBytes(this.#session.socket);
+  }
+
+  /**
+   * Bytes that went out on the connection, and arrived where that is known, in steps that heartbeats do not make: what of its streams is taken is not told of each. So a stream whose
+   * reader stopped while others on its session are read is not told from one that is read slowly; `maxBuffered` bounds it.
+   */
+  get progress(): number {
+    return Math.floor((this.taken() + this.#peer.delivered) / progressStep) * progressStep;
   }
 
   ask(now: number): boolean {
     const { minInterval } = this.#options;
     // Other frames were life, and the PING waits for its answer still.
-    if (this.#isPinging) return !isOver(this.#session);
-    if (isOver(this.#session) || !this.#isInUse() || now < this.#pingedAt + minInterval * this.#calm.factorOf(this.remoteAddress)) return false;
+    if (this.#isPinging) return !this.#session.closed && !isOver(this.#session);
+    // After a GOAWAY Node sends none any more.
+    if (this.#session.closed || isOver(this.#session) || !this.#isInUse() || now < this.#pingedAt + minInterval * this.#calm.factorOf(this.remoteAddress, now)) return false;
     // It throws for a session that is destroyed, and is false where too many are outstanding: also pings of others.
     if (!this.#session.ping(this.#onPong)) return false;
     this.#isPinging = true;
@@ -165,7 +188,7 @@ export class SessionWatch implements Wire {
   }
 
   move(reason: CloseReason): void {
-    if (reason === 'heartbeat-timeout' || reason === 'slow-consumer') this.cut(reason);
+    if (isLateness(reason)) this.cut(reason);
     else {
       for (const member of [...this.#members]) member.evict(reason);
       if (!isOver(this.#session)) this.#session.close();
@@ -174,7 +197,7 @@ export class SessionWatch implements Wire {
 
   moveTimeout(reason: CloseReason): number {
     // Responses that are under way run to their end.
-    return reason === 'draining' ? Infinity : shortMove;
+    return isLateness(reason) ? shortMove : Infinity;
   }
 
   cut(reason: CloseReason): void {
@@ -201,7 +224,7 @@ export class SessionWatch implements Wire {
   };
 
   readonly #sessionOnGoaway = (code: number): void => {
-    if (code === constants.NGHTTP2_ENHANCE_YOUR_CALM) this.#calm.slowDown(this.remoteAddress);
+    if (code === constants.NGHTTP2_ENHANCE_YOUR_CALM) this.#calm.slowDown(this.remoteAddress, this.#options.registry.now());
   };
 
   readonly #sessionOnClose = (): void => {

@@ -1,9 +1,7 @@
-import type { ServerResponse } from 'node:http';
 import { rank } from '../internal/layer.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
-import { asksForEventStream, refuse, type RefusalOptions } from '../internal/refusal.ts';
-import { openSeam, seamOf } from '../internal/response.ts';
-import { watchSilentClose } from '../internal/silent-close.ts';
+import { openSeam } from '../internal/response.ts';
+import { admit } from './admission.ts';
 import { Gate } from './gate.ts';
 import { type HeartbeatOptions, resolveHeartbeatOptions, type ResolvedHeartbeatOptions } from './options.ts';
 import type { ConnectionRegistry } from './registry.ts';
@@ -39,28 +37,12 @@ export function heartbeat(given?: HeartbeatOptions): Heartbeat {
   const refusal = { ...options, text: 'Too many streams are open. Try again later.\n', closes: false };
   function heartbeat(req: HttpRequest, res: HttpResponse, next: Next): void {
     if (res.headersSent) next();
-    else if (admit(options, refusal, req, res)) {
+    else if (admit(options.registry, refusal, req, res)) {
       openGate(options, req, res);
       next();
     }
   }
   return Object.defineProperties(heartbeat, { registry: { value: options.registry, enumerable: true } }) as unknown as Heartbeat;
-}
-
-/** Whether there is room for what is asked for. */
-function admit({ registry }: ResolvedHeartbeatOptions, refusal: RefusalOptions, req: HttpRequest, res: HttpResponse): boolean {
-  if (!registry.seats.isLimited || !asksForEventStream(req)) return true;
-  // Mounted twice, it has its seat.
-  const before = seamOf(res)?.layerAt(rank.heartbeat);
-  if (before instanceof Gate && before.registry === registry) return true;
-  const admission = registry.admit(req);
-  if (admission.kind === 'seat') {
-    (res as ServerResponse).once('close', admission.release);
-    watchSilentClose(res, admission.release);
-    return true;
-  }
-  refuse(req, res, refusal);
-  return false;
 }
 
 function openGate(options: ResolvedHeartbeatOptions, req: HttpRequest, res: HttpResponse): void {

@@ -12,7 +12,7 @@ import type { Carrier } from './injection.ts';
 
 /** Options of `heartbeat`. */
 export interface HeartbeatOptions extends HealthOptions {
-  /** Further bytes of each heartbeat, for proxies that hold small pieces back: 0 to 65,536. @defaultValue `0` */
+  /** Further bytes of each heartbeat, for proxies that hold small pieces back: 0 to 8,192. @defaultValue `0` */
   padding?: number;
   /** The name of an event, with empty data, that clients get in place of a comment, which they skip. @defaultValue none */
   event?: string;
@@ -66,7 +66,7 @@ const boundaries: Readonly<Record<StreamFormat, () => BoundaryTracker>> = {
 };
 
 function makeCarriers(options: HeartbeatOptions): (mediaType: string) => Carrier | undefined {
-  const padding = readInteger('heartbeat.padding', options.padding ?? 0, { max: 65_536 });
+  const padding = readInteger('heartbeat.padding', options.padding ?? 0, { max: 8192 });
   const carriers: Readonly<Record<StreamFormat, Carrier>> = {
     'event-stream': makeCarrier('event-stream', readEventBeat(options.event, padding)),
     ndjson: makeCarrier('ndjson', readRecordBeat('ndjson', options.record, padding)),
@@ -104,6 +104,8 @@ function readRecordBeat(format: 'ndjson' | 'json-seq', record: unknown, padding:
 
 function readFrames(value: HeartbeatOptions['frames']): ReadonlyMap<string, Carrier> {
   const frames = readBag('heartbeat.frames', value);
+  const bad = Object.keys(frames).find((type) => !/^[^/\s]+\/[^/\s]+$/.test(mediaTypeOf(type)) || formatOf(mediaTypeOf(type)) !== undefined);
+  if (bad !== undefined) throw new InvalidOptionError('heartbeat.frames', 'an object by media type, of binary streams', bad);
   return new Map(Object.entries(frames).map(([type, boundary]) => [mediaTypeOf(type), { beat: encodeHeartbeat(), makeBoundary: readBoundary(`heartbeat.frames.${type}`, boundary), isEventStream: false }]));
 }
 

@@ -3,6 +3,7 @@ import type { CloseReason } from '../errors.ts';
 import { varied } from '../internal/jitter.ts';
 import type { Timed, Timing } from '../internal/wheel.ts';
 import { Acknowledgements } from './acknowledgements.ts';
+import { unhurried } from './channel.ts';
 import type { ConnectionInfo, Transport } from './connection-info.ts';
 import { decideHealth, type HealthState } from './health.ts';
 import type { ResolvedHealthOptions } from './health-options.ts';
@@ -31,14 +32,25 @@ export interface Wire {
   taken(): number;
   /** Asks for a sign of life, if that is possible just now. @returns whether it did */
   ask(now: number): boolean;
+  /** Bytes that were written so far, wherever they are now: what is asked next stands behind them. */
+  given?(): number;
+  /** Whether what the peer sends is not read just now, because whoever should is not ready for it. */
+  isHeld?(): boolean;
+  /** Whether all was written, and it ends by itself. */
+  isEnding?(): boolean;
   /** Sends the client away, so that it comes back, and closes; at once where nothing can be told any more. */
   move(reason: CloseReason, cause?: Error): void;
-  /** How long that may take, in ms, before it is cut. */
+  /** How long that may take, in ms, before it is cut. `Infinity`: as long as it is well. */
   moveTimeout(reason: CloseReason): number;
   /** Closes at once. */
   cut(reason: CloseReason): void;
   /** When something other than a heartbeat was last written. */
   producedAt?(): number;
+}
+
+/** Whether a connection is given up, and not sent away for another reason. */
+export function isLateness(reason: CloseReason): boolean {
+  return reason === 'heartbeat-timeout' || reason === 'slow-consumer';
 }
 
 /** How long a client that is sent away may take to go. */
@@ -49,6 +61,8 @@ export const shortMove = 1_000;
  *
  *     open ──verdict, maxAge, evict──▶ moving ──closed, or moveTimeout──▶ gone
  *       └──────────────closed by whomever──────────────────────────────────▲
+ *
+ * One that may take as long as it likes to go is looked at until it has.
  */
 export class Peer implements Timed {
   timing: Timing | undefined;
@@ -59,9 +73,15 @@ export class Peer implements Timed {
   readonly policy: ResolvedHealthOptions;
   readonly #registry: Registry;
   readonly #read: ReadChannel;
-  readonly #write: WriteChannel;
+  /** While something waits. */
+  #write: WriteChannel | undefined;
+  #taken = 0;
+  #delivered = 0;
+  /** Of which the kernel tells what is acknowledged. */
+  #socket: Socket | undefined;
+  /** While something is not. */
   #acknowledgements: Acknowledgements | undefined;
-  #phase: 'open' | 'moving' | 'gone' = 'open';
+  #phase: 'open' | 'leaving' | 'moving' | 'gone' = 'open';
   #reason: CloseReason | undefined;
   #state: HealthState = 'healthy';
   #lookedAt: number;
@@ -80,7 +100,6 @@ export class Peer implements Timed {
     this.openedAt = this.#quietAt = this.#lookedAt = now;
     this.#interval = this.#drawInterval();
     this.#read = new ReadChannel(now, Math.round(varied(policy.readDeadline, policy.readJitter, policy.random)), policy.grace);
-    this.#write = new WriteChannel(policy);
     if (policy.maxAge !== Infinity) this.#endsAt = Math.round(now + varied(policy.maxAge, policy.jitter, policy.random));
     this.#received = wire.received();
   }
@@ -104,7 +123,7 @@ export class Peer implements Timed {
 
   /** Whether acknowledgements of the peer's kernel are looked up. */
   get isProbed(): boolean {
-    return this.#acknowledgements !== undefined;
+    return this.#socket !== undefined;
   }
 
   /**
@@ -130,8 +149,8 @@ export class Peer implements Timed {
       this.evict('slow-consumer');
       return;
     }
-    if (!this.#write.isStalled && this.#phase === 'open') this.#registry.wheel.schedule(this, Math.min(this.timing?.at ?? Infinity, now + this.policy.writeDeadline));
-    this.#write.noteFull(now);
+    if (!this.#write?.isStalled && this.#phase !== 'moving' && this.#phase !== 'gone') this.#registry.wheel.schedule(this, Math.min(this.timing?.at ?? Infinity, now + this.policy.writeDeadline));
+    this.#openWrite().noteFull(now);
   }
 
   /** A sign of life. @param roundTrip - where it is the answer to a question: how long that took, in ms */
@@ -145,21 +164,28 @@ export class Peer implements Timed {
   /** The kernel of the peer has acknowledged bytes. @param isAll - all that there were */
   noteAcknowledged(now: number, isAll: boolean): void {
     this.#read.noteAcknowledged(now, isAll);
-    this.#write.noteAcknowledged(now);
-    if (isAll && this.#acknowledgements) this.#registry.forgetProbe(this.#acknowledgements);
+    this.#write?.noteAcknowledged(now);
+    if (isAll && !this.#read.isAsked) this.#forgetAcknowledgements();
     if (!this.wire.answers) this.noteLife(this.#read.ackedAt);
   }
 
   /** @param delivered - bytes that the kernel of the peer has acknowledged so far, @param isCompared - with those of before */
   noteDelivered(delivered: number, now: number, isCompared: boolean): void {
-    this.#write.noteDelivered(delivered, now, isCompared);
+    this.#write?.noteDelivered(delivered, now, isCompared);
+    if (delivered > this.#delivered) this.#read.noteDelivered(delivered, now);
+    this.#delivered = Math.max(this.#delivered, delivered);
+  }
+
+  /** Bytes that the kernel of the peer has acknowledged, as far as that is known. */
+  get delivered(): number {
+    return this.#delivered;
   }
 
   /** The kernel of the peer lives; whoever should read there does not. */
   noteWindowClosed(now: number): void {
     this.#read.noteWindowClosed(now);
-    if (!this.#write.isStalled) this.noteCongestion(now);
-    this.#write.noteWindowClosed(now);
+    if (!this.#write?.isStalled) this.noteCongestion(now);
+    this.#openWrite().noteWindowClosed(now);
     if (!this.wire.answers) this.noteLife(now);
   }
 
@@ -193,17 +219,19 @@ export class Peer implements Timed {
       this.#look(now);
     } catch (error) {
       this.#registry.fail(error);
-      this.noteClosed('error');
+      // Or it would go on, and nobody would watch it.
+      this.#cut();
     }
   }
 
   /** Sends it away, and sees to it that it goes. */
   evict(reason: CloseReason, cause?: Error): void {
-    if (this.#phase !== 'open') return;
+    // What has ended is on its way, and only lateness can stop it.
+    if (this.#phase !== 'open' || (this.wire.isEnding?.() && !isLateness(reason))) return;
     this.#phase = 'moving';
     this.#reason = reason;
     try {
-      this.#registry.wheel.schedule(this, this.#registry.now() + this.wire.moveTimeout(reason));
+      this.#limitMove(this.wire.moveTimeout(reason));
       this.wire.move(reason, cause);
     } catch (error) {
       this.#registry.fail(error);
@@ -223,31 +251,43 @@ export class Peer implements Timed {
       silence: now - this.#read.heardAt,
       roundTrip: this.roundTrip,
       bufferedBytes: wire.queued(),
-      failures: Math.max(this.#read.failures, this.#write.failures),
+      failures: Math.max(this.#read.failures, this.#write?.failures ?? 0),
     };
   }
 
+  /** Cuts it after a time, or watches it on. */
+  #limitMove(timeout: number): void {
+    if (timeout === Infinity) this.#phase = 'leaving';
+    else this.#registry.wheel.schedule(this, this.#registry.now() + timeout);
+  }
+
   #look(now: number): void {
-    if (this.#phase !== 'open') {
-      if (this.#phase === 'moving') this.#cut();
+    if (this.#phase === 'gone') return;
+    if (this.#phase === 'moving') {
+      this.#cut();
       return;
     }
     this.#sample(now);
-    if (this.#endsAt !== undefined && now >= this.#endsAt) this.evict('draining');
-    else if (this.#isProducerIdle(now)) this.evict('idle');
-    else if (this.wire.queued() > this.policy.maxBuffered) this.evict('slow-consumer');
+    const reason = this.#phase === 'open' ? this.#reasonToGo(now) : undefined;
+    if (reason) this.evict(reason);
     else this.#judge(now);
+  }
+
+  #reasonToGo(now: number): CloseReason | undefined {
+    if (this.wire.queued() > this.policy.maxBuffered) return 'slow-consumer';
+    if (this.wire.isEnding?.()) return undefined;
+    if (this.#endsAt !== undefined && now >= this.#endsAt) return 'draining';
+    return this.#isProducerIdle(now) ? 'idle' : undefined;
   }
 
   #leaveRegistry(reason: CloseReason | undefined): void {
     if (this.#phase === 'gone') return;
     this.#phase = 'gone';
-    if (this.#acknowledgements) this.#registry.forgetProbe(this.#acknowledgements);
+    this.#forgetAcknowledgements();
     this.#registry.remove(this, reason);
   }
 
-  #cut(): void {
-    const reason = this.#reason ?? 'error';
+  #cut(reason: CloseReason = this.#reason ?? 'error'): void {
     try {
       this.wire.cut(reason);
     } catch (error) {
@@ -257,21 +297,27 @@ export class Peer implements Timed {
   }
 
   #judge(now: number): void {
+    if (this.wire.isHeld?.()) this.#read.noteUnread(now);
     if (now >= this.#quietAt + this.#interval) this.#ask(now);
     else if (this.#isOwedAnyway(now)) this.#read.noteAsked(now);
-    const health = decideHealth({ read: this.#read.evidence(now), write: this.#write.evidence(this.isProbed) }, this.policy, now);
+    const health = decideHealth({ read: this.#read.evidence(now), write: this.#write?.evidence(this.isProbed) ?? unhurried }, this.policy, now);
     this.#read.count(health.failed.read, health.state === 'read-late' || health.state === 'dead', now);
-    this.#write.count(health.failed.write, health.state === 'write-late' || health.state === 'dead', now);
+    this.#write?.count(health.failed.write, health.state === 'write-late' || health.state === 'dead', now);
     this.#moveTo(health.state);
     // Its own listeners may have ended it.
-    if (this.#phase !== 'open') return;
+    if (this.#phase !== 'open' && this.#phase !== 'leaving') return;
     if (health.verdict) {
-      this.evict(health.verdict);
+      this.#giveUp(health.verdict);
       return;
     }
     this.#lookedAt = now;
     this.#awaitAcknowledgement();
     this.#scheduleNext(health.lookAt);
+  }
+
+  #giveUp(verdict: CloseReason): void {
+    if (this.#phase === 'leaving') this.#cut(verdict);
+    else this.evict(verdict);
   }
 
   /** What is not told by events. */
@@ -283,7 +329,20 @@ export class Peer implements Timed {
       if (this.wire.answers) this.noteLife(Math.max(this.#read.heardAt, this.#lookedAt));
       else this.#read.noteNoise(this.#lookedAt);
     }
-    this.#write.sample(this.wire.queued(), this.wire.taken(), now);
+    this.#sampleQueue(this.wire.queued(), this.wire.taken(), now);
+  }
+
+  #sampleQueue(queued: number, taken: number, now: number): void {
+    if (queued > 0) this.#openWrite();
+    // Elsewhere the kernel tells.
+    if (!this.#socket && taken > this.#taken) this.#read.noteDelivered(taken, now);
+    this.#write?.sample(queued, taken, now);
+    if (!this.#write?.isStalled) this.#write = undefined;
+    this.#taken = taken;
+  }
+
+  #openWrite(): WriteChannel {
+    return (this.#write ??= new WriteChannel(this.policy, this.#taken));
   }
 
   #ask(now: number): void {
@@ -291,7 +350,8 @@ export class Peer implements Timed {
     this.#interval = this.#drawInterval();
     // What the network still tries to send keeps the way open by itself, and more of it makes it slower: behind it, and by what late acknowledgements do to the RTO.
     if (this.#read.isKernelWaiting) return;
-    if (this.wire.ask(now) && this.wire.answers) this.#read.noteAsked(now);
+    const behind = this.wire.given?.();
+    if (this.wire.ask(now) && this.wire.answers) this.#read.noteAsked(now, behind);
   }
 
   #moveTo(state: HealthState): void {
@@ -302,12 +362,17 @@ export class Peer implements Timed {
   }
 
   #awaitAcknowledgement(): void {
-    if (this.#acknowledgements && (this.#read.isUnacknowledged || this.#write.isStalled)) this.#registry.probe(this.#acknowledgements);
+    if (this.#socket && (this.#read.isUnacknowledged || this.#read.isAsked || this.#write?.isStalled)) this.#registry.probe((this.#acknowledgements ??= new Acknowledgements(this, this.#socket)));
+  }
+
+  #forgetAcknowledgements(): void {
+    if (this.#acknowledgements) this.#registry.forgetProbe(this.#acknowledgements);
+    this.#acknowledgements = undefined;
   }
 
   #followSocket(socket: Socket): void {
     const { isProbing, every } = this.policy;
-    if (isProbing && socket.remotePort !== undefined) this.#acknowledgements = new Acknowledgements(this, socket);
+    if (isProbing && socket.remotePort !== undefined) this.#socket = socket;
     // All that there is elsewhere: it finds the dead, but only while nothing waits for them. That of a session throws when it is touched, and the session has its PING.
     else if (every !== Infinity && this.wire.transport !== 'http2') (socket as Partial<Socket>).setKeepAlive?.(true, every);
   }
@@ -324,13 +389,14 @@ export class Peer implements Timed {
 
   #scheduleNext(lookAt: number): void {
     const idleAt = (this.wire.producedAt?.() ?? Infinity) + this.policy.idleProducer;
-    const next = Math.min(this.#quietAt + this.#interval, lookAt, this.#endsAt ?? Infinity, this.#lookedAt + (this.wire.lookEvery ?? Infinity));
+    const endsAt = this.#phase === 'open' && !this.wire.isEnding?.() ? (this.#endsAt ?? Infinity) : Infinity;
+    const next = Math.min(this.#quietAt + this.#interval, lookAt, endsAt, this.#lookedAt + (this.wire.lookEvery ?? Infinity));
     // One that has passed already, while the queue is full, is looked at when the others are.
     this.#registry.wheel.schedule(this, idleAt > this.#lookedAt ? Math.min(next, idleAt) : next);
   }
 
   #soon(now: number): void {
-    if (this.#phase === 'open') this.#registry.wheel.schedule(this, now);
+    if (this.#phase === 'open' || this.#phase === 'leaving') this.#registry.wheel.schedule(this, now);
   }
 
   #addRoundTrip(roundTrip: number): void {

@@ -14,7 +14,7 @@ import type { Transport } from './connection-info.ts';
 import { type SessionWatch, watchSession } from './http2.ts';
 import type { Carrier } from './injection.ts';
 import type { ResolvedHeartbeatOptions } from './options.ts';
-import { type Peer, shortMove, type Wire } from './peer.ts';
+import { isLateness, type Peer, shortMove, type Wire } from './peer.ts';
 import { QueueGauge } from './queue-gauge.ts';
 
 /** What a pulse is given. */
@@ -24,12 +24,6 @@ export interface PulseInput {
   readonly carrier: Carrier;
   readonly options: ResolvedHeartbeatOptions;
 }
-
-// What was ended before it was to go may take this long for its last bytes.
-const longMove = 30_000;
-
-// One write of any length must not hide whether it moves. As long as a frame may be (RFC 9113 6.5.2), so that no more of them are sent than without.
-const longestPiece = 16_384;
 
 /**
  * The heartbeats of one response. Follows what its handler writes, and writes a heartbeat where nothing was written for a while, nothing waits,
@@ -42,7 +36,6 @@ const longestPiece = 16_384;
 export class Pulse extends Layer implements Wire {
   override readonly rank: Rank = rank.heartbeat;
   override readonly transforms: boolean = true;
-  readonly label: string | undefined;
   readonly #req: HttpRequest;
   readonly #res: HttpResponse;
   readonly #carrier: Carrier;
@@ -72,7 +65,6 @@ export class Pulse extends Layer implements Wire {
     this.#writer = streamOf(seam.res);
     if (isHttp2(seam.res) || !(req.socket instanceof Socket)) this.#gauge = new QueueGauge();
     this.#noteProduced(options.registry.now());
-    this.label = pathOf(req);
   }
 
   /** Starts to be watched. */
@@ -80,9 +72,13 @@ export class Pulse extends Layer implements Wire {
     const res = this.#res;
     this.#peer = this.#options.registry.add(this, this.#options, isHttp2(res) ? undefined : this.#socket);
     if (!isHttp2(res)) return;
-    // Without it each write is called back when it is taken. With it, all that wait are one, and called back when the last is.
-    Reflect.set(res.stream, '_writev', undefined);
     if (res.stream.session) this.#session = watchSession(res.stream.session, this.#options, this);
+  }
+
+  /** The head was refused: it was no stream. */
+  withdraw(): void {
+    this.#session?.forget(this);
+    this.#peer.release();
   }
 
   // The layer.
@@ -104,13 +100,12 @@ export class Pulse extends Layer implements Wire {
       return;
     }
     this.#state = 'ended';
-    const held = this.#bom && !this.#bom.done ? this.#bom.flush() : undefined;
-    if (held?.length) this.below.write(held, undefined, undefined);
-    this.below.end(chunk, encoding, callback);
+    if (!this.#bom || this.#bom.done) this.below.end(chunk, encoding, callback);
+    else this.below.end(this.#withoutBom(chunk, encoding), undefined, callback);
   }
 
   override close(): void {
-    const reason = this.#writer?.closedError?.reason ?? (this.#res.writableEnded ? 'ended' : 'client-closed');
+    const reason = this.#writer?.closedError?.reason ?? this.#farewell?.reason ?? (this.#res.writableEnded ? 'ended' : 'client-closed');
     this.#state = 'ended';
     this.#session?.forget(this);
     this.#peer.noteClosed(reason);
@@ -132,6 +127,10 @@ export class Pulse extends Layer implements Wire {
     return 'writes';
   }
 
+  get label(): string | undefined {
+    return pathOf(this.#req);
+  }
+
   get remoteAddress(): string | undefined {
     return isHttp2(this.#res) ? this.#req.socket.remoteAddress : this.#socket?.remoteAddress;
   }
@@ -148,7 +147,8 @@ export class Pulse extends Layer implements Wire {
   }
 
   taken(): number {
-    return this.#gauge ? this.#gauge.look(this.queued()) : writtenBytes(this.#req.socket);
+    if (!this.#gauge) return writtenBytes(this.#req.socket);
+    return this.#gauge.look(this.queued()) + (this.#session?.progress ?? 0);
   }
 
   producedAt(): number {
@@ -168,10 +168,7 @@ export class Pulse extends Layer implements Wire {
   move(reason: CloseReason, cause?: Error): void {
     this.#reason = reason;
     this.#farewell = closeError(reason, cause);
-    const isLate = reason === 'heartbeat-timeout' || reason === 'slow-consumer';
-    if (isLate && (this.#state === 'ended' || this.queued() > 0)) this.cut(reason, cause);
-    // It goes by itself.
-    else if (this.#state === 'ended') return;
+    if (isLateness(reason) && (this.#state === 'ended' || this.queued() > 0)) this.cut(reason, cause);
     else if (this.#writer) void this.#writer.leave(reason, { cause, last: this.#retryHint() });
     else {
       this.#state = 'leaving';
@@ -179,8 +176,11 @@ export class Pulse extends Layer implements Wire {
     }
   }
 
+  isEnding(): boolean {
+    return this.#state === 'ended';
+  }
+
   moveTimeout(): number {
-    if (this.#state === 'ended') return longMove;
     // A stream of ours sees to its own end.
     return this.#writer ? Infinity : shortMove;
   }
@@ -208,35 +208,19 @@ export class Pulse extends Layer implements Wire {
     const bytes = isText || typeof chunk !== 'string' ? chunk : Buffer.from(chunk, encoding);
     this.#boundary.push(bytes);
     if (bytes.length > 0) this.#hasWritten = true;
-    return this.#bom && !this.#bom.done ? this.#passDown(this.#bom.filter(bytes), undefined, callback) : this.#passDown(chunk, encoding, callback);
-  }
-
-  #passDown(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
-    return this.#gauge ? this.#passPieces(chunk, encoding, callback) : this.below.write(chunk, encoding, callback);
-  }
-
-  /** So that it is seen when a client takes a part of it: where nothing else tells. */
-  #passPieces(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
-    if (chunk.length <= longestPiece) return this.below.write(chunk, encoding, this.#counted(chunk.length, callback));
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
-    let ok = true;
-    for (let at = 0; at < bytes.length; at += longestPiece) {
-      const piece = bytes.subarray(at, at + longestPiece);
-      ok = this.below.write(piece, undefined, this.#counted(piece.length, at + longestPiece < bytes.length ? undefined : callback));
-    }
-    return ok;
-  }
-
-  #counted(length: number, callback: WriteCallback | undefined): WriteCallback {
-    return (error) => {
-      if (!error) this.#gauge?.note(length);
-      callback?.(error);
-    };
+    return this.#bom && !this.#bom.done ? this.below.write(this.#bom.filter(bytes), undefined, callback) : this.below.write(chunk, encoding, callback);
   }
 
   // Seldom asked for, and each event of each stream would pay for it.
   #noteProduced(now: number): void {
     if (this.#options.idleProducer !== Infinity) this.#producedAt = now;
+  }
+
+  /** The last piece, with what was held back and without a BOM. */
+  #withoutBom(chunk: Chunk | undefined, encoding: BufferEncoding | undefined): Uint8Array {
+    const bom = this.#bom ?? new BomFilter();
+    const last = bom.filter(typeof chunk === 'string' ? Buffer.from(chunk, encoding) : (chunk ?? new Uint8Array())) as Uint8Array;
+    return Buffer.concat([bom.flush(), last]);
   }
 
   #noteSent(now: number): void {

@@ -1,4 +1,4 @@
-/** Tells whether something left a queue, where no count of that is kept: what it was shorter by from one look to the next, and what was noted of it. */
+/** Tells whether something left a queue, where no count of that is kept: what it was shorter by from one look to the next. */
 export class QueueGauge {
   #length = 0;
   #taken = 0;
@@ -8,10 +8,5 @@ export class QueueGauge {
     if (length < this.#length) this.#taken += this.#length - length;
     this.#length = length;
     return this.#taken;
-  }
-
-  /** Something left. @param length - bytes */
-  note(length: number): void {
-    this.#taken += length;
   }
 }

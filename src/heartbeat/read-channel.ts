@@ -27,6 +27,8 @@ export class ReadChannel extends Channel {
   #heardAt: number;
   /** Since when a question waits for its answer. */
   #askedAt: number | undefined;
+  /** How many bytes are to be delivered before the question is: it stands behind all that was written before it. `undefined` once it is there, or where that is not known. */
+  #askedBehind: number | undefined;
   /** When bytes were written last. */
   #sentAt = 0;
   /** Since when bytes wait to be acknowledged. */
@@ -79,8 +81,27 @@ export class ReadChannel extends Channel {
     return this.#waitingAt !== undefined;
   }
 
-  noteAsked(now: number): void {
-    this.#askedAt ??= now;
+  get isAsked(): boolean {
+    return this.#askedAt !== undefined;
+  }
+
+  /** @param behind - bytes that were written before, in all, where it is known how many of them are delivered */
+  noteAsked(now: number, behind?: number): void {
+    if (this.#askedAt !== undefined) return;
+    this.#askedAt = now;
+    this.#askedBehind = behind;
+  }
+
+  /** Bytes of what was written have arrived, some of them just now: the time for the answer begins when the question has. */
+  noteDelivered(delivered: number, now: number): void {
+    if (this.#askedBehind === undefined) return;
+    if (this.#askedAt !== undefined) this.#askedAt = now;
+    if (delivered >= this.#askedBehind) this.#askedBehind = undefined;
+  }
+
+  /** What the peer sends is not read here just now, and its answer may be in it. */
+  noteUnread(now: number): void {
+    if (this.#askedAt !== undefined) this.#askedAt = now;
   }
 
   /** @param isFollowed - whether we shall know when it is acknowledged */
@@ -91,7 +112,7 @@ export class ReadChannel extends Channel {
 
   noteHeard(now: number): void {
     this.#heardAt = Math.max(this.#heardAt, now);
-    this.#askedAt = undefined;
+    this.#askedAt = this.#askedBehind = undefined;
   }
 
   /** Something that is no answer. */

@@ -185,6 +185,11 @@ export class Registry implements ConnectionRegistry {
     this.#probe?.remove(acknowledgements);
   }
 
+  /** Counts a stream that is there. @returns the function that gives its seat back */
+  occupy(req: HttpRequest): () => void {
+    return this.seats.occupy(this.#keyOf(req));
+  }
+
   /** Admits the client of a request, or not. */
   admit(req: HttpRequest): Admission {
     const admission = this.seats.take(this.#keyOf(req));

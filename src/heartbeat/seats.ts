@@ -25,9 +25,14 @@ export class Seats {
     const taken = this.#byClient.get(client) ?? 0;
     if (this.#taken >= this.#limits.total) return { kind: 'full', limit: 'total' };
     if (taken >= this.#limits.perClient) return { kind: 'full', limit: 'client' };
+    return { kind: 'seat', release: this.occupy(client) };
+  }
+
+  /** Takes a seat, whether there is one or not, for who is here already. @returns the function that gives it back */
+  occupy(client: string): () => void {
     this.#taken += 1;
-    this.#byClient.set(client, taken + 1);
-    return { kind: 'seat', release: this.#makeRelease(client) };
+    this.#byClient.set(client, (this.#byClient.get(client) ?? 0) + 1);
+    return this.#makeRelease(client);
   }
 
   #makeRelease(client: string): () => void {

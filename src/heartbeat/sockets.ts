@@ -8,6 +8,7 @@ import { encodeHeartbeat } from './frame.ts';
 import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from './health-options.ts';
 import { type Peer, shortMove, type Wire } from './peer.ts';
 import { QueueGauge } from './queue-gauge.ts';
+import { isUnread } from './unread.ts';
 
 /** Options of `watchSocket`. */
 export interface WatchSocketOptions extends HealthOptions {
@@ -93,6 +94,14 @@ class SocketWire implements Wire {
     if (taken > this.#written) this.#peer.noteWrite(this.#options.registry.now());
     this.#written = taken;
     return taken;
+  }
+
+  given(): number {
+    return this.taken() + this.queued();
+  }
+
+  isHeld(): boolean {
+    return isUnread(this.#duplex);
   }
 
   ask(now: number): boolean {

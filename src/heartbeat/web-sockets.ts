@@ -7,6 +7,7 @@ import type { Transport } from './connection-info.ts';
 import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from './health-options.ts';
 import { type Peer, shortMove, type Wire } from './peer.ts';
 import { QueueGauge } from './queue-gauge.ts';
+import { isUnread } from './unread.ts';
 
 /** A WebSocket of the server's side, as those of `ws`. */
 export interface WatchedWebSocket {
@@ -85,8 +86,15 @@ function hasSeat(client: WatchedWebSocket, req: IncomingMessage, { registry }: R
   if (!registry.seats.isLimited) return true;
   const admission = registry.admit(req);
   if (admission.kind === 'seat') client.on('close', admission.release);
-  else client.close(1013, 'try again later');
+  else turnAway(client);
   return admission.kind === 'seat';
+}
+
+/** One that does not go is cut, as any other that is sent away. */
+function turnAway(client: WatchedWebSocket): void {
+  const timer = setTimeout(() => client.terminate(), shortMove).unref();
+  client.on('close', () => clearTimeout(timer));
+  client.close(1013, 'try again later');
 }
 
 const closed = 3;
@@ -139,6 +147,14 @@ class WebSocketWire implements Wire {
 
   taken(): number {
     return this.#socket ? writtenBytes(this.#socket) : this.#gauge.look(this.queued());
+  }
+
+  given(): number {
+    return this.taken() + this.queued();
+  }
+
+  isHeld(): boolean {
+    return this.#socket !== undefined && isUnread(this.#socket);
   }
 
   ask(now: number): boolean {

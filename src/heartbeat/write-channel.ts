@@ -23,7 +23,7 @@ export class WriteChannel extends Channel {
   /** When something began to wait, and what had been taken by then. */
   #queuedAt: number | undefined;
   #takenBefore = 0;
-  #taken = 0;
+  #taken: number;
   /** What the kernel of the peer had acknowledged at the first look since then, and has by now: of that, ours tells in steps of a megabyte. */
   #deliveredBefore: number | undefined;
   #delivered = 0;
@@ -31,9 +31,11 @@ export class WriteChannel extends Channel {
   #comparedAt: number | undefined;
   #isWindowClosed = false;
 
-  constructor(pace: Pace) {
+  /** @param taken - of what was written, by the last look */
+  constructor(pace: Pace, taken: number) {
     super();
     this.#pace = pace;
+    this.#taken = taken;
   }
 
   get isStalled(): boolean {

@@ -36,6 +36,8 @@ export class TimingWheel {
   readonly #clock: Clock;
   readonly #lists: (Timed | undefined)[] = new Array<Timed | undefined>(slots).fill(undefined);
   #size = 0;
+  /** Of the entry that was taken out last: mostly the one that is put in next. */
+  #spare: Timing | undefined;
   #isClosed = false;
   /** The last tick whose slot was emptied. */
   #tick = 0;
@@ -103,17 +105,24 @@ export class TimingWheel {
 
   #link(entry: Timed, at: number, slot: number): void {
     const next = this.#lists[slot];
-    entry.timing = { at, slot, previous: undefined, next };
+    const timing = this.#spare ?? { at, slot, previous: undefined, next };
+    timing.at = at;
+    timing.slot = slot;
+    timing.next = next;
+    entry.timing = timing;
+    this.#spare = undefined;
     if (next?.timing) next.timing.previous = entry;
     this.#lists[slot] = entry;
     this.#size += 1;
   }
 
-  #unlink(entry: Timed, { slot, previous, next }: Timing): void {
+  #unlink(entry: Timed, timing: Timing): void {
+    const { slot, previous, next } = timing;
     if (previous?.timing) previous.timing.next = next;
     else this.#lists[slot] = next;
     if (next?.timing) next.timing.previous = previous;
-    entry.timing = undefined;
+    entry.timing = timing.previous = timing.next = undefined;
+    this.#spare = timing;
     this.#size -= 1;
   }
 

@@ -45,7 +45,7 @@ function bench(delay?: number) {
       readings.push({ table, answer: (text) => settle(() => resolve(text)), fail: (error) => settle(() => reject(error)) });
     });
   }
-  const probe = new AckProbe({ onError: (error) => errors.push(error), clock, readTable, ...(delay === undefined ? {} : { delay }) });
+  const probe = new AckProbe({ onError: (error) => errors.push(error), clock, readTable: async (table, onLines) => onLines(await readTable(table)), ...(delay === undefined ? {} : { delay }) });
   return {
     probe,
     errors,
@@ -416,7 +416,7 @@ describe('when something fails', () => {
 it('keeps nothing of the request in which an entry came', async () => {
   const storage = new AsyncLocalStorage<string>();
   const seen: (string | undefined)[] = [];
-  const probe = new AckProbe({ onError: (error) => seen.push(String(error)), delay: 1, readTable: async () => (seen.push(storage.getStore()), '') });
+  const probe = new AckProbe({ onError: (error) => seen.push(String(error)), delay: 1, readTable: async () => void seen.push(storage.getStore()) });
   const entry: Probed = { ...makeEntry([], 'a', 1), onMissing: () => (seen.push(storage.getStore()), probe.remove(entry)) };
   storage.run('a request', () => probe.add(entry));
   await until(() => seen.length === 2);
@@ -471,7 +471,7 @@ function tidy<C extends Connection>(connection: C): C {
 async function rowOf(socket: net.Socket): Promise<TcpRow | undefined> {
   const { table, key } = keyOfSocket(socket)!;
   const rows: TcpRow[] = [];
-  scanTcpTable(await readTable(table), new Map([[key, 0]]), (_value, row) => rows.push(row));
+  await readTable(table, (text) => scanTcpTable(text, new Map([[key, 0]]), (_value, row) => rows.push(row)));
   return rows[0];
 }
 

@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Duplex } from 'node:stream';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { AckProbe } from '../../src/heartbeat/ack-probe.ts';
@@ -5,7 +6,7 @@ import { encodeHeartbeat } from '../../src/heartbeat/frame.ts';
 import { createRegistry, heartbeat, watchHttp2, watchSocket, watchWebSockets } from '../../src/heartbeat/index.ts';
 import { type HeartbeatOptions, resolveHeartbeatOptions } from '../../src/heartbeat/options.ts';
 import { Registry } from '../../src/heartbeat/registry.ts';
-import { InvalidOptionError } from '../../src/index.ts';
+import { type HeartbeatErrorMessage, InvalidOptionError } from '../../src/index.ts';
 
 type Row = readonly [option: string, value: unknown, expected: string];
 
@@ -24,7 +25,7 @@ const health: readonly Row[] = [
 ];
 
 const own: readonly Row[] = [
-  ...[-1, 0.5, 65_537, NaN, '16'].map((value): Row => ['padding', value, 'an integer, from 0 to 65536']),
+  ...[-1, 0.5, 8193, NaN, '16'].map((value): Row => ['padding', value, 'an integer, from 0 to 8192']),
   ...['two\nlines', 'a\rb', 'nul\0', 5, {}].map((value): Row => ['event', value, 'the name of an event']),
   ...[5n, () => 0, Symbol('none')].map((value): Row => ['record', value, 'a value that JSON can hold']),
   ...['write', 5, ['write'], true].map((value): Row => ['frames', value, 'an object']),
@@ -153,10 +154,30 @@ describe('the options of heartbeat', () => {
     expect(resolveHeartbeatOptions(given)).toMatchObject({ every: 1500, jitter: 0, writeDeadline: Infinity, minRate: 1024, grace: 0, maxAge: 3_600_000, idleProducer: 30_000, maxBuffered: 2 ** 20, reconnectDelay: 1, retryAfter: 0, failures: 1 });
   });
 
+  it('take a spread that fails as the middle, and tell of it', () => {
+    const errors: unknown[] = [];
+    const note = (message: unknown): void => void errors.push((message as HeartbeatErrorMessage).error);
+    subscribe('sluice:heartbeat:error', note);
+    const failure = new Error('no dice');
+    const bad = [NaN, -0.1, 1.1, 'half', undefined];
+    const drawn = bad.map((value) => resolveHeartbeatOptions({ random: () => value as number }).random());
+    drawn.push(resolveHeartbeatOptions({ random: () => { throw failure; } }).random());
+    unsubscribe('sluice:heartbeat:error', note);
+    expect(drawn).toEqual(drawn.map(() => 0.5));
+    expect(errors.slice(0, bad.length).every((error) => error instanceof InvalidOptionError && error.option === 'heartbeat.random')).toBe(true);
+    expect(errors.at(-1)).toBe(failure);
+  });
+
+  it.each([['nonsense'], ['text/event-stream'], ['application/x-ndjson; charset=utf-8'], ['a/b/c'], ['/']])('take no frames for %s', (type) => {
+    expect(() => resolveHeartbeatOptions({ frames: { [type]: 'write' } })).toThrow(/heartbeat\.frames/);
+  });
+
   it('take a registry of others, and their functions', () => {
     const registry = createRegistry();
     const [random, filter] = [() => 0.5, () => false];
-    expect(resolveHeartbeatOptions({ registry, random, filter })).toMatchObject({ registry, random, filter });
+    const resolved = resolveHeartbeatOptions({ registry, random, filter });
+    expect(resolved).toMatchObject({ registry, filter });
+    expect(resolved.random()).toBe(0.5);
     expect(heartbeat({ registry }).registry).toBe(registry);
     expect(heartbeat().registry).not.toBe(heartbeat().registry);
   });
@@ -200,7 +221,7 @@ describe('what carries heartbeats', () => {
 
   it('is longer by the padding', () => {
     for (const type of ['text/event-stream', 'application/x-ndjson', 'application/json-seq']) {
-      for (const padding of [1, 1024, 65_536]) expect(beatOf(type, { padding })).toHaveLength((beatOf(type)?.length ?? 0) + padding);
+      for (const padding of [1, 1024, 8192]) expect(beatOf(type, { padding })).toHaveLength((beatOf(type)?.length ?? 0) + padding);
     }
   });
 

@@ -27,6 +27,9 @@ class FakeWire implements Wire {
   bytesTaken = 0;
   lastProduced: number | undefined;
   timeout = shortMove;
+  given?: () => number;
+  isHeld?: () => boolean;
+  isEnding?: () => boolean;
   /** Whether it can be asked. */
   asksOk = true;
   readonly asks: number[] = [];
@@ -533,14 +536,38 @@ describe('a connection that is sent away', () => {
     expect(wire.cuts).toEqual([]);
   });
 
-  it('is not cut where it sees to its own end', () => {
+  it('is not cut where it sees to its own end, as long as it is well', () => {
     const { advance, wire, peer, registry } = bench({ wire: { timeout: Infinity } });
+    wire.onAsk = (now) => peer.noteLife(now, 1);
     registry.evict(peer.id);
-    expect(registry.wheel.size).toBe(0);
     advance(3_600_000);
     expect([wire.cuts, registry.stats().connections]).toEqual([[], 1]);
     peer.noteClosed('ended');
     expect(registry.stats()).toMatchObject({ connections: 0, ended: { draining: 1 } });
+  });
+
+  it('is cut where it sees to its own end, and is gone meanwhile', () => {
+    const { advance, wire, peer, registry, ends } = bench({ wire: { timeout: Infinity } });
+    registry.evict(peer.id);
+    advance(40_000);
+    expect(wire.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
+    expect(wire.cuts[0]!.at - start).toBeLessThan(40_000);
+    expect(ends.map(({ reason }) => reason)).toEqual(['draining']);
+    expect([registry.wheel.size, registry.stats().connections]).toEqual([0, 0]);
+  });
+
+  it('goes by itself where it has ended: neither age, nor a producer, nor anybody else sends it away', () => {
+    const { advance, wire, peer, registry } = bench({ options: { maxAge: '1m' }, policy: { idleProducer: 30_000 }, wire: { isEnding: () => true, lastProduced: start } });
+    wire.onAsk = (now) => peer.noteLife(now, 1);
+    advance(600_000);
+    expect(registry.evict(peer.id)).toBe(true);
+    expect([wire.moves, wire.cuts, registry.stats().connections]).toEqual([[], [], 1]);
+  });
+
+  it('is given up where it has ended, and is gone before it has all', () => {
+    const { advance, wire } = bench({ wire: { isEnding: () => true } });
+    advance(40_000);
+    expect(wire.moves.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
   });
 
   it('is asked nothing any more, and no evidence moves it', () => {
@@ -773,6 +800,34 @@ describe('a peer whose kernel alone answers', () => {
     wire.onAsk = (now) => peer.noteWrite(now);
     advance(20_000, 1000, (now) => peer.noteAcknowledged(now, true));
     expect(at).toBe(start);
+    expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
+  });
+
+  it('that answers has its time for the answer from when the question is there, behind all that was written before', () => {
+    const { advance, peer, ends, wire } = bench({ options: { every: '5s' }, isProbed: true, wire: { given: () => 1_000_000 } });
+    wire.onAsk = (now) => peer.noteWrite(now);
+    let delivered = 0;
+    // 16 kB a second, and the question behind a million.
+    advance(60_000, 1000, (now) => {
+      peer.noteDelivered((delivered += 16_000), now, true);
+      peer.noteAcknowledged(now, false);
+    });
+    expect([ends, peer.state]).toEqual([[], 'healthy']);
+    // Now it is there, and bytes behind it say nothing of an answer.
+    advance(20_000, 1000, (now) => {
+      peer.noteDelivered((delivered += 16_000), now, true);
+      peer.noteAcknowledged(now, false);
+    });
+    expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
+  });
+
+  it('whose bytes nobody reads here just now may have answered', () => {
+    let isHeld = true;
+    const { advance, ends, peer } = bench({ options: { every: '5s' }, wire: { isHeld: () => isHeld } });
+    advance(300_000);
+    expect([ends, peer.state]).toEqual([[], 'healthy']);
+    isHeld = false;
+    advance(20_000);
     expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
   });
 
