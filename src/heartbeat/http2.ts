@@ -109,6 +109,7 @@ export class SessionWatch implements Wire {
   #streams = 0;
   #isPinging = false;
   #pingedAt = -Infinity;
+  #taken = 0;
 
   constructor(session: Http2Session, options: ResolvedWatchHttp2Options) {
     this.#session = session;
@@ -157,11 +158,15 @@ export class SessionWatch implements Wire {
   }
 
   taken(): number {
-    return isOver(this.#session) ? 0 : writtenBytes(this.#session.socket);
+    if (isOver(this.#session)) return this.#taken;
+    const taken = writtenBytes(this.#session.socket);
+    // By streams that are not watched by themselves, too.
+    if (taken > this.#taken) this.#peer.noteWrite(this.#options.registry.now());
+    return (this.#taken = taken);
   }
 
   given(): number {
-    return isOver(this.#session) ? 0 : givenBytes(this.#session.socket);
+    return isOver(this.#session) ? this.#taken : givenBytes(this.#session.socket);
   }
 
   /**
@@ -169,7 +174,7 @@ export class SessionWatch implements Wire {
    * reader stopped while others on its session are read is not told from one that is read slowly; `maxBuffered` bounds it.
    */
   get progress(): number {
-    return Math.floor((this.taken() + this.#peer.delivered) / progressStep) * progressStep;
+    return Math.floor((this.#taken + this.#peer.delivered) / progressStep) * progressStep;
   }
 
   ask(now: number): boolean {
