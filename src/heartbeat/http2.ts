@@ -11,8 +11,8 @@ import { isLateness, type Peer, shortMove, type Wire } from './peer.ts';
 /** Options of `watchHttp2`. */
 export interface WatchHttp2Options extends HealthOptions {
   /**
-   * The least time between two PINGs, however short `every` is: peers may take more for an attack, and end the session with ENHANCE_YOUR_CALM. Whoever does gets them half as often from
-   * then on, also on its next session.
+   * The least time between two PINGs, however short `every` is: peers may take more for an attack, and end the session with ENHANCE_YOUR_CALM. Whoever does gets them half as often for ten
+   * minutes, also on its next session.
    * @defaultValue `'10s'`
    */
   minInterval?: Duration;
