@@ -4,10 +4,13 @@ import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
+import ackProbe from './scenarios/ack-probe.js';
 import broadcast from './scenarios/broadcast.js';
 import contexts from './scenarios/contexts.js';
 import eventStreams from './scenarios/event-streams.js';
 import gzipStreams from './scenarios/gzip-streams.js';
+import heartbeatRegistry from './scenarios/heartbeat-registry.js';
+import heartbeats from './scenarios/heartbeats.js';
 import identity from './scenarios/identity.js';
 import idle from './scenarios/idle.js';
 import idleGzip from './scenarios/idle-gzip.js';
@@ -23,11 +26,11 @@ import plain50k from './scenarios/plain-50k.js';
 import { evaluate, formatTables } from './support/report.js';
 import { roundsOf, runScenario } from './support/rounds.js';
 
-const scenarios = [identity, eventStreams, broadcast, idle, json2k, json10k, json50k, json10kBest, plain2k, plain10k, plain50k, contexts, long, gzipStreams, llmStreams, idleGzip];
+const scenarios = [identity, eventStreams, broadcast, idle, json2k, json10k, json50k, json10kBest, plain2k, plain10k, plain50k, contexts, long, gzipStreams, llmStreams, idleGzip, heartbeats, heartbeatRegistry, ackProbe];
 
 const usage = `usage: npm run bench -- <scenario> … [--rounds N] [--quick] [--json FILE] [--profile DIR]
 
-${scenarios.map(({ name, summary }) => `  ${name.padEnd(14)} ${summary}`).join('\n')}
+${scenarios.map(({ name, summary }) => `  ${name.padEnd(18)} ${summary}`).join('\n')}
 `;
 
 class UsageError extends Error {}

@@ -3,9 +3,12 @@ import { deliveryMetrics, openDelivery } from '../support/delivery.js';
 import { serveBare, serveBetterSse, serveSluice } from '../support/event-servers.js';
 import { tickFor } from '../support/tick.js';
 
-/** @param {import('sluice').SseOptions} [options] */
-async function serveOurs(options) {
-  const { app, clients } = await serveSluice(options);
+/**
+ * @param {import('sluice').SseOptions} [options]
+ * @param {(app: import('express').Express) => void} [setUp]
+ */
+async function serveOurs(options, setUp) {
+  const { app, clients } = await serveSluice(options, setUp);
   const tick = (/** @type {number} */ number) => {
     let client = 0;
     for (const stream of clients) void stream.send({ event: 'tick', id: String(number), data: tickFor(client++, number) });
@@ -48,6 +51,14 @@ const scenario = {
       },
     },
     { name: 'sluice', title: 'stream.send', serve: () => serveOurs() },
+    {
+      name: 'sluice-heartbeat',
+      title: 'stream.send, heartbeat',
+      async serve() {
+        const { heartbeat } = await import('sluice/heartbeat');
+        return serveOurs({}, (app) => void app.use(heartbeat()));
+      },
+    },
     { name: 'sluice-indirect', title: 'stream.send, directChunks: false', serve: () => serveOurs({ directChunks: false }) },
   ],
 };

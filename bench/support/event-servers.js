@@ -44,17 +44,18 @@ export async function serveCompression() {
 }
 
 /**
- * `better-sse` as documented, but for its keep-alive: no other peer has one, and its comments are no events.
+ * `better-sse` as documented, but for its keep-alive: mostly no other peer has one, and its comments are no events.
  * Its `retry` stays, as the first event.
  * @param {(session: import('better-sse').Session) => void} [onSession]
+ * @param {() => number | null} [keepAlive] - in ms
  */
-export async function serveBetterSse(onSession) {
+export async function serveBetterSse(onSession, keepAlive = () => null) {
   const { createSession } = await import('better-sse');
   /** @type {Set<import('better-sse').Session>} */
   const clients = new Set();
   const app = express();
   app.get('/events', async (req, res) => {
-    const session = await createSession(req, res, { keepAlive: null });
+    const session = await createSession(req, res, { keepAlive: keepAlive() });
     clients.add(session);
     onSession?.(session);
     session.once('disconnected', () => clients.delete(session));
