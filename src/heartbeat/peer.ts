@@ -403,7 +403,7 @@ export class Peer implements Timed {
     // The answer to a question of before.
     if (this.#phase === 'gone') return;
     const before = this.roundTrip;
-    this.#read.noteRoundTrip(roundTrip);
+    this.#read.noteRoundTrip(roundTrip, this.wire.answers);
     this.#registry.noteRoundTrip(before, this.roundTrip);
   }
 

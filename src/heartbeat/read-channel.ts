@@ -43,6 +43,7 @@ export class ReadChannel extends Channel {
   #isLosing = false;
   #lossyUntil = 0;
   #roundTrips: RoundTrips | undefined;
+  #kernelRoundTrip: number | undefined;
 
   /**
    * @param deadline - after how many ms of silence a peer that was asked is late; `Infinity`: never
@@ -69,7 +70,7 @@ export class ReadChannel extends Channel {
 
   /** Of the last answer, in ms; `undefined` before the first. */
   get roundTrip(): number | undefined {
-    return this.#roundTrips?.last;
+    return this.#roundTrips?.last ?? this.#kernelRoundTrip;
   }
 
   get isUnacknowledged(): boolean {
@@ -146,8 +147,10 @@ export class ReadChannel extends Channel {
     if (isLosing) this.#isLosing = true;
   }
 
-  noteRoundTrip(roundTrip: number): void {
-    (this.#roundTrips ??= new RoundTrips()).add(roundTrip);
+  /** @param isAnswer - and not by the kernel's account, whose RTO is made of all that it had */
+  noteRoundTrip(roundTrip: number, isAnswer: boolean): void {
+    if (isAnswer) (this.#roundTrips ??= new RoundTrips()).add(roundTrip);
+    else this.#kernelRoundTrip = roundTrip;
   }
 
   evidence(now: number): ChannelEvidence {

@@ -821,7 +821,7 @@ describe('pipeBody', () => {
       const outcome = deferred<unknown>();
       const size = 4_000_000;
       const signals: AbortSignal[] = [];
-      const running = await serve(carrier, deadline({ default: 150 }), (req, res) => {
+      const running = await serve(carrier, deadline({ default: 1000 }), (req, res) => {
         signals.push(contextOf(req).signal);
         pipeBody(new Blob([new Uint8Array(size)]), req, res).then(() => outcome.resolve('resolved'), outcome.resolve);
       });
