@@ -25,6 +25,10 @@ export class Gate extends Layer {
     this.#options = options;
   }
 
+  override get wantsFlush(): boolean {
+    return false;
+  }
+
   override head({ res, complete, onRefused }: Head): boolean {
     const injection = this.#decide(res as ServerResponse, complete !== undefined);
     reportInjection(this.#req, injection);

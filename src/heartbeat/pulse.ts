@@ -67,6 +67,10 @@ export class Pulse extends Layer implements Wire {
     this.#noteProduced(options.registry.now());
   }
 
+  override get wantsFlush(): boolean {
+    return false;
+  }
+
   /** Starts to be watched. */
   begin(): void {
     const res = this.#res;

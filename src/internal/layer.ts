@@ -42,6 +42,11 @@ export abstract class Layer {
    */
   readonly holds: boolean = false;
 
+  /** Whether a layer that transforms is what `res.flush` is for, so that it has to be there. */
+  get wantsFlush(): boolean {
+    return true;
+  }
+
   /** The next floor down; set by the seam. */
   below!: Layer;
 

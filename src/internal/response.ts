@@ -311,7 +311,7 @@ export class Seam implements Ground {
     if (all || layer.head) this.#patch('writeHead');
     if (all || layer.write !== Layer.prototype.write) this.#patch('write');
     if (all || layer.end !== Layer.prototype.end) this.#patch('end');
-    if (all || layer.flush !== Layer.prototype.flush) this.#patch('flush');
+    if ((all && layer.wantsFlush) || layer.flush !== Layer.prototype.flush) this.#patch('flush');
   }
 
   #watchClose(): void {
