@@ -231,7 +231,8 @@ export class Seam implements Ground {
   }
 
   get coreFlush(): Ground['coreFlush'] {
-    return this.#core.flush;
+    // Where it is not ours, whatever is there is below.
+    return this.#own.flush ? this.#core.flush : (this.res as { flush?: Method }).flush;
   }
 
   /** Cuts the response for a failure that is not the client's: a body that cannot go on must not look complete. */
