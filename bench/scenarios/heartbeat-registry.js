@@ -116,8 +116,8 @@ async function prepare(server, { quick, peer }) {
       await server.call('open', clients, every);
       await server.call('memory');
       if (peer.name === 'sluice' && (await server.call('registered')) !== clients) throw new Error('not every stream is registered');
-      // The first heartbeats compile, and V8 clears up what the opening left behind.
-      await delay(every * 1.2);
+      // The first heartbeats compile; and V8 clears up what the opening left behind, some 15 s later.
+      await delay(every * 1.6);
       const [cpuBefore, takenBefore, start] = [await server.call('cpu'), await server.call('taken'), performance.now()];
       await delay(every);
       const [cpu, taken, elapsed] = [await server.call('cpu'), await server.call('taken'), performance.now() - start];

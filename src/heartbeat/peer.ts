@@ -267,17 +267,18 @@ export class Peer implements Timed {
       this.#cut();
       return;
     }
-    this.#sample(now);
-    const reason = this.#phase === 'open' ? this.#reasonToGo(now) : undefined;
+    const queued = this.wire.queued();
+    this.#sample(queued, now);
+    const reason = this.#phase === 'open' ? this.#reasonToGo(queued, now) : undefined;
     if (reason) this.evict(reason);
     else this.#judge(now);
   }
 
-  #reasonToGo(now: number): CloseReason | undefined {
-    if (this.wire.queued() > this.policy.maxBuffered) return 'slow-consumer';
+  #reasonToGo(queued: number, now: number): CloseReason | undefined {
+    if (queued > this.policy.maxBuffered) return 'slow-consumer';
     if (this.wire.isEnding?.()) return undefined;
     if (this.#endsAt !== undefined && now >= this.#endsAt) return 'draining';
-    return this.#isProducerIdle(now) ? 'idle' : undefined;
+    return queued === 0 && this.#isProducerIdle(now) ? 'idle' : undefined;
   }
 
   #leaveRegistry(reason: CloseReason | undefined): void {
@@ -321,7 +322,7 @@ export class Peer implements Timed {
   }
 
   /** What is not told by events. */
-  #sample(now: number): void {
+  #sample(queued: number, now: number): void {
     const received = this.wire.received();
     if (received !== this.#received) {
       this.#received = received;
@@ -329,7 +330,7 @@ export class Peer implements Timed {
       if (this.wire.answers) this.noteLife(Math.max(this.#read.heardAt, this.#lookedAt));
       else this.#read.noteNoise(this.#lookedAt);
     }
-    this.#sampleQueue(this.wire.queued(), this.wire.taken(), now);
+    this.#sampleQueue(queued, this.wire.taken(), now);
   }
 
   #sampleQueue(queued: number, taken: number, now: number): void {
@@ -384,7 +385,7 @@ export class Peer implements Timed {
 
   #isProducerIdle(now: number): boolean {
     const { idleProducer } = this.policy;
-    return idleProducer !== Infinity && now >= (this.wire.producedAt?.() ?? Infinity) + idleProducer && this.wire.queued() === 0;
+    return idleProducer !== Infinity && now >= (this.wire.producedAt?.() ?? Infinity) + idleProducer;
   }
 
   #scheduleNext(lookAt: number): void {

@@ -1,3 +1,4 @@
+import type { Http2ServerResponse } from 'node:http2';
 import { Socket } from 'node:net';
 import { type CloseReason, closeError, type StreamClosedError } from '../errors.ts';
 import { jittered } from '../internal/jitter.ts';
@@ -37,6 +38,10 @@ export class Pulse extends Layer implements Wire {
   override readonly rank: Rank = rank.heartbeat;
   override readonly transforms: boolean = true;
   readonly #req: HttpRequest;
+  // Express gives each request and response a shape of its own, where a property takes ten times as long to find: what each look needs is here.
+  /** One socket serves many responses, one after the other: the one of the request is there from the start, and stays. */
+  readonly #socket: Socket | undefined;
+  readonly #isHttp2: boolean;
   readonly #res: HttpResponse;
   readonly #carrier: Carrier;
   readonly #options: ResolvedHeartbeatOptions;
@@ -58,12 +63,14 @@ export class Pulse extends Layer implements Wire {
   constructor({ seam, req, carrier, options }: PulseInput) {
     super();
     this.#req = req;
+    this.#isHttp2 = isHttp2(seam.res);
+    this.#socket = this.#isHttp2 ? undefined : req.socket;
     this.#res = seam.res;
     this.#carrier = carrier;
     this.#options = options;
     this.#boundary = carrier.makeBoundary();
     this.#writer = streamOf(seam.res);
-    if (isHttp2(seam.res) || !(req.socket instanceof Socket)) this.#gauge = new QueueGauge();
+    if (!(this.#socket instanceof Socket)) this.#gauge = new QueueGauge();
     this.#noteProduced(options.registry.now());
   }
 
@@ -74,7 +81,7 @@ export class Pulse extends Layer implements Wire {
   /** Starts to be watched. */
   begin(): void {
     const res = this.#res;
-    this.#peer = this.#options.registry.add(this, this.#options, isHttp2(res) ? undefined : this.#socket);
+    this.#peer = this.#options.registry.add(this, this.#options, this.#socket);
     if (!isHttp2(res)) return;
     if (res.stream.session) this.#session = watchSession(res.stream.session, this.#options, this);
   }
@@ -120,7 +127,7 @@ export class Pulse extends Layer implements Wire {
   // The wire.
 
   get transport(): Transport {
-    return isHttp2(this.#res) ? 'http2-stream' : 'http1';
+    return this.#isHttp2 ? 'http2-stream' : 'http1';
   }
 
   get answers(): boolean {
@@ -136,22 +143,22 @@ export class Pulse extends Layer implements Wire {
   }
 
   get remoteAddress(): string | undefined {
-    return isHttp2(this.#res) ? this.#req.socket.remoteAddress : this.#socket?.remoteAddress;
+    return (this.#socket ?? this.#req.socket).remoteAddress;
   }
 
   received(): number | undefined {
-    return isHttp2(this.#res) ? undefined : this.#socket?.bytesRead;
+    return this.#socket?.bytesRead;
   }
 
   queued(): number {
     const res = this.#res;
-    if (isHttp2(res)) return res.stream.writableLength;
+    if (this.#isHttp2) return (res as Http2ServerResponse).stream.writableLength;
     // What waits for its turn on a connection, behind other responses, does not wait for the client.
     return res.socket ? res.writableLength : 0;
   }
 
   taken(): number {
-    if (!this.#gauge) return writtenBytes(this.#req.socket);
+    if (!this.#gauge) return this.#socket ? writtenBytes(this.#socket) : 0;
     return this.#gauge.look(this.queued()) + (this.#session?.progress ?? 0);
   }
 
@@ -202,11 +209,6 @@ export class Pulse extends Layer implements Wire {
     abortResponse(this.#res);
   }
 
-  // One socket serves many responses, one after the other: the one of the request is there from the start, and stays.
-  get #socket(): Socket | undefined {
-    return this.#req.socket;
-  }
-
   #pass(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     const isText = typeof chunk === 'string' && (encoding === undefined || encoding === 'utf8' || encoding === 'utf-8');
     const bytes = isText || typeof chunk !== 'string' ? chunk : Buffer.from(chunk, encoding);
@@ -236,7 +238,7 @@ export class Pulse extends Layer implements Wire {
     const res = this.#res;
     if (this.#state !== 'open' || isGone(res) || res.writableEnded || !this.#boundary.atBoundary || this.queued() > 0) return false;
     // A pipelined response waits for its turn, and a stream of ours that is closing for stillness.
-    return (isHttp2(res) || res.socket !== null) && (this.#writer?.state ?? 'open') === 'open';
+    return (this.#isHttp2 || res.socket !== null) && (this.#writer?.state ?? 'open') === 'open';
   }
 
   /** Nothing that is written from here on is sent: where the client goes on, that is not missing. */

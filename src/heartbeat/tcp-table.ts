@@ -80,7 +80,7 @@ export function connectionKey(
 
 function addressBytes(address: string): number[] | undefined {
   // RFC 4007 11: what comes after the percent sign is the zone, which is not part of the address.
-  const [text = ''] = address.split('%', 1);
+  const text = address.includes('%') ? address.slice(0, address.indexOf('%')) : address;
   const bytes = mappedBytes(text) ?? (text.includes(':') ? ipv6Bytes(text) : ipv4Bytes(text));
   const length = text.includes(':') ? 16 : 4;
   return bytes.length === length && bytes.every((byte) => byte <= 0xff) ? bytes : undefined;
