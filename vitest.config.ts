@@ -10,9 +10,9 @@ export default defineConfig({
     setupFiles: ['test/support/seed.ts'],
     pool: 'forks',
     // Many tests wait for most of their time.
-    maxWorkers: 3,
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    maxWorkers: 4,
+    testTimeout: 45_000,
+    hookTimeout: 45_000,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
   },
 });

@@ -84,16 +84,24 @@ export function closeUnterminated(res: HttpResponse, linger: number): void {
   res.once('close', () => {
     clearTimeout(timer);
   });
-  closeWhenStill(res, undefined);
+  lookLater(res, undefined);
 }
 
 // Looked at again and again, for lack of anything to wait for: write callbacks are dropped by `compression`, 'drain' comes only
 // after a full queue, and an empty write, to be called back, makes HTTP/2 of Node 20 to 26, when it is joined with
 // others, send bytes from elsewhere in memory.
-function closeWhenStill(res: HttpResponse, before: number | undefined): void {
+function lookLater(res: HttpResponse, before: number | undefined): void {
+  const dueAt = performance.now() + stillness;
+  // After what comes from other threads: where this one stood still, that waits behind its timers.
+  setTimeout(() => setImmediate(closeWhenStill, res, before, dueAt), stillness);
+}
+
+function closeWhenStill(res: HttpResponse, before: number | undefined, dueAt: number): void {
   if (isGone(res)) return;
   const handed = handedDown(res);
-  if (handed === undefined || handed !== before) setTimeout(closeWhenStill, stillness, res, handed);
+  // A process that is late itself leaves other threads no time either.
+  const isLate = performance.now() - dueAt > stillness;
+  if (handed === undefined || handed !== before || isLate) lookLater(res, handed);
   else if (isHttp2(res)) res.stream.close(h2InternalError);
   else res.socket?.destroySoon();
 }

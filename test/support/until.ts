@@ -1,5 +1,5 @@
 /** Waits for a condition; a hang becomes a failure that says what was there instead. */
-export async function until(condition: () => boolean, describe: () => string = () => 'the condition never came true', limit = 10_000): Promise<void> {
+export async function until(condition: () => boolean, describe: () => string = () => 'the condition never came true', limit = 20_000): Promise<void> {
   const end = Date.now() + limit;
   while (!condition()) {
     if (Date.now() > end) throw new Error(`timed out: ${describe()}`);
@@ -8,7 +8,7 @@ export async function until(condition: () => boolean, describe: () => string = (
 }
 
 /** Fails instead of hanging when a promise does not settle. */
-export async function settles<T>(promise: Promise<T>, limit = 10_000): Promise<T> {
+export async function settles<T>(promise: Promise<T>, limit = 20_000): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const sentinel = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error('the promise never settled')), limit);
