@@ -10,7 +10,7 @@ export default defineConfig({
     setupFiles: ['test/support/seed.ts'],
     pool: 'forks',
     // Many tests wait for most of their time.
-    maxWorkers: 4,
+    maxWorkers: 3,
     testTimeout: 45_000,
     hookTimeout: 45_000,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],

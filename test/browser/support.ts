@@ -108,7 +108,7 @@ export interface Program {
 /** Runs an example for one test. */
 export function runExample(path: string, { args = [], port = 0 }: { args?: string[]; port?: number } = {}): Program {
   const script = fileURLToPath(new URL(`../../examples/${path}`, import.meta.url));
-  const child = spawn(process.execPath, [script, ...args], { env: { ...process.env, PORT: String(port) }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [script, ...args], { env: { ...process.env, GOVERNOR: 'off', PORT: String(port) }, stdio: ['ignore', 'pipe', 'pipe'] });
   const kill = (): void => {
     child.kill('SIGKILL');
   };

@@ -16,7 +16,7 @@ describe.each(carriers.filter((each) => ['Express 5', 'node:http', 'node:http2']
   it('takes the place of default once the head of a body in pieces is out, and ends it when nothing moves', async () => {
     const aborted = deferred<unknown>();
     const written = { count: 0 };
-    const running = await serve(carrier, deadline({ default: 120, idle: 200 }), async (req, response) => {
+    const running = await serve(carrier, deadline({ default: 240, idle: 600 }), async (req, response) => {
       const res = response as http.ServerResponse;
       const { signal } = contextOf(req);
       signal.addEventListener('abort', () => aborted.resolve(signal.reason));
@@ -24,7 +24,7 @@ describe.each(carriers.filter((each) => ['Express 5', 'node:http', 'node:http2']
       // Three times as long as `default`, and never as long as `idle` without a byte.
       for (; written.count < 9 && !signal.aborted; written.count++) {
         res.write('x');
-        await pause(40);
+        await pause(80);
       }
     });
     const reading = await settles(running.visit());
@@ -79,7 +79,7 @@ describe.each(protocols)('idle over $name', (carrier) => {
   it('does not cut one large write that its client takes slowly, for as long as it does', async () => {
     const size = 24_000_000;
     const aborted: unknown[] = [];
-    const running = await serve(carrier, deadline({ default: 100, idle: 200 }), (req, response) => {
+    const running = await serve(carrier, deadline({ default: 500, idle: 1000 }), (req, response) => {
       const res = response as http.ServerResponse;
       contextOf(req).signal.addEventListener('abort', () => aborted.push(contextOf(req).signal.reason));
       res.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': size });
@@ -92,7 +92,7 @@ describe.each(protocols)('idle over $name', (carrier) => {
     void reading.over.then(() => (done = true));
     for (let n = 0; n < 12 && !done; n++) {
       reading.pause();
-      await pause(60);
+      await pause(250);
       reading.resume();
       await pause(5);
     }
@@ -120,7 +120,7 @@ describe.each(protocols)('idle over $name', (carrier) => {
   it('is renewed by what is read', async () => {
     const aborted: unknown[] = [];
     const received = { bytes: 0 };
-    const running = await serve(carrier, deadline({ default: 100, idle: 200 }), (req, response) => {
+    const running = await serve(carrier, deadline({ default: 500, idle: 1000 }), (req, response) => {
       const res = response as http.ServerResponse;
       contextOf(req).signal.addEventListener('abort', () => aborted.push(contextOf(req).signal.reason));
       res.writeHead(200, { 'Content-Type': 'text/plain' });
@@ -134,7 +134,7 @@ describe.each(protocols)('idle over $name', (carrier) => {
       client.send('POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 12\r\n\r\n');
       for (let n = 0; n < 12; n++) {
         client.send('x');
-        await pause(40);
+        await pause(150);
       }
       await settles(client.closed);
       text = client.received;
@@ -146,7 +146,7 @@ describe.each(protocols)('idle over $name', (carrier) => {
       const closed = new Promise((resolve) => req.on('close', resolve));
       for (let n = 0; n < 12; n++) {
         if (!req.destroyed) req.write('x');
-        await pause(40);
+        await pause(150);
       }
       req.end();
       await settles(closed);
@@ -170,10 +170,10 @@ describe.each(protocols)('idle over $name', (carrier) => {
   });
 
   it('lets a busy stream outlive default', async () => {
-    const running = await serve(carrier, deadline({ default: 60, idle: 200 }), ndjson(async function* () {
+    const running = await serve(carrier, deadline({ default: 200, idle: 800 }), ndjson(async function* () {
       for (let n = 0; n < 10; n++) {
         yield n;
-        await pause(30);
+        await pause(60);
       }
     }));
     const reading = await settles(running.visit());
