@@ -237,7 +237,7 @@ describe.each(carriers)('the signal on $name', (carrier) => {
     reading.pause();
     await turns(20);
     controller.abort(why);
-    expect(await settles(outcome.promise, 3000)).toBe(why);
+    expect(await settles(outcome.promise)).toBe(why);
     await settles(cleaned.promise);
     reading.resume();
     expect(await settles(reading.over)).toBe('aborted');

@@ -6,7 +6,7 @@ import { type EventStream, sse } from '../../src/index.ts';
 import { codings, hasZstd } from '../support/decoders.ts';
 import { deferred } from '../support/deferred.ts';
 import { noise, prose } from '../support/texts.ts';
-import { lacksBrowser, launchBrowser, listen, openPage, patient } from './support.ts';
+import { lacksBrowser, launchBrowser, listen, openPage, patient, startTimeout } from './support.ts';
 
 let browser: Browser;
 
@@ -75,10 +75,10 @@ const bodies: Record<string, Body> = {
 
 const untilClosed = (stream: EventStream): Promise<unknown> => new Promise((resolve) => stream.onClose(resolve));
 
-describe.skipIf(lacksBrowser('codings in Chromium'))('Chromium', { timeout: 60_000 }, () => {
+describe.skipIf(lacksBrowser('codings in Chromium'))('Chromium', { timeout: 120_000 }, () => {
   beforeAll(async () => {
     browser = await launchBrowser();
-  }, 60_000);
+  }, startTimeout);
   afterAll(() => browser?.close());
 
   it('offers all codings to localhost, and gets the best for each kind of body', async () => {

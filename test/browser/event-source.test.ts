@@ -3,7 +3,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type EventInput, sse, type SseHandler, type SseOptions } from '../../src/index.ts';
 import { deferred } from '../support/deferred.ts';
-import { lacksBrowser, launchBrowser, listen, openPage, patient } from './support.ts';
+import { lacksBrowser, launchBrowser, listen, openPage, patient, startTimeout } from './support.ts';
 
 /** What a listener in the page was called with. */
 interface Seen {
@@ -56,10 +56,10 @@ function seenBy(page: Page): () => Promise<Seen[]> {
   return () => page.evaluate<Seen[]>('globalThis.seen');
 }
 
-describe.skipIf(lacksBrowser('an EventSource of Chromium'))('an EventSource of Chromium', { timeout: 60_000 }, () => {
+describe.skipIf(lacksBrowser('an EventSource of Chromium'))('an EventSource of Chromium', { timeout: 120_000 }, () => {
   beforeAll(async () => {
     browser = await launchBrowser();
-  }, 60_000);
+  }, startTimeout);
   afterAll(() => browser?.close());
 
   it('opens before there is an event', async () => {
@@ -116,7 +116,7 @@ describe.skipIf(lacksBrowser('an EventSource of Chromium'))('an EventSource of C
     });
 
     await expect.poll(async () => (await seen()).at(-1)?.readyState, patient).toBe(closed);
-    expect(statuses).toEqual([200, 204]);
+    await expect.poll(() => statuses, patient).toEqual([200, 204]);
     expect(handled).toBe(1);
     expect(await data()).toEqual(['all there is']);
   });
@@ -159,13 +159,18 @@ describe.skipIf(lacksBrowser('an EventSource of Chromium'))('an EventSource of C
 
   it('sends an id that is not ASCII back as it was', async () => {
     const lastEventIds: string[] = [];
+    // What Chromium has not read when it learns of the close it drops.
+    const arrived = deferred();
     const { data } = await visit(async (stream) => {
       lastEventIds.push(stream.lastEventId);
       await stream.send({ id: 'ключ-✓-🌊', data: String(lastEventIds.length) });
+      await arrived.promise;
       if (lastEventIds.length === 1) await stream.reconnect({ retry: 10 });
       else await new Promise((resolve) => stream.onClose(resolve));
     });
 
+    await expect.poll(data, patient).toEqual(['1']);
+    arrived.resolve();
     await expect.poll(data, patient).toEqual(['1', '2']);
     expect(lastEventIds).toEqual(['', 'ключ-✓-🌊']);
   });
@@ -174,11 +179,14 @@ describe.skipIf(lacksBrowser('an EventSource of Chromium'))('an EventSource of C
     const failure = new Error('the source broke');
     const errors: unknown[] = [];
     const lastEventIds: string[] = [];
+    // What Chromium has not read when it learns of the close it drops.
+    const arrived = deferred();
     const { data, seen } = await visit(
       async function* (stream) {
         lastEventIds.push(stream.lastEventId);
         if (stream.lastEventId === '') {
           yield { id: '1', data: 'before' };
+          await arrived.promise;
           throw failure;
         }
         yield { id: '2', data: 'after' };
@@ -187,6 +195,8 @@ describe.skipIf(lacksBrowser('an EventSource of Chromium'))('an EventSource of C
       { retry: 20, onError: (error) => errors.push(error) },
     );
 
+    await expect.poll(data, patient).toEqual(['before']);
+    arrived.resolve();
     await expect.poll(data, patient).toEqual(['before', 'after']);
     expect((await seen()).map(({ type }) => type)).toEqual(['open', 'message', 'error', 'open', 'message']);
     expect(lastEventIds).toEqual(['', '1']);

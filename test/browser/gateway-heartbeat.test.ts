@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { eventsOf, lacksBrowser, launchBrowser, openPage, patient, startGateway, temporaryFile } from './support.ts';
+import { eventsOf, lacksBrowser, launchBrowser, openPage, patient, startGateway, startTimeout, temporaryFile } from './support.ts';
 
 const card = '#connections';
 
@@ -50,7 +50,7 @@ async function expectHealthy(page: Page, count: number): Promise<void> {
   await expect.poll(() => shown(page), patient).toEqual([text, `${text} open`, { healthy: text, 'read-late': '0', 'write-late': '0', dead: '0' }]);
 }
 
-describe('the connections of the gateway', { timeout: 60_000 }, () => {
+describe('the connections of the gateway', { timeout: 120_000 }, () => {
   it('are counted, and the ended ones by reason', async () => {
     const { url } = await startGateway();
     const client = await startClient(`${url}/metrics`);
@@ -69,10 +69,10 @@ describe('the connections of the gateway', { timeout: 60_000 }, () => {
   });
 });
 
-describe.skipIf(lacksBrowser('the card of connections of the gateway'))('the card of connections of the gateway', { timeout: 120_000 }, () => {
+describe.skipIf(lacksBrowser('the card of connections of the gateway'))('the card of connections of the gateway', { timeout: 180_000 }, () => {
   beforeAll(async () => {
     browser = await launchBrowser();
-  }, 60_000);
+  }, startTimeout);
   afterAll(() => browser?.close());
 
   it('shows the streams of the page, then those of others, and loses what is killed', async () => {

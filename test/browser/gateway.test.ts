@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { eventsOf, lacksBrowser, launchBrowser, listen, openPage, patient, startGateway, temporaryFile } from './support.ts';
+import { eventsOf, lacksBrowser, lastingPort, launchBrowser, listen, openPage, patient, startGateway, startTimeout, temporaryFile, useGateway } from './support.ts';
 
 let browser: Browser;
 
@@ -61,15 +61,15 @@ async function answerOf(url: string, prompt: string): Promise<{ count: number; t
   return { count: pieces.length, text: pieces.join('') };
 }
 
-describe.skipIf(lacksBrowser('the page of the gateway'))('the page of the gateway', { timeout: 120_000 }, () => {
+describe.skipIf(lacksBrowser('the page of the gateway'))('the page of the gateway', { timeout: 180_000 }, () => {
+  const shared = useGateway();
   beforeAll(async () => {
     browser = await launchBrowser();
-  }, 60_000);
+  }, startTimeout);
   afterAll(() => browser?.close());
 
   it('draws what the server measures', async () => {
-    const { url } = await startGateway();
-    const page = await openPage(browser, url);
+    const page = await openPage(browser, shared.url);
 
     await expectState(page, connection, 'live');
     await expectNewPoints(page);
@@ -79,7 +79,7 @@ describe.skipIf(lacksBrowser('the page of the gateway'))('the page of the gatewa
   });
 
   it('gives a page that comes later the past minute', async () => {
-    const { url } = await startGateway();
+    const { url } = shared;
     const first = await openPage(browser, url);
     await expect.poll(async () => (await points(first)).every((count) => count > 3), patient).toBe(true);
 
@@ -101,21 +101,20 @@ describe.skipIf(lacksBrowser('the page of the gateway'))('the page of the gatewa
   });
 
   it('says that no file is followed', async () => {
-    const { url } = await startGateway();
-    const page = await openPage(browser, url);
+    const page = await openPage(browser, shared.url);
 
     await expectState(page, following, 'off');
     expect(await page.getAttribute('.lines', 'data-empty')).toMatch(/no file/i);
   });
 
   it('shows tokens as they come', async () => {
-    const { url } = await startGateway();
+    const { url } = shared;
     const page = await openPage(browser, url);
 
     await ask(page, 'What is a token?');
 
-    await expect.poll(async () => (await progress(page)).count, patient).toBeGreaterThan(2);
-    const early = await progress(page);
+    let early = await progress(page);
+    await expect.poll(async () => (early = await progress(page)).count, patient).toBeGreaterThan(2);
     expect(early.state).toBe('streaming');
     await expect.poll(async () => (await progress(page)).count, patient).toBeGreaterThan(early.count);
     await expectState(page, answering, 'done');
@@ -126,7 +125,7 @@ describe.skipIf(lacksBrowser('the page of the gateway'))('the page of the gatewa
 
   it('goes on after the server was killed', async () => {
     const file = await temporaryFile('before\n');
-    const killed = await startGateway({ file: file.path });
+    const killed = await startGateway({ port: await lastingPort(), file: file.path });
     const page = await openPage(browser, killed.url);
     const loaded = await identity(page);
     await expectState(page, connection, 'live');
@@ -151,7 +150,7 @@ describe.skipIf(lacksBrowser('the page of the gateway'))('the page of the gatewa
   });
 
   it('goes on after the server was asked to stop', async () => {
-    const stopped = await startGateway();
+    const stopped = await startGateway({ port: await lastingPort() });
     const page = await openPage(browser, stopped.url);
     const loaded = await identity(page);
     await expectState(page, connection, 'live');
@@ -172,7 +171,7 @@ describe.skipIf(lacksBrowser('the page of the gateway'))('the page of the gatewa
   });
 
   it('goes on after a proxy answered for the server', async () => {
-    const stopped = await startGateway();
+    const stopped = await startGateway({ port: await lastingPort() });
     const page = await openPage(browser, stopped.url);
     await expectState(page, connection, 'live');
     await stopped.stop('SIGTERM');

@@ -1,19 +1,8 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
 import { expect, it } from 'vitest';
-import { eventsOf, patient, runExample, take } from './support.ts';
+import { eventsOf, lastingPort, patient, runExample, take } from './support.ts';
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-it('the endpoint to copy resumes after the last id, without a gap or a double', { timeout: 60_000 }, async () => {
-  const port = await freePort();
+it('the endpoint to copy resumes after the last id, without a gap or a double', { timeout: 120_000 }, async () => {
+  const port = await lastingPort();
   runExample('sse-endpoint/server.js', { port });
   const url = `http://localhost:${port}/events`;
   await expect.poll(() => take(eventsOf(url), 1).then(() => 'up', () => 'down'), patient).toBe('up');

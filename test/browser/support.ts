@@ -3,17 +3,20 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { expect, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
 import { EventParser, type ParsedEvent } from '../support/event-parser.ts';
 
 /** For conditions that come true soon, on any machine that is not stuck. */
-export const patient = { timeout: 30_000, interval: 50 };
+export const patient = { timeout: 45_000, interval: 100 };
+
+/** For the start of a browser or of a process. */
+export const startTimeout = 120_000;
 
 const chromiumPath = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium';
 const missing = existsSync(chromiumPath) ? undefined : `there is no browser at ${chromiumPath}; set CHROMIUM_PATH`;
@@ -30,6 +33,7 @@ export async function launchBrowser(): Promise<Browser> {
   if (missing !== undefined) throw new Error(`Browser tests are required, but ${missing}`);
   return chromium.launch({
     executablePath: chromiumPath,
+    timeout: startTimeout,
     args: [
       '--headless',
       '--no-sandbox',
@@ -46,6 +50,7 @@ export async function launchBrowser(): Promise<Browser> {
 /** Opens a page for one test. An error that the page's script does not catch fails the test. */
 export async function openPage(browser: Browser, url: string): Promise<Page> {
   const page = await browser.newPage();
+  page.setDefaultTimeout(patient.timeout);
   const errors: Error[] = [];
   page.on('pageerror', (error) => errors.push(error));
   onTestFinished(async () => {
@@ -105,8 +110,21 @@ export interface Program {
   stop(signal: NodeJS.Signals): Promise<Exit>;
 }
 
+interface ExampleOptions {
+  args?: string[];
+  port?: number;
+}
+
 /** Runs an example for one test. */
-export function runExample(path: string, { args = [], port = 0 }: { args?: string[]; port?: number } = {}): Program {
+export function runExample(path: string, options?: ExampleOptions): Program {
+  const program = spawnExample(path, options);
+  onTestFinished(async () => {
+    await program.stop('SIGKILL');
+  });
+  return program;
+}
+
+function spawnExample(path: string, { args = [], port = 0 }: ExampleOptions = {}): Program {
   const script = fileURLToPath(new URL(`../../examples/${path}`, import.meta.url));
   const child = spawn(process.execPath, [script, ...args], { env: { ...process.env, GOVERNOR: 'off', PORT: String(port) }, stdio: ['ignore', 'pipe', 'pipe'] });
   const kill = (): void => {
@@ -124,10 +142,25 @@ export function runExample(path: string, { args = [], port = 0 }: { args?: strin
     child.kill(signal);
     return exit;
   };
-  onTestFinished(async () => {
-    await stop('SIGKILL');
-  });
   return { child, exit, stop };
+}
+
+/**
+ * A port for a server that is to come back at the same one. It is below those that the kernel gives out by itself: one of these is
+ * taken by the next best connection while the server is away.
+ */
+export async function lastingPort(): Promise<number> {
+  for (;;) {
+    const port = 12_000 + Math.floor(20_000 * Math.random());
+    const server = createTcpServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, () => resolve(true));
+    });
+    if (!isFree) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /** A gateway that listens. */
@@ -137,7 +170,29 @@ export interface Gateway extends Program {
 }
 
 export async function startGateway({ port = 0, file }: { port?: number; file?: string | undefined } = {}): Promise<Gateway> {
-  const program = runExample('gateway/server.js', { args: file === undefined ? [] : [file], port });
+  return whenListening(runExample('gateway/server.js', { args: file === undefined ? [] : [file], port }));
+}
+
+/** A gateway for all tests of a file or a `describe`, none of which changes anything about it. */
+export function useGateway(): Pick<Gateway, 'url' | 'port'> {
+  let program: Program | undefined;
+  let gateway: Gateway | undefined;
+  beforeAll(async () => {
+    program = spawnExample('gateway/server.js');
+    gateway = await whenListening(program);
+  }, startTimeout);
+  afterAll(() => program?.stop('SIGKILL'));
+  return {
+    get url() {
+      return gateway!.url;
+    },
+    get port() {
+      return gateway!.port;
+    },
+  };
+}
+
+async function whenListening(program: Program): Promise<Gateway> {
   const line = once(createInterface(program.child.stdout!), 'line').then(([text]) => text as string);
   const url = await Promise.race([line, program.exit.then(({ stderr }) => Promise.reject(new Error(`The gateway ended: ${stderr}`)))]);
   return { ...program, url, port: Number(new URL(url).port) };

@@ -294,7 +294,7 @@ describe('in a real process', () => {
     await until(() => governor.load > 0, () => `a load of ${governor.load}`);
   });
 
-  it('goes up while threads burn the CPU and down when they are gone, and does not flap', { timeout: 120_000 }, async () => {
+  it('goes up while threads burn the CPU and down when they are gone, and does not flap', { timeout: 240_000 }, async () => {
     const governor = create({ interval: 100, dwell: '1s', thresholds: [0.25, Infinity, Infinity], hysteresis: 0.1 });
     const changes = changesOf(governor);
     const burn = 'for (;;) Math.sqrt(Math.random());';
@@ -304,8 +304,7 @@ describe('in a real process', () => {
       try {
         await until(() => governor.tier === 1, describeState, 50_000);
         // Long enough for several dwells, if it were to flap.
-        const burnt = performance.now() + 3000;
-        await until(() => performance.now() > burnt);
+        await new Promise((resolve) => setTimeout(resolve, 3000));
       } finally {
         await Promise.all(threads.map((thread) => thread.terminate()));
       }

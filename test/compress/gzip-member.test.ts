@@ -159,7 +159,7 @@ describe.each(frames)('a %s frame', (frame) => {
 
 /** Reads a body as curl does, which checks the checksum. */
 async function curl(url: string): Promise<Buffer> {
-  const child = spawn('curl', ['--silent', '--show-error', '--fail', '--compressed', '--max-time', '10', url], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn('curl', ['--silent', '--show-error', '--fail', '--compressed', '--max-time', '30', url], { stdio: ['ignore', 'pipe', 'inherit'] });
   const chunks: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
   const code = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));

@@ -8,7 +8,7 @@ import { carrierOf, type CompressSite, useSite, watchDecisions } from '../suppor
 import { type Coding, codings } from '../support/decoders.ts';
 import { serve } from '../support/serve.ts';
 import { noise, prose } from '../support/texts.ts';
-import { settles } from '../support/until.ts';
+import { settles, until } from '../support/until.ts';
 
 const body = prose(5000);
 const large = prose(200_000);
@@ -359,7 +359,7 @@ describe('the diagnostics channel', () => {
     for (const [carrier, protocol] of [[bare, 'HTTP/1.1'], [h2c, 'HTTP/2']] as const) {
       const seen = watchDecisions();
       const compression = compress(options?.());
-      if (reason === 'tier-off') await expect.poll(() => compression.governor?.tier, { interval: 2 }).toBe(3);
+      if (reason === 'tier-off') await until(() => compression.governor?.tier === 3);
       const running = await serve(carrier, compression, asMiddleware(answer));
       const reading = await openCoded(running, protocol, { accept: 'gzip', path: '/it', ...request });
       expect(await settles(reading.over)).toBe('end');

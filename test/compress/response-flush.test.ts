@@ -69,6 +69,7 @@ describe('res.flush', () => {
       expect(res.writableLength).toBeGreaterThan(0);
       encodes[0]!(new Uint8Array());
       await until(() => encodes.length === 2);
+      await until(() => calls.length > 0);
       await turns();
       expect(calls).toEqual(['one']);
       encodes[1]!(new Uint8Array());
@@ -124,15 +125,18 @@ it('a flush of a long body is not called back before the text before it is encod
     await turns();
     expect(calls).toEqual([]);
     transform.steps[0]!();
+    await until(() => transform.steps.length > 1);
     await turns();
     expect(calls).toEqual([]);
     transform.steps[1]!();
-    await until(() => calls.length > 0);
+    await until(() => calls.length > 1);
     await turns();
     expect(calls).toEqual(['first flush', 'again']);
+    await until(() => transform.steps.length > 2);
     transform.steps[2]!();
     await turns();
     expect(calls).toEqual(['first flush', 'again']);
+    await until(() => transform.steps.length > 3);
     transform.steps[3]!();
     await until(() => calls.length === 3);
     res.end();

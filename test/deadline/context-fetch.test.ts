@@ -230,7 +230,7 @@ describe('a context that is over', () => {
       return { init: {}, reason, abort: () => context.abort(reason) };
     }],
     ['the deadline of the context', (context) => ({ init: {}, reason: expect.any(DeadlineExceededError), abort: () => context.reschedule(20) })],
-    ['its own timeout', () => ({ init: { timeout: 300 }, reason: expect.any(DeadlineExceededError), abort: () => undefined })],
+    ['its own timeout', () => ({ init: { timeout: 1000 }, reason: expect.any(DeadlineExceededError), abort: () => undefined })],
     ['its signal', () => {
       const controller = new AbortController();
       const reason = new Error('mine');
@@ -319,7 +319,7 @@ describe('a context that is over', () => {
 
   it('is over when its response has ended: what goes on keeps the deadline', async () => {
     const { origin, requests } = await upstream();
-    const context = openContext(200);
+    const context = openContext(1000);
     const reading = rejection(contextFetch()(`${origin}/silent`, { context }));
     await until(() => requests.length === 1);
     context.dispose();

@@ -16,7 +16,7 @@ describe.each(carriers.filter((each) => ['Express 5', 'node:http', 'node:http2']
   it('takes the place of default once the head of a body in pieces is out, and ends it when nothing moves', async () => {
     const aborted = deferred<unknown>();
     const written = { count: 0 };
-    const running = await serve(carrier, deadline({ default: 240, idle: 600 }), async (req, response) => {
+    const running = await serve(carrier, deadline({ default: 240, idle: 1000 }), async (req, response) => {
       const res = response as http.ServerResponse;
       const { signal } = contextOf(req);
       signal.addEventListener('abort', () => aborted.resolve(signal.reason));
@@ -39,12 +39,12 @@ describe.each(carriers.filter((each) => ['Express 5', 'node:http', 'node:http2']
   });
 
   it.each([
-    ['max', { max: 250 }, {}],
-    ['the deadline of the client', {}, { 'x-request-timeout-ms': '250' }],
-    ['max, with a longer deadline of the client', { max: 250 }, { 'x-request-timeout-ms': '900000' }],
+    ['max', { max: 700 }, {}],
+    ['the deadline of the client', {}, { 'x-request-timeout-ms': '700' }],
+    ['max, with a longer deadline of the client', { max: 700 }, { 'x-request-timeout-ms': '900000' }],
   ])('never voids %s, however busy the response is', async (_name, options, headers) => {
     const aborted = deferred<unknown>();
-    const running = await serve(carrier, deadline({ default: 100, idle: 150, ...options }), async (req, response) => {
+    const running = await serve(carrier, deadline({ default: 100, idle: 600, ...options }), async (req, response) => {
       const res = response as http.ServerResponse;
       const { signal } = contextOf(req);
       signal.addEventListener('abort', () => aborted.resolve(signal.reason));
@@ -60,7 +60,7 @@ describe.each(carriers.filter((each) => ['Express 5', 'node:http', 'node:http2']
 
   it('is over with the response', async () => {
     const signals: AbortSignal[] = [];
-    const running = await serve(carrier, deadline({ idle: 80 }), (req, response) => {
+    const running = await serve(carrier, deadline({ idle: 600 }), (req, response) => {
       signals.push(contextOf(req).signal);
       const res = response as http.ServerResponse;
       res.write('a');
@@ -68,7 +68,7 @@ describe.each(carriers.filter((each) => ['Express 5', 'node:http', 'node:http2']
     });
     const reading = await settles(running.visit());
     expect(await settles(reading.over)).toBe('end');
-    await pause(200);
+    await pause(900);
     expect([reading.text, signals[0]!.aborted]).toEqual(['ab', false]);
   });
 });
@@ -105,7 +105,7 @@ describe.each(protocols)('idle over $name', (carrier) => {
 
   it('ends a write that its client does not take at all', async () => {
     const aborted = deferred<unknown>();
-    const running = await serve(carrier, deadline({ idle: 150 }), (req, response) => {
+    const running = await serve(carrier, deadline({ idle: 400 }), (req, response) => {
       const { signal } = contextOf(req);
       signal.addEventListener('abort', () => aborted.resolve(signal.reason));
       (response as http.ServerResponse).write(Buffer.alloc(24_000_000));
@@ -170,7 +170,7 @@ describe.each(protocols)('idle over $name', (carrier) => {
   });
 
   it('lets a busy stream outlive default', async () => {
-    const running = await serve(carrier, deadline({ default: 200, idle: 800 }), ndjson(async function* () {
+    const running = await serve(carrier, deadline({ default: 200, idle: 2000 }), ndjson(async function* () {
       for (let n = 0; n < 10; n++) {
         yield n;
         await pause(60);
@@ -186,7 +186,7 @@ describe('idle', () => {
   it('leaves a response alone that is written while it waits behind another on its connection', async () => {
     const aborted: unknown[] = [];
     const turn = deferred();
-    const running = await serve(bare, deadline({ idle: 150 }), async (req, response) => {
+    const running = await serve(bare, deadline({ idle: 800 }), async (req, response) => {
       const res = response as http.ServerResponse;
       contextOf(req).signal.addEventListener('abort', () => aborted.push([req.url, contextOf(req).signal.reason]));
       if (req.url === '/first') {
@@ -197,7 +197,7 @@ describe('idle', () => {
       }
       for (let n = 0; n < 12; n++) {
         res.write('x');
-        await pause(40);
+        await pause(150);
       }
       turn.resolve();
       res.end();

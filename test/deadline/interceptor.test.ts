@@ -137,7 +137,7 @@ describe.each(clients)('undici.%s', (_name, call) => {
 
   it.each(['/silent', '/half'])('ends at the deadline (%s)', async (path) => {
     const { origin, cut } = await upstream();
-    const error = await rejection(runIn(openContext(100), () => call(agent(), origin + path)));
+    const error = await rejection(runIn(openContext(1000), () => call(agent(), origin + path)));
     expect(error instanceof TypeError ? error.cause : error).toBeInstanceOf(DeadlineExceededError);
     await until(() => cut() === 1);
   });
@@ -324,7 +324,7 @@ describe('interceptors around it', () => {
   it('a retry inside of it ends with the context, also while it waits', async () => {
     const { origin, requests } = await upstream();
     const context = openContext();
-    const dispatcher = compose(new Agent(), interceptors.retry({ ...retryOptions, minTimeout: 300 }), deadlineInterceptor());
+    const dispatcher = compose(new Agent(), interceptors.retry({ ...retryOptions, minTimeout: 2000 }), deadlineInterceptor());
     const reading = rejection(runIn(context, () => dispatcher.request(optionsOf(`${origin}/busy`))));
     await until(() => requests.length === 1);
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -332,8 +332,8 @@ describe('interceptors around it', () => {
     const before = Date.now();
     context.abort(reason);
     expect(await reading).toBe(reason);
-    expect(Date.now() - before).toBeLessThan(250);
-    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect(Date.now() - before).toBeLessThan(1500);
+    await new Promise((resolve) => setTimeout(resolve, 2500));
     expect(requests).toHaveLength(1);
   });
 

@@ -44,7 +44,8 @@ interface Played {
 
 /** Uses a response right after it was answered, and again when it is closed. */
 async function play(carrier: Carrier, uses: readonly Use[], begin?: (res: HttpResponse) => void): Promise<Played> {
-  const limit = deadline({ default: 30 });
+  // What was begun has to be at the client when it is cut.
+  const limit = deadline({ default: begin ? 600 : 30 });
   const given: unknown[] = [];
   const thrown: unknown[] = [];
   const over = deferred();

@@ -89,7 +89,7 @@ async function expectFlat(requests: number, task: () => Promise<void>, settled?:
 }
 
 describe('requests under one root that lives on', () => {
-  it('leave nothing behind of the calls that they make, twenty thousand of them', { timeout: 60_000 }, async () => {
+  it('leave nothing behind of the calls that they make, twenty thousand of them', { timeout: 240_000 }, async () => {
     const { origin } = await serve(bare, answer);
     const agent = new Agent({ connections: 50 });
     onTestFinished(() => agent.destroy());
@@ -104,7 +104,7 @@ describe('requests under one root that lives on', () => {
     await expectFlat(20_000, () => request(calls[made++ % 2]!));
   });
 
-  it('leave nothing behind of the calls that fail, or that nobody reads', { timeout: 60_000 }, async () => {
+  it('leave nothing behind of the calls that fail, or that nobody reads', { timeout: 240_000 }, async () => {
     const failure = new Error('of the wrapped one');
     const failing = contextFetch((_input: string, _init?: RequestInit) => Promise.reject<Response>(failure));
     const answering = contextFetch(async (_input: string, _init?: RequestInit) => new Response('answer'));
@@ -118,7 +118,7 @@ describe('requests under one root that lives on', () => {
     await expectFlat(8000, () => request(calls[made++ % 4]!));
   });
 
-  it('leave nothing behind of parts that nobody ends, when their deadline has passed', { timeout: 60_000 }, async () => {
+  it('leave nothing behind of parts that nobody ends, when their deadline has passed', { timeout: 240_000 }, async () => {
     const parts = async (): Promise<void> => {
       const context = root.child({ timeout: 100 });
       context.child().signal.addEventListener('abort', () => context);
@@ -130,7 +130,7 @@ describe('requests under one root that lives on', () => {
   });
 });
 
-it('requests to a server leave nothing behind', { timeout: 60_000 }, async () => {
+it('requests to a server leave nothing behind', { timeout: 240_000 }, async () => {
   const call = contextFetch(async (_input: string, _init?: RequestInit) => new Response('answer'));
   const app = await serve(bare, deadline({ default: '10m' }), (async (req: IncomingMessage, res: ServerResponse) => {
     await work(requireContext('context', contextOf(req)), async (context) => (await call('', { context, signal: foreign.signal })).text());

@@ -95,7 +95,7 @@ describe.each(carriers)('deadline on $name', (carrier) => {
 
   it('cuts a body that is not at its end when the deadline passes', async () => {
     const reasons: unknown[] = [];
-    const running = await serve(carrier, deadline({ default: 60 }), (req, res) => {
+    const running = await serve(carrier, deadline({ default: 600 }), (req, res) => {
       contextOf(req).signal.addEventListener('abort', () => reasons.push(contextOf(req).signal.reason));
       res.setHeader('Content-Type', 'text/plain');
       (res as http.ServerResponse).write('a part');
@@ -127,7 +127,7 @@ describe.each(carriers)('deadline on $name', (carrier) => {
   it('lets an answer in time pass as it is, and does not abort', async () => {
     const contexts: RequestContext[] = [];
     const closed = deferred();
-    const running = await serve(carrier, deadline({ default: 300 }), (req, res) => {
+    const running = await serve(carrier, deadline({ default: 800 }), (req, res) => {
       contexts.push(contextOf(req));
       contextOf(req).signal.addEventListener('abort', () => contexts.push(backgroundContext));
       (res as EventEmitter).on('close', () => setImmediate(closed.resolve));
@@ -382,7 +382,7 @@ describe('asyncContext: false', () => {
 describe('requests at the same time', () => {
   it.each([bare, h2c])('have contexts of their own over $name, also when one is over', async (carrier) => {
     const seen: [url: string | undefined, isOwn: boolean][] = [];
-    const running = await serve(carrier, deadline({ default: 80, onExpired: (_error, req) => void seen.push([req.url, currentContext() === contextOf(req)]) }), async (req, res) => {
+    const running = await serve(carrier, deadline({ default: 800, onExpired: (_error, req) => void seen.push([req.url, currentContext() === contextOf(req)]) }), async (req, res) => {
       const context = contextOf(req);
       context.signal.addEventListener('abort', () => void seen.push([req.url, currentContext() === context]));
       if (req.url !== '/3') return;
@@ -706,7 +706,7 @@ describe('throwIfAborted', () => {
 });
 
 describe('leaks', () => {
-  it('2,000 requests leave no timer, no listener and no context behind', async () => {
+  it('2,000 requests leave no timer, no listener and no context behind', { timeout: 120_000 }, async () => {
     const { setFlagsFromString } = await import('node:v8');
     const { runInNewContext } = await import('node:vm');
     setFlagsFromString('--expose-gc');
@@ -742,7 +742,7 @@ describe('leaks', () => {
     await batch(2000);
     await turns(20);
     expect([sockets.size, listeners()]).toEqual(before.slice(0, 2));
-    expect(timers()).toBeLessThanOrEqual(before[2]!);
+    await until(() => timers() <= before[2]!, () => `${timers()} timers, ${before[2]} before`);
     await until(() => {
       collect();
       return references.filter((reference) => reference.deref()).length <= 20;
@@ -806,7 +806,8 @@ describe('pipeBody', () => {
       const outcome = deferred<unknown>();
       const source = new Readable({ read: () => undefined });
       for (const chunk of chunks) source.push(chunk);
-      const running = await serve(carrier, deadline({ default: 80 }), (req, res) => {
+      // A part has to be at the client when the body is cut.
+      const running = await serve(carrier, deadline({ default: when === 'before the head' ? 80 : 600 }), (req, res) => {
         pipeBody(source, req, res).then(() => outcome.resolve('resolved'), outcome.resolve);
       });
       const reading = await settles(running.visit());
@@ -821,7 +822,7 @@ describe('pipeBody', () => {
       const outcome = deferred<unknown>();
       const size = 4_000_000;
       const signals: AbortSignal[] = [];
-      const running = await serve(carrier, deadline({ default: 1000 }), (req, res) => {
+      const running = await serve(carrier, deadline({ default: 15_000 }), (req, res) => {
         signals.push(contextOf(req).signal);
         pipeBody(new Blob([new Uint8Array(size)]), req, res).then(() => outcome.resolve('resolved'), outcome.resolve);
       });

@@ -49,7 +49,7 @@ describe.each(carriers)('deadline within deadline on $name', (carrier) => {
       context.signal.addEventListener('abort', () => aborted.push(name));
       next();
     };
-    const running = await serve(carrier, deadline({ default: 300 }), watch('outer'), deadline({ default: 50 }), watch('inner'), (_req, res) => {
+    const running = await serve(carrier, deadline({ default: 1000 }), watch('outer'), deadline({ default: 50 }), watch('inner'), (_req, res) => {
       (res as EventEmitter).on('close', () => setImmediate(over.resolve));
     });
     expect((await settles(running.visit())).status).toBe(504);
@@ -68,10 +68,10 @@ describe.each(carriers)('deadline within deadline on $name', (carrier) => {
       contextOf(req).signal.addEventListener('abort', () => aborted.push(name));
       next();
     };
-    const running = await serve(carrier, deadline({ default: 120 }), watch('outer'), deadline({ default: 80 }), watch('inner'), deadline({ default: '1h' }), watch('innermost'), (_req, res) => res.end('in time'));
+    const running = await serve(carrier, deadline({ default: 900 }), watch('outer'), deadline({ default: 800 }), watch('inner'), deadline({ default: '1h' }), watch('innermost'), (_req, res) => res.end('in time'));
     const reading = await settles(running.visit());
     expect(await settles(reading.over)).toBe('end');
-    await pause(200);
+    await pause(1000);
     await turns();
     expect(contexts.map((context) => context.remaining())).toEqual([0, 0, 0]);
     expect(aborted).toEqual([]);
@@ -80,9 +80,9 @@ describe.each(carriers)('deadline within deadline on $name', (carrier) => {
 
 describe('idle, within or around', () => {
   it.each<[string, DeadlineOptions, DeadlineOptions]>([
-    ['the max of an inner one holds when the outer one trades its default', { default: 80, idle: '1h' }, { max: 250 }],
-    ['the max of an outer one holds when the inner one trades its default', { max: 250 }, { default: 80, idle: '1h' }],
-    ['a default without idle holds beside one with it', { default: 250 }, { default: 80, idle: '1h' }],
+    ['the max of an inner one holds when the outer one trades its default', { default: 80, idle: '1h' }, { max: 1000 }],
+    ['the max of an outer one holds when the inner one trades its default', { max: 1000 }, { default: 80, idle: '1h' }],
+    ['a default without idle holds beside one with it', { default: 1000 }, { default: 80, idle: '1h' }],
   ])('%s', async (_name, outer, inner) => {
     const reasons: unknown[] = [];
     const closed = deferred<string>();

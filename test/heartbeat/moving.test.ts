@@ -86,7 +86,10 @@ describe.each([
     expect(site.ends.find(({ connection }) => connection.transport !== 'http2')).toMatchObject({ reason: 'draining', connection: { state: 'healthy' } });
     await until(() => site.reasons.contexts.length > 0);
     expect(site.reasons.contexts).toEqual([expect.any(DrainingError)]);
-    if (handler === streaming) expect(site.reasons.signals).toEqual([expect.any(DrainingError)]);
+    if (handler === streaming) {
+      await until(() => site.reasons.signals.length > 0);
+      expect(site.reasons.signals).toEqual([expect.any(DrainingError)]);
+    }
     expect(site.errors).toEqual([]);
   });
 
@@ -108,7 +111,7 @@ describe.each([
     res.end('data: later\n\n', () => results.push('called back'));
     expect(await settles(reading.over)).toBe('aborted');
     expect(reading.text).toMatch(/^data: half\n\nretry: \d+\n\n$/);
-    await until(() => results.length === 2);
+    await until(() => results.length === 2 && site.reasons.contexts.length > 0);
     expect(results[0]).toBeInstanceOf(DrainingError);
     expect(site.reasons.contexts).toEqual([expect.any(DrainingError)]);
   });
@@ -120,7 +123,7 @@ describe.each([
     site.registry.evict(first(site), 'token expired');
     expect(await settles(reading.over)).toBe('aborted');
     expect(reading.text).toBe('data: ha');
-    await until(() => site.ends.length > 0);
+    await until(() => site.ends.length > 0 && site.reasons.contexts.length > 0);
     expect(site.reasons.contexts).toEqual([expect.any(DrainingError)]);
   });
 
@@ -140,25 +143,28 @@ describe.each([
 
   it('of any kind is closed as `idle` when nothing is produced, in spite of heartbeats', async () => {
     for (const handler of [streaming, raw]) {
-      const site = await open(carrier, { every: 30, jitter: 0, idleProducer: 300 }, handler);
+      const site = await open(carrier, { every: 50, jitter: 0, idleProducer: 1200 }, handler);
       const reading = await site.visit();
       expect(await settles(reading.over)).toBe('aborted');
       expect(reading.text).toMatch(/^(:ok\n\n)?data: first\n\n(:\n\n){3,}retry: \d+\n\n$/);
       await until(() => site.ends.some(({ reason }) => reason === 'idle'));
       await until(() => site.reasons.contexts.length > 0);
       expect(site.reasons.contexts).toEqual([expect.any(IdleTimeoutError)]);
-      if (handler === streaming) expect(site.reasons.signals).toEqual([expect.any(IdleTimeoutError)]);
+      if (handler === streaming) {
+        await until(() => site.reasons.signals.length > 0);
+        expect(site.reasons.signals).toEqual([expect.any(IdleTimeoutError)]);
+      }
     }
   });
 
   it('is not idle while its handler writes', async () => {
-    const site = await open(carrier, { every: '1h', idleProducer: 400 }, ({ res }) => {
+    const site = await open(carrier, { every: '1h', idleProducer: 1000 }, ({ res }) => {
       raw({ res } as Visit);
       const timer = setInterval(() => res.write('data: more\n\n'), 50);
       res.on('close', () => clearInterval(timer));
     });
     const reading = await site.visit();
-    await pause(1000);
+    await pause(2500);
     expect(site.ends).toEqual([]);
     reading.destroy();
     await until(() => site.ends.length > 0);
@@ -177,6 +183,7 @@ describe('`evict`', () => {
       await until(() => site.ends.length > 0);
       expect(site.ends).toMatchObject([{ reason }]);
       const { constructor } = closeError(reason);
+      await until(() => site.reasons.contexts.length > 0 && (handler === raw || site.reasons.signals.length > 0));
       expect(site.reasons.contexts.map((each) => (each as object).constructor)).toEqual([constructor]);
       if (handler === streaming) expect(site.reasons.signals.map((each) => (each as object).constructor)).toEqual([constructor]);
       expect(site.registry.stats()).toMatchObject({ connections: 0, ended: { [reason]: 1 } });
@@ -226,6 +233,7 @@ describe('`evict`', () => {
     await until(() => client.isClosed);
     const body = client.frames.filter(({ type }) => type === 'DATA').map(({ payload }) => String(payload)).join('');
     expect(body).toBe('part, and the rest');
+    await until(() => ends.length > 0);
     expect(ends).toMatchObject([{ reason: 'draining', connection: { transport: 'http2' } }]);
   });
 
@@ -275,6 +283,7 @@ describe('a WebSocket', () => {
     // 0x88: close; its length; 1012 = 0x03f4.
     await silent.waitFor('\x88\x11\x03\xf4service restart');
     await settles(silent.closed);
+    await until(() => ends.length > 0);
     expect(ends).toMatchObject([{ reason: 'draining' }]);
     await until(() => server.clients.size === 0);
     expect(registry.stats()).toMatchObject({ connections: 0, ended: { draining: 1 } });
@@ -325,8 +334,10 @@ describe('together with the drain of `lifecycle`', () => {
     const drained = life.drain();
     registry.evict('websocket-1');
     const report = await settles(drained);
+    await settles(client.closed);
     expect(client.received.match(/service restart/g)).toHaveLength(1);
     expect(report.told.webSockets + report.finished.webSockets + report.cut.webSockets).toBe(1);
+    await until(() => registry.stats().connections === 0);
     expect(registry.stats()).toMatchObject({ connections: 0, ended: { draining: 1 } });
   });
 

@@ -8,7 +8,7 @@ async function staysFor(service: Service, ms: number, look?: () => void): Promis
   await until(() => {
     look?.();
     return performance.now() > end || service.ends.length > 0;
-  }, undefined, ms + 5000);
+  }, undefined, ms + 20_000);
   expect(service.ends).toEqual([]);
 }
 
@@ -34,17 +34,18 @@ describe.concurrent('a reader that is slow, and goes on', () => {
     const reader = readByHand(context, service.running.port);
     await until(() => service.buffered() > 0);
     reader.drip(8000, 50);
-    await until(() => service.ends.length > 0);
+    await until(() => service.ends.length > 0, undefined, 40_000);
     context.expect(service.ends).toEqual(['slow-consumer']);
   });
 
   it('is never given up over HTTP/2', async (context) => {
-    const service = await serveIn(context, 'http2', flood, { grace: 1000 });
+    const service = await serveIn(context, 'http2', flood, { grace: 3000 });
     const reader = await streamByHand(context, service.running);
     await until(() => service.buffered() > 0);
-    reader.drip(4000, 100);
+    // The window is opened when half of it was read: every 400 ms.
+    reader.drip(8000, 100);
     const { bytes } = reader;
-    await staysFor(service, 5000);
+    await staysFor(service, 6000);
     context.expect(reader.bytes).toBeGreaterThan(bytes + 100_000);
   });
 
@@ -79,18 +80,18 @@ describe.concurrent('a reader that is slow, and goes on', () => {
         (res as ServerResponse).writeHead(200, { 'content-type': 'text/event-stream' });
         (res as ServerResponse).write(`data: ${'x'.repeat(1024 * 1024)}\n\n`);
       },
-      { grace: 1000 },
+      { grace: 3000 },
     );
     const reader = await streamByHand(context, service.running);
-    reader.drip(4000, 100);
-    await staysFor(service, 5000);
+    reader.drip(8000, 100);
+    await staysFor(service, 6000);
   });
 
   it('is given up by `minRate` where it drips', async (context) => {
     const service = await serveIn(context, 'http1', flood, { minRate: '500kb', grace: 4000 });
     const reader = readByHand(context, service.running.port);
     reader.drip(2000, 50);
-    await until(() => service.ends.length > 0);
+    await until(() => service.ends.length > 0, undefined, 40_000);
     context.expect(service.ends).toEqual(['slow-consumer']);
   });
 

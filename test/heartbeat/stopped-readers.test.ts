@@ -26,6 +26,9 @@ interface Site {
   close(): Promise<void>;
 }
 
+// A peer whose answers took long before is given up to two minutes (`patienceFor`): only a slow machine has any.
+const longest = 150_000;
+
 /** A server in a process, and its clients in others. */
 async function openSite(options: Record<string, unknown>): Promise<Site> {
   const server = spawnNode(fixture('watched-server'), [JSON.stringify(options)]);
@@ -55,7 +58,7 @@ function connectionsOf(site: Site): Promise<readonly Connection[]> {
   return site.ask('stats', 'connections');
 }
 
-describe('a client process that is stopped', () => {
+describe('a client process that is stopped', { timeout: longest + 10_000 }, () => {
   let site: Site;
   let client: ChildProcessHandle;
   let memoryBefore: number;
@@ -63,7 +66,7 @@ describe('a client process that is stopped', () => {
   const labels = { flood: '/flood', 'flood-gzip': '/flood-gzip', 'flood-h2': '/flood-h2', 'flood-h2-gzip': '/flood-h2-gzip', sse: '/quiet', 'sse-gzip': '/quiet-gzip', websocket: '/ws' } as const;
 
   function endOf(transport: string, label?: string): Promise<Message> {
-    return site.server.until((message) => message['event'] === 'end' && message['transport'] === transport && message['label'] === label);
+    return site.server.until((message) => message['event'] === 'end' && message['transport'] === transport && message['label'] === label, longest);
   }
 
   function statesOf(label: string): unknown[] {
@@ -71,8 +74,8 @@ describe('a client process that is stopped', () => {
   }
 
   beforeAll(async () => {
-    // The kernel is asked every second or two: an answer takes that long to be seen.
-    site = await openSite({ every: 500, readDeadline: 5000, writeDeadline: 1000, grace: 1000 });
+    // The kernel is asked every second or two: an answer takes that long to be seen. And nobody is to be asked, and to answer slowly, before the process is stopped.
+    site = await openSite({ every: 2000, readDeadline: 5000, writeDeadline: 1000, grace: 1000 });
     memoryBefore = await site.ask<number>('memory', 'memory');
     client = await site.connect('sse', 'sse-gzip', 'http2', 'websocket', 'socket', 'flood', 'flood-gzip', 'flood-h2', 'flood-h2-gzip');
     client.kill('SIGSTOP');
@@ -82,7 +85,8 @@ describe('a client process that is stopped', () => {
 
   it.each(['flood', 'flood-gzip'] as const)('is given up as a slow consumer of a %s over HTTP/1.1, after its writes were late', async (kind) => {
     expect(await endOf('http1', labels[kind])).toMatchObject({ reason: 'slow-consumer' });
-    expect(statesOf(labels[kind])).toEqual(['write-late', 'dead']);
+    // It may have been late before, on a machine that is.
+    expect(statesOf(labels[kind]).slice(-2)).toEqual(['write-late', 'dead']);
   });
 
   it.each(['flood-h2', 'flood-h2-gzip'] as const)('is given up as a slow consumer of a %s', async (kind) => {
@@ -102,7 +106,11 @@ describe('a client process that is stopped', () => {
   });
 
   it('keeps its quiet event streams over HTTP/1.1: its kernel acknowledges every heartbeat', async () => {
-    expect((await connectionsOf(site)).map(({ label, state }) => [label, state])).toEqual([['/quiet', 'healthy'], ['/quiet-gzip', 'healthy']]);
+    const isSession = ({ transport }: Connection): boolean => transport === 'http2';
+    const left = async (): Promise<unknown[]> => (await connectionsOf(site)).filter((each) => !isSession(each)).map(({ label, state }) => [label, state]);
+    await expect.poll(left, { timeout: longest, interval: 200 }).toEqual([['/quiet', 'healthy'], ['/quiet-gzip', 'healthy']]);
+    // Those of the floods: nobody asks a session without streams.
+    expect((await connectionsOf(site)).filter(isSession).length).toBeLessThanOrEqual(2);
     const before = client.messages.length;
     client.kill('SIGCONT');
     for (const kind of ['sse', 'sse-gzip']) await client.until((message, index) => index >= before && message['kind'] === kind && message['event'] === 'beat');
@@ -115,18 +123,18 @@ describe('a client process that is stopped', () => {
   });
 });
 
-describe.concurrent('a client process that is stopped, and goes on in time', () => {
-  it.for(['count', 'count-h2'])('has lost nothing: %s', async (kind, { expect, onTestFinished }) => {
+describe.concurrent('a client process that is stopped, and goes on in time', { timeout: 90_000 }, () => {
+  it.for(['count', 'count-h2'])('has lost nothing: %s', { timeout: 150_000 }, async (kind, { expect, onTestFinished }) => {
     const site = await openSite({ every: 500, writeDeadline: 500, grace: 15_000, readDeadline: 60_000 });
     onTestFinished(() => site.close());
     const client = await site.connect(kind);
     client.kill('SIGSTOP');
-    const late = await site.server.until((message) => message['state'] === 'write-late');
+    const late = await site.server.until((message) => message['state'] === 'write-late', 60_000);
     // The outbox of an event stream, and what Node holds below it.
     for (const { bufferedBytes } of await connectionsOf(site)) expect(bufferedBytes).toBeLessThan(256 * 1024);
     client.kill('SIGCONT');
-    expect(await client.until((message) => message['event'] === 'end')).toMatchObject({ events: 3000, inOrder: true, rest: '' });
-    expect(await site.server.until((message) => message['event'] === 'end' && message['id'] === late['id'])).toMatchObject({ reason: 'ended' });
+    expect(await client.until((message) => message['event'] === 'end', 60_000)).toMatchObject({ events: 3000, inOrder: true, rest: '' });
+    expect(await site.server.until((message) => message['event'] === 'end' && message['id'] === late['id'], 60_000)).toMatchObject({ reason: 'ended' });
     expect(site.server.messages.filter(({ state }) => state === 'dead')).toEqual([]);
   });
 
@@ -135,10 +143,10 @@ describe.concurrent('a client process that is stopped, and goes on in time', () 
     onTestFinished(() => site.close());
     const client = await site.connect('websocket', 'http2', 'socket');
     client.kill('SIGSTOP');
-    for (const transport of ['websocket', 'http2', 'socket']) await site.server.until((message) => message['transport'] === transport && message['state'] === 'read-late');
+    for (const transport of ['websocket', 'http2', 'socket']) await site.server.until((message) => message['transport'] === transport && message['state'] === 'read-late', 60_000);
     client.kill('SIGCONT');
-    for (const transport of ['websocket', 'http2', 'socket']) await site.server.until((message) => message['transport'] === transport && message['state'] === 'healthy');
-    expect(await site.ask('stats', 'stats')).toMatchObject({ connections: 4, unresponsive_ratio: 0, ended: {} });
+    for (const transport of ['websocket', 'http2', 'socket']) await site.server.until((message) => message['transport'] === transport && message['state'] === 'healthy', 60_000);
+    await expect.poll(() => site.ask('stats', 'stats'), { timeout: 30_000 }).toMatchObject({ connections: 4, unresponsive_ratio: 0, ended: {} });
   });
 });
 
@@ -156,7 +164,7 @@ function floodSession({ onTestFinished }: TestContext, port: number, coding: str
   socket.write(Buffer.concat([frame('SETTINGS', 0, 0, settings), frame('WINDOW_UPDATE', 0, 0, credit), getFrame(1, '/', { 'accept-encoding': coding })]));
 }
 
-describe.concurrent('a raw socket that never reads', () => {
+describe.concurrent('a raw socket that never reads', { timeout: 100_000 }, () => {
   it.for([
     ['http1', 'identity'],
     ['http1', 'gzip'],
@@ -170,7 +178,7 @@ describe.concurrent('a raw socket that never reads', () => {
     await until(() => {
       most = Math.max(most, service.buffered());
       return service.ends.length > 0;
-    });
+    }, undefined, 90_000);
     context.expect(service.ends).toEqual(['slow-consumer']);
     // Over HTTP/2 the session may be given up first, and takes it along.
     context.expect(service.states.slice(0, 1)).toEqual(['write-late']);

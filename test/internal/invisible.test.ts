@@ -169,14 +169,16 @@ async function observeHttp1(steps: readonly Step[], dressing: Dressing, version:
 
 async function observeHttp2(steps: readonly Step[], dressing: Dressing): Promise<unknown> {
   let trace: string[] = [];
+  let closed = false;
   const running = await h2c.start(((_req, res: ServerResponse) => {
     dress(res, dressing);
+    res.on('close', () => (closed = true));
     void run(res, steps, true, true).then((result) => (trace = result));
   }) as Middleware);
   try {
     const reading = await settles(open(running, 'http2'));
     const over = await settles(reading.over);
-    await until(() => trace.length > 0);
+    await until(() => closed && trace.length > 0);
     return { trace, over, text: reading.text, headers: { ...reading.headers, date: undefined } };
   } finally {
     await running.close();

@@ -144,7 +144,7 @@ describe.each([
         return reading.text;
       },
     );
-    await until(() => log.includes('finish'));
+    await until(() => log.includes('finish') && log.includes('end called back'));
     expect(text).toBe('ABCDEFGHIJKLM');
     expect(log.slice(0, 4)).toEqual(['small true', 'length 3 full false', 'large false', 'length 11 full true']);
     expect(log.filter((line) => line === 'drain')).toHaveLength(1);

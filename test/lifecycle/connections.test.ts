@@ -11,7 +11,7 @@ import { deferred } from '../support/deferred.ts';
 import { connectRaw, getRequest, parseChunked, type RawClient } from '../support/raw.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
-import { makeLife, pause, portOf, routes, serveAttached } from './support.ts';
+import { followConnections, makeCounter, makeLife, pause, portOf, routes, serveAttached } from './support.ts';
 
 const certificate = makeCertificate();
 const hello = routes({ '/': (_req, res) => res.end('hello') });
@@ -26,9 +26,11 @@ describe('a connection of HTTP/1.1', () => {
   it('that is idle is closed when it leaves, also one that never sent anything', async () => {
     const life = makeLife();
     const served = await serveAttached(bare, life, hello);
+    const connections = followConnections(served.server);
     const [used, unused] = [await served.dial(), await served.dial()];
     used.send(getRequest());
     await used.waitFor('hello');
+    await connections.accepted(2);
     await turns(20);
     expect([used, unused].map(({ socket }) => socket.readyState)).toEqual(['open', 'open']);
     const report = await settles(life.drain());
@@ -74,14 +76,16 @@ describe('a connection of HTTP/1.1', () => {
 
   it('in the middle of an upload is let finish', async () => {
     const life = makeLife();
+    const { note, reached } = makeCounter();
     const served = await serveAttached(bare, life, async (req, res) => {
+      note();
       let size = 0;
       for await (const chunk of req) size += (chunk as Buffer).length;
       res.end(`got ${size}`);
     });
     const client = await served.dial();
     client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345');
-    await turns(20);
+    await reached(1);
     const drained = life.drain();
     await until(() => !served.server.listening);
     client.send('67890');
@@ -92,9 +96,10 @@ describe('a connection of HTTP/1.1', () => {
   it('that was still sending the head of its request is answered 503, and closed', async () => {
     const life = makeLife();
     const served = await serveAttached(bare, life, hello);
+    const connections = followConnections(served.server);
     const client = await served.dial();
     client.send('GET / HTTP/1.1\r\nHost:');
-    await turns(20);
+    await connections.heard();
     const drained = life.drain();
     await until(() => !served.server.listening);
     client.send(' x\r\n\r\n');
@@ -106,15 +111,16 @@ describe('a connection of HTTP/1.1', () => {
   it('that never finishes its request is cut as a connection', async () => {
     const life = makeLife({ drainTimeout: 100 });
     const served = await serveAttached(bare, life, hello);
+    const connections = followConnections(served.server);
     const client = await served.dial();
     client.send('GET / HTTP/1.1\r\nHost:');
-    await turns(20);
+    await connections.heard();
     expect(await settles(life.drain())).toMatchObject({ cut: { requests: 0, sockets: 1 }, reason: 'timeout' });
     await client.closed;
   });
 
   it('that somebody else upgraded is waited for, and cut in the end', async () => {
-    const life = makeLife({ drainTimeout: 200 });
+    const life = makeLife({ drainTimeout: 1500 });
     const served = await serveAttached(bare, life, hello);
     served.server.on('upgrade', (_req: http.IncomingMessage, socket: net.Socket) => {
       socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n');
@@ -179,16 +185,18 @@ describe('attach()', () => {
   it('takes several servers, and waits for all', async () => {
     const life = makeLife();
     const gates = [deferred(), deferred()];
+    const { note, reached } = makeCounter();
     const [one, other] = await Promise.all(
       gates.map((gate) =>
         serveAttached(bare, life, async (_req, res) => {
+          note();
           await gate.promise;
           res.end('x');
         }),
       ),
     );
     const readings = [one!.visit(), other!.visit()];
-    await turns(30);
+    await reached(2);
     const drained = life.drain();
     await until(() => !one!.server.listening && !other!.server.listening);
     gates[0]!.resolve();
@@ -264,9 +272,11 @@ describe.skipIf(!certificate)('a connection over TLS', () => {
   it.each(servers)('of %s is drained as any other', async (_name, make, ALPNProtocols) => {
     const life = makeLife();
     const gate = deferred();
+    const { note, reached } = makeCounter();
     const listener = routes({
       '/': (_req, res) => res.end('hello'),
       '/slow': async (_req, res) => {
+        note();
         await gate.promise;
         res.end('slow');
       },
@@ -291,7 +301,7 @@ describe.skipIf(!certificate)('a connection over TLS', () => {
     idle.socket.write(getRequest());
     await until(() => idle.text().includes('hello'));
     busy.socket.write(getRequest('/slow'));
-    await turns(20);
+    await reached(1);
     const drained = life.drain();
     await until(() => [idle, unused].every(({ socket }) => socket.destroyed));
     await Promise.all([silent.closed, shaking.closed]);
@@ -304,7 +314,11 @@ describe.skipIf(!certificate)('a connection over TLS', () => {
   it('of node:http2 is drained as one without', async () => {
     const life = makeLife();
     const gate = deferred();
-    const server = http2.createSecureServer({ ...certificate }, (_req, res) => void gate.promise.then(() => res.end('slow')));
+    const { note, reached } = makeCounter();
+    const server = http2.createSecureServer({ ...certificate }, (_req, res) => {
+      note();
+      void gate.promise.then(() => res.end('slow'));
+    });
     life.attach(server);
     await new Promise<void>((resolve) => {
       server.listen(0, '127.0.0.1', resolve);
@@ -318,11 +332,12 @@ describe.skipIf(!certificate)('a connection over TLS', () => {
     let text = '';
     request.on('data', (chunk: Buffer) => (text += chunk.toString()));
     await new Promise((resolve) => session.once('remoteSettings', resolve));
-    await turns(20);
+    await reached(1);
     const drained = life.drain();
     await until(() => goaways.length > 0);
     gate.resolve();
     expect(await settles(drained)).toMatchObject({ reason: 'complete', finished: { requests: 1 }, cut: { requests: 0, sockets: 0 } });
+    await until(() => text.length >= 4);
     expect([text, goaways[0]]).toEqual(['slow', 0]);
   });
 });

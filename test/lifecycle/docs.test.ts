@@ -14,10 +14,18 @@ const samples = [...page.matchAll(/^## (.*)$|^```js\n([\s\S]*?)^```$/gm)].reduce
 
 type AtEnd = (undo: () => void) => void;
 
-/** Runs a sample as it stands, on ports of its own; with SIGTERM when it has had time to listen. */
+// SIGTERM, when somebody waits for it, and has had time to listen.
+const terminate = `
+  const timer = setInterval(() => {
+    if (process.listenerCount('SIGTERM') === 0) return;
+    clearInterval(timer);
+    setTimeout(() => process.kill(process.pid, 'SIGTERM'), 1000).unref();
+  }, 20).unref();`;
+
+/** Runs a sample as it stands, on ports of its own, until SIGTERM. */
 async function run(code: string, atEnd: AtEnd): Promise<{ code: number | null; signal: string | null; output: string }> {
   const program = `${code.replaceAll(/\b300[01]\b/g, '0')}\n`;
-  const child = spawn(process.execPath, ['--import', 'data:text/javascript,setTimeout(() => process.kill(process.pid, "SIGTERM"), 1500).unref()', '--input-type=module', '--eval', program], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(terminate)}`, '--input-type=module', '--eval', program], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
   atEnd(() => child.kill('SIGKILL'));
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text));

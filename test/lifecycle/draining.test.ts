@@ -168,6 +168,7 @@ describe('when it leaves', () => {
     await until(() => !served.server.listening);
     gate.resolve();
     expect(await settles(drained)).toMatchObject({ told: { streams: 1 } });
+    expect(await reading.over).toBe('aborted');
     expect(reading.text).toMatch(/retry: \d+\n\n$/);
   });
 
@@ -179,7 +180,7 @@ describe('when it leaves', () => {
     await reached();
     const drained = life.drain();
     await until(() => life.state === 'draining');
-    await expect.poll(async () => (await served.visit()).status).toBe(503);
+    await expect.poll(async () => (await served.visit()).status, { timeout: 20_000 }).toBe(503);
 
     const refused = await served.visit();
     expect([await refused.over, refused.status, refused.headers['retry-after']]).toEqual(['end', 503, '4']);

@@ -5,7 +5,7 @@ import { h2c, listen } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { settles, turns, until } from '../support/until.ts';
 import { connectFrames, goawayOf } from './http2-frames.ts';
-import { makeLife, routes, serveAttached } from './support.ts';
+import { makeCounter, makeLife, routes, serveAttached } from './support.ts';
 
 const hello = routes({ '/': (_req, res) => res.end('hello') });
 
@@ -13,8 +13,10 @@ describe('the drain of HTTP/2', () => {
   it('sends a GOAWAY with the last stream that was taken in, and finishes that', async () => {
     const life = makeLife({ preDrain: '10s' });
     const gate = deferred();
+    const { note, reached } = makeCounter();
     const served = await serveAttached(h2c, life, routes({
       '/slow': async (_req, res) => {
+        note();
         await gate.promise;
         res.end('slow');
       },
@@ -22,7 +24,7 @@ describe('the drain of HTTP/2', () => {
     const client = connectFrames(served.port);
     client.get(1, '/slow');
     await client.waitFor('SETTINGS');
-    await turns(20);
+    await reached(1);
     void life.drain();
     expect(goawayOf(await client.waitFor('GOAWAY'))).toEqual({ last: 1, code: 0 });
     gate.resolve();
@@ -87,7 +89,9 @@ describe('the drain of HTTP/2', () => {
     life.attach(server);
     expect(server.listenerCount('request')).toBe(0);
     const gate = deferred();
+    const { note, reached } = makeCounter();
     server.on('stream', (stream, headers) => {
+      note();
       void gate.promise.then(() => {
         stream.respond({ ':status': 200 });
         stream.end(`by stream ${headers[':path']}`);
@@ -98,7 +102,7 @@ describe('the drain of HTTP/2', () => {
     const client = connectFrames(running.port);
     client.get(1, '/');
     await client.waitFor('SETTINGS');
-    await turns(20);
+    await reached(1);
     const drained = life.drain();
     await until(() => !server.listening);
     expect(life.state).toBe('draining');
@@ -126,14 +130,18 @@ describe('the drain of HTTP/2', () => {
     const life = makeLife();
     life.attach(server);
     const gate = deferred();
-    server.on('request', (_req, res) => void gate.promise.then(() => res.end('late')));
+    const { note, reached } = makeCounter();
+    server.on('request', (_req, res) => {
+      note();
+      void gate.promise.then(() => res.end('late'));
+    });
     expect(server.listenerCount('request')).toBe(2);
     const running = await listen(server);
     onTestFinished(() => running.close());
     const client = connectFrames(running.port);
     client.get(1, '/');
     await client.waitFor('SETTINGS');
-    await turns(20);
+    await reached(1);
     const drained = life.drain();
     gate.resolve();
     expect(await settles(drained)).toMatchObject({ finished: { requests: 1 } });

@@ -10,7 +10,7 @@ import { deferred } from '../support/deferred.ts';
 import { connectRaw, getRequest } from '../support/raw.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
-import { makeLife, routes, serveAttached } from './support.ts';
+import { makeCounter, makeLife, routes, serveAttached } from './support.ts';
 
 function published<T>(name: string): T[] {
   const messages: T[] = [];
@@ -251,7 +251,7 @@ describe('beside deadline()', () => {
 
 describe('a request', () => {
   it.each(carriers.map((carrier) => ({ on: carrier.name, carrier })))('is counted once where the server and the middleware both see it, on $on', async ({ carrier }) => {
-    const life = makeLife({ preDrain: 200 });
+    const life = makeLife({ preDrain: 1000 });
     const served = await serveAttached(carrier, life, life as Middleware, routes({ '/': (_req, res) => res.end('x') }));
     const drained = life.drain();
     await (await served.visit()).over;
@@ -262,7 +262,9 @@ describe('a request', () => {
   it('that never reaches the middleware is waited for by a server that is attached', async () => {
     const life = makeLife();
     const gate = deferred();
+    const { note, reached } = makeCounter();
     const served = await serve(bare, async (_req, res) => {
+      note();
       await gate.promise;
       res.end('x');
     });
@@ -271,7 +273,7 @@ describe('a request', () => {
     await until(() => served.server.listenerCount('request') > 1);
     const client = await served.dial();
     client.send(getRequest());
-    await turns(20);
+    await reached(2);
     const drained = life.drain();
     await until(() => !served.server.listening);
     expect(life.state).toBe('draining');
@@ -321,12 +323,14 @@ describe('close()', () => {
   it('lets a drain under way go on to its end', async () => {
     const life = makeLife();
     const gate = deferred();
+    const { note, reached } = makeCounter();
     const served = await serveAttached(bare, life, async (_req, res) => {
+      note();
       await gate.promise;
       res.end('x');
     });
     const reading = served.visit();
-    await turns(20);
+    await reached(1);
     const drained = life.drain();
     life.close();
     gate.resolve();
@@ -350,14 +354,16 @@ describe('two lifecycles in one process', () => {
   it('may both watch one server, and each waits for it', async () => {
     const [one, other] = [makeLife(), makeLife()];
     const gate = deferred();
+    const { note, reached } = makeCounter();
     const served = await serve(bare, one as Middleware, other as Middleware, async (_req, res) => {
+      note();
       await gate.promise;
       res.end('x');
     });
     one.attach(served.server);
     other.attach(served.server);
     const reading = served.visit();
-    await turns(20);
+    await reached(1);
     const drained = one.drain();
     await turns(20);
     expect([one.state, other.state]).toEqual(['draining', 'active']);

@@ -6,7 +6,7 @@ import { settles, until } from '../support/until.ts';
 import { makeLife, serveAttached } from './support.ts';
 
 const count = 500;
-const spread = 3000;
+const spread = 6000;
 
 describe('500 event streams', () => {
   it('leave one by one over the window, each told another delay', { timeout: 60_000 }, async () => {

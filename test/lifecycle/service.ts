@@ -21,6 +21,8 @@ export interface Service {
   readonly port: number;
   readonly http2Port: number;
   readonly exit: Promise<Exit>;
+  /** What it has written so far. */
+  readonly lines: readonly string[];
   kill(signal: NodeJS.Signals): void;
 }
 
@@ -49,7 +51,7 @@ export async function startService(options: LifecycleOptions, env: Record<string
     await exit;
   });
   const ports = await Promise.race([first, exit.then((ended) => Promise.reject(new Error(`The service ended: ${ended.stderr}`)))]);
-  return { child, ...ports, exit, kill: (signal) => void child.kill(signal) };
+  return { child, ...ports, exit, lines, kill: (signal) => void child.kill(signal) };
 }
 
 /** A load balancer of the simplest kind: passes new connections on to where it points. */

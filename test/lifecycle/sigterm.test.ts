@@ -60,6 +60,8 @@ describe('a process that gets SIGTERM', { timeout }, () => {
     const service = await startService({ preDrain: 0 }, { LINGER: '1' });
     service.kill('SIGTERM');
     await refusesConnections(service);
+    // Its report: before that, the next signal would be one to hurry.
+    await until(() => service.lines.length > 1);
     await pause(100);
     expect(service.child.exitCode).toBe(null);
     service.kill('SIGTERM');
@@ -68,23 +70,25 @@ describe('a process that gets SIGTERM', { timeout }, () => {
 
   it('is not forced by the first signal after a drain that somebody asked for', async () => {
     const service = await startService({ preDrain: 0 });
-    const client = await dial(service.port, getRequest('/wait/1000'));
+    const client = await dial(service.port, getRequest('/wait/3000'));
     await dial(service.port, 'POST /drain HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n').then((hook) => hook.waitFor('draining'));
     service.kill('SIGTERM');
     expect(await settles(service.exit, 30_000)).toMatchObject({ code: 0, signal: null, report: { reason: 'complete' } });
+    await settles(client.closed);
     expect(client.received).toContain('waited');
   });
 });
 
 /** A deploy: `one` goes, with everything at once that a service may have, and `two` is there. */
 async function endsAsItShould(browser?: Browser): Promise<void> {
-  const options = { preDrain: 400, spread: 500, reconnectDelay: 100, drainTimeout: '20s' };
+  // Whoever is slow here has that long to see that it is announced, and what is under way is so for longer.
+  const options = { preDrain: 2000, spread: 500, reconnectDelay: 100, drainTimeout: '20s' };
   const [one, two] = await Promise.all([startService(options, { NAME: 'one' }), startService(options, { NAME: 'two' })]);
   const balancer = await startSwitch(one.port);
   const { port } = one;
   const source = browser && (await openEventSource(browser, balancer.port));
-  const short = await dial(port, getRequest('/wait/800'));
-  const long = await dial(port, getRequest('/wait/3000'));
+  const short = await dial(port, getRequest('/wait/3000'));
+  const long = await dial(port, getRequest('/wait/6000'));
   const tokens = await dial(port, getRequest('/tokens'));
   const idle = await dial(port, getRequest('/name'));
   const upload = await dial(port, 'POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\n\r\nfirst');
@@ -100,17 +104,18 @@ async function endsAsItShould(browser?: Browser): Promise<void> {
   await expect.poll(() => statusOf(port, '/readyz'), patient).toBe(503);
   balancer.pointTo(two.port);
   upload.send('more.');
-  await pause(1000);
+  await pause(2500);
   upload.send('last.');
   const exit = await settles(one.exit, 30_000);
 
   expect(exit).toMatchObject({ code: 0, signal: null, stderr: '' });
+  expect(await Promise.all([short, long, upload, idle, tokens, events].map(({ closed }) => closed))).toEqual(Array(6).fill('end'));
+  await until(() => frames.isClosed);
   for (const [client, body] of [[short, 'waited'], [long, 'waited'], [upload, 'got 15']] as const) {
     expect(client.received).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     expect(client.received).toContain('\r\nConnection: close\r\n');
     expect(client.received.endsWith(`\r\n\r\n${body}`)).toBe(true);
   }
-  expect(await Promise.all([short, long, upload, idle, tokens, events].map(({ closed }) => closed))).toEqual(Array(6).fill('end'));
   // The last chunk, of the stream that is finite; and none of the one that goes on elsewhere.
   expect(parseChunked(tokens.received)).toMatchObject({ complete: true, rest: '' });
   expect(tokens.received).toContain('{"token":40}');

@@ -1,9 +1,10 @@
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 import type { HttpRequest, HttpResponse, Next } from '../../src/internal/message.ts';
 import { lifecycle, type Lifecycle, type LifecycleOptions } from '../../src/lifecycle/index.ts';
 import type { Carrier, Middleware } from '../support/carriers.ts';
 import { serve, type Served } from '../support/serve.ts';
+import { until } from '../support/until.ts';
 
 /** A lifecycle for one test: without signals, and in no hurry to cut. */
 export function makeLife(options: LifecycleOptions = {}): Lifecycle {
@@ -33,6 +34,26 @@ export function routes(handlers: Readonly<Record<string, (req: HttpRequest, res:
 
 export function portOf(server: { address(): AddressInfo | string | null }): number {
   return (server.address() as AddressInfo).port;
+}
+
+/** What the server knows of its connections, from now on: a client that is connected, or has written, says nothing of that. */
+export function followConnections(server: Pick<Server, 'on'>): { accepted(count: number): Promise<void>; heard(): Promise<void> } {
+  const sockets: Socket[] = [];
+  server.on('connection', (socket: Socket) => sockets.push(socket));
+  return {
+    accepted: (count) => until(() => sockets.length >= count),
+    /** From each. */
+    heard: () => until(() => sockets.length > 0 && sockets.every(({ bytesRead }) => bytesRead > 0)),
+  };
+}
+
+/** Counts, and waits for so many. */
+export function makeCounter(): { note(): void; reached(count: number): Promise<void> } {
+  let calls = 0;
+  return {
+    note: () => void (calls += 1),
+    reached: (count) => until(() => calls >= count),
+  };
 }
 
 /** A wait of that many milliseconds. */

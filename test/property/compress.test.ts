@@ -8,7 +8,7 @@ import { http1Client, http2Client } from '../support/body-clients.ts';
 import { bare, h2c } from '../support/carriers.ts';
 import { codings, decodeStrictly, gzipHeaderLength } from '../support/decoders.ts';
 import { serve } from '../support/serve.ts';
-import { settles, turns } from '../support/until.ts';
+import { settles, turns, until } from '../support/until.ts';
 
 /** What a handler does next. */
 type Step =
@@ -139,8 +139,10 @@ describe.each([['HTTP/1.1', bare], ['HTTP/2', h2c]] as const)('over %s', (_name,
         if (encodes) expect(reading.coding).toBe(coding);
         expect(decodeStrictly(reading.coding, reading.bytes).equals(text)).toBe(true);
         if (reading.headers['content-length'] !== undefined) expect(Number(reading.headers['content-length'])).toBe(reading.bytes.length);
-        expect(called).toEqual(called.toSorted((a, b) => a - b));
-        if (kind !== 'complete body') expect(called).toEqual(given.steps.flatMap((step, index) => ('write' in step && !isLastWrite(given, index) ? [index] : [])));
+        const calls = kind === 'complete body' ? [] : given.steps.flatMap((step, index) => ('write' in step && !isLastWrite(given, index) ? [index] : []));
+        // The last of them may come after the client has seen the end.
+        await until(() => called.length >= calls.length, () => `called ${called.join()}`);
+        expect(called).toEqual(calls);
       }), { numRuns: 40 });
     });
   });

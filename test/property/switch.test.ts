@@ -121,7 +121,7 @@ function decisions(): CompressionDecisionMessage[] {
 }
 
 describe.each([true, false])('while everything is switched at random, live: %s,', (live) => {
-  it('each response is one thing from its head to its end, whole and in order', { timeout: 60_000 }, async () => {
+  it('each response is one thing from its head to its end, whole and in order', { timeout: 180_000 }, async () => {
     const governor = new HandGovernor();
     const toggle = createSwitch(profiles[0]!());
     const compression = compress({ switch: toggle, governor, live, threshold: 100, idleFlush: 2 });
@@ -197,10 +197,10 @@ describe.each([true, false])('while everything is switched at random, live: %s,'
 
     await openStreams(180);
     for (const each of fc.sample(step, 900)) await act[each.do](each as never);
-    await settles(Promise.all(pending), 30_000);
+    await settles(Promise.all(pending), 60_000);
     for (const id of open) sent.get(id)!.res!.end('the end\n');
     for (const id of open) sent.get(id)!.text += 'the end\n';
-    await settles(Promise.all([...readings.values()].map(({ over }) => over)), 20_000);
+    await settles(Promise.all([...readings.values()].map(({ over }) => over)), 60_000);
 
     const streams = [...readings.keys()].filter((id) => id.startsWith('/events'));
     expect([streams.length >= 200, readings.size >= 1000]).toEqual([true, true]);
@@ -226,7 +226,7 @@ describe.each([true, false])('while everything is switched at random, live: %s,'
     }
     expect(done.length).toBeGreaterThan(50);
     expect(toggle.version).toBe(done.length - 1);
-    expect([compression.activeEncoders, compression.encoderBytes]).toEqual([0, 0]);
+    await until(() => compression.activeEncoders === 0 && compression.encoderBytes === 0);
   });
 });
 

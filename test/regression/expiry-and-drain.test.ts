@@ -4,6 +4,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { deadline, lifecycle } from '../../src/index.ts';
 import { readTimeout } from '../../src/deadline/source.ts';
 import { bare, type Middleware } from '../support/carriers.ts';
+import { deferred } from '../support/deferred.ts';
 import { getRequest } from '../support/raw.ts';
 import { serve } from '../support/serve.ts';
 import { until } from '../support/until.ts';
@@ -15,15 +16,21 @@ function makeLife(options: Parameters<typeof lifecycle>[0]): ReturnType<typeof l
 }
 
 it('a drain lets all answers of a connection out, and the last of them says that it closes', async () => {
-  const life = makeLife({ preDrain: 100, spread: 0, drainTimeout: 5000 });
+  const life = makeLife({ preDrain: 600, spread: 0, drainTimeout: 15_000 });
+  let arrived = 0;
+  const begun = deferred();
   const running = await serve(bare, life as Middleware, async (req, res) => {
-    await delay(50);
+    arrived++;
+    await begun.promise;
     (res as http.ServerResponse).end(`answer ${req.url}`);
   });
   const client = await running.dial();
   client.send(getRequest('/1') + getRequest('/2') + getRequest('/3'));
-  await delay(20);
-  const report = await life.drain();
+  await until(() => arrived === 3);
+  const drained = life.drain();
+  await delay(30);
+  begun.resolve();
+  const report = await drained;
   await until(() => client.received.includes('answer /3'));
   expect(client.received.match(/answer \/\d/g)).toEqual(['answer /1', 'answer /2', 'answer /3']);
   expect(client.received.match(/connection: close/gi)).toHaveLength(1);
@@ -40,7 +47,7 @@ it('a server that begins to listen when the drain is over is closed', async () =
 });
 
 it('a lifecycle that is closed while it drains still refuses', async () => {
-  const life = makeLife({ preDrain: 0, spread: 0, drainTimeout: 2000 });
+  const life = makeLife({ preDrain: 0, spread: 0, drainTimeout: 10_000 });
   const release = life.hold();
   const running = await serve(bare, life as Middleware, (_req, res) => void (res as http.ServerResponse).end('served'));
   const drained = life.drain();
