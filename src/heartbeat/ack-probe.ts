@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
-import { existsSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { endianness } from 'node:os';
@@ -89,9 +89,9 @@ export class AckProbe {
     this.#readTable = input.readTable ?? readTable;
   }
 
-  /** Whether the kernel keeps such tables here. */
+  /** Whether the kernel keeps such tables here, and shows them. */
   static isAvailable(): boolean {
-    return (AckProbe.#isAvailable ??= process.platform === 'linux' && existsSync('/proc/net/tcp'));
+    return (AckProbe.#isAvailable ??= process.platform === 'linux' && isReadable('/proc/net/tcp'));
   }
 
   /** False once the tables have turned out to be unreadable: nothing is reported any more. */
@@ -220,6 +220,16 @@ export async function readTable(table: Table, onLines: (text: string) => void): 
 }
 
 const littleEndian = endianness() === 'LE';
+
+// They may be there and be closed: where a policy of the system says so.
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** What to look for in the tables; `undefined` for a socket that is not, or no longer, one of TCP. */
 export function keyOfSocket(socket: Named): ConnectionKey | undefined {

@@ -6,7 +6,8 @@ import { givenBytes, writtenBytes } from './ack-probe.ts';
 import { Calm, calmOf } from './calm.ts';
 import type { Transport } from './connection-info.ts';
 import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from './health-options.ts';
-import { isLateness, type Peer, shortMove, type Wire } from './peer.ts';
+import type { Peer } from './peer.ts';
+import { isLateness, shortMove, type Wire } from './wire.ts';
 
 /** Options of `watchHttp2`. */
 export interface WatchHttp2Options extends HealthOptions {

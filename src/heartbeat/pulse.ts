@@ -15,8 +15,9 @@ import type { Transport } from './connection-info.ts';
 import { type SessionWatch, watchSession } from './http2.ts';
 import type { Carrier } from './injection.ts';
 import type { ResolvedHeartbeatOptions } from './options.ts';
-import { isLateness, type Peer, shortMove, type Wire } from './peer.ts';
+import type { Peer } from './peer.ts';
 import { QueueGauge } from './queue-gauge.ts';
+import { isLateness, shortMove, type Wire } from './wire.ts';
 
 /** What a pulse is given. */
 export interface PulseInput {

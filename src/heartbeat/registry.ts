@@ -11,9 +11,10 @@ import { Census, type RegistryStats } from './census.ts';
 import type { ConnectionEnd, ConnectionInfo, ConnectionStateChange } from './connection-info.ts';
 import type { HealthState } from './health.ts';
 import type { ResolvedHealthOptions } from './health-options.ts';
-import { Peer, type Wire } from './peer.ts';
+import { Peer } from './peer.ts';
 import { hasEndObservers, reportEnd, reportHealth, reportHeartbeatError } from './report.ts';
 import { type Admission, Seats } from './seats.ts';
+import type { Wire } from './wire.ts';
 
 /** Options of `createRegistry`. */
 export interface RegistryOptions {

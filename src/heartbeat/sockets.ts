@@ -6,9 +6,10 @@ import { writtenBytes } from './ack-probe.ts';
 import type { Transport } from './connection-info.ts';
 import { encodeHeartbeat } from './frame.ts';
 import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from './health-options.ts';
-import { type Peer, shortMove, type Wire } from './peer.ts';
+import type { Peer } from './peer.ts';
 import { QueueGauge } from './queue-gauge.ts';
 import { isUnread } from './unread.ts';
+import { shortMove, type Wire } from './wire.ts';
 
 /** Options of `watchSocket`. */
 export interface WatchSocketOptions extends HealthOptions {

@@ -5,9 +5,10 @@ import { readBag, readInteger } from '../internal/option.ts';
 import { writtenBytes } from './ack-probe.ts';
 import type { Transport } from './connection-info.ts';
 import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from './health-options.ts';
-import { type Peer, shortMove, type Wire } from './peer.ts';
+import type { Peer } from './peer.ts';
 import { QueueGauge } from './queue-gauge.ts';
 import { isUnread } from './unread.ts';
+import { shortMove, type Wire } from './wire.ts';
 
 /** A WebSocket of the server's side, as those of `ws`. */
 export interface WatchedWebSocket {
