@@ -1,11 +1,11 @@
 import { isThenable } from '../internal/deferred.ts';
-import { type Chunk, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
+import type { Chunk, WriteCallback } from '../internal/layer.ts';
 import type { Seam } from '../internal/response.ts';
 import { atTickEnd, type Flushable } from '../internal/tick.ts';
 import { Callbacks, refuse } from './callbacks.ts';
-import { failResponse } from './failure.ts';
 import type { BlockEncoder, Tuning } from './codec.ts';
 import { bytesOf } from './chunk.ts';
+import { CodingLayer } from './coding-layer.ts';
 
 /** What a block layer is given, beside its encoder. */
 export interface BlockLayerInput {
@@ -33,10 +33,7 @@ export interface BlockLayerInput {
  * `ready` lasts to the next end of the tick, so that of a broadcast all blocks are made before any is written: turning
  * from zlib to the socket and back for each of a thousand connections costs a third more.
  */
-export class BlockLayer extends Layer implements Flushable {
-  override readonly rank: Rank = rank.compress;
-  override readonly transforms: boolean = true;
-  override readonly holds: boolean = true;
+export class BlockLayer extends CodingLayer implements Flushable {
   #input: BlockLayerInput;
   #state: 'idle' | 'scheduled' | 'encoding' | 'ready' | 'ending' | 'over' = 'idle';
   #text: Uint8Array[] = [];
@@ -58,10 +55,14 @@ export class BlockLayer extends Layer implements Flushable {
   #end: { readonly callback: (() => void) | undefined } | undefined;
 
   constructor(input: BlockLayerInput) {
-    super();
+    super(input.seam);
     this.#input = input;
     // One write per tick is what this layer makes. A writer of ours has an option for it.
     if (input.directly && !input.seam.hasWriter) input.seam.bottom.writeDirectly();
+  }
+
+  protected override get isOver(): boolean {
+    return this.#state === 'over';
   }
 
   override get bufferedBytes(): number {
@@ -80,7 +81,7 @@ export class BlockLayer extends Layer implements Flushable {
     if (this.#textBytes === 0) this.#settleEmpty();
     else this.#schedule();
     // Not the other way: somebody may be waiting since an earlier write.
-    if (this.#blocked || this.#textBytes >= this.#input.seam.res.writableHighWaterMark) this.#full = true;
+    if (this.#blocked || this.#textBytes >= this.seam.res.writableHighWaterMark) this.#full = true;
     return !this.#full;
   }
 
@@ -119,7 +120,7 @@ export class BlockLayer extends Layer implements Flushable {
 
   flushTick(): void {
     if (this.#state === 'scheduled') this.#encode();
-    else if (this.#state === 'ready') this.#attempt(() => this.#deliver());
+    else if (this.#state === 'ready') this.attempt(() => this.#deliver());
   }
 
   #take(chunk: Chunk, encoding: BufferEncoding | undefined): void {
@@ -192,14 +193,14 @@ export class BlockLayer extends Layer implements Flushable {
         (block) => {
           observe(text.length, performance.now() - started);
           this.#encodingBytes = 0;
-          if (this.#state !== 'over') this.#attempt(() => deliver(block, false));
+          if (this.#state !== 'over') this.attempt(() => deliver(block, false));
         },
         (error: unknown) => {
-          this.#fail(error);
+          this.fail(error);
         },
       );
     } catch (error) {
-      this.#fail(error);
+      this.fail(error);
     }
   }
 
@@ -224,29 +225,14 @@ export class BlockLayer extends Layer implements Flushable {
     }
     if (this.#textBytes > 0) this.#schedule();
     else this.#written.settle();
-    if (!this.#full || this.#blocked || this.#textBytes >= this.#input.seam.res.writableHighWaterMark) return;
+    if (!this.#full || this.#blocked || this.#textBytes >= this.seam.res.writableHighWaterMark) return;
     this.#full = false;
-    this.#input.seam.layerDrained();
+    this.seam.layerDrained();
   }
 
   #finish(): void {
     this.#state = 'over';
     this.#input.encoder.close();
     this.#input.release();
-  }
-
-  /** Below, somebody's patch of `res` may throw, and here nobody could catch it. */
-  #attempt(step: () => void): void {
-    try {
-      step();
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  #fail(error: unknown): void {
-    if (this.#state === 'over') return;
-    this.close();
-    failResponse(this.#input.seam, error);
   }
 }

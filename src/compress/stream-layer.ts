@@ -1,10 +1,10 @@
-import { type Chunk, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
+import type { Chunk, WriteCallback } from '../internal/layer.ts';
 import type { Seam } from '../internal/response.ts';
 import { atTickEnd, type Flushable } from '../internal/tick.ts';
 import { Callbacks, refuse } from './callbacks.ts';
 import { bytesOf } from './chunk.ts';
+import { CodingLayer } from './coding-layer.ts';
 import type { StreamEncoder } from './codec.ts';
-import { failResponse } from './failure.ts';
 
 /** What a stream layer is given. */
 export interface StreamLayerInput {
@@ -38,10 +38,7 @@ const joinUpTo = 16_384;
  *       └─ drained ◀─ under the mark           └─ paused ─┘   until 'drain'
  *                 └──ended before that──▶ encoded in one go ──▶ below
  */
-export class StreamLayer extends Layer implements Flushable {
-  override readonly rank: Rank = rank.compress;
-  override readonly transforms: boolean = true;
-  override readonly holds: boolean = true;
+export class StreamLayer extends CodingLayer implements Flushable {
   #input: StreamLayerInput;
   #state: 'open' | 'ending' | 'over' = 'open';
   #open: OpenEncoder | undefined;
@@ -67,8 +64,12 @@ export class StreamLayer extends Layer implements Flushable {
   #idle: NodeJS.Timeout | undefined;
 
   constructor(input: StreamLayerInput) {
-    super();
+    super(input.seam);
     this.#input = input;
+  }
+
+  protected override get isOver(): boolean {
+    return this.#state === 'over';
   }
 
   override get bufferedBytes(): number {
@@ -153,7 +154,7 @@ export class StreamLayer extends Layer implements Flushable {
     try {
       this.#open = this.#openEncoder();
     } catch (error) {
-      this.#fail(error);
+      this.fail(error);
     }
     return this.#open;
   }
@@ -162,13 +163,13 @@ export class StreamLayer extends Layer implements Flushable {
     const open = this.#input.open();
     const { transform } = open.encoder;
     transform.on('data', (bytes: Uint8Array) => {
-      this.#attempt(() => this.#pass(open.encoder, bytes));
+      this.attempt(() => this.#pass(open.encoder, bytes));
     });
     transform.on('end', () => {
-      this.#attempt(() => this.#endBelow(undefined));
+      this.attempt(() => this.#endBelow(undefined));
     });
     transform.on('error', (error) => {
-      this.#fail(error);
+      this.fail(error);
     });
     return open;
   }
@@ -187,14 +188,14 @@ export class StreamLayer extends Layer implements Flushable {
       coded.then(
         (bytes) => {
           this.#input.observe(body.length, performance.now() - started);
-          this.#attempt(() => this.#endBelow(bytes));
+          this.attempt(() => this.#endBelow(bytes));
         },
         (error: unknown) => {
-          this.#fail(error);
+          this.fail(error);
         },
       );
     } catch (error) {
-      this.#fail(error);
+      this.fail(error);
     }
   }
 
@@ -212,7 +213,7 @@ export class StreamLayer extends Layer implements Flushable {
   }
 
   #isFull(): boolean {
-    return this.#paused || this.bufferedBytes >= this.#input.seam.res.writableHighWaterMark;
+    return this.#paused || this.bufferedBytes >= this.seam.res.writableHighWaterMark;
   }
 
   /** Gives the encoder all text there is. */
@@ -251,7 +252,7 @@ export class StreamLayer extends Layer implements Flushable {
   #recover(): void {
     if (!this.#full || this.#isFull() || this.#state !== 'open') return;
     this.#full = false;
-    this.#input.seam.layerDrained();
+    this.seam.layerDrained();
   }
 
   #flushInTime(): void {
@@ -311,21 +312,6 @@ export class StreamLayer extends Layer implements Flushable {
     this.#open?.encoder.transform.destroy();
     this.#open?.release();
     this.#input.release();
-  }
-
-  /** Below, somebody's patch of `res` may throw, and here nobody could catch it. */
-  #attempt(step: () => void): void {
-    try {
-      step();
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  #fail(error: unknown): void {
-    if (this.#state === 'over') return;
-    this.close();
-    failResponse(this.#input.seam, error);
   }
 }
 

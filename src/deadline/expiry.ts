@@ -2,6 +2,7 @@ import { type ServerResponse, STATUS_CODES } from 'node:http';
 import { DeadlineExceededError, IdleTimeoutError } from '../errors.ts';
 import { isThenable } from '../internal/deferred.ts';
 import { reportError } from '../internal/diagnostics.ts';
+import { endsIn } from '../internal/ends-in.ts';
 import { abortResponse, type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
 import { openSeam } from '../internal/response.ts';
 import { streamOf } from '../internal/stream.ts';
@@ -60,7 +61,7 @@ function answer(input: ExpiryInput, reason: Error): void {
 
 function answersItself({ req, res, options }: ExpiryInput, reason: DeadlineExceededError): boolean {
   if (!options.onExpired) return false;
-  return openSeam(res).endsIn(() => {
+  return endsIn(res, () => {
     try {
       const result = options.onExpired?.(reason, req, res) as unknown;
       // An async function is no less of one that throws.

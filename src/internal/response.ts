@@ -1,28 +1,16 @@
 import type { ServerResponse } from 'node:http';
 import { ClientClosedError } from '../errors.ts';
 import { Bottom, type Ground } from './bottom.ts';
-import { frameComplete, type HeadFields, mergeFields } from './head.ts';
+import { completeHead } from './head.ts';
 import { holdHead, refuse, releaseHead } from './held-head.ts';
 import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
 import { abortResponse, type HttpResponse, isGone, isHttp2 } from './message.ts';
 import { type OnLate, retiredMethods } from './retired.ts';
 import { makeRoom } from './room.ts';
+import { answers, boundFlush, type HeadArguments, type Method, methods, type Seamed, seamKey, type Verb } from './seam-methods.ts';
 import { watchSilentClose } from './silent-close.ts';
 
-// A property and not a WeakMap, which costs the garbage collector more than all else that is done here; and one that is
-// found through a Proxy, or from a child, of the response.
-const seamKey = Symbol('sluice.seam');
-
-type Seamed = HttpResponse & { [seamKey]?: Seam };
-
-type HeadArguments = readonly [status: number, ...rest: unknown[]];
-
 type EndCallback = (() => void) | undefined;
-
-/** The methods that the library may own. */
-type Verb = 'write' | 'end' | 'writeHead' | 'flush' | 'emit';
-
-type Method = (...args: never[]) => unknown;
 
 /**
  * Where the library meets a response, once for all middlewares. It holds the layers in the order of their ranks, and owns
@@ -184,7 +172,7 @@ export class Seam implements Ground {
 
   get bufferedBytes(): number {
     const below = nodeAnswer(this.res, 'writableLength') as number;
-    // From Node 26 on Node itself asks: in `write`, whether it is full, and before it emits the 'drain' that it owes. If the
+    // From Node 24.22 on Node itself asks: in `write`, whether it is full, and before it emits the 'drain' that it owes. If the
     // layers' bytes counted there, they would wait for a 'drain' that nobody owes, or that waits for them.
     if (this.bottom.atWork || (below === 0 && this.coreNeedsDrain())) return below;
     return this.#layers.reduce((sum, layer) => sum + layer.bufferedBytes, below);
@@ -252,27 +240,6 @@ export class Seam implements Ground {
     this.#retired = retiredMethods(reason, onLate, (name) => name in target);
     for (const verb of ['write', 'writeHead'] as const) this.#retired[verb] = this.#exceptNodes(target[verb] as Method, this.#retired[verb] as Method);
     Object.assign(target, this.#retired);
-  }
-
-  /** Calls a function and tells whether it ended the response, also where somebody's patch, as that of `express-session`, passes it on later. */
-  endsIn(call: () => void): boolean {
-    const target = this.res as unknown as { end: Method };
-    const before = Object.getOwnPropertyDescriptor(target, 'end');
-    const { end } = target;
-    let ended = false;
-    const watched = function (this: unknown, ...args: never[]): unknown {
-      ended = true;
-      return end.apply(this, args);
-    };
-    target.end = watched;
-    try {
-      call();
-    } finally {
-      if (target.end !== watched) ended ||= this.ended;
-      else if (before) Object.defineProperty(target, 'end', before);
-      else Reflect.deleteProperty(target, 'end');
-    }
-    return ended;
   }
 
   /** Node's own `end`, which may come later than that of whoever answered, calls these two on the response. */
@@ -363,32 +330,22 @@ export class Seam implements Ground {
 
   #settleHead(layers: readonly Layer[], args: HeadArguments): void {
     const { res } = this;
-    const [status, reason, fields] = args;
-    const rest = typeof reason === 'string' ? [reason] : [];
     this.#head = 'settling';
     const undo: (() => void)[] = [];
     try {
-      // Where Node sets it, so that a refused head leaves behind what it leaves.
-      if (!isHttp2(res)) res.statusCode = status;
-      if (!mergeFields(res, (typeof reason === 'string' ? fields : (reason ?? fields)) as HeadFields | undefined)) {
-        this.#coreWriteHead(args);
-        return;
-      }
-      res.statusCode = status;
-      if (!isValidHead(res, rest[0])) {
-        this.#coreWriteHead(args);
-        return;
-      }
       const onRefused = (step: () => void): void => void undo.push(step);
-      const outcomes = layers.map((layer) => layer.head?.({ res, complete: this.#complete, onRefused }));
+      const head = completeHead({ res, args, layers, complete: this.#complete, onRefused });
+      if (!head) {
+        this.#coreWriteHead(args);
+        return;
+      }
       if (this.#layers.some((layer) => layer.holds)) this.#answerForLayers();
-      if (this.#complete && outcomes.every((outcome) => outcome !== true && outcome !== 'held')) frameComplete(res, this.#complete);
-      if (outcomes.includes('held')) {
-        this.#heldHead = [res.statusCode, ...rest];
+      if (head.isHeld) {
+        this.#heldHead = head.args;
         holdHead(res);
         this.#head = 'held';
       } else {
-        this.#coreWriteHead([res.statusCode, ...rest]);
+        this.#coreWriteHead(head.args);
         this.#head = 'fixed';
       }
     } finally {
@@ -432,69 +389,8 @@ export function seamOf(res: HttpResponse): Seam | undefined {
   return (res as Seamed)[seamKey];
 }
 
-// The methods that go on a response: one set for all, which find the seam by `this`. That may be a Proxy or a child of the
-// response; Node's own methods need no less of it.
-const methods: Readonly<Record<Exclude<Verb, 'flush'>, Method>> = {
-  write(this: Required<Seamed>, chunk: Chunk, encoding?: BufferEncoding | WriteCallback, callback?: WriteCallback): boolean {
-    const seam = this[seamKey];
-    if (typeof encoding === 'function') return seam.write(chunk, undefined, encoding);
-    return seam.write(chunk, encoding, callback);
-  },
-  end(this: Required<Seamed>, chunk?: Chunk | (() => void) | null, encoding?: BufferEncoding | (() => void) | null, callback?: () => void): unknown {
-    const seam = this[seamKey];
-    if (typeof chunk === 'function') seam.end(undefined, undefined, chunk);
-    else if (typeof encoding === 'function') seam.end(chunk ?? undefined, undefined, encoding);
-    else seam.end(chunk ?? undefined, encoding ?? undefined, callback);
-    return this;
-  },
-  writeHead(this: Required<Seamed>, ...args: HeadArguments): unknown {
-    this[seamKey].writeHead(args);
-    return this;
-  },
-  emit(this: Required<Seamed>, event: string | symbol, ...args: unknown[]): boolean {
-    const seam = this[seamKey];
-    if (event !== 'drain') return seam.emit(event, args);
-    seam.drained();
-    return true;
-  },
-};
-
-// Bound, as that of `compression` is, which people hand to timers and emitters as it is: with whatever arguments those call it.
-function boundFlush(seam: Seam): Method {
-  return function flush(callback?: unknown): void {
-    seam.flush(typeof callback === 'function' ? (callback as () => void) : undefined);
-  };
-}
-
-// What it answers, alike.
-const answers: PropertyDescriptorMap & ThisType<Required<Seamed>> = {
-  writableLength: {
-    configurable: true,
-    get(): number {
-      return this[seamKey].bufferedBytes;
-    },
-  },
-  writableNeedDrain: {
-    configurable: true,
-    get(): boolean {
-      return this[seamKey].needDrain;
-    },
-  },
-  writableEnded: {
-    configurable: true,
-    get(): boolean {
-      return this[seamKey].ended;
-    },
-  },
-};
-
 function nodeAnswer(res: HttpResponse, property: 'writableLength' | 'writableNeedDrain' | 'writableEnded'): unknown {
   return Reflect.get(Object.getPrototypeOf(res) as object, property, res);
-}
-
-// What Node refuses a head for, when the layers have long had their turn (RFC 9110 15, RFC 9112 4).
-function isValidHead(res: HttpResponse, reason: string | undefined): boolean {
-  return res.statusCode >= 100 && res.statusCode <= 999 && (isHttp2(res) || !/[^\t\x20-\x7e\x80-\xff]/.test(reason ?? res.statusMessage));
 }
 
 function isChunk(chunk: unknown): chunk is Chunk {
