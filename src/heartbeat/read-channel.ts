@@ -38,8 +38,8 @@ export class ReadChannel extends Channel {
   /** When the kernel was first and last seen to wait for that: what was acknowledged before, while nobody looked, is not known. */
   #waitsSince: number | undefined;
   #waitingAt: number | undefined;
-  /** By the kernel's account. */
-  #rto = leastRto;
+  /** By the kernel's account; `undefined` while it has not said. */
+  #rto: number | undefined;
   #isLosing = false;
   #lossyUntil = 0;
   #roundTrips: RoundTrips | undefined;
@@ -185,6 +185,8 @@ export class ReadChannel extends Channel {
   }
 
   #patientUntil(since: number | undefined, now: number): number {
-    return (since ?? now) + patienceFor({ rto: Math.max(this.#rto, this.#roundTrips?.rto ?? 0), isLossy: this.#lossyUntil > now });
+    // The answer to a question also takes as long as a process at either end is busy with something else: the kernel knows the way better.
+    const rto = this.#rto ?? this.#roundTrips?.rto ?? leastRto;
+    return (since ?? now) + patienceFor({ rto, isLossy: this.#lossyUntil > now });
   }
 }

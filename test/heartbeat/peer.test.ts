@@ -869,6 +869,14 @@ describe('patience', () => {
     }
   });
 
+  it('goes by the kernel, where it tells, and not by answers: those also take as long as a process is busy', () => {
+    const at = givenUpAt((peer, now) => {
+      peer.noteLife(now, 390);
+      peer.notePath(200, false);
+    });
+    expect(at).toBeLessThan(9500);
+  });
+
   it('is not longer for what is sent a second time to somebody who is gone: only an answer makes that a loss', () => {
     const at = givenUpAt((peer) => peer.notePath(200, true));
     expect(at).toBeLessThan(9500);
