@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Head, Layer } from './layer.ts';
 import { type HttpResponse, isHttp2 } from './message.ts';
+import type { HeadArguments } from './seam-methods.ts';
 
 /** What may be given to `writeHead`: a bag, a flat list of names and values, or a list of pairs. */
 type HeadFields = Record<string, number | string | readonly string[] | undefined> | readonly unknown[];
@@ -26,7 +27,7 @@ function mergeFields(res: HttpResponse, fields: HeadFields | undefined): boolean
 export interface AskedHead {
   readonly res: HttpResponse;
   /** Of `writeHead`. */
-  readonly args: readonly [status: number, ...rest: unknown[]];
+  readonly args: HeadArguments;
   readonly layers: readonly Layer[];
   readonly complete: Head['complete'];
   readonly onRefused: Head['onRefused'];

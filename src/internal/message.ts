@@ -84,7 +84,7 @@ export function closeUnterminated(res: HttpResponse, linger: number): void {
   res.once('close', () => {
     clearTimeout(timer);
   });
-  lookLater(res, undefined);
+  lookLater(res, handedDown(res));
 }
 
 // Looked at again and again, for lack of anything to wait for: write callbacks are dropped by `compression`, 'drain' comes only
