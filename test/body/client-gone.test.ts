@@ -4,7 +4,7 @@ import { type BodySource, ClientClosedError, pipeBody } from '../../src/index.ts
 import { carriers } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { serve } from '../support/serve.ts';
-import { settles, turns, until } from '../support/until.ts';
+import { parked, settles, turns, until } from '../support/until.ts';
 
 const chunk = 'x'.repeat(40_000);
 
@@ -132,13 +132,7 @@ describe.each(carriers)('a client that leaves on $name', (carrier) => {
     const { watched, outcome, reading } = await begin(make, Infinity, undefined);
     const client = await settles(reading);
     client.pause();
-    let before = -1;
-    let stable = 0;
-    await until(() => {
-      stable = watched.pulls() === before && before > 0 ? stable + 1 : 0;
-      before = watched.pulls();
-      return stable > 50;
-    });
+    const before = await parked(() => watched.pulls());
     // What the kernel's buffers and the client's took, and no more: far from what a source without end could give.
     expect(watched.pulls() * chunk.length).toBeLessThan(20_000_000);
     client.destroy();

@@ -2,7 +2,6 @@ import { EventEmitter, getEventListeners, setMaxListeners } from 'node:events';
 import http from 'node:http';
 import http2 from 'node:http2';
 import net from 'node:net';
-import { isDeepStrictEqual } from 'node:util';
 import v8 from 'node:v8';
 import { describe, expect, it } from 'vitest';
 import { ndjson, pipeBody, sse, waitWritable } from '../../src/index.ts';
@@ -157,9 +156,7 @@ describe('ten thousand streams that come and go', () => {
     await turns(50);
     await settled(before.listeners, listeners);
     await settled(before.resources, resources);
-    const now = (): number[][] => [count(serverSession), count(serverSession.socket)];
-    await until(() => isDeepStrictEqual(now(), [before.session, before.socket]), undefined, 5000).catch(() => undefined);
-    expect(now()).toEqual([before.session, before.socket]);
+    await expect.poll(() => [count(serverSession), count(serverSession.socket)], { timeout: 5000 }).toEqual([before.session, before.socket]);
     for (const constructor of [Seam, OutStream, http.ServerResponse, http2.Http2ServerResponse]) expect(alive(constructor) ?? 0).toBeLessThan(100);
     session.destroy();
   });

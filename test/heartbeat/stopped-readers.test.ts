@@ -26,8 +26,8 @@ interface Site {
   close(): Promise<void>;
 }
 
-// A peer whose answers took long before is given up to two minutes (`patienceFor`): only a slow machine has any.
-const longest = 150_000;
+// For a machine that is slow.
+const longest = 60_000;
 
 /** A server in a process, and its clients in others. */
 async function openSite(options: Record<string, unknown>): Promise<Site> {
@@ -74,8 +74,8 @@ describe('a client process that is stopped', { timeout: longest + 10_000 }, () =
   }
 
   beforeAll(async () => {
-    // The kernel is asked every second or two: an answer takes that long to be seen. And nobody is to be asked, and to answer slowly, before the process is stopped.
-    site = await openSite({ every: 2000, readDeadline: 5000, writeDeadline: 1000, grace: 1000 });
+    // The kernel is asked every second or two: an answer takes that long to be seen.
+    site = await openSite({ every: 500, readDeadline: 5000, writeDeadline: 1000, grace: 1000 });
     memoryBefore = await site.ask<number>('memory', 'memory');
     client = await site.connect('sse', 'sse-gzip', 'http2', 'websocket', 'socket', 'flood', 'flood-gzip', 'flood-h2', 'flood-h2-gzip');
     client.kill('SIGSTOP');
@@ -86,7 +86,7 @@ describe('a client process that is stopped', { timeout: longest + 10_000 }, () =
   it.each(['flood', 'flood-gzip'] as const)('is given up as a slow consumer of a %s over HTTP/1.1, after its writes were late', async (kind) => {
     expect(await endOf('http1', labels[kind])).toMatchObject({ reason: 'slow-consumer' });
     // It may have been late before, on a machine that is.
-    expect(statesOf(labels[kind]).slice(-2)).toEqual(['write-late', 'dead']);
+    expect(statesOf(labels[kind]).join()).toMatch(/^(write-late,healthy,)*write-late,dead$/);
   });
 
   it.each(['flood-h2', 'flood-h2-gzip'] as const)('is given up as a slow consumer of a %s', async (kind) => {
@@ -106,11 +106,8 @@ describe('a client process that is stopped', { timeout: longest + 10_000 }, () =
   });
 
   it('keeps its quiet event streams over HTTP/1.1: its kernel acknowledges every heartbeat', async () => {
-    const isSession = ({ transport }: Connection): boolean => transport === 'http2';
-    const left = async (): Promise<unknown[]> => (await connectionsOf(site)).filter((each) => !isSession(each)).map(({ label, state }) => [label, state]);
+    const left = async (): Promise<unknown[]> => (await connectionsOf(site)).map(({ label, state }) => [label, state]);
     await expect.poll(left, { timeout: longest, interval: 200 }).toEqual([['/quiet', 'healthy'], ['/quiet-gzip', 'healthy']]);
-    // Those of the floods: nobody asks a session without streams.
-    expect((await connectionsOf(site)).filter(isSession).length).toBeLessThanOrEqual(2);
     const before = client.messages.length;
     client.kill('SIGCONT');
     for (const kind of ['sse', 'sse-gzip']) await client.until((message, index) => index >= before && message['kind'] === kind && message['event'] === 'beat');

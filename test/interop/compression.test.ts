@@ -8,7 +8,7 @@ import { http1Carriers, type Middleware } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { parseEvents } from '../support/event-parser.ts';
 import { serve, type Served } from '../support/serve.ts';
-import { settles, turns, until } from '../support/until.ts';
+import { parked, settles, turns, until } from '../support/until.ts';
 
 const compress = compression() as unknown as Middleware;
 const optIn = { headers: { 'Cache-Control': 'no-cache' } };
@@ -170,18 +170,6 @@ const producers: [string, (count: number) => Slow][] = [
     };
   }],
 ];
-
-/** Waits until nothing more is produced. */
-async function parked(produced: () => number): Promise<number> {
-  let before = -1;
-  let stable = 0;
-  await until(() => {
-    stable = produced() === before && before > 0 ? stable + 1 : 0;
-    before = produced();
-    return stable > 50;
-  });
-  return before;
-}
 
 describe.each(producers)('compression with a client that does not read: %s', (_name, make) => {
   it('holds the source back', async () => {

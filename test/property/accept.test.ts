@@ -1,9 +1,6 @@
 import fc from 'fast-check';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { acceptWeight } from '../../src/internal/accept.ts';
-
-// Much to compute in one go, for a machine that is slow and has other things to do.
-vi.setConfig({ testTimeout: 180_000 });
 
 interface Element {
   readonly type: string;

@@ -1,11 +1,8 @@
 import fc from 'fast-check';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { DeadlineExceededError } from '../../src/errors.ts';
 import type { Clock } from '../../src/internal/clock.ts';
 import { Context } from '../../src/internal/context.ts';
-
-// Much to compute in one go, for a machine that is slow and has other things to do.
-vi.setConfig({ testTimeout: 180_000 });
 
 interface Timer {
   readonly at: number;

@@ -1,10 +1,7 @@
 import fc from 'fast-check';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type EventInput, formatEvent } from '../../src/sse/event.ts';
 import { EventParser, parseEvents } from '../support/event-parser.ts';
-
-// Much to compute in one go, for a machine that is slow and has other things to do.
-vi.setConfig({ testTimeout: 180_000 });
 
 /** Text with what a framing could trip over in unlikely density. */
 const text = fc.array(fc.oneof(

@@ -1,14 +1,11 @@
 import fc from 'fast-check';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { formatBeat, formatVisible, type StreamFormat } from '../../src/heartbeat/beat.ts';
 import { BomFilter } from '../../src/heartbeat/bom.ts';
 import { type BoundaryTracker, EventBoundary, LengthPrefixBoundary, type LengthPrefixOptions, LineBoundary, SequenceBoundary } from '../../src/heartbeat/boundary.ts';
 import { encodeHeartbeat, HeartbeatParser } from '../../src/heartbeat/frame.ts';
 import { EventParser } from '../support/event-parser.ts';
 import { parseJsonSeq, parseNdjson } from '../support/record-parser.ts';
-
-// Much to compute in one go, for a machine that is slow and has other things to do.
-vi.setConfig({ testTimeout: 180_000 });
 
 type Chunk = string | Uint8Array;
 

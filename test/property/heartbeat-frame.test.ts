@@ -1,10 +1,7 @@
 import fc from 'fast-check';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { crc16 } from '../../src/heartbeat/crc16.ts';
 import { encodeHeartbeat, HeartbeatParser } from '../../src/heartbeat/frame.ts';
-
-// Much to compute in one go, for a machine that is slow and has other things to do.
-vi.setConfig({ testTimeout: 180_000 });
 
 const heartbeat = Buffer.from(encodeHeartbeat());
 

@@ -1,12 +1,9 @@
 import fc from 'fast-check';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { codingWeight, parseAcceptEncoding } from '../../src/compress/accept-encoding.ts';
 import { encodedEtag, matchedEtag, plainConditions } from '../../src/compress/etag.ts';
 import { fingerprint } from '../../src/compress/fingerprint.ts';
 import { type BodyKind, negotiate, type Tier } from '../../src/compress/negotiate.ts';
-
-// Much to compute in one go, for a machine that is slow and has other things to do.
-vi.setConfig({ testTimeout: 180_000 });
 
 interface Element {
   readonly coding: string;

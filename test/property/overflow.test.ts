@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type EventInput, type EventStream, openEventStream, sse, type SseOptions } from '../../src/index.ts';
 import { LatestItems } from '../../src/internal/latest-items.ts';
 import { h2c } from '../support/carriers.ts';
@@ -8,9 +8,6 @@ import { type ParsedEvent, parseEvents } from '../support/event-parser.ts';
 import { type HeldConnection, holdConnection } from '../support/held-connection.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
-
-// Much to compute in one go, for a machine that is slow and has other things to do.
-vi.setConfig({ testTimeout: 180_000 });
 
 /** What happens next: at the sender, or at the client. */
 type Step = { readonly send: number; readonly key: string | undefined } | { readonly read: number } | { readonly wait: 'tick' | 'turn' } | { readonly flush: true };

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ndjson, type RecordStream, sse } from '../../src/index.ts';
 import { formatRecord, jsonSeqFormat, ndjsonFormat } from '../../src/records/record.ts';
 import { type EventInput } from '../../src/sse/index.ts';
@@ -9,9 +9,6 @@ import { parseEvents } from '../support/event-parser.ts';
 import { parseJsonSeq, parseNdjson } from '../support/record-parser.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns } from '../support/until.ts';
-
-// Much to compute in one go, for a machine that is slow and has other things to do.
-vi.setConfig({ testTimeout: 180_000 });
 
 /** What JSON makes of a value: `-0` is gone. */
 function viaJson(value: unknown): unknown {

@@ -1,10 +1,7 @@
 import fc from 'fast-check';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import type { Tier } from '../../src/compress/negotiate.ts';
 import { initialTier, nextTier, type Thresholds, type TierPolicy, type TierState } from '../../src/compress/tier.ts';
-
-// Much to compute in one go, for a machine that is slow and has other things to do.
-vi.setConfig({ testTimeout: 180_000 });
 
 interface Sample {
   readonly load: number;

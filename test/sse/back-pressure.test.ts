@@ -3,7 +3,7 @@ import { type CloseReason, type EventStream, SlowConsumerError, sse, type SseHan
 import { bare, type Carrier, h2c } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { serve, type Served } from '../support/serve.ts';
-import { settles, turns, until } from '../support/until.ts';
+import { parked, settles, turns, until } from '../support/until.ts';
 
 const event = 'x'.repeat(50_000);
 const megabyte = 2 ** 20;
@@ -196,13 +196,7 @@ describe('a slow client', () => {
     }));
     const reading = await running.visit();
     reading.pause();
-    let before = -1;
-    let stable = 0;
-    await until(() => {
-      stable = produced > 10 && produced === before ? stable + 1 : 0;
-      before = produced;
-      return stable > 50;
-    });
+    const before = await parked(() => produced, 10);
     await turns(20);
     expect(produced - before).toBeLessThanOrEqual(2);
   });

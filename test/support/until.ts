@@ -7,6 +7,18 @@ export async function until(condition: () => boolean, describe: () => string = (
   }
 }
 
+/** Waits until a count that is over a least stands still, and returns it. */
+export async function parked(count: () => number, least = 0): Promise<number> {
+  let before = -1;
+  let stable = 0;
+  await until(() => {
+    stable = count() === before && before > least ? stable + 1 : 0;
+    before = count();
+    return stable > 50;
+  });
+  return before;
+}
+
 /** Fails instead of hanging when a promise does not settle. */
 export async function settles<T>(promise: Promise<T>, limit = 20_000): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

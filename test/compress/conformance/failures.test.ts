@@ -7,19 +7,7 @@ import { carrierOf, useSite } from '../../support/compress-site.ts';
 import { allCodings, type Coding } from '../../support/decoders.ts';
 import { deferred } from '../../support/deferred.ts';
 import { noise, prose } from '../../support/texts.ts';
-import { settles, turns, until } from '../../support/until.ts';
-
-/** Waits until a count stands still. */
-async function parked(count: () => number): Promise<number> {
-  let before = -1;
-  let stable = 0;
-  await until(() => {
-    stable = count() === before && before > 0 ? stable + 1 : 0;
-    before = count();
-    return stable > 15;
-  });
-  return before;
-}
+import { parked, settles, turns, until } from '../../support/until.ts';
 
 /** Neither the transfer nor the coding may have come to its end. */
 async function expectCut(reading: CodedReading, protocol: Protocol): Promise<void> {
