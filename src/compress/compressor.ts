@@ -73,7 +73,7 @@ export class Compressor {
   /** Bytes of padding for one response. */
   drawPadding(): number {
     const { randomPadding } = this.options;
-    return randomPadding ? 1 + Math.floor(randomPadding.random() * randomPadding.max) : 0;
+    return randomPadding ? 1 + Math.floor(Math.random() * randomPadding.max) : 0;
   }
 
   /** Tells the governor how long an encode in another thread took. A large piece says more of its size than of the wait. */

@@ -30,8 +30,6 @@ export interface StreamCompressionOptions {
 export interface RandomPaddingOptions {
   /** Most bytes to add, about; each response gets 1 to this many. Codings round it up to their own units, of up to 5 bytes. @defaultValue `32` */
   max?: Size;
-  /** A function like `Math.random`, for tests. @defaultValue `Math.random` */
-  random?: () => number;
 }
 
 /** The most that may be open at a time; past it a response is sent as it is. */
@@ -86,7 +84,7 @@ export interface ResolvedCompressOptions {
   readonly switch: CompressionSwitch | undefined;
   readonly governor: Governor | GovernorOptions | undefined;
   readonly streams: { readonly history: number; readonly types: readonly string[]; readonly directChunks: boolean };
-  readonly randomPadding: { readonly max: number; readonly random: () => number } | undefined;
+  readonly randomPadding: { readonly max: number } | undefined;
   readonly idleFlush: number;
   readonly serverTiming: boolean;
   readonly budget: { readonly encoders: number; readonly bytes: number };
@@ -130,10 +128,7 @@ function readTypes(option: string, value: unknown): readonly string[] {
 function resolvePadding(given: boolean | RandomPaddingOptions): ResolvedCompressOptions['randomPadding'] {
   if (given === false) return undefined;
   const options = given === true ? {} : readBag('compress.randomPadding', given);
-  return {
-    max: readSize('compress.randomPadding.max', options.max ?? 32, { min: 1, max: 65_536 }),
-    random: readFunction('compress.randomPadding.random', options.random) ?? Math.random,
-  };
+  return { max: readSize('compress.randomPadding.max', options.max ?? 32, { min: 1, max: 65_536 }) };
 }
 
 function resolveBudget(given: BudgetOptions | undefined): ResolvedCompressOptions['budget'] {

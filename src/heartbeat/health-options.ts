@@ -1,8 +1,7 @@
 import { InvalidOptionError } from '../errors.ts';
-import { type Duration, readBag, readDuration, readFunction, readInteger, readOneOf, readSize, type Size } from '../internal/option.ts';
+import { type Duration, readBag, readDuration, readInteger, readOneOf, readSize, type Size } from '../internal/option.ts';
 import { AckProbe } from './ack-probe.ts';
 import { type ConnectionRegistry, Registry, requireRegistry } from './registry.ts';
-import { reportHeartbeatError } from './report.ts';
 
 /** Whether to read what the kernel knows of acknowledgements. `'auto'`: where it can be read. */
 export type AckProbeMode = 'auto' | boolean;
@@ -46,8 +45,6 @@ export interface HealthOptions {
   maxBuffered?: Size;
   /** Where the connections are counted and watched; one for several middlewares and watchers, so that their numbers are one. @defaultValue one of its own */
   registry?: ConnectionRegistry;
-  /** The source of all spreads: a function like `Math.random`, for tests. @defaultValue `Math.random` */
-  random?: () => number;
 }
 
 /** `HealthOptions` with every default filled in. */
@@ -66,7 +63,6 @@ export interface ResolvedHealthOptions {
   readonly maxBuffered: number;
   readonly isProbing: boolean;
   readonly registry: Registry;
-  readonly random: () => number;
 }
 
 /** Fills in defaults and checks. @param owner - the function's name, for error messages. Throws `InvalidOptionError`. */
@@ -88,7 +84,6 @@ export function resolveHealthOptions(owner: string, given: HealthOptions | undef
     maxBuffered: readSize(`${owner}.maxBuffered`, options.maxBuffered ?? Infinity, { max: Infinity }),
     isProbing: readProbeMode(`${owner}.ackProbe`, options.ackProbe ?? 'auto'),
     registry: options.registry === undefined ? new Registry() : requireRegistry(`${owner}.registry`, options.registry),
-    random: readRandom(`${owner}.random`, options.random),
   };
 }
 
@@ -100,22 +95,6 @@ export function readSpan(option: string, value: Duration): number {
 function readShare(option: string, value: unknown): number {
   if (typeof value === 'number' && value >= 0 && value <= 1) return value;
   throw new InvalidOptionError(option, 'a number from 0 to 1', value);
-}
-
-/** What comes of it decides when things happen, in places where nobody could catch an error: one that is out of range, or throws, is the middle. */
-function readRandom(option: string, value: (() => number) | undefined): () => number {
-  const random = readFunction(option, value);
-  if (!random) return Math.random;
-  return () => {
-    try {
-      const drawn: unknown = random();
-      if (typeof drawn === 'number' && drawn >= 0 && drawn <= 1) return drawn;
-      reportHeartbeatError(new InvalidOptionError(option, 'a function that returns a number from 0 to 1', drawn));
-    } catch (error) {
-      reportHeartbeatError(error);
-    }
-    return 0.5;
-  };
 }
 
 function readProbeMode(option: string, value: unknown): boolean {

@@ -56,8 +56,8 @@ export class Peer implements Timed {
     this.number = number;
     this.openedAt = this.#quietAt = this.#lookedAt = now;
     this.#interval = this.#drawInterval();
-    this.#read = new ReadChannel(now, Math.round(varied(policy.readDeadline, policy.readJitter, policy.random)), policy.grace);
-    if (policy.maxAge !== Infinity) this.#endsAt = Math.round(now + varied(policy.maxAge, policy.jitter, policy.random));
+    this.#read = new ReadChannel(now, Math.round(varied(policy.readDeadline, policy.readJitter, Math.random)), policy.grace);
+    if (policy.maxAge !== Infinity) this.#endsAt = Math.round(now + varied(policy.maxAge, policy.jitter, Math.random));
     this.#received = wire.received();
   }
 
@@ -366,6 +366,6 @@ export class Peer implements Timed {
   }
 
   #drawInterval(): number {
-    return Math.round(varied(this.policy.every, this.policy.jitter, this.policy.random));
+    return Math.round(varied(this.policy.every, this.policy.jitter, Math.random));
   }
 }

@@ -257,8 +257,7 @@ export class Pulse extends Layer implements Wire {
 
   #retryHint(): string {
     if (!this.#carrier.isEventStream) return '';
-    const { reconnectDelay, random } = this.#options;
-    return formatRetryHint(Math.max(1, Math.round(jittered(reconnectDelay, random))));
+    return formatRetryHint(Math.max(1, Math.round(jittered(this.#options.reconnectDelay, Math.random))));
   }
 
   #refuse(callback: WriteCallback | undefined): boolean {

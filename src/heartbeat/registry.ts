@@ -29,8 +29,6 @@ export interface RegistryOptions {
   /** Who a client is. What it throws is published on `sluice:heartbeat:error`, and the address counts. @defaultValue the address of the connection */
   // A method, so that functions typed for a framework's request fit.
   clientKey?(req: HttpRequest): string;
-  /** The clock of all connections: for tests. @defaultValue `performance.now()` and timers */
-  clock?: Clock;
 }
 
 /** Every connection that is watched, however it came, and what becomes of it. */
@@ -78,9 +76,10 @@ export class Registry implements ConnectionRegistry {
   #probe: AckProbe | undefined;
   #lastNumber = 0;
 
-  constructor(given?: RegistryOptions) {
+  /** @param clock - of all connections */
+  constructor(given?: RegistryOptions, clock: Clock = systemClock) {
     const options = readBag('registry', given);
-    this.#exactClock = readClock('registry.clock', options.clock);
+    this.#exactClock = clock;
     this.#clock = wholeMilliseconds(this.#exactClock);
     this.wheel = new TimingWheel(this.#clock);
     this.#clientKey = readFunction('registry.clientKey', options.clientKey);
@@ -228,12 +227,6 @@ export class Registry implements ConnectionRegistry {
 export function requireRegistry(option: string, value: ConnectionRegistry): Registry {
   if (value instanceof Registry) return value;
   throw new InvalidOptionError(option, 'what `createRegistry` returns', value);
-}
-
-function readClock(option: string, value: Partial<Clock> | null | undefined): Clock {
-  if (value === undefined) return systemClock;
-  if (typeof value?.now === 'function' && typeof value.startTimer === 'function') return value as Clock;
-  throw new InvalidOptionError(option, 'a clock: an object with `now` and `startTimer`', value);
 }
 
 // V8 keeps whole numbers, up to those of 24 days, in the objects themselves, and any other in 16 bytes of its own. A connection has nine times to remember.

@@ -8,7 +8,6 @@ import { type HttpRequest, type HttpResponse, isHttp2, requestField } from './me
 export interface RefusalOptions {
   readonly retryAfter: number;
   readonly reconnectDelay: number;
-  readonly random: () => number;
   /** The text of a 503. */
   readonly text: string;
   /** Whether the connection is to end with the answer. */
@@ -33,8 +32,8 @@ export function refuse(req: HttpRequest, res: HttpResponse, options: RefusalOpti
     return 'requests';
   }
   // WHATWG HTML 9.2.3: any status but 200 is final for an event source. Only a stream can tell it when to come back.
-  const { reconnectDelay, random } = options;
-  void openEventStream(req as IncomingMessage, res, { reconnectDelay, random, negotiate: 'ignore' }).reconnect();
+  const { reconnectDelay } = options;
+  void openEventStream(req as IncomingMessage, res, { reconnectDelay, negotiate: 'ignore' }).reconnect();
   return 'streams';
 }
 
@@ -44,10 +43,10 @@ export function announceClose(res: HttpResponse): void {
   if (!isHttp2(res) && !res.headersSent) res.setHeader('Connection', 'close');
 }
 
-function answerUnavailable(res: HttpResponse, { retryAfter, random, text, closes }: RefusalOptions): void {
+function answerUnavailable(res: HttpResponse, { retryAfter, text, closes }: RefusalOptions): void {
   res.statusCode = 503;
   // RFC 9110 10.2.3: whole seconds.
-  res.setHeader('Retry-After', String(Math.max(1, Math.ceil(jittered(retryAfter, random) / 1000))));
+  res.setHeader('Retry-After', String(Math.max(1, Math.ceil(jittered(retryAfter, Math.random) / 1000))));
   res.setHeader('Cache-Control', 'no-store');
   res.setHeader('Content-Type', 'text/plain; charset=utf-8');
   if (closes) announceClose(res);

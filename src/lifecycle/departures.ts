@@ -8,15 +8,13 @@ interface Departure {
 
 /** Those that are to be sent away, each at its own time; one timer for all. It keeps the process alive. */
 export class Departures {
-  readonly #random: () => number;
   readonly #onEmpty: () => void;
   /** The next one last. */
   #waiting: Departure[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   /** @param onEmpty - called whenever the last one that waited has gone */
-  constructor(random: () => number, onEmpty: () => void) {
-    this.#random = random;
+  constructor(onEmpty: () => void) {
     this.#onEmpty = onEmpty;
   }
 
@@ -28,7 +26,7 @@ export class Departures {
   add(farewells: readonly Farewell[], window: number): void {
     if (farewells.length === 0) return;
     const now = performance.now();
-    const times = departureTimes(farewells.length, window, this.#random);
+    const times = departureTimes(farewells.length, window, Math.random);
     const added = farewells.map((leave, index) => ({ at: now + (times[index] ?? 0), leave }));
     // First come, first gone, of those with the same time.
     this.#waiting = [...added.reverse(), ...this.#waiting].sort((one, other) => other.at - one.at);

@@ -37,7 +37,7 @@ export class Drain implements DrainSite {
   constructor(options: ResolvedLifecycleOptions, onChange: (change: LifecycleChange) => void) {
     this.#options = options;
     this.#onChange = onChange;
-    this.#departures = new Departures(options.random, () => this.settleSoon());
+    this.#departures = new Departures(() => this.settleSoon());
     this.over = new Promise((resolve) => {
       this.#resolve = resolve;
     });

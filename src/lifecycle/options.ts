@@ -51,8 +51,6 @@ export interface LifecycleOptions {
   exempt?(req: HttpRequest): boolean;
   /** The close code for WebSockets: 1012 is a restart of the service, 1001 a server that goes away. @defaultValue `1012` */
   webSocketCode?: number;
-  /** The source of all spreads: a function like `Math.random`, for tests. @defaultValue `Math.random` */
-  random?: () => number;
 }
 
 /** `LifecycleOptions` with every default filled in. */
@@ -68,7 +66,6 @@ export interface ResolvedLifecycleOptions {
   readonly reconnectDelay: number;
   readonly exempt: (req: HttpRequest) => boolean;
   readonly webSocketCode: number;
-  readonly random: () => number;
 }
 
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
@@ -87,7 +84,6 @@ export function resolveLifecycleOptions(given: LifecycleOptions | undefined): Re
     reconnectDelay: readDuration('lifecycle.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1, max: longestDelay }),
     exempt: readFunction('lifecycle.exempt', options.exempt) ?? isProbe,
     webSocketCode: readCloseCode('lifecycle.webSocketCode', options.webSocketCode ?? 1012),
-    random: readFunction('lifecycle.random', options.random) ?? Math.random,
   };
 }
 

@@ -1,4 +1,4 @@
-import { type Duration, readBag, readDuration, readFunction, readOneOf } from '../internal/option.ts';
+import { type Duration, readBag, readDuration, readOneOf } from '../internal/option.ts';
 import { type ResolvedItemOptions, resolveStreamOptions, type StreamOptions } from '../internal/stream-options.ts';
 import type { EventInput } from './event.ts';
 import { dispatchedType, ifDispatched } from './event-key.ts';
@@ -28,8 +28,6 @@ export interface SseOptions<Item extends EventInput | string = EventInput | stri
    * @defaultValue `'auto'`
    */
   drain?: 'auto' | 'resumable' | 'finite';
-  /** The source of that spread: a function like `Math.random`, for tests. @defaultValue `Math.random` */
-  random?: () => number;
 }
 
 /** `SseOptions` with every default filled in. */
@@ -37,7 +35,6 @@ export interface ResolvedSseOptions<Item> extends ResolvedItemOptions<Item, Even
   readonly retry: number | undefined;
   readonly reconnectDelay: number;
   readonly drain: 'auto' | 'resumable' | 'finite';
-  readonly random: () => number;
 }
 
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
@@ -50,6 +47,5 @@ export function resolveSseOptions<Item extends EventInput | string>(given: SseOp
     retry: options.retry === undefined ? undefined : Math.round(readDuration('sse.retry', options.retry)),
     reconnectDelay: readDuration('sse.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1 }),
     drain: readOneOf('sse.drain', options.drain ?? 'auto', ['auto', 'resumable', 'finite']),
-    random: readFunction('sse.random', options.random) ?? Math.random,
   };
 }

@@ -1,4 +1,5 @@
 import { type ItemStream, OutItemStream } from '../internal/item-stream.ts';
+import { jittered } from '../internal/jitter.ts';
 import { readInteger } from '../internal/option.ts';
 import type { Departure, OutStream } from '../internal/stream.ts';
 import { type EventInput, formatComment, formatEvent, formatRetryHint } from './event.ts';
@@ -76,8 +77,7 @@ export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>,
   }
 
   #spread(): number {
-    const { reconnectDelay, random } = this.#options;
-    return Math.max(1, Math.round(reconnectDelay * (0.5 + random())));
+    return Math.max(1, Math.round(jittered(this.#options.reconnectDelay, Math.random)));
   }
 }
 

@@ -4,6 +4,7 @@ import { brotli, compress, type CompressOptions, deflate, gzip, zstd } from '../
 import { http1Client, type UndecodedReading } from '../support/body-clients.ts';
 import { bare } from '../support/carriers.ts';
 import { type Coding, codings, decodeStrictly } from '../support/decoders.ts';
+import { useRandom } from '../support/random.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns } from '../support/until.ts';
 
@@ -67,8 +68,8 @@ describe.each(padded)('random padding of %s, %s body', (coding, kind, options) =
 
   it.each([1, 2, 9, 32, 300, 1000])('of %d bytes adds as many, rounded up to what the coding can', async (size) => {
     const plain = await lengthOf(options, path, coding);
-    const random = (): number => (size - 1) / 1000;
-    const added = (await lengthOf({ ...options, randomPadding: { max: 1000, random } }, path, coding)) - plain;
+    useRandom(() => (size - 1) / 1000);
+    const added = (await lengthOf({ ...options, randomPadding: { max: 1000 } }, path, coding)) - plain;
     const { unit, least } = units[coding]!;
     // Brotli ends in a block of its own when it is padded.
     const slack = coding === 'br' ? 4 : 0;
@@ -90,7 +91,8 @@ describe.each(padded)('random padding of %s, %s body', (coding, kind, options) =
 describe('with random padding', () => {
   it.each([0, 0.5, 0.999999999])('a random number of %d draws 1 to the maximum', async (number) => {
     const plain = await lengthOf({}, '/whole', 'gzip');
-    const padding = (await lengthOf({ randomPadding: { max: 8, random: () => number } }, '/whole', 'gzip')) - plain;
+    useRandom(() => number);
+    const padding = (await lengthOf({ randomPadding: { max: 8 } }, '/whole', 'gzip')) - plain;
     expect(padding).toBe(1 + Math.floor(number * 8));
   });
 
@@ -103,7 +105,8 @@ describe('with random padding', () => {
   });
 
   it.each<Coding>(['gzip', 'deflate', 'br'])('a body that gets no shorter is padded all the same: %s', async (coding) => {
-    const running = await serve(bare, compress({ threshold: 0, randomPadding: { random: () => 0.5 } }), (_req, res) => {
+    useRandom(() => 0.5);
+    const running = await serve(bare, compress({ threshold: 0, randomPadding: true }), (_req, res) => {
       (res as ServerResponse).setHeader('Content-Type', 'text/plain').end('short');
     });
     const reading = await http1Client(running).get('/', coding);

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { Registry } from '../../src/heartbeat/registry.ts';
 import { type ConnectionEnd, type ConnectionRegistry, createRegistry, watchHttp2, type WatchHttp2Options } from '../../src/index.ts';
 import { listen, type Running } from '../support/carriers.ts';
 import { settles, until } from '../support/until.ts';
@@ -21,7 +22,7 @@ interface Watched {
 /** A server whose sessions are watched. It answers `/open` by a head, and all else at once. */
 async function serveWatched(options: WatchHttp2Options = {}): Promise<Watched> {
   const clock = new TurnClock();
-  const registry = createRegistry({ clock });
+  const registry = new Registry({}, clock);
   const server = http2.createServer((req, res) => {
     res.writeHead(200);
     if (req.url === '/open') res.write('open');

@@ -1,4 +1,3 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Duplex } from 'node:stream';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { AckProbe } from '../../src/heartbeat/ack-probe.ts';
@@ -6,7 +5,7 @@ import { encodeHeartbeat } from '../../src/heartbeat/frame.ts';
 import { createRegistry, heartbeat, watchHttp2, watchSocket, watchWebSockets } from '../../src/heartbeat/index.ts';
 import { type HeartbeatOptions, resolveHeartbeatOptions } from '../../src/heartbeat/options.ts';
 import { Registry } from '../../src/heartbeat/registry.ts';
-import { type HeartbeatErrorMessage, InvalidOptionError } from '../../src/index.ts';
+import { InvalidOptionError } from '../../src/index.ts';
 
 type Row = readonly [option: string, value: unknown, expected: string];
 
@@ -21,7 +20,6 @@ const health: readonly Row[] = [
   ...['yes', 1, 0, {}].map((value): Row => ['ackProbe', value, 'one of "auto"']),
   ...[-1, NaN, '', '64 potatoes', {}].map((value): Row => ['maxBuffered', value, 'a size: bytes or a string like "64kb", >= 0']),
   ...[{}, 'mine', 5, new Map()].map((value): Row => ['registry', value, 'what `createRegistry` returns']),
-  ...[4, 'Math.random', {}].map((value): Row => ['random', value, 'a function']),
 ];
 
 const own: readonly Row[] = [
@@ -56,7 +54,6 @@ const factories: readonly (readonly [owner: string, factory: (options: never) =>
   ['registry', (options) => createRegistry(options), [
     ...['maxConnections', 'maxPerClient'].flatMap((option) => [0, -1, 1.5, NaN, '10', {}].map((value): Row => [option, value, 'an integer, >= 1'])),
     ...[5, 'ip', {}].map((value): Row => ['clientKey', value, 'a function']),
-    ...[5, {}, { now: () => 0 }, { startTimer: () => () => undefined }, Date].map((value): Row => ['clock', value, 'a clock']),
   ]],
 ];
 
@@ -121,9 +118,8 @@ describe('the options of heartbeat', () => {
   afterEach(() => void vi.restoreAllMocks());
 
   it('have defaults', () => {
-    const { registry, random, carrierOf, ...others } = resolveHeartbeatOptions(undefined);
+    const { registry, carrierOf, ...others } = resolveHeartbeatOptions(undefined);
     expect(registry).toBeInstanceOf(Registry);
-    expect(random).toBe(Math.random);
     expect(carrierOf('text/event-stream')?.beat).toBe(':\n\n');
     expect(others).toMatchObject({
       every: 15_000,
@@ -154,30 +150,15 @@ describe('the options of heartbeat', () => {
     expect(resolveHeartbeatOptions(given)).toMatchObject({ every: 1500, jitter: 0, writeDeadline: Infinity, minRate: 1024, grace: 0, maxAge: 3_600_000, idleProducer: 30_000, maxBuffered: 2 ** 20, reconnectDelay: 1, retryAfter: 0, failures: 1 });
   });
 
-  it('take a spread that fails as the middle, and tell of it', () => {
-    const errors: unknown[] = [];
-    const note = (message: unknown): void => void errors.push((message as HeartbeatErrorMessage).error);
-    subscribe('sluice:heartbeat:error', note);
-    const failure = new Error('no dice');
-    const bad = [NaN, -0.1, 1.1, 'half', undefined];
-    const drawn = bad.map((value) => resolveHeartbeatOptions({ random: () => value as number }).random());
-    drawn.push(resolveHeartbeatOptions({ random: () => { throw failure; } }).random());
-    unsubscribe('sluice:heartbeat:error', note);
-    expect(drawn).toEqual(drawn.map(() => 0.5));
-    expect(errors.slice(0, bad.length).every((error) => error instanceof InvalidOptionError && error.option === 'heartbeat.random')).toBe(true);
-    expect(errors.at(-1)).toBe(failure);
-  });
-
   it.each([['nonsense'], ['text/event-stream'], ['application/x-ndjson; charset=utf-8'], ['a/b/c'], ['/']])('take no frames for %s', (type) => {
     expect(() => resolveHeartbeatOptions({ frames: { [type]: 'write' } })).toThrow(/heartbeat\.frames/);
   });
 
   it('take a registry of others, and their functions', () => {
     const registry = createRegistry();
-    const [random, filter] = [() => 0.5, () => false];
-    const resolved = resolveHeartbeatOptions({ registry, random, filter });
+    const filter = (): boolean => false;
+    const resolved = resolveHeartbeatOptions({ registry, filter });
     expect(resolved).toMatchObject({ registry, filter });
-    expect(resolved.random()).toBe(0.5);
     expect(heartbeat({ registry }).registry).toBe(registry);
     expect(heartbeat().registry).not.toBe(heartbeat().registry);
   });
@@ -254,11 +235,6 @@ describe('the options of a registry', () => {
     expect(new Registry().seats.isLimited).toBe(false);
     expect(new Registry({ maxConnections: Infinity, maxPerClient: Infinity }).seats.isLimited).toBe(false);
     expect(new Registry({ maxPerClient: 1 }).seats.isLimited).toBe(true);
-  });
-
-  it('take a clock', () => {
-    const registry = new Registry({ clock: { now: () => 42, startTimer: () => () => undefined } });
-    expect(registry.now()).toBe(42);
   });
 });
 

@@ -11,6 +11,7 @@ import { Registry } from '../../src/heartbeat/registry.ts';
 import type { AckSample } from '../../src/heartbeat/tcp-table.ts';
 import type { CloseReason } from '../../src/index.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { useRandom } from '../support/random.ts';
 
 // What comes at its time may come a slot later, and so may each look after it.
 const slot = 17;
@@ -83,18 +84,21 @@ interface Setting {
   readonly wire?: Partial<FakeWire>;
   /** With a socket of TCP whose kernel tells. */
   readonly isProbed?: boolean;
+  /** The source of all spreads. */
+  readonly random?: () => number;
 }
 
 const start = 1000;
 
-function bench({ options = {}, policy = {}, wire: shape = {}, isProbed = false }: Setting = {}) {
+function bench({ options = {}, policy = {}, wire: shape = {}, isProbed = false, random = () => 0.5 }: Setting = {}) {
+  useRandom(random);
   const clock = new FakeClock(start);
-  const registry = new Registry({ clock });
+  const registry = new Registry({}, clock);
   // In place of the tables of this machine.
   const awaited = new Set<Acknowledgements>();
   registry.probe = (acknowledgements) => void awaited.add(acknowledgements);
   registry.forgetProbe = (acknowledgements) => void awaited.delete(acknowledgements);
-  const resolved = { ...resolveHealthOptions('test', { registry, random: () => 0.5, ackProbe: false, ...options }), isProbing: isProbed, ...policy };
+  const resolved = { ...resolveHealthOptions('test', { registry, ackProbe: false, ...options }), isProbing: isProbed, ...policy };
   const states: ConnectionStateChange[] = [];
   const ends: ConnectionEnd[] = [];
   registry.on('state', (change) => void states.push(change));
@@ -194,7 +198,7 @@ describe('heartbeats', () => {
 
   it('vary up and down by the jitter', () => {
     for (const [random, every] of [[0, 9000], [0.5, 10_000], [0.999_999, 11_000]] as const) {
-      const { advance, wire, peer } = bench({ options: { every: '10s', jitter: 0.1, random: () => random } });
+      const { advance, wire, peer } = bench({ options: { every: '10s', jitter: 0.1 }, random: () => random });
       wire.onAsk = (now) => peer.noteLife(now);
       advance(3.5 * every);
       expectTimes(wire.asks, [every, 2 * every, 3 * every].map((at) => at - 1));
@@ -204,7 +208,7 @@ describe('heartbeats', () => {
   it('draw their interval anew each time', () => {
     let seed = 7;
     const random = (): number => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;
-    const { advance, wire, peer } = bench({ options: { every: '10s', jitter: 0.5, random } });
+    const { advance, wire, peer } = bench({ options: { every: '10s', jitter: 0.5 }, random });
     wire.onAsk = (now) => peer.noteLife(now);
     advance(1_000_000);
     const gaps = wire.asks.map((at, index) => at - (wire.asks[index - 1] ?? start));
@@ -355,7 +359,7 @@ describe('the read clock', () => {
   it('varies by a fifteenth, and by no more than 2 s', () => {
     for (const [every, least, most] of [[15_000, 28_000, 32_000], [3000, 5600, 6400], [60_000, 118_000, 122_000]] as const) {
       for (const [random, lateAt] of [[0, least], [0.999_999, most]] as const) {
-        const { advance, states } = bench({ options: { every, jitter: 0, random: () => random } });
+        const { advance, states } = bench({ options: { every, jitter: 0 }, random: () => random });
         advance(lateAt - 1);
         expect(states).toEqual([]);
         advance(1 + 2 * slot);
@@ -607,7 +611,7 @@ describe('a connection that is sent away', () => {
 
 describe('the age', () => {
   it.each([[0, 54_000], [0.5, 60_000], [0.999_999, 66_000]])('of %d is drawn once: it ends gently', (random, at) => {
-    const { advance, wire, peer } = bench({ options: { every: '1h', maxAge: '60s', jitter: 0.1, random: () => random } });
+    const { advance, wire, peer } = bench({ options: { every: '1h', maxAge: '60s', jitter: 0.1 }, random: () => random });
     advance(at - 1, 1000, (now) => peer.noteLife(now));
     expect(wire.moves).toEqual([]);
     advance(1 + slot);
@@ -617,7 +621,7 @@ describe('the age', () => {
   it('spreads those that came together', () => {
     let seed = 3;
     const random = (): number => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;
-    const { advance, add } = bench({ options: { every: Infinity, maxAge: '100s', jitter: 0.2, random } });
+    const { advance, add } = bench({ options: { every: Infinity, maxAge: '100s', jitter: 0.2 }, random });
     const wires = Array.from({ length: 200 }, () => new FakeWire());
     for (const wire of wires) add(wire);
     advance(200_000);
@@ -1117,7 +1121,7 @@ describe.each(everies)('with a heartbeat every %d ms', (every) => {
     ] as const)('a peer that %s, where %s count, is cut in time whenever it dies', (how, quietBy, lookEvery) => {
       let worst = 0;
       for (const moment of momentsOf(every)) {
-        const { advance, clock, wire, peer } = bench({ options: { every, random: random() }, wire: { quietBy, ...(lookEvery !== undefined && { lookEvery }) } });
+        const { advance, clock, wire, peer } = bench({ options: { every }, random: random(), wire: { quietBy, ...(lookEvery !== undefined && { lookEvery }) } });
         const answer = (): void => {
           if (clock.now() > start + moment) return;
           if (how === 'answers') peer.noteLife(clock.now(), 30);
@@ -1137,7 +1141,7 @@ describe.each(everies)('with a heartbeat every %d ms', (every) => {
     it('a peer whose kernel alone answers is cut in time whenever it dies', () => {
       let worst = 0;
       for (const moment of momentsOf(every)) {
-        const { advance, clock, kernel, wire, write } = quietStream({ options: { every, random: random() } });
+        const { advance, clock, kernel, wire, write } = quietStream({ options: { every }, random: random() });
         wire.onAsk = (now) => {
           write(now);
           clock.startTimer(30, () => {
@@ -1154,7 +1158,7 @@ describe.each(everies)('with a heartbeat every %d ms', (every) => {
     it.each([0.14, 0.3, 0.56, 0.9])('a busy stream, with an event in %d of that time, whose client dies is cut in time', (part) => {
       let worst = 0;
       for (const moment of momentsOf(every)) {
-        const { advance, clock, kernel, wire, write } = quietStream({ options: { every, random: random() } });
+        const { advance, clock, kernel, wire, write } = quietStream({ options: { every }, random: random() });
         wire.onAsk = (now) => write(now);
         advance(moment + promise(every) + 60_000, every * part, (now) => {
           write(now);
@@ -1169,7 +1173,7 @@ describe.each(everies)('with a heartbeat every %d ms', (every) => {
     });
 
     it.each([700, 3000, 8000, 21_600, 60_000, 119_000])('a peer far away (RTO 700 ms) whose answers take %d ms is never given up', (delay) => {
-      const { advance, clock, wire, peer, ends } = bench({ options: { every, random: random() } });
+      const { advance, clock, wire, peer, ends } = bench({ options: { every }, random: random() });
       peer.notePath(700, false);
       wire.onAsk = (now) => {
         peer.noteWrite(now);
@@ -1180,7 +1184,7 @@ describe.each(everies)('with a heartbeat every %d ms', (every) => {
     });
 
     it.each([700, 3000, 8000, 20_000, 60_000, 117_000])('a peer far away (RTO 700 ms) whose kernel acknowledges after %d ms is never given up', (delay) => {
-      const { advance, clock, kernel, wire, write, ends } = quietStream({ options: { every, random: random() } });
+      const { advance, clock, kernel, wire, write, ends } = quietStream({ options: { every }, random: random() });
       kernel.rto = 700;
       wire.onAsk = (now) => {
         write(now);

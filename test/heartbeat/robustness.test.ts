@@ -6,6 +6,7 @@ import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
+import { Registry } from '../../src/heartbeat/registry.ts';
 import { type ConnectionEnd, type ConnectionRegistry, createRegistry, encodeHeartbeat, heartbeat, type HeartbeatErrorMessage, HeartbeatParser, sse, watchHttp2, type WatchHttp2Options, watchSocket, watchWebSockets } from '../../src/index.ts';
 import { carriers, listen, type Middleware } from '../support/carriers.ts';
 import { spawnNode } from '../support/netns.ts';
@@ -75,7 +76,7 @@ describe('HTTP/2', () => {
 
   async function open(options: WatchHttp2Options = {}): Promise<Site> {
     const clock = new TurnClock();
-    const registry = createRegistry({ clock });
+    const registry = new Registry({}, clock);
     const server = http2.createServer((_req, res) => void res.writeHead(200).write('open'));
     const sessions: http2.ServerHttp2Session[] = [];
     server.on('session', (session) => {

@@ -4,6 +4,7 @@ import { Drain } from '../../src/lifecycle/drain.ts';
 import type { Drainable, Farewell } from '../../src/lifecycle/drainable.ts';
 import { type LifecycleOptions, resolveLifecycleOptions } from '../../src/lifecycle/options.ts';
 import type { LifecycleChange } from '../../src/lifecycle/report.ts';
+import { useRandom } from '../support/random.ts';
 
 /** A part that notes what it is asked to do, and is gone when it is told so. */
 class Part implements Drainable {
@@ -35,8 +36,9 @@ class Part implements Drainable {
 }
 
 function make(options: LifecycleOptions = {}, part = new Part()): { drain: Drain; part: Part; changes: LifecycleChange[] } {
+  useRandom(() => 0);
   const changes: LifecycleChange[] = [];
-  const drain = new Drain(resolveLifecycleOptions({ preDrain: '5s', spread: '10s', drainTimeout: '25s', random: () => 0, ...options }), (change) => changes.push(change));
+  const drain = new Drain(resolveLifecycleOptions({ preDrain: '5s', spread: '10s', drainTimeout: '25s', ...options }), (change) => changes.push(change));
   drain.add(part);
   return { drain, part, changes };
 }

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { sse, type EventStream } from '../../src/index.ts';
 import { carriers, h2c, type Middleware } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
+import { useRandom } from '../support/random.ts';
 import { serve } from '../support/serve.ts';
 import { settles, until } from '../support/until.ts';
 import { makeLife, routes, serveAttached } from './support.ts';
@@ -173,7 +174,8 @@ describe('when it leaves', () => {
   });
 
   it.each(matrix)('a service that attaches nothing refuses new requests, on $on', async ({ carrier }) => {
-    const life = makeLife({ random: () => 0.5, retryAfter: '4s', reconnectDelay: 3000 });
+    useRandom(() => 0.5);
+    const life = makeLife({ retryAfter: '4s', reconnectDelay: 3000 });
     const { handler, answer, reached } = slow();
     const served = await serve(carrier, life as Middleware, routes({ '/slow': handler, '/readyz': life.ready, '/livez': life.live }));
     void served.visit({ path: '/slow' });
@@ -230,7 +232,8 @@ describe('when it leaves', () => {
 
   it('spreads the hints to refused clients', async () => {
     const values = [0, 0.999, 0, 0.999];
-    const life = makeLife({ retryAfter: '4s', reconnectDelay: '2s', random: () => values.shift() ?? 0.5 });
+    useRandom(() => values.shift() ?? 0.5);
+    const life = makeLife({ retryAfter: '4s', reconnectDelay: '2s' });
     const served = await serve(carriers[0]!, life as Middleware);
     await life.drain();
     const after = [(await served.visit()).headers['retry-after'], (await served.visit()).headers['retry-after']];

@@ -27,7 +27,6 @@ const wrong: [option: keyof LifecycleOptions, value: unknown, expected: string][
   ['webSocketCode', 2000, 'a close code that may be sent, got 2000 (number)'],
   ['webSocketCode', 999, 'an integer, from 1000 to 4999, got 999 (number)'],
   ['webSocketCode', '1012', 'an integer, from 1000 to 4999, got "1012" (string)'],
-  ['random', 0.5, 'a function, got 0.5 (number)'],
 ];
 
 describe('an option of lifecycle that is wrong', () => {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Departures } from '../../src/lifecycle/departures.ts';
 import { departureTimes } from '../../src/lifecycle/spread.ts';
+import { useRandom } from '../support/random.ts';
 
 const anyRandom = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 
@@ -37,10 +38,11 @@ describe('Departures', () => {
     vi.useRealTimers();
   });
 
-  function make(random = (): number => 0): { departures: Departures; gone: string[]; empty: () => number; named: (...names: string[]) => (() => void)[] } {
+  function make(): { departures: Departures; gone: string[]; empty: () => number; named: (...names: string[]) => (() => void)[] } {
     const gone: string[] = [];
     let empty = 0;
-    const departures = new Departures(random, () => empty++);
+    useRandom(() => 0);
+    const departures = new Departures(() => empty++);
     return { departures, gone, empty: () => empty, named: (...names) => names.map((name) => () => gone.push(name)) };
   }
 

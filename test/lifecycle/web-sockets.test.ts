@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import type { Lifecycle } from '../../src/lifecycle/index.ts';
 import { listen } from '../support/carriers.ts';
+import { useRandom } from '../support/random.ts';
 import { connectRaw } from '../support/raw.ts';
 import { settles, until } from '../support/until.ts';
 import { makeLife, pause } from './support.ts';
@@ -88,7 +89,8 @@ describe('WebSockets', () => {
   });
 
   it('leave spread over the window', async () => {
-    const life = makeLife({ spread: 4000, random: () => 0 });
+    useRandom(() => 0);
+    const life = makeLife({ spread: 4000 });
     const { dial } = await serveWebSockets(life);
     const clients = await Promise.all([dial(), dial(), dial(), dial()]);
     const order: number[] = [];

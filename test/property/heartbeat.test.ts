@@ -2,7 +2,8 @@ import type { ServerResponse } from 'node:http';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compress } from '../../src/compress/index.ts';
-import { createRegistry, heartbeat, type HeartbeatOptions } from '../../src/heartbeat/index.ts';
+import { heartbeat, type HeartbeatOptions } from '../../src/heartbeat/index.ts';
+import { Registry } from '../../src/heartbeat/registry.ts';
 import { bare, h2c, type Middleware, type Running } from '../support/carriers.ts';
 import { openCoded, type Protocol } from '../support/coded-clients.ts';
 import { allCodings, type Coding } from '../support/decoders.ts';
@@ -50,7 +51,7 @@ interface Job {
 /** A server with heartbeats whose clock is moved at every moment that a handler leaves: before each piece, between, and after the last. */
 function useServer(carrier: typeof bare, options: HeartbeatOptions): (protocol: Protocol, accept: Coding, job: Job) => Promise<Outcome> {
   const clock = new FakeClock();
-  const registry = createRegistry({ clock });
+  const registry = new Registry({}, clock);
   const pulse = heartbeat({ every, jitter: 0, readDeadline: Infinity, writeDeadline: Infinity, ackProbe: false, registry, ...options }) as Middleware;
   const compression = compress({ threshold: 0 });
   const jobs: Job[] = [];

@@ -4,6 +4,7 @@ import { bare, type Carrier, carriers, h2c } from '../support/carriers.ts';
 import type { Reading } from '../support/clients.ts';
 import { deferred } from '../support/deferred.ts';
 import { EventParser } from '../support/event-parser.ts';
+import { useRandom } from '../support/random.ts';
 import { getRequest, parseChunked } from '../support/raw.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
@@ -158,7 +159,8 @@ describe('closing', () => {
       [0, 1 as unknown as string, 1],
     ];
     for (const [random, reconnectDelay, retry] of draws) {
-      const { stream, reading } = await openOn(bare, { random: () => random, ...(reconnectDelay === undefined ? {} : { reconnectDelay }) });
+      useRandom(() => random);
+      const { stream, reading } = await openOn(bare, reconnectDelay === undefined ? {} : { reconnectDelay });
       await settles(stream.reconnect());
       await settles(reading.over);
       expect(new EventParser().push(Buffer.from(reading.text)).retries).toEqual([retry]);
@@ -166,8 +168,9 @@ describe('closing', () => {
   });
 
   it('draws a new hint for each stream', async () => {
-    const random = vi.fn().mockReturnValueOnce(0).mockReturnValueOnce(1);
-    const running = await serve(bare, sse((stream) => stream.reconnect(), { random }));
+    const values = [0, 1];
+    useRandom(() => values.shift()!);
+    const running = await serve(bare, sse((stream) => stream.reconnect()));
     const texts: string[] = [];
     for (let visit = 0; visit < 2; visit++) {
       const reading = await running.visit();

@@ -34,8 +34,6 @@ const ofSse: typeof shared = [
   ['retry', 5n, 'a duration: milliseconds or a string like "30s", >= 0', '5 (bigint)'],
   ['reconnectDelay', 0, 'a duration: milliseconds or a string like "30s", >= 1', '0 (number)'],
   ['reconnectDelay', '', 'a duration: milliseconds or a string like "30s", >= 1', '"" (string)'],
-  ['random', 4, 'a function', '4 (number)'],
-  ['random', Object.create(null), 'a function', 'Object (object)'],
 ];
 
 const factories: [owner: string, factory: Factory, rows: typeof shared][] = [
@@ -115,7 +113,7 @@ describe('an option that is right', () => {
     { reconnectDelay: 1 },
     { headers: {} },
     { headers: { 'X-A': ['1', '2'], 'X-B': 3 } },
-    { onError: undefined, random: undefined, retry: undefined, maxBuffered: undefined },
+    { onError: undefined, retry: undefined, maxBuffered: undefined },
   ];
   it.each(accepted)('%o is taken', (options) => {
     expect(sse(handler, options)).toBeTypeOf('function');

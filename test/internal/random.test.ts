@@ -1,0 +1,42 @@
+import http2 from 'node:http2';
+import { Duplex } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import { WebSocketServer } from 'ws';
+import { Registry } from '../../src/heartbeat/registry.ts';
+import { compress, createRegistry, heartbeat, lifecycle, sse, watchHttp2, watchSocket, watchWebSockets } from '../../src/index.ts';
+import { settles } from '../support/until.ts';
+
+/** Options with a source of time or chance that says so when it is read. */
+function makeTrap(): { options: object; read: string[] } {
+  const read: string[] = [];
+  const options = {};
+  for (const name of ['random', 'clock']) Object.defineProperty(options, name, { enumerable: true, get: () => read.push(name) });
+  return { options, read };
+}
+
+describe('chance and time are no options:', () => {
+  const factories: [name: string, make: (options: object) => unknown][] = [
+    ['sse', (options) => sse(() => undefined, options)],
+    ['compress', (options) => compress({ randomPadding: options })],
+    ['heartbeat', heartbeat],
+    ['watchHttp2', (options) => watchHttp2(http2.createServer(), options)],
+    ['watchSocket', (options) => watchSocket(new Duplex(), options)],
+    ['watchWebSockets', (options) => watchWebSockets(new WebSocketServer({ noServer: true }), options)],
+    ['lifecycle', (options) => lifecycle(Object.assign(Object.create(options) as object, { signals: false as const }))],
+    ['createRegistry', createRegistry],
+  ];
+  it.each(factories)('%s reads neither', (_name, make) => {
+    const { options, read } = makeTrap();
+    make(options);
+    expect(read).toEqual([]);
+  });
+
+  it('a drain whose options hold a broken source ends', async () => {
+    const life = lifecycle({ signals: false, preDrain: 0, random: () => NaN } as object);
+    expect(await settles(life.drain())).toMatchObject({ reason: 'complete' });
+  });
+
+  it('the clock of a registry is given to its class', () => {
+    expect(new Registry({}, { now: () => 42, startTimer: () => () => undefined }).now()).toBe(42);
+  });
+});
