@@ -1,24 +1,9 @@
-import { readBag, readBoolean, readInteger } from '../internal/option.ts';
-import { InvalidOptionError } from '../errors.ts';
-
 /** Follows what a handler writes, and knows where between its messages a heartbeat may stand. Heartbeats themselves are not pushed. */
 export interface BoundaryTracker {
   /** Takes what was written: bytes, or a string that is sent as UTF-8. An empty chunk changes nothing. */
   push(chunk: Uint8Array | string): void;
   /** Whether no message is half written, so that whatever is written next neither ends nor changes one. True before the first byte. */
   readonly atBoundary: boolean;
-}
-
-/** Options of `LengthPrefixBoundary`: how the frames of a protocol say how long they are. */
-export interface LengthPrefixOptions {
-  /** Bytes of the length field, an unsigned integer. */
-  lengthBytes: 1 | 2 | 4 | 8;
-  /** Bytes of a frame before its length field. @defaultValue `0` */
-  offset?: number;
-  /** Whether the length counts the whole frame, with the field and what is before it, and not only what follows. @defaultValue `false` */
-  includesHeader?: boolean;
-  /** Whether the lowest byte of the length comes first. @defaultValue `false` */
-  littleEndian?: boolean;
 }
 
 const lf = 0x0a;
@@ -34,33 +19,78 @@ const openBrace = 0x7b;
 const closeBrace = 0x7d;
 
 /**
- * Event streams: where an event has been ended by a blank line. WHATWG HTML 9.2.5: `end-of-line = ( cr lf / cr / lf )`.
+ * Event streams: the start of a line, where no field of an event is pending since the last blank line. WHATWG HTML 9.2.5:
+ * `end-of-line = ( cr lf / cr / lf )`.
  *
- * A comment line alone is no boundary: its event may go on. Nor is a BOM, or the blank line that follows a BOM at the start, which a
- * client would take for one: the heartbeat then waits for the next event.
+ * A comment and a `retry` take effect by themselves (WHATWG HTML 9.2.6), so that a heartbeat may follow them. Any other line waits for
+ * its blank line, a first line with a BOM too. One CR alone is not the end yet: the LF that may follow it would become a blank line
+ * behind a heartbeat.
  */
 export class EventBoundary implements BoundaryTracker {
-  #atBoundary = true;
-  #lineIsEmpty = true;
-  #afterCr = false;
+  /** The first characters of the line that is being written. */
+  #line = '';
+  /** Whether a line since the last blank one needs a blank one. */
+  #isPending = false;
+  /** CRs at the end: one may be half of a CRLF; after two the writer ends its lines by CR. */
+  #carriageReturns: 0 | 1 | 2 = 0;
 
   get atBoundary(): boolean {
-    return this.#atBoundary;
+    return this.#line === '' && !this.#isPending && this.#carriageReturns !== 1;
   }
 
   push(chunk: Uint8Array | string): void {
-    // Three bytes say all: `\n` or `\r` that ends a blank line needs the end of the line before it, and `\r\n` is one end of two bytes.
-    for (let at = Math.max(0, chunk.length - 3); at < chunk.length; at++) this.#take(codeAt(chunk, at));
+    const { length } = chunk;
+    if (length === 0) return;
+    // The second half of a CRLF.
+    const begin = this.#carriageReturns > 0 && codeAt(chunk, 0) === lf ? 1 : 0;
+    const start = lineStart(chunk, begin, length);
+    if (start > begin) this.#endLines(chunk, begin, start);
+    this.#carriageReturns = start === length ? this.#countReturns(chunk, begin) : 0;
+    if (this.#line.length < tellingLength) this.#line += beginOf(chunk, start, length);
   }
 
-  #take(code: number): void {
-    const continuesCr = this.#afterCr && code === lf;
-    this.#afterCr = code === cr;
-    if (continuesCr) return;
-    const endsLine = code === lf || code === cr;
-    this.#atBoundary = endsLine && this.#lineIsEmpty;
-    this.#lineIsEmpty = endsLine;
+  /** Lines ended in the chunk: judges them from the last one on, and looks no further than the first that decides. */
+  #endLines(chunk: Uint8Array | string, begin: number, end: number): void {
+    let next = end;
+    do {
+      const lineEnd = next - (next - begin > 1 && codeAt(chunk, next - 1) === lf && codeAt(chunk, next - 2) === cr ? 2 : 1);
+      next = lineStart(chunk, begin, lineEnd);
+      const kind = kindOf(next === begin ? this.#line + beginOf(chunk, next, lineEnd) : beginOf(chunk, next, lineEnd));
+      if (kind === 'neutral') continue;
+      this.#isPending = kind === 'field';
+      break;
+    } while (next > begin);
+    this.#line = '';
   }
+
+  #countReturns(chunk: Uint8Array | string, begin: number): 0 | 1 | 2 {
+    const { length } = chunk;
+    if (codeAt(chunk, length - 1) !== cr) return 0;
+    const isSecond = length - begin > 1 ? codeAt(chunk, length - 2) === cr : begin === 0 && this.#carriageReturns > 0;
+    return isSecond ? 2 : 1;
+  }
+}
+
+// Enough of a line to tell what it is.
+const tellingLength = 'retry:'.length;
+
+/** Where the line begins that goes on, or ends, at `end`. */
+function lineStart(chunk: Uint8Array | string, begin: number, end: number): number {
+  let at = end;
+  while (at > begin && !endsLine(codeAt(chunk, at - 1))) at--;
+  return at;
+}
+
+function beginOf(chunk: Uint8Array | string, start: number, end: number): string {
+  let text = '';
+  for (let at = start; at < end && at < start + tellingLength; at++) text += String.fromCharCode(codeAt(chunk, at));
+  return text;
+}
+
+/** What a line does. A `neutral` one needs no blank line, and changes no event that is pending. */
+function kindOf(line: string): 'blank' | 'neutral' | 'field' {
+  if (line === '') return 'blank';
+  return line.startsWith(':') || line === 'retry' || line.startsWith('retry:') ? 'neutral' : 'field';
 }
 
 /** Newline-delimited JSON: where a line has ended. JSON text on one line holds no LF of its own. */
@@ -133,74 +163,8 @@ export class WriteBoundary implements BoundaryTracker {
   }
 }
 
-/**
- * Binary frames that say how long they are: where a whole number of them was written. A length that is less than the header it counts
- * fits no frame; from there on nothing is a boundary, since where the next frame begins cannot be known. Throws `InvalidOptionError`.
- */
-export class LengthPrefixBoundary implements BoundaryTracker {
-  readonly #options: Required<LengthPrefixOptions>;
-  readonly #headerBytes: number;
-  #phase: 'header' | 'payload' | 'lost' = 'header';
-  #headerSeen = 0;
-  // A length of 8 bytes does not fit a number.
-  #length = 0n;
-  #left = 0n;
-
-  /** @param owner - the name of the options, for error messages */
-  constructor(options: LengthPrefixOptions, owner = 'LengthPrefixBoundary') {
-    this.#options = resolveLengthPrefixOptions(owner, options);
-    this.#headerBytes = this.#options.offset + this.#options.lengthBytes;
-  }
-
-  get atBoundary(): boolean {
-    return this.#phase === 'header' && this.#headerSeen === 0;
-  }
-
-  push(chunk: Uint8Array | string): void {
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-    for (let at = 0; at < bytes.length && this.#phase !== 'lost';) {
-      at += this.#phase === 'payload' ? this.#takePayload(bytes.length - at) : this.#takeHeader(bytes[at] ?? 0);
-    }
-  }
-
-  /** @returns how many of the bytes at hand belong to the payload */
-  #takePayload(available: number): number {
-    const taken = this.#left < available ? Number(this.#left) : available;
-    this.#left -= BigInt(taken);
-    if (this.#left === 0n) this.#phase = 'header';
-    return taken;
-  }
-
-  /** @returns 1, the byte taken */
-  #takeHeader(byte: number): 1 {
-    const place = this.#headerSeen++ - this.#options.offset;
-    if (place >= 0) this.#length = this.#options.littleEndian ? this.#length | (BigInt(byte) << BigInt(8 * place)) : (this.#length << 8n) | BigInt(byte);
-    if (this.#headerSeen === this.#headerBytes) this.#endHeader();
-    return 1;
-  }
-
-  #endHeader(): void {
-    this.#left = this.#options.includesHeader ? this.#length - BigInt(this.#headerBytes) : this.#length;
-    if (this.#left < 0n) this.#phase = 'lost';
-    else if (this.#left > 0n) this.#phase = 'payload';
-    this.#headerSeen = 0;
-    this.#length = 0n;
-  }
-}
-
-function resolveLengthPrefixOptions(owner: string, options: LengthPrefixOptions): Required<LengthPrefixOptions> {
-  const { lengthBytes, offset = 0, includesHeader = false, littleEndian = false } = readBag(owner, options);
-  return {
-    lengthBytes: readLengthBytes(`${owner}.lengthBytes`, lengthBytes),
-    offset: readInteger(`${owner}.offset`, offset),
-    includesHeader: readBoolean(`${owner}.includesHeader`, includesHeader),
-    littleEndian: readBoolean(`${owner}.littleEndian`, littleEndian),
-  };
-}
-
-function readLengthBytes(option: string, value: unknown): LengthPrefixOptions['lengthBytes'] {
-  if (value === 1 || value === 2 || value === 4 || value === 8) return value;
-  throw new InvalidOptionError(option, '1, 2, 4 or 8', value);
+function endsLine(code: number): boolean {
+  return code === lf || code === cr;
 }
 
 function isWhiteSpace(code: number): boolean {

@@ -7,7 +7,6 @@ import { type HeartbeatOptions, resolveHeartbeatOptions, type ResolvedHeartbeatO
 import type { ConnectionRegistry } from './registry.ts';
 
 export type { CloseReason } from '../errors.ts';
-export type { LengthPrefixOptions } from './boundary.ts';
 export type { RegistryStats, StateCounts } from './census.ts';
 export type { ConnectionEnd, ConnectionInfo, ConnectionStateChange, Transport } from './connection-info.ts';
 export { encodeHeartbeat, HeartbeatParser, type HeartbeatParserOptions, type ParsedChunk } from './frame.ts';
@@ -15,6 +14,7 @@ export type { HealthState } from './health.ts';
 export type { AckProbeMode, HealthOptions } from './health-options.ts';
 export { watchHttp2, type WatchHttp2Options } from './http2.ts';
 export type { HeartbeatOptions } from './options.ts';
+export type { LengthPrefixOptions } from './length-prefix-boundary.ts';
 export { type ConnectionRegistry, createRegistry, type RegistryOptions } from './registry.ts';
 export type { HeartbeatErrorMessage } from './report.ts';
 export { watchSocket, type WatchSocketOptions } from './sockets.ts';

@@ -5,10 +5,11 @@ import type { HttpRequest, HttpResponse } from '../internal/message.ts';
 import { type Duration, readBag, readDuration, readFunction, readInteger } from '../internal/option.ts';
 import { formatEvent } from '../sse/event.ts';
 import { formatBeat, formatOf, formatVisible, type StreamFormat } from './beat.ts';
-import { type BoundaryTracker, EventBoundary, LengthPrefixBoundary, type LengthPrefixOptions, LineBoundary, SequenceBoundary, WriteBoundary } from './boundary.ts';
+import { type BoundaryTracker, EventBoundary, LineBoundary, SequenceBoundary, WriteBoundary } from './boundary.ts';
 import { encodeHeartbeat } from './frame.ts';
 import { type HealthOptions, readSpan, type ResolvedHealthOptions, resolveHealthOptions } from './health-options.ts';
 import type { Carrier } from './injection.ts';
+import { LengthPrefixBoundary, type LengthPrefixOptions } from './length-prefix-boundary.ts';
 
 /** Options of `heartbeat`. */
 export interface HeartbeatOptions extends HealthOptions {

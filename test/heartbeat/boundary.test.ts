@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { InvalidOptionError } from '../../src/errors.ts';
-import { type BoundaryTracker, EventBoundary, LengthPrefixBoundary, type LengthPrefixOptions, LineBoundary, SequenceBoundary, WriteBoundary } from '../../src/heartbeat/boundary.ts';
+import { type BoundaryTracker, EventBoundary, LineBoundary, SequenceBoundary, WriteBoundary } from '../../src/heartbeat/boundary.ts';
+import { LengthPrefixBoundary, type LengthPrefixOptions } from '../../src/heartbeat/length-prefix-boundary.ts';
 
 type Chunk = string | Uint8Array;
 
@@ -35,7 +36,6 @@ describe('EventBoundary', () => {
   const streams: [text: string, atBoundary: boolean][] = [
     ['', true],
     ['\n', true],
-    ['\r', true],
     ['\r\n', true],
     ['\n\n', true],
     ['data: x', false],
@@ -45,30 +45,75 @@ describe('EventBoundary', () => {
     ['data: x\n\n', true],
     ['data: x\r\r', true],
     ['data: x\r\n\r\n', true],
-    ['data: x\r\n\r', true],
     ['data: x\r\r\n', true],
-    ['data: x\n\r', true],
     ['data: x\n\r\n', true],
     ['data: x\r\n\n', true],
     ['data: x\n\n\n', true],
-    ['data: x\n\n\r\n\r', true],
     ['data: x\n\ndata', false],
     ['data: x\n\ndata: y\n', false],
     ['data: x\r\rdata: y\r\n', false],
     ['data: x\n \n', false],
     ['data: x\n\n ', false],
     ['data: x\n\n\0\n', false],
-    [':', false],
-    [': hi\n', false],
-    [':\n\n', true],
-    ['retry: 5\r\n', false],
+    ['event: x\n', false],
+    ['id: x\n', false],
+    ['id\n', false],
+    ['unknown: x\n', false],
     ['data: 🌊\u2028\n\n', true],
     ['data: \u0a0d\u0d0a', false],
     ['data: x\n\n\u0a0d', false],
+    // Comments and retry hints need no blank line.
+    [':', false],
+    [': hi', false],
+    [':\n', true],
+    [':ok\r\n', true],
+    [':ok\r\r', true],
+    [':\n\n', true],
+    [': a\n: b\n', true],
+    ['retry: 5\n', true],
+    ['retry: 5\r\n', true],
+    ['retry:5\n', true],
+    ['retry\n', true],
+    ['retry', false],
+    ['retry:', false],
+    [':ok\nretry: 5\n', true],
+    ['data: x\n\n:ok\nretry: 5\n', true],
+    ['data: x\r\n\r\n:ok\r\nretry: 5\r\n', true],
+    // What only begins like a retry hint is another field.
+    ['retr\n', false],
+    ['retry \n', false],
+    ['retryy: 5\n', false],
+    ['retry5\n', false],
+    [' retry: 5\n', false],
+    ['Retry: 5\n', false],
+    [' : hi\n', false],
+    // An event that they stand in goes on.
+    ['data: x\n:\n', false],
+    ['data: x\nretry: 5\n', false],
+    ['data: x\r\n: hi\r\nretry: 5\r\n', false],
+    ['id: 1\n:\n:\n:\n', false],
+    [':\ndata: x\n', false],
+    ['retry: 5\nid: 1\n', false],
+    [':\nid: 1\n\n', true],
+    ['id: 1\n:\n\n', true],
+    ['data: x\n\n:\nevent: y\n', false],
+    // After one CR an LF may still come, which would end a line of its own behind a heartbeat.
+    ['\r', false],
+    [':\r', false],
+    ['data: x\r\n\r', false],
+    ['data: x\n\r', false],
+    ['data: x\n\n\r\n\r', false],
+    ['data: x\r\r\r', true],
+    ['data: x\r\r:\r', false],
+    // With a BOM the first line counts as a field.
     ['\uFEFF', false],
     ['\uFEFF\n', false],
+    ['\uFEFF:\n', false],
+    ['\uFEFFretry: 5\n', false],
     ['\uFEFF\n\n', true],
+    ['\uFEFF:\n\n', true],
     ['\uFEFFdata: x\n\n', true],
+    ['\uFEFFdata: x\n\n:\n', true],
   ];
   it.each(streams)('after %j is %s, however it is written', (text, atBoundary) => {
     for (const chunks of waysToWrite(text)) expect(atBoundaryAfter(new EventBoundary(), chunks)).toBe(atBoundary);
@@ -76,14 +121,29 @@ describe('EventBoundary', () => {
 
   it('takes CR and LF in two writes for one line end', () => {
     const tracker = new EventBoundary();
-    const states = ['data: x\r', '\n', '\r', '\n', 'data: y\r', '', '\n', '\n'].map((chunk) => atBoundaryAfter(tracker, [chunk]));
-    expect(states).toEqual([false, false, true, true, false, false, false, true]);
+    const states = ['data: x\r', '\n', '\r', '\n', 'data: y\r', '', '\n', '\n', ':\r', '\n'].map((chunk) => atBoundaryAfter(tracker, [chunk]));
+    expect(states).toEqual([false, false, false, true, false, false, false, true, false, true]);
   });
 
-  it('looks at no more than the last three bytes of a chunk', () => {
-    const { chunk, looks } = counted(`${'data: x\n'.repeat(10_000)}\n`);
-    expect(atBoundaryAfter(new EventBoundary(), [chunk])).toBe(true);
-    expect(looks()).toBe(3);
+  const costs: [text: string, most: number][] = [
+    [`${'data: x\n'.repeat(10_000)}\n`, 6],
+    [`${'data: x\r\n'.repeat(10_000)}\r\n`, 10],
+    ['data: x\n'.repeat(10_000), 30],
+    [`${'data: x\n'.repeat(10_000)}data`, 30],
+    [`${'data: x\n'.repeat(10_000)}\n:ok\nretry: 5\n`, 60],
+  ];
+  it.each(costs)('looks at the end of a chunk only, up to the line that decides', (text, most) => {
+    const { chunk, looks } = counted(text);
+    atBoundaryAfter(new EventBoundary(), [chunk]);
+    expect(looks()).toBeLessThanOrEqual(most);
+  });
+
+  it('keeps no more of a line than it needs, in however many pieces that comes', () => {
+    const tracker = new EventBoundary();
+    for (let piece = 0; piece < 100_000; piece++) tracker.push(piece === 0 ? 're' : 'x');
+    expect(tracker.atBoundary).toBe(false);
+    expect(atBoundaryAfter(tracker, ['\n'])).toBe(false);
+    expect(atBoundaryAfter(tracker, ['\n'])).toBe(true);
   });
 });
 
