@@ -5,7 +5,7 @@ import { responseField } from '../internal/fields.ts';
 import { setLength } from '../internal/head.ts';
 import { type Chunk, type Head, Layer, type Rank, rank } from '../internal/layer.ts';
 import { mediaTypeOf } from '../internal/media-type.ts';
-import { type HttpRequest, type HttpResponse, isGone, requestField } from '../internal/message.ts';
+import { type HttpRequest, type HttpResponse, isGone, isHttp2, requestField } from '../internal/message.ts';
 import type { Seam } from '../internal/response.ts';
 import { BlockLayer } from './block-layer.ts';
 import { BodyLayer } from './body-layer.ts';
@@ -22,7 +22,7 @@ import { type CompressionReason, reportCompressError, reportDecision } from './r
 import { type OpenEncoder, StreamLayer } from './stream-layer.ts';
 import type { SwitchState } from './switch.ts';
 
-const touchedFields = ['content-encoding', 'content-length', 'accept-ranges', 'etag', 'server-timing'];
+const touchedFields = ['content-encoding', 'content-length', 'transfer-encoding', 'accept-ranges', 'etag', 'server-timing'];
 
 /** One response at the moment of its head: all that is decided about it is decided from this. */
 interface Moment {
@@ -72,7 +72,8 @@ export class Gate extends Layer {
     const { moment, decision } = this.#decideOnce(res, body);
     if (decision.negotiable) addVary(res);
     if (decision.kind === 'identity') {
-      if (this.#compressor.options.serverTiming) onRefused(this.#remember(res));
+      const describes = decision.reason === 'not-modified' || decision.reason === 'head';
+      if (describes || this.#compressor.options.serverTiming) onRefused(this.#remember(res));
       if (decision.reason === 'not-modified') this.#tagNotModified(moment);
       else if (decision.reason === 'head') this.#describeGet(moment);
       this.#report(moment, 'identity', decision.reason);
@@ -269,7 +270,9 @@ export class Gate extends Layer {
     const codings = new Set(decisions.map((decision) => (decision.kind === 'encode' ? decision.coding : undefined)));
     const [coding, other] = [...codings].filter((each) => each !== undefined);
     if (coding === undefined) return;
+    const isFramed = moment.res.hasHeader('content-length');
     this.#describeEncoded(moment.res, coding);
+    if (isFramed) frameHead(moment.res);
     if (codings.size > 1 && (other === undefined || this.#compressor.options.etag === 'suffix')) moment.res.removeHeader('ETag');
   }
 
@@ -319,6 +322,17 @@ function bytesOfBody({ chunk, encoding }: NonNullable<Head['complete']>): Uint8A
 function announcedLength(res: ServerResponse): number | undefined {
   const length = responseField(res, 'content-length');
   return length !== undefined && /^\d+$/.test(length) ? Number(length) : undefined;
+}
+
+/**
+ * Frames the answer to HEAD without a length. Clients that read the framing of any answer close the connection otherwise, Node's own
+ * among them (nodejs/node#28438). RFC 9112 6.1 has `chunked` say how a GET would be sent, and allows it from HTTP/1.1 on; to an
+ * older client Node keeps the connection where chunks may be used, and names none where there is no body.
+ */
+function frameHead(res: HttpResponse): void {
+  if (isHttp2(res)) return;
+  if (res.useChunkedEncodingByDefault) res.setHeader('Transfer-Encoding', 'chunked');
+  else res.useChunkedEncodingByDefault = true;
 }
 
 function addVary(res: ServerResponse): void {
