@@ -46,7 +46,17 @@ export default tseslint.config(
   },
   {
     // Pure files: bytes and decisions, no sockets and no clocks.
-    files: ['src/sse/event.ts', 'src/records/record.ts', 'src/internal/accept.ts', 'src/internal/option.ts', 'src/errors.ts', 'src/internal/listeners.ts', 'src/deadline/{decide,source,timeout-field}.ts', 'src/lifecycle/{phase,spread,tally}.ts', 'src/internal/{jitter,latest-items,media-type,overflow}.ts', 'src/sse/event-key.ts', 'src/heartbeat/{beat,bom,boundary,calm,census,crc16,frame,health,injection,length-prefix-boundary,patience,queue-gauge,seats,tcp-table}.ts', 'src/compress/{accept-encoding,budget,decide,etag,fingerprint,gzip-member,media-type,negotiate,profile,tier,tier-levels,zstd-frame}.ts'],
+    files: [
+      'src/errors.ts',
+      'src/{sse,records}/{event,event-key,record}.ts',
+      'src/internal/{accept,jitter,latest-items,media-type,option,overflow}.ts',
+      'src/deadline/{decide,source,timeout-field}.ts',
+      'src/lifecycle/{phase,spread,tally}.ts',
+      'src/heartbeat/{beat,bom,boundary,calm,census,crc16,frame,health,injection}.ts',
+      'src/heartbeat/{length-prefix-boundary,patience,queue-gauge,seats,tcp-table}.ts',
+      'src/compress/{accept-encoding,budget,decide,etag,fingerprint,gzip-member}.ts',
+      'src/compress/{media-type,negotiate,profile,tier,tier-levels,zstd-frame}.ts',
+    ],
     rules: { 'no-restricted-imports': ['error', { patterns: [{ group: ['node:*'], message: 'A pure file imports no node: module.' }] }] },
   },
   {

@@ -1,4 +1,5 @@
 import { ClientClosedError } from '../errors.ts';
+import { inScope } from '../internal/async-scope.ts';
 import type { WriteCallback } from '../internal/layer.ts';
 
 /** Answers a write to a response that is closed, as `write` does. */
@@ -15,7 +16,8 @@ export class Callbacks {
   #underway: WriteCallback[] | undefined;
 
   add(callback: WriteCallback | undefined): void {
-    if (callback) (this.#waiting ??= []).push(callback);
+    // Bytes of several writes go on together: each callback runs in the async context of its own.
+    if (callback) (this.#waiting ??= []).push(inScope(callback));
   }
 
   /** Hands over all that wait now, as one callback; `undefined` when none does. */

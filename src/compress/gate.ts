@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { isUint8Array } from 'node:util/types';
 import vary from 'vary';
 import { isThenable } from '../internal/deferred.ts';
 import { responseField } from '../internal/fields.ts';
@@ -301,7 +302,7 @@ function encodeCounted(compressor: Compressor, codec: Codec, body: Uint8Array, s
 
 /** A codec may be anybody's. */
 function checkBytes(codec: Codec, coded: unknown): Uint8Array {
-  if (coded instanceof Uint8Array) return coded;
+  if (isUint8Array(coded)) return coded;
   throw new TypeError(`The codec of ${codec.coding} gave a body that is no Uint8Array`);
 }
 

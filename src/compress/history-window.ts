@@ -1,4 +1,5 @@
 import { constants, crc32, deflateRaw, deflateRawSync, type ZlibOptions } from 'node:zlib';
+import { isThenable } from '../internal/deferred.ts';
 import type { BlockEncoder, Tuning } from './codec.ts';
 import { adler32, type DeflateFrame, finalBlock, frameHeader, frameTrailer, storedBlocks } from './gzip-member.ts';
 import type { Tier } from './negotiate.ts';
@@ -64,7 +65,7 @@ export class HistoryWindow implements BlockEncoder {
     this.#checksum = this.#frame === 'gzip' ? crc32(text, this.#checksum) : adler32(text, this.#checksum);
     this.#length = (this.#length + text.length) >>> 0;
     const block = this.#block(text, last);
-    if (!(block instanceof Promise)) return this.#finish(text, block, last);
+    if (!isThenable(block)) return this.#finish(text, block, last);
     return block.then((bytes) => this.#finish(text, bytes, last));
   }
 

@@ -1,3 +1,4 @@
+import { isThenable } from '../internal/deferred.ts';
 import type { Chunk, WriteCallback } from '../internal/layer.ts';
 import type { Seam } from '../internal/response.ts';
 import { atTickEnd, type Flushable } from '../internal/tick.ts';
@@ -181,7 +182,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
     const started = performance.now();
     try {
       const coded = encodeWhole(body);
-      if (!(coded instanceof Promise)) {
+      if (!isThenable(coded)) {
         this.#endBelow(coded);
         return;
       }

@@ -10,6 +10,8 @@ export interface Ground {
   readonly coreWrite: (chunk: Chunk, encoding?: BufferEncoding, callback?: WriteCallback) => boolean;
   readonly coreEnd: (chunk?: Chunk, encoding?: BufferEncoding, callback?: () => void) => unknown;
   readonly coreFlush: (() => void) | undefined;
+  /** Runs Node's `end`. */
+  endCore(call: () => void): void;
   /** Node's own `writableNeedDrain`. */
   coreNeedsDrain(): boolean;
   /** Node's `end` was called. */
@@ -74,7 +76,7 @@ export class Bottom extends Layer {
     this.state = 'ending';
     this.atWork = true;
     try {
-      this.#ground.coreEnd.call(this.#ground.res, chunk, encoding, callback);
+      this.#ground.endCore(() => this.#ground.coreEnd.call(this.#ground.res, chunk, encoding, callback));
       this.state = 'ended';
     } finally {
       this.atWork = false;

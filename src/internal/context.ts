@@ -1,4 +1,6 @@
+import type { AsyncResource } from 'node:async_hooks';
 import { DeadlineExceededError, InvalidOptionError } from '../errors.ts';
+import { captureScope } from './async-scope.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { DeadlineQueue, Queued } from './deadline-queue.ts';
 import { type Duration, readBag, readDuration } from './option.ts';
@@ -57,6 +59,8 @@ export class Context implements ChildContext, Queued {
   #expires: number;
   #reason: unknown;
   #controller: AbortController | undefined;
+  /** Of the code that asked for the signal first: its listeners run there, and not in the async context of what aborts it. */
+  #signalScope: AsyncResource | undefined;
   #listeners: Set<{ readonly listener: AbortListener }> | undefined;
   #disarm: (() => void) | undefined;
   #queue: DeadlineQueue | undefined;
@@ -90,6 +94,7 @@ export class Context implements ChildContext, Queued {
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController();
+      this.#signalScope = captureScope();
       if (this.#state === 'aborted') this.#controller.abort(this.#reason);
       else this.arm();
     }
@@ -157,8 +162,14 @@ export class Context implements ChildContext, Queued {
       child.abort(reason);
     }
     for (const { listener } of listeners ?? []) callListener(listener, reason);
-    this.#controller?.abort(reason);
+    this.#abortSignal(reason);
     this.aborted?.(reason);
+  }
+
+  #abortSignal(reason: unknown): void {
+    const controller = this.#controller;
+    if (controller) this.#signalScope?.runInAsyncScope(() => controller.abort(reason));
+    this.#signalScope = undefined;
   }
 
   dispose(): void {

@@ -1,27 +1,11 @@
-import type { ServerResponse } from 'node:http';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import type { Head, Layer } from './layer.ts';
 import { type HttpResponse, isHttp2 } from './message.ts';
 import type { HeadArguments } from './seam-methods.ts';
 
 /** What may be given to `writeHead`: a bag, a flat list of names and values, or a list of pairs. */
 type HeadFields = Record<string, number | string | readonly string[] | undefined> | readonly unknown[];
-
-/**
- * Puts the fields given to `writeHead` on `res`, by the rules of Node's `writeHead`: they replace what is set,
- * and a list may repeat a name. `false`, with nothing done, for a list that Node refuses.
- */
-function mergeFields(res: HttpResponse, fields: HeadFields | undefined): boolean {
-  const target = res as ServerResponse;
-  if (!Array.isArray(fields)) {
-    for (const [name, value] of Object.entries((fields ?? {}) as Record<string, string>)) if (name !== '') target.setHeader(name, value);
-    return true;
-  }
-  const flat = (Array.isArray(fields[0]) ? fields.flat() : fields) as string[];
-  if (flat.length % 2 !== 0) return false;
-  for (let at = 0; at < flat.length; at += 2) target.removeHeader(flat[at] ?? '');
-  for (let at = 0; at < flat.length; at += 2) if (flat[at]) target.appendHeader(flat[at] ?? '', flat[at + 1] ?? '');
-  return true;
-}
 
 /** A head as it was asked for, and who is to complete it. */
 export interface AskedHead {
@@ -33,27 +17,110 @@ export interface AskedHead {
   readonly onRefused: Head['onRefused'];
 }
 
-/**
- * Lets the layers complete a head.
- * @returns what to call `writeHead` with, and whether a layer holds the head back; `undefined` for one that Node refuses, and no layer has seen
- */
-export function completeHead({ res, args, layers, complete, onRefused }: AskedHead): { readonly args: readonly unknown[]; readonly isHeld: boolean } | undefined {
-  const [status, reason, fields] = args;
-  const rest = typeof reason === 'string' ? [reason] : [];
-  // Where Node sets it, so that a refused head leaves behind what it leaves.
-  if (!isHttp2(res)) res.statusCode = status;
-  if (!mergeFields(res, (typeof reason === 'string' ? fields : (reason ?? fields)) as HeadFields | undefined)) return undefined;
-  res.statusCode = status;
-  if (!isValidHead(res, rest[0])) return undefined;
-  const outcomes = layers.map((layer) => layer.head?.({ res, complete, onRefused }));
-  if (complete && outcomes.every((outcome) => outcome !== true && outcome !== 'held')) frameComplete(res, complete);
-  return { args: [res.statusCode, ...rest], isHeld: outcomes.includes('held') };
+/** A head that the layers have completed. */
+export interface CompletedHead {
+  /** Whether a layer holds it back. */
+  readonly isHeld: boolean;
+  /** What to call `writeHead` with, once the last fields are set. */
+  args(): readonly unknown[];
 }
 
-// What Node refuses a head for, when the layers have long had their turn (RFC 9110 15, RFC 9112 4).
-function isValidHead(res: HttpResponse, reason: string | undefined): boolean {
-  return res.statusCode >= 100 && res.statusCode <= 999 && (isHttp2(res) || !/[^\t\x20-\x7e\x80-\xff]/.test(reason ?? res.statusMessage));
+/**
+ * Lets the layers complete a head.
+ * @returns `undefined` for one that Node refuses: no layer has seen it, and `writeHead` is still to be called as it was
+ */
+export function completeHead({ res, args, layers, complete, onRefused }: AskedHead): CompletedHead | undefined {
+  const [given, second, third] = args;
+  const status = toStatus(res, given);
+  if (status === undefined) return undefined;
+  const reason = typeof second === 'string' ? [second] : [];
+  const fields = (typeof second === 'string' ? third : (second ?? third)) as HeadFields | undefined;
+  const isUnset = !isHttp2(res) && hasNoFields(res);
+  // Where Node sets it, so that a refused head leaves behind what it leaves.
+  if (!isHttp2(res)) setStatus(res, status, reason[0]);
+  if (isUnset) onRefused(() => dropFields(res));
+  if (!mergeFields(res, fields, isUnset)) return undefined;
+  if (!isHttp2(res) && badStatusText.test(res.statusMessage)) return undefined;
+  res.statusCode = status;
+  const outcomes = layers.map((layer) => layer.head?.({ res, complete, onRefused }));
+  if (complete && outcomes.every((outcome) => outcome !== true && outcome !== 'held')) frameComplete(res, complete);
+  return {
+    isHeld: outcomes.includes('held'),
+    args: () => [res.statusCode, ...reason, ...(isUnset ? [takeFields(res)] : [])],
+  };
 }
+
+function setStatus(res: ServerResponse, status: number, text: string | undefined): void {
+  res.statusCode = status;
+  if (text !== undefined) res.statusMessage = text;
+}
+
+// RFC 9112 4: reason-phrase = 1*( HTAB / SP / VCHAR / obs-text ).
+const badStatusText = /[^\t\x20-\x7e\x80-\xff]/;
+
+/** A status as Node reads it, which takes text as well; `undefined` for one that it refuses (RFC 9110 15). */
+function toStatus(res: HttpResponse, given: unknown): number | undefined {
+  const status = (given as number) | 0;
+  return status >= (isHttp2(res) ? 200 : 100) && status <= (isHttp2(res) ? 599 : 999) ? status : undefined;
+}
+
+// Where `writeHead` is given fields and none was set before, Node sends them as they are and sets none: `getHeader` knows none
+// of them afterwards. The layers read and change fields on `res`. So they are set, and taken off again before Node sends them.
+const fieldsKey = findFieldsKey();
+
+type WithFields = Record<symbol, object | null>;
+
+function findFieldsKey(): symbol | undefined {
+  const response = new ServerResponse(new IncomingMessage(new Socket()));
+  return Object.getOwnPropertySymbols(response).find(({ description }) => description === 'kOutHeaders');
+}
+
+function hasNoFields(res: HttpResponse): boolean {
+  return fieldsKey !== undefined && (res as unknown as WithFields)[fieldsKey] === null;
+}
+
+function dropFields(res: HttpResponse): void {
+  if (fieldsKey !== undefined) (res as unknown as WithFields)[fieldsKey] = null;
+}
+
+/** `ServerResponse` has it, and its types do not. */
+interface RawNames {
+  getRawHeaderNames(): string[];
+}
+
+/** Takes all fields off a response, for `writeHead` to send. */
+function takeFields(res: HttpResponse): Record<string, unknown> {
+  const fields = Object.create(null) as Record<string, unknown>;
+  for (const name of (res as ServerResponse & RawNames).getRawHeaderNames()) fields[name] = res.getHeader(name);
+  dropFields(res);
+  return fields;
+}
+
+/**
+ * Puts the fields given to `writeHead` on `res`, by the rules of Node's `writeHead`: they replace what is set, and a list may
+ * repeat a name. `false`, with nothing done, for a list that Node refuses.
+ * @param isUnset - whether no field was set before. Over HTTP/1.1 Node takes a list of pairs only then
+ */
+function mergeFields(response: HttpResponse, fields: HeadFields | undefined, isUnset: boolean): boolean {
+  const res = response as ServerResponse;
+  if (!Array.isArray(fields)) {
+    for (const [name, value] of Object.entries((fields ?? {}) as Record<string, string>)) if (name !== '') res.setHeader(name, value);
+    return true;
+  }
+  const list = ((isUnset || isHttp2(response)) && Array.isArray(fields[0]) ? fields.flat() : fields) as string[];
+  if (list.length % 2 !== 0) return false;
+  const pairs = Array.from({ length: list.length / 2 }, (_, index) => [list[2 * index] ?? '', list[2 * index + 1] ?? ''] as const);
+  if (!isUnset && repeatsReplace && !isHttp2(response)) {
+    for (const [name, value] of pairs) if (name) res.setHeader(name, value);
+    return true;
+  }
+  for (const [name] of pairs) res.removeHeader(name);
+  for (const [name, value] of pairs) if (name) res.appendHeader(name, value);
+  return true;
+}
+
+// Up to Node 20 the last of several values for one name is sent, where fields were set before.
+const repeatsReplace = Number(process.versions.node.split('.')[0]) < 22;
 
 /** Node gives a body that comes whole a Content-Length, but only where its own `end` sends the head. */
 function frameComplete(res: HttpResponse, { chunk, encoding }: NonNullable<Head['complete']>): void {

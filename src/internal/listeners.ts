@@ -1,5 +1,10 @@
+import type { AsyncResource } from 'node:async_hooks';
+import { captureScope } from './async-scope.ts';
+
 interface Registration<T> {
   readonly listener: (value: T) => void;
+  /** The async context of its registration: an event comes in that of whatever caused it, often a request. */
+  readonly scope: AsyncResource;
 }
 
 /** The listeners of one event. Every registration is its own, with its own undo, also of a function that is registered already. */
@@ -16,7 +21,7 @@ export class Listeners<T extends object> {
 
   /** Registers a listener. Returns the undo, which may be called more than once. */
   add(listener: (value: T) => void): () => void {
-    const registration = { listener };
+    const registration = { listener, scope: captureScope() };
     this.#registrations.add(registration);
     return () => {
       this.#registrations.delete(registration);
@@ -46,7 +51,7 @@ export class Listeners<T extends object> {
     for (const registration of [...this.#registrations]) {
       if (!this.#registrations.has(registration)) continue;
       try {
-        registration.listener(value);
+        registration.scope.runInAsyncScope(registration.listener, undefined, value);
       } catch (error) {
         this.#onError(error);
       }

@@ -1,13 +1,19 @@
+import type { AsyncResource } from 'node:async_hooks';
 import type { ServerResponse } from 'node:http';
+import { isUint8Array } from 'node:util/types';
 import { ClientClosedError } from '../errors.ts';
+import { captureScope, inScope } from './async-scope.ts';
 import { Bottom, type Ground } from './bottom.ts';
-import { completeHead } from './head.ts';
+import { bytesOfView } from './chunk-views.ts';
+import { reportError } from './diagnostics.ts';
+import { lookEnded } from './ending.ts';
+import { type CompletedHead, completeHead } from './head.ts';
 import { holdHead, refuse, releaseHead } from './held-head.ts';
 import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
 import { abortResponse, type HttpResponse, isGone, isHttp2 } from './message.ts';
 import { type OnLate, retiredMethods } from './retired.ts';
 import { makeRoom } from './room.ts';
-import { answers, boundFlush, type HeadArguments, type Method, methods, type Seamed, seamKey, type Verb } from './seam-methods.ts';
+import { answers, boundFlush, ended, type HeadArguments, type Method, methods, type Seamed, seamKey, type Verb } from './seam-methods.ts';
 import { watchSilentClose } from './silent-close.ts';
 
 type EndCallback = (() => void) | undefined;
@@ -32,13 +38,17 @@ export class Seam implements Ground {
   #top: Layer;
   #transforms = false;
   #head: 'open' | 'settling' | 'held' | 'fixed' = 'open';
-  /** The arguments of a head that waits for `sendHead`. */
-  #heldHead: readonly unknown[] = [];
+  /** A head that waits for `sendHead`. */
+  #heldHead: CompletedHead | undefined;
   #complete: Head['complete'];
   /** The handler has ended the body; the layers may still be at it. */
   #ended = false;
-  /** The handler was told to wait for 'drain'. */
-  #awaitsDrain = false;
+  /** What the handler's `end` left to be done, while layers are still at it. */
+  #ending: Ending | undefined;
+  /** The async context in which the handler was told to wait for 'drain'. */
+  #awaitsDrain: AsyncResource | undefined;
+  /** Node's answers are replaced by ours. */
+  #answers = false;
   /** Calls that came after `end` while a layer was still at it: Node answers them when it has ended too. */
   #late: (() => void)[] | undefined;
   /** What the handler's calls became when the response was taken from it. */
@@ -104,7 +114,7 @@ export class Seam implements Ground {
     releaseHead(this.res);
     complete();
     this.#head = 'fixed';
-    this.#coreWriteHead(this.#heldHead);
+    this.#coreWriteHead(this.#heldHead?.args() ?? []);
     if (this.#retired) Object.assign(this.res, this.#retired);
   }
 
@@ -115,20 +125,22 @@ export class Seam implements Ground {
     else this.#coreWriteHead(args);
   }
 
-  write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+  write(given: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     const { res } = this;
+    const chunk = bytesOfView(res, given);
     // Node's own `end` at work, or a call that Node refuses.
-    if (this.bottom.state === 'ending' || !isChunk(chunk)) return this.coreWrite.call(res, chunk, encoding, callback);
+    if (this.bottom.state === 'ending' || !isChunk(chunk)) return this.#refuseWrite(given, encoding, callback);
     if (!this.#transforms) return this.#top.write(chunk, encoding, callback);
     if (this.#ended) return this.#defer(() => this.coreWrite.call(res, chunk, encoding, callback));
     this.#requireHead();
     const ok = this.#top.write(chunk, encoding, callback);
-    if (!ok) this.#awaitsDrain = true;
+    if (!ok) this.#awaitsDrain ??= captureScope();
     return ok;
   }
 
-  end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: EndCallback): void {
+  end(given: Chunk | undefined, encoding: BufferEncoding | undefined, callback: EndCallback): void {
     const { res } = this;
+    const chunk = bytesOfView(res, given);
     if (!this.#transforms) {
       this.#top.end(chunk, encoding, callback);
     } else if (this.#ended || isGone(res) || (chunk !== undefined && !isChunk(chunk))) {
@@ -140,9 +152,28 @@ export class Seam implements Ground {
       } finally {
         this.#complete = undefined;
       }
-      this.#ended = true;
-      this.#top.end(chunk, encoding, callback);
+      this.#endLayers(chunk, encoding, callback);
     }
+  }
+
+  #endLayers(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: EndCallback): void {
+    this.#ended = true;
+    try {
+      this.#top.end(chunk, encoding, callback);
+    } catch (error) {
+      // Node refused it: nothing has ended.
+      if (this.bottom.state === 'open') this.#ended = false;
+      throw error;
+    }
+    if (this.bottom.state === 'open' && this.#close !== 'closed') this.#waitForLayers(callback);
+  }
+
+  /** The body has ended, and layers still work on it. */
+  #waitForLayers(callback: EndCallback): void {
+    const { res } = this;
+    this.#answerForLayers();
+    const undo = isHttp2(res) ? undefined : lookEnded(res, () => this.bottom.atWork);
+    this.#ending = { scope: captureScope(), callback, undo };
   }
 
   /** Whether a stream or a body is under way: there is room for one. */
@@ -171,7 +202,7 @@ export class Seam implements Ground {
   // Node's answers, with what the layers hold.
 
   get bufferedBytes(): number {
-    const below = nodeAnswer(this.res, 'writableLength') as number;
+    const below = this.#nodeAnswer('writableLength') as number;
     // From Node 24.22 on Node itself asks: in `write`, whether it is full, and before it emits the 'drain' that it owes. If the
     // layers' bytes counted there, they would wait for a 'drain' that nobody owes, or that waits for them.
     if (this.bottom.atWork || (below === 0 && this.coreNeedsDrain())) return below;
@@ -181,11 +212,15 @@ export class Seam implements Ground {
   get needDrain(): boolean {
     // As Node's: whether a write was answered with `false`, and so a 'drain' is due. A floor may be full again by what
     // layers pass on by themselves; of that the handler hears at its next write.
-    return this.#awaitsDrain && !this.#ended && !isGone(this.res);
+    return this.#awaitsDrain !== undefined && !this.#ended && !isGone(this.res);
   }
 
   get ended(): boolean {
-    return this.#ended || (nodeAnswer(this.res, 'writableEnded') as boolean);
+    return this.#ended || (this.#nodeAnswer('writableEnded') as boolean);
+  }
+
+  get finished(): boolean {
+    return (!this.#ended || this.bottom.state !== 'open') && (this.#nodeAnswer('writableFinished') as boolean);
   }
 
   /** The bottom has room again: the layers go on from the lowest up, then the handler hears of it. */
@@ -197,8 +232,18 @@ export class Seam implements Ground {
   /** A layer has room again: tells the handler, if it waits and every floor has room. */
   layerDrained(): void {
     if (!this.needDrain || this.coreNeedsDrain() || this.#layers.some((layer) => layer.needDrain)) return;
-    this.#awaitsDrain = false;
-    this.emit('drain', []);
+    const scope = this.#awaitsDrain;
+    this.#awaitsDrain = undefined;
+    scope?.runInAsyncScope(() => this.emit('drain', []));
+  }
+
+  /** Calls Node's `end` in the async context of the handler's: 'finish' and the callback follow from it. */
+  endCore(call: () => void): void {
+    const ending = this.#ending;
+    this.#ending = undefined;
+    ending?.undo?.();
+    if (ending) ending.scope.runInAsyncScope(call);
+    else call();
   }
 
   /** Node's `end` was called: the layers are done. */
@@ -255,8 +300,30 @@ export class Seam implements Ground {
     if (this.#close === 'closed') return;
     this.#close = 'closed';
     // Bottom up: an encoder is freed before the writer above it tells the application.
-    for (const layer of this.#layers.toReversed()) layer.close?.();
+    for (const layer of this.#layers.toReversed()) this.#contain(() => layer.close?.());
+    this.#contain(() => this.#endBelow());
     this.#replayLate();
+  }
+
+  /**
+   * The client left before the layers were done with a body that the handler had ended. Patches below, as that of
+   * `express-session`, wait for the call of `end` to save what they hold.
+   */
+  #endBelow(): void {
+    if (!this.#ended || this.bottom.state !== 'open') return;
+    if (this.#head === 'held') releaseHead(this.res);
+    this.#head = 'fixed';
+    // Over HTTP/2 Node calls back at once for a stream that is closed, also where it would not have without the layers.
+    this.bottom.end(undefined, undefined, isHttp2(this.res) ? undefined : this.#ending?.callback);
+  }
+
+  /** Runs a step that has no caller to whom its error could be thrown. */
+  #contain(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      reportError(this.res.req, error);
+    }
   }
 
   #flushes(): boolean {
@@ -320,7 +387,19 @@ export class Seam implements Ground {
 
   coreNeedsDrain(): boolean {
     // Before Node 24 the HTTP/2 response has no such property; its stream always has.
-    return isHttp2(this.res) ? this.res.stream.writableNeedDrain : (nodeAnswer(this.res, 'writableNeedDrain') as boolean);
+    return isHttp2(this.res) ? this.res.stream.writableNeedDrain : (this.#nodeAnswer('writableNeedDrain') as boolean);
+  }
+
+  /** As Node has it, where `finished` is what it is and not what it looks like. */
+  #nodeAnswer(property: 'writableLength' | 'writableNeedDrain' | 'writableEnded' | 'writableFinished'): unknown {
+    const { bottom } = this;
+    const before = bottom.atWork;
+    bottom.atWork = true;
+    try {
+      return Reflect.get(Object.getPrototypeOf(this.res) as object, property, this.res);
+    } finally {
+      bottom.atWork = before;
+    }
   }
 
   #requireHead(): void {
@@ -341,39 +420,61 @@ export class Seam implements Ground {
       }
       if (this.#layers.some((layer) => layer.holds)) this.#answerForLayers();
       if (head.isHeld) {
-        this.#heldHead = head.args;
+        this.#heldHead = head;
         holdHead(res);
         this.#head = 'held';
       } else {
-        this.#coreWriteHead(head.args);
+        this.#coreWriteHead(head.args());
         this.#head = 'fixed';
       }
     } finally {
       if (this.#head === 'settling') {
         this.#head = 'open';
-        for (const step of undo) step();
+        for (const step of undo.toReversed()) step();
       }
     }
   }
 
   /** Node answers for its own queue only. */
   #answerForLayers(): void {
-    Object.defineProperties(this.res, answers);
+    if (this.#answers) return;
+    this.#answers = true;
+    Object.defineProperties(this.res, isHttp2(this.res) ? { ...answers, finished: ended } : answers);
     this.#patch('emit');
   }
 
+  /** Node's answer to a call that comes after `end`: now if Node has ended too, and then it may throw, else when it has. */
   #defer(call: () => unknown): boolean {
-    (this.#late ??= []).push(call);
-    this.#replayLate();
+    if (this.#isLayersTurn()) (this.#late ??= []).push(inScope(call));
+    else call();
     return false;
   }
 
   #replayLate(): void {
     const late = this.#late;
-    if (!late || (this.#ended && this.bottom.state !== 'ended' && this.#close !== 'closed' && !isGone(this.res))) return;
+    if (!late || this.#isLayersTurn()) return;
     this.#late = undefined;
-    for (const call of late) call();
+    for (const call of late) this.#contain(call);
   }
+
+  #isLayersTurn(): boolean {
+    return this.#ended && this.bottom.state !== 'ended' && this.#close !== 'closed' && !isGone(this.res);
+  }
+
+  #refuseWrite(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    // As `compression` answers a write of nothing after the end, for which Node throws.
+    if (chunk === undefined && this.#ended) return false;
+    return this.coreWrite.call(this.res, chunk as Chunk, encoding, callback);
+  }
+}
+
+/** What waits for the layers once the handler has ended the body. */
+interface Ending {
+  /** The async context of the handler's `end`. */
+  readonly scope: AsyncResource;
+  readonly callback: EndCallback;
+  /** Of what makes the response look ended. */
+  readonly undo: (() => void) | undefined;
 }
 
 /** The response's seam; made the first time it is asked for. */
@@ -389,10 +490,7 @@ export function seamOf(res: HttpResponse): Seam | undefined {
   return (res as Seamed)[seamKey];
 }
 
-function nodeAnswer(res: HttpResponse, property: 'writableLength' | 'writableNeedDrain' | 'writableEnded'): unknown {
-  return Reflect.get(Object.getPrototypeOf(res) as object, property, res);
-}
-
 function isChunk(chunk: unknown): chunk is Chunk {
-  return typeof chunk === 'string' || chunk instanceof Uint8Array;
+  // Not `instanceof`: bytes may come from another realm, as those of a test under Jest do (nodejs/node#20978).
+  return typeof chunk === 'string' || isUint8Array(chunk);
 }

@@ -49,6 +49,14 @@ export function boundFlush(seam: Seam): Method {
   };
 }
 
+/** Whether the handler has ended the body. */
+export const ended: PropertyDescriptor & ThisType<Required<Seamed>> = {
+  configurable: true,
+  get(): boolean {
+    return this[seamKey].ended;
+  },
+};
+
 // What it answers, alike.
 export const answers: PropertyDescriptorMap & ThisType<Required<Seamed>> = {
   writableLength: {
@@ -63,10 +71,11 @@ export const answers: PropertyDescriptorMap & ThisType<Required<Seamed>> = {
       return this[seamKey].needDrain;
     },
   },
-  writableEnded: {
+  writableEnded: ended,
+  writableFinished: {
     configurable: true,
     get(): boolean {
-      return this[seamKey].ended;
+      return this[seamKey].finished;
     },
   },
 };

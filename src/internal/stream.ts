@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { type CloseReason, closeError, StreamClosedError } from '../errors.ts';
 import { isAbort } from './abort.ts';
+import { captureScope } from './async-scope.ts';
 import { Context } from './context.ts';
 import { contextIn } from './request-context.ts';
 import { handled } from './deferred.ts';
@@ -63,6 +64,8 @@ export class OutStream extends Layer implements Outlet, Gate {
   #outbox: Outbox;
   #context: Context | undefined;
   #closeListeners: Set<(reason: CloseReason) => void> | undefined;
+  /** The async context of its handler. What the stream does by itself, or for others, it does there. */
+  #scope = captureScope();
 
   constructor(req: HttpRequest, res: HttpResponse, head: StreamHead, options: ResolvedStreamOptions) {
     super();
@@ -118,13 +121,17 @@ export class OutStream extends Layer implements Outlet, Gate {
     if (this.#opening === 'opened' || this.#isClosed()) return;
     this.#opening = 'opened';
     this.#outbox.prepend(this.#head.prelude);
+    this.#scope.runInAsyncScope(this.#sendHead, this);
+    this.#outbox.flush();
+  }
+
+  #sendHead(): void {
     try {
       if (!this.res.headersSent) this.#setHead();
       if (this.#outbox.isEmpty) this.#seam.flushHeaders();
     } catch (error) {
       this.#failToWrite(error);
     }
-    this.#outbox.flush();
   }
 
   /** Sends the head and ends the response: the answer to HEAD. */
@@ -165,7 +172,7 @@ export class OutStream extends Layer implements Outlet, Gate {
     if (!isAbort(error)) reportError(this.req, error);
   }
 
-  /** Writes what is queued now instead of at the end of the tick, down through whoever holds bytes back. */
+  /** Writes what is queued now instead of at the end of the tick, down through the layers that hold bytes back. */
   flushNow(): void {
     if (this.#isClosed()) return;
     this.open();
@@ -173,6 +180,10 @@ export class OutStream extends Layer implements Outlet, Gate {
   }
 
   handDown(text: string): boolean {
+    return this.#scope.runInAsyncScope(this.#write, this, text);
+  }
+
+  #write(text: string): boolean {
     if (this.res.writableEnded) {
       // Somebody has ended the response under the stream: there is no way left, and Node would emit an error for trying.
       this.finishClose('ended');
@@ -189,7 +200,7 @@ export class OutStream extends Layer implements Outlet, Gate {
   }
 
   formatGap(dropped: number): string {
-    return this.gaps?.formatGap(dropped) ?? '';
+    return this.#scope.runInAsyncScope(() => this.gaps?.formatGap(dropped) ?? '');
   }
 
   /**
@@ -263,7 +274,10 @@ export class OutStream extends Layer implements Outlet, Gate {
 
   /** The one way into `closed`. */
   finishClose(reason: CloseReason, cause?: unknown): void {
-    if (this.#isClosed()) return;
+    if (!this.#isClosed()) this.#scope.runInAsyncScope(() => this.#close(reason, cause));
+  }
+
+  #close(reason: CloseReason, cause: unknown): void {
     this.#state = 'closed';
     this.closedError = closeError(reason, cause);
     this.#outbox.close(this.closedError);

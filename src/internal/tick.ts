@@ -3,25 +3,15 @@ export interface Flushable {
   flushTick(): void;
 }
 
-let queue: Flushable[] = [];
-
 /**
- * Calls `flushTick` once the code that runs now, and the promise callbacks that follow from it, are done: many
- * sends become one write. One queue for all streams, so that a broadcast to a thousand costs one tick and not a thousand.
+ * Calls `flushTick` once the code that runs now is done: many sends become one write. Each has a tick of its own, which Node
+ * runs in the async context of this call: a queue for all streams would run them in the context of the first. Node runs
+ * ticks in their order, so of a broadcast all blocks are made before any of them is written. A tick costs 0.1 µs.
  */
 export function atTickEnd(flushable: Flushable): void {
-  if (queue.length === 0) process.nextTick(flushAll);
-  queue.push(flushable);
+  process.nextTick(flush, flushable);
 }
 
-function flushAll(): void {
-  const flushables = queue;
-  queue = [];
-  let next = 0;
-  try {
-    while (next < flushables.length) flushables[next++]?.flushTick();
-  } finally {
-    // One that throws holds up nobody else.
-    for (const flushable of flushables.slice(next)) atTickEnd(flushable);
-  }
+function flush(flushable: Flushable): void {
+  flushable.flushTick();
 }

@@ -180,7 +180,7 @@ describe('on one connection of HTTP/1.1', () => {
       res.setHeader('Content-Length', 9);
       res.writeHead(200, 'Very Well', ['content-type', 'text/plain', 'x-twice', 'a', 'x-twice', 'b']);
     }],
-  ])('the status text and the fields of writeHead with %s arrive', async (_name, writeHead) => {
+  ])('the status text and the fields of writeHead with %s arrive', async (name, writeHead) => {
     const running = await serve(bare, compress({ threshold: 0 }), (_req, response) => {
       const res = response as FlushingResponse;
       writeHead(res);
@@ -191,7 +191,9 @@ describe('on one connection of HTTP/1.1', () => {
     await client.waitFor('\r\n0\r\n\r\n');
     const { head, content } = readMessage(client.received);
     expect(head.split('\r\n')[0]).toBe('HTTP/1.1 200 Very Well');
-    expect(head.match(/^x-twice: .*$/gim)).toEqual([expect.stringMatching(/: a$/), expect.stringMatching(/: b$/)]);
+    // Up to Node 20 a list over fields that are set sends the last of them only.
+    const twice = name === 'a list over fields that are set' && process.version.startsWith('v20.') ? ['b'] : ['a', 'b'];
+    expect(head.match(/^x-twice: .*$/gim)?.map((line) => line.slice(-1))).toEqual(twice);
     expect(decodeStrictly('gzip', content).toString()).toBe('ok');
   });
 });
