@@ -1,8 +1,9 @@
-import { IncomingMessage, ServerResponse } from 'node:http';
+import { IncomingMessage, ServerResponse, STATUS_CODES } from 'node:http';
 import { Socket } from 'node:net';
 import type { Head, Layer } from './layer.ts';
 import { type HttpResponse, isHttp2 } from './message.ts';
 import type { HeadArguments } from './seam-methods.ts';
+import { hasRemovedLength, openStrictLength, type StrictLength } from './strict-length.ts';
 
 /** What may be given to `writeHead`: a bag, a flat list of names and values, or a list of pairs. */
 type HeadFields = Record<string, number | string | readonly string[] | undefined> | readonly unknown[];
@@ -21,6 +22,8 @@ export interface AskedHead {
 export interface CompletedHead {
   /** Whether a layer holds it back. */
   readonly isHeld: boolean;
+  /** The length that the handler has promised, where it wants that to be checked. */
+  readonly strictLength: StrictLength | undefined;
   /** What to call `writeHead` with, once the last fields are set. */
   args(): readonly unknown[];
 }
@@ -42,10 +45,16 @@ export function completeHead({ res, args, layers, complete, onRefused }: AskedHe
   if (!mergeFields(res, fields, isUnset)) return undefined;
   if (!isHttp2(res) && badStatusText.test(res.statusMessage)) return undefined;
   res.statusCode = status;
+  const strictLength = openStrictLength(res);
+  const wantsLength = !hasRemovedLength(res);
   const outcomes = layers.map((layer) => layer.head?.({ res, complete, onRefused }));
-  if (complete && outcomes.every((outcome) => outcome !== true && outcome !== 'held')) frameComplete(res, complete);
+  if (complete && wantsLength && outcomes.every((outcome) => outcome !== true && outcome !== 'held')) frameComplete(res, complete);
+  const isHeld = outcomes.includes('held');
+  // Node sets it with the head, which goes out later here.
+  if (isHeld && !isHttp2(res)) res.statusMessage ||= STATUS_CODES[res.statusCode] ?? 'unknown';
   return {
-    isHeld: outcomes.includes('held'),
+    isHeld,
+    strictLength,
     args: () => [res.statusCode, ...reason, ...(isUnset ? [takeFields(res)] : [])],
   };
 }

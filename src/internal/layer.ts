@@ -7,6 +7,11 @@ export type Rank = (typeof rank)[keyof typeof rank];
 
 export type Chunk = string | Uint8Array;
 
+/** Bytes of a chunk on the wire. */
+export function byteLengthOf(chunk: Chunk | undefined, encoding: BufferEncoding | undefined): number {
+  return typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : (chunk?.byteLength ?? 0);
+}
+
 export type WriteCallback = (error?: Error | null) => void;
 
 /** What a layer sees just before the head is fixed. Header fields are read and changed on `res`. */

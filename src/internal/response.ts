@@ -9,10 +9,11 @@ import { reportError } from './diagnostics.ts';
 import { lookEnded } from './ending.ts';
 import { type CompletedHead, completeHead } from './head.ts';
 import { holdHead, refuse, releaseHead } from './held-head.ts';
-import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
+import { byteLengthOf, type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
 import { abortResponse, type HttpResponse, isGone, isHttp2 } from './message.ts';
 import { type OnLate, retiredMethods } from './retired.ts';
 import { makeRoom } from './room.ts';
+import { openStrictLength, type StrictLength } from './strict-length.ts';
 import { answers, boundFlush, ended, type HeadArguments, type Method, methods, type Seamed, seamKey, type Verb } from './seam-methods.ts';
 import { watchSilentClose } from './silent-close.ts';
 
@@ -41,6 +42,8 @@ export class Seam implements Ground {
   /** A head that waits for `sendHead`. */
   #heldHead: CompletedHead | undefined;
   #complete: Head['complete'];
+  /** With `strictContentLength`, where layers change the length. */
+  #strictLength: StrictLength | undefined;
   /** The handler has ended the body; the layers may still be at it. */
   #ended = false;
   /** What the handler's `end` left to be done, while layers are still at it. */
@@ -131,8 +134,9 @@ export class Seam implements Ground {
     // Node's own `end` at work, or a call that Node refuses.
     if (this.bottom.state === 'ending' || !isChunk(chunk)) return this.#refuseWrite(given, encoding, callback);
     if (!this.#transforms) return this.#top.write(chunk, encoding, callback);
-    if (this.#ended) return this.#defer(() => this.coreWrite.call(res, chunk, encoding, callback));
+    if (this.#ended || isGone(res)) return this.#defer(() => this.coreWrite.call(res, chunk, encoding, callback));
     this.#requireHead();
+    this.#strictLength?.take(byteLengthOf(chunk, encoding));
     const ok = this.#top.write(chunk, encoding, callback);
     if (!ok) this.#awaitsDrain ??= captureScope();
     return ok;
@@ -147,11 +151,15 @@ export class Seam implements Ground {
       this.#defer(() => this.coreEnd.call(res, chunk, encoding, callback));
     } else {
       this.#complete = { chunk, encoding };
+      const size = byteLengthOf(chunk, encoding);
       try {
+        // Before the layers see a head for this body: another one may follow.
+        if (!res.headersSent) openStrictLength(res)?.end(size);
         this.#requireHead();
       } finally {
         this.#complete = undefined;
       }
+      this.#strictLength?.end(size);
       this.#endLayers(chunk, encoding, callback);
     }
   }
@@ -410,6 +418,7 @@ export class Seam implements Ground {
   #settleHead(layers: readonly Layer[], args: HeadArguments): void {
     const { res } = this;
     this.#head = 'settling';
+    this.#strictLength = undefined;
     const undo: (() => void)[] = [];
     try {
       const onRefused = (step: () => void): void => void undo.push(step);
@@ -418,6 +427,7 @@ export class Seam implements Ground {
         this.#coreWriteHead(args);
         return;
       }
+      this.#strictLength = head.strictLength;
       if (this.#layers.some((layer) => layer.holds)) this.#answerForLayers();
       if (head.isHeld) {
         this.#heldHead = head;
