@@ -1,3 +1,4 @@
+import { readBodyCoding } from '../internal/content-coding.ts';
 import type { Codec } from './codec.ts';
 import type { ClientFamily } from './fingerprint.ts';
 import { type BodyKind, type Choice, chooseOffer, type NegotiationReason, type Tier } from './negotiate.ts';
@@ -42,7 +43,7 @@ export interface CompressionFacts {
  * | `digest` | no | a digest of the bytes as they are: `Content-Digest`, `Repr-Digest` (RFC 9530), `Digest` (RFC 3230), `Content-MD5` (RFC 1864) |
  * | `not-modified` | yes | 304: no content, and the fields of the 200 that it stands for (RFC 9110 15.4.5) |
  * | `partial` | yes | a range of the representation without a coding: 206, `Content-Range`, `multipart/byteranges` (RFC 9110 14.4, 15.3.7) |
- * | `encoded` | yes | a `Content-Encoding` is there already (RFC 9110 8.4) |
+ * | `encoded` | yes | a `Content-Encoding` is there already (RFC 9110 8.4), or `none`, which asks to leave the body plain |
  * | `head` | yes | no content (RFC 9110 9.3.2) |
  * | `below-threshold` | yes | shorter than the threshold, or empty |
  * | `switch-off` | yes | |
@@ -117,7 +118,7 @@ function isFiltered({ filtered, status, field }: CompressionFacts): boolean {
 function whyNotNow(facts: CompressionFacts): IdentityReason | undefined {
   if (facts.status === 304) return 'not-modified';
   if (isPartial(facts)) return 'partial';
-  if (isEncoded(facts.field('content-encoding'))) return 'encoded';
+  if (readBodyCoding(facts.field('content-encoding')) !== 'plain') return 'encoded';
   if (facts.method === 'HEAD') return 'head';
   if (isBelowThreshold(facts)) return 'below-threshold';
   if (!facts.enabled) return 'switch-off';
@@ -126,12 +127,6 @@ function whyNotNow(facts: CompressionFacts): IdentityReason | undefined {
 
 function isPartial({ status, field }: CompressionFacts): boolean {
   return status === 206 || field('content-range') !== undefined || /^\s*multipart\/byteranges\b/i.test(field('content-type') ?? '');
-}
-
-// RFC 9110 8.4.1: `identity` should not be in the field, and changes nothing.
-function isEncoded(contentEncoding: string | undefined): boolean {
-  if (contentEncoding === undefined) return false;
-  return contentEncoding.split(',').some((coding) => !['', 'identity'].includes(coding.trim().toLowerCase()));
 }
 
 function isBelowThreshold({ kind, length, threshold }: CompressionFacts): boolean {

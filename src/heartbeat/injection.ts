@@ -1,3 +1,4 @@
+import { readBodyCoding } from '../internal/content-coding.ts';
 import type { BoundaryTracker } from './boundary.ts';
 
 /** A kind of body that can carry heartbeats. */
@@ -42,8 +43,7 @@ export function decideInjection({ method, status, field, carrier, isComplete, is
   if (isFiltered) return none('filtered');
   if (field('content-length') !== undefined) return none('length');
   if (status === 206 || field('content-range') !== undefined) return none('range');
-  const coding = field('content-encoding');
-  if (coding !== undefined && coding.trim().toLowerCase() !== 'identity') return none('encoded');
+  if (readBodyCoding(field('content-encoding')) === 'encoded') return none('encoded');
   if (digests.some((name) => field(name) !== undefined)) return none('digest');
   return { kind: 'inject', carrier };
 }

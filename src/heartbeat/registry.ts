@@ -110,8 +110,8 @@ export class Registry implements ConnectionRegistry {
 
   evict(id: string, reason = 'draining'): boolean {
     if (typeof reason !== 'string') throw new InvalidOptionError('evict.reason', 'a string', reason);
-    const peer = this.#peers.get(Number(/\d+$/.exec(id)));
-    if (peer?.id !== id || !peer.isOpen) return false;
+    const peer = this.#find(id);
+    if (!peer?.isOpen) return false;
     const known = reasons.find((each) => each === reason);
     if (known) peer.evict(known);
     else peer.evict('draining', new Error(reason));
@@ -199,6 +199,12 @@ export class Registry implements ConnectionRegistry {
 
   fail(error: unknown): void {
     reportHeartbeatError(error);
+  }
+
+  // The id may come from a client, at any length: no regular expression that looks for the digits at its end, which starts anew at each digit.
+  #find(id: string): Peer | undefined {
+    const peer = typeof id === 'string' ? this.#peers.get(Number(id.slice(id.lastIndexOf('-') + 1))) : undefined;
+    return peer?.id === id ? peer : undefined;
   }
 
   #onEnd(listener: (end: ConnectionEnd) => void): () => void {
