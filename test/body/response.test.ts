@@ -12,6 +12,9 @@ const text = 'compressible '.repeat(500);
 
 const answers: Record<string, (res: http.ServerResponse) => unknown> = {
   '/gzip': (res) => res.writeHead(203, { 'Content-Type': 'text/x-up', 'Content-Encoding': 'gzip', 'Content-Length': gzipSync(text).length, ETag: '"1"' }).end(gzipSync(text)),
+  '/half-named': (res) => res.writeHead(200, { 'Content-Encoding': 'gzip, identity' }).end(gzipSync(text)),
+  '/loose': (res) => res.writeHead(200, { 'Content-Encoding': 'gzip,' }).end(gzipSync(text)),
+  '/none': (res) => res.writeHead(200, { 'Content-Encoding': 'none' }).end(text),
   '/plain': (res) => res.writeHead(200, { 'Content-Type': 'text/plain', 'Content-Length': text.length }).end(text),
   '/odd': (res) => res.writeHead(200, { 'Content-Encoding': 'x-unheard-of' }).end(text),
   '/hops': (res) => res.writeHead(200, [
@@ -87,6 +90,18 @@ describe.each(clients)('a Response of %s', (_name, get) => {
     const reading = await running.visit();
     await settles(reading.over);
     expect([reading.headers['content-encoding'], reading.text]).toEqual(['x-unheard-of', text]);
+  });
+
+  it.each([
+    ['/half-named', 'gzip, identity', '\x1f'],
+    ['/loose', 'gzip,', '\x1f'],
+    ['/none', 'none', 'compressible'],
+  ])('of %s keeps the field, since fetch decodes nothing of %j', async (path, field, start) => {
+    const { origin } = await upstream();
+    const running = await serve(bare, async (req, res) => pipeBody(await get(origin + path), req, res));
+    const reading = await running.visit();
+    await settles(reading.over);
+    expect([reading.headers['content-encoding'], reading.text.slice(0, start.length)]).toEqual([field, start]);
   });
 
   it('is cancelled at its origin when the client leaves', async () => {

@@ -54,6 +54,8 @@ describe('decideCompression', () => {
     ['encoded', true, {}, { 'content-encoding': 'gzip' }],
     ['encoded', true, {}, { 'content-encoding': 'aws-chunked' }],
     ['encoded', true, {}, { 'content-encoding': 'identity, br' }],
+    ['encoded', true, {}, { 'content-encoding': 'none' }],
+    ['encoded', true, {}, { 'content-encoding': 'Identity, NONE' }],
     ['head', true, { method: 'HEAD' }],
     ['below-threshold', true, { length: 1023 }],
     ['below-threshold', true, { length: 0, threshold: 0 }],

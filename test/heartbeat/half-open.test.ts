@@ -8,6 +8,7 @@ const fixture = (name: string): string => fileURLToPath(new URL(`fixtures/${name
 const transports: Readonly<Record<string, { transport: string; label?: string }>> = {
   sse: { transport: 'http1', label: '/quiet' },
   'sse-gzip': { transport: 'http1', label: '/quiet-gzip' },
+  'sse-none': { transport: 'http1', label: '/quiet-none' },
   http2: { transport: 'http2' },
   websocket: { transport: 'websocket', label: '/ws' },
   socket: { transport: 'socket' },
@@ -64,7 +65,7 @@ async function makeNearSite(context: TestContext, options: SiteOptions): Promise
     let [isDone, slowest] = [false, 0];
     while (!isDone) {
       await new Promise((resolve) => setTimeout(resolve, 100));
-      isDone = ['sse', 'sse-gzip', 'websocket', 'socket'].every(hasBeat);
+      isDone = ['sse', 'sse-gzip', 'sse-none', 'websocket', 'socket'].every(hasBeat);
       slowest = Math.max(slowest, ...(await lookAt(site)).connections.map(({ roundTrip }) => roundTrip ?? 0));
     }
     if (slowest < 120 || tries === 20) return site;

@@ -9,13 +9,13 @@ function departing(fields: Record<string, string> = {}, part: Partial<Departing>
 }
 
 describe('heartbeats go into', () => {
-  it.each([
+  it.each<[string, Departing]>([
     ['a stream', departing()],
     ['the answer to a POST', departing({}, { method: 'POST' })],
     ['a stream of a request that was made by hand', departing({}, { method: undefined })],
     ['a stream with a status of its own', departing({}, { status: 201 })],
     ['a stream that reports an error', departing({}, { status: 500 })],
-    ['a stream that says that it is not coded', departing({ 'content-encoding': ' Identity ' })],
+    ...[' Identity ', '', 'none', 'NONE', 'identity, none', ', none,'].map((field) => [`a stream with the content-coding ${JSON.stringify(field)}, which is none`, departing({ 'content-encoding': field })] satisfies [string, Departing]),
     ['a stream with fields that say nothing of its bytes', departing({ 'cache-control': 'no-transform', etag: '"x"', 'accept-ranges': 'bytes' })],
   ])('%s', (_name, given) => {
     expect(decideInjection(given)).toEqual({ kind: 'inject', carrier });
@@ -33,7 +33,7 @@ describe('heartbeats do not go into', () => {
     ['length', 'a body whose told length is nothing', departing({ 'content-length': '' })],
     ['range', 'a part of a body', departing({}, { status: 206 })],
     ['range', 'what says that it is a part', departing({ 'content-range': 'bytes 0-9/*' })],
-    ...['gzip', 'br', 'deflate', 'zstd', 'identity, gzip', 'x-own', ''].map((coding) => ['encoded', `the coding "${coding}"`, departing({ 'content-encoding': coding })] as const),
+    ...['gzip', 'br', 'deflate', 'zstd', 'identity, gzip', 'none, gzip', 'x-own'].map((coding) => ['encoded', `the coding "${coding}"`, departing({ 'content-encoding': coding })] as const),
     ...['content-digest', 'repr-digest', 'digest', 'content-md5'].map((name) => ['digest', `a body with ${name}`, departing({ [name]: 'x' })] as const),
   ] as const)('%s: %s', (reason, _name, given) => {
     expect(decideInjection(given)).toEqual({ kind: 'none', reason });
