@@ -75,7 +75,7 @@ describe('docs/heartbeat.md', { timeout: 60_000 }, () => {
       options('registry', 'RegistryOptions'),
     ]);
     const lengths = [...tables(section('Injection'))].find(([head]) => head.startsWith('member'))?.[1];
-    expect(lengths?.toSorted()).toEqual(options('boundary', 'LengthPrefixOptions'));
+    expect(lengths?.toSorted()).toEqual(options('length-prefix-boundary', 'LengthPrefixOptions'));
   });
 
   it('has a row for each member of a registry, of its numbers and of a connection', ({ expect }) => {
