@@ -53,7 +53,7 @@ export default tseslint.config(
       'src/deadline/{decide,source,timeout-field}.ts',
       'src/lifecycle/{phase,spread,tally}.ts',
       'src/heartbeat/{beat,bom,boundary,calm,census,crc16,frame,health,injection}.ts',
-      'src/heartbeat/{length-prefix-boundary,patience,queue-gauge,seats,tcp-table}.ts',
+      'src/heartbeat/{length-prefix-boundary,patience,queue-gauge,resumption,seats,tcp-table}.ts',
       'src/compress/{accept-encoding,budget,decide,etag,fingerprint,gzip-member}.ts',
       'src/compress/{media-type,negotiate,profile,tier,tier-levels,zstd-frame}.ts',
     ],

@@ -2,13 +2,14 @@ import { InvalidOptionError } from '../errors.ts';
 import { longestDelay } from '../internal/clock.ts';
 import { mediaTypeOf } from '../internal/media-type.ts';
 import type { HttpRequest, HttpResponse } from '../internal/message.ts';
-import { type Duration, readBag, readDuration, readFunction, readInteger } from '../internal/option.ts';
+import { type Duration, readBag, readDuration, readFunction, readInteger, readOneOf } from '../internal/option.ts';
 import { formatEvent } from '../sse/event.ts';
 import { formatBeat, formatOf, formatVisible, type StreamFormat } from './beat.ts';
 import { type BoundaryTracker, EventBoundary, LineBoundary, SequenceBoundary, WriteBoundary } from './boundary.ts';
 import { encodeHeartbeat } from './frame.ts';
 import { type HealthOptions, readSpan, type ResolvedHealthOptions, resolveHealthOptions } from './health-options.ts';
 import type { Carrier } from './injection.ts';
+import type { DrainMode } from './resumption.ts';
 import { LengthPrefixBoundary, type LengthPrefixOptions } from './length-prefix-boundary.ts';
 
 /** Options of `heartbeat`. */
@@ -33,6 +34,12 @@ export interface HeartbeatOptions extends HealthOptions {
   /** Whether a stream gets heartbeats and is watched. What it throws is published on `sluice:heartbeat:error`, and means no. @defaultValue every stream */
   // A method, so that functions typed for a framework's request fit.
   filter?(req: HttpRequest, res: HttpResponse): boolean;
+  /**
+   * What a drain of `lifecycle` does with event streams that are not made by `sse`. `'auto'`: one that answers a GET is told to come back once it has sent an
+   * event with an id, or if its client came with one; any other runs to its end. `'resumable'`: all that answer a GET are told. `'finite'`: none is.
+   * @defaultValue `'auto'`
+   */
+  drain?: DrainMode;
   /** The retry hint to event sources that are sent away or refused, spread evenly between half and one and a half times this. At least 1 ms. @defaultValue `'2s'` */
   reconnectDelay?: Duration;
   /** The `Retry-After` of a refused request, spread in the same way; sent as whole seconds, at least 1. @defaultValue `'5s'` */
@@ -43,6 +50,7 @@ export interface HeartbeatOptions extends HealthOptions {
 export interface ResolvedHeartbeatOptions extends ResolvedHealthOptions {
   readonly carrierOf: (mediaType: string) => Carrier | undefined;
   readonly filter: ((req: HttpRequest, res: HttpResponse) => boolean) | undefined;
+  readonly drain: DrainMode;
   readonly reconnectDelay: number;
   readonly retryAfter: number;
 }
@@ -55,6 +63,7 @@ export function resolveHeartbeatOptions(given: HeartbeatOptions | undefined): Re
     idleProducer: readSpan('heartbeat.idleProducer', options.idleProducer ?? Infinity),
     carrierOf: makeCarriers(options),
     filter: readFunction('heartbeat.filter', options.filter),
+    drain: readOneOf('heartbeat.drain', options.drain ?? 'auto', ['auto', 'resumable', 'finite']),
     reconnectDelay: readDuration('heartbeat.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1, max: longestDelay }),
     retryAfter: readDuration('heartbeat.retryAfter', options.retryAfter ?? '5s', { max: longestDelay }),
   };

@@ -1,9 +1,10 @@
 import type { Http2ServerResponse } from 'node:http2';
 import { Socket } from 'node:net';
 import { type CloseReason, closeError, type StreamClosedError } from '../errors.ts';
+import type { Departure, FiniteReason } from '../internal/departure.ts';
 import { jittered } from '../internal/jitter.ts';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
-import { abortResponse, closeUnterminated, type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
+import { abortResponse, closeUnterminated, type HttpRequest, type HttpResponse, isGone, isHttp2, requestField } from '../internal/message.ts';
 import { abortRequest } from '../internal/request-context.ts';
 import type { Seam } from '../internal/response.ts';
 import { type OutStream, streamOf } from '../internal/stream.ts';
@@ -17,7 +18,8 @@ import type { Carrier } from './injection.ts';
 import type { ResolvedHeartbeatOptions } from './options.ts';
 import type { Peer } from './peer.ts';
 import { QueueGauge } from './queue-gauge.ts';
-import { isLateness, shortMove, type Wire } from './wire.ts';
+import { Resumption } from './resumption.ts';
+import { isLateness, longMove, shortMove, type Wire } from './wire.ts';
 
 /** What a pulse is given. */
 export interface PulseInput {
@@ -35,7 +37,7 @@ export interface PulseInput {
  *                                      ▲
  *     wheel ──ask──▶ at a boundary? ───┘ heartbeat, flush
  */
-export class Pulse extends Layer implements Wire {
+export class Pulse extends Layer implements Wire, Departure {
   override readonly rank: Rank = rank.heartbeat;
   override readonly transforms: boolean = true;
   readonly #req: HttpRequest;
@@ -49,7 +51,11 @@ export class Pulse extends Layer implements Wire {
   readonly #boundary: BoundaryTracker;
   /** The stream of ours that writes here, if one does. */
   readonly #writer: OutStream | undefined;
+  /** Of an event stream that is not ours. */
+  readonly #resumption: Resumption | undefined;
   #state: 'open' | 'leaving' | 'left' | 'ended' = 'open';
+  /** How long a client may take for what waits, once it is told. */
+  #linger = shortMove;
   #reason: CloseReason = 'draining';
   /** What its request is aborted with once it is closed, where that was not by the client. */
   #farewell: StreamClosedError | undefined;
@@ -71,6 +77,9 @@ export class Pulse extends Layer implements Wire {
     this.#options = options;
     this.#boundary = carrier.makeBoundary();
     this.#writer = streamOf(seam.res);
+    if (carrier.isEventStream && !this.#writer) {
+      this.#resumption = new Resumption(options.drain, { method: req.method, lastEventId: requestField(req, 'last-event-id') });
+    }
     if (!(this.#socket instanceof Socket)) this.#gauge = new QueueGauge();
     this.#noteProduced(options.registry.now());
   }
@@ -123,6 +132,22 @@ export class Pulse extends Layer implements Wire {
     this.#peer.noteClosed(reason);
     // First come, first served: whoever hears of the close next takes it for the client's.
     if (this.#farewell && !this.#res.writableEnded) abortRequest(this.#req, this.#farewell);
+  }
+
+  // The departure.
+
+  override get departure(): Departure | undefined {
+    return this.#resumption && this;
+  }
+
+  finiteBecause(): FiniteReason | undefined {
+    return this.#farewell && this.#state !== 'left' ? 'half-event' : this.#resumption?.finiteBecause();
+  }
+
+  leave(): Promise<void> {
+    this.#linger = longMove;
+    this.#depart('draining', undefined);
+    return Promise.resolve();
   }
 
   // The wire.
@@ -178,14 +203,10 @@ export class Pulse extends Layer implements Wire {
   }
 
   move(reason: CloseReason, cause?: Error): void {
-    this.#reason = reason;
-    this.#farewell = closeError(reason, cause);
+    this.#note(reason, cause);
     if (isLateness(reason) && (this.#state === 'ended' || this.queued() > 0)) this.cut(reason, cause);
     else if (this.#writer) void this.#writer.leave(reason, { cause, last: this.#retryHint() });
-    else {
-      this.#state = 'leaving';
-      if (this.#boundary.atBoundary) this.#leave();
-    }
+    else this.#depart(reason, cause);
   }
 
   isEnding(): boolean {
@@ -210,10 +231,24 @@ export class Pulse extends Layer implements Wire {
     abortResponse(this.#res);
   }
 
+  #note(reason: CloseReason, cause: Error | undefined): void {
+    this.#reason = reason;
+    this.#farewell = closeError(reason, cause);
+  }
+
+  /** Sends the client away, now or when the message that is under way has ended. */
+  #depart(reason: CloseReason, cause: Error | undefined): void {
+    if (this.#state !== 'open') return;
+    this.#note(reason, cause);
+    this.#state = 'leaving';
+    if (this.#boundary.atBoundary) this.#leave();
+  }
+
   #pass(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     const isText = typeof chunk === 'string' && (encoding === undefined || encoding === 'utf8' || encoding === 'utf-8');
     const bytes = isText || typeof chunk !== 'string' ? chunk : Buffer.from(chunk, encoding);
     this.#boundary.push(bytes);
+    this.#resumption?.push(bytes);
     if (bytes.length > 0) this.#hasWritten = true;
     return this.#bom && !this.#bom.done ? this.below.write(this.#bom.filter(bytes), undefined, callback) : this.below.write(chunk, encoding, callback);
   }
@@ -252,7 +287,7 @@ export class Pulse extends Layer implements Wire {
     this.#state = 'left';
     // By `deadline` a context that is idle, or too late, cuts what is still to be sent: it hears of it at the close.
     if (this.#reason !== 'idle' && this.#reason !== 'deadline') abortRequest(this.#req, this.#farewell ?? closeError(this.#reason));
-    closeUnterminated(this.#res, shortMove);
+    closeUnterminated(this.#res, this.#linger);
   }
 
   #retryHint(): string {

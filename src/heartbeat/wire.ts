@@ -44,3 +44,6 @@ export function isLateness(reason: CloseReason): boolean {
 
 /** How long a client that is sent away may take to go. */
 export const shortMove = 1_000;
+
+/** The same in a drain, which has a limit of its own: as the streams of `sse` have it by default. */
+export const longMove = 5_000;

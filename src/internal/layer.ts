@@ -1,3 +1,4 @@
+import type { Departure } from './departure.ts';
 import type { HttpResponse } from './message.ts';
 
 /** Where a layer stands, from the handler down to the socket. Fixed, so that no order of `app.use` can corrupt a response. */
@@ -63,6 +64,11 @@ export abstract class Layer {
   /** Whether the layer returned `false` from `write` and has not recovered since. */
   get needDrain(): boolean {
     return false;
+  }
+
+  /** How its client leaves in a drain, where the layer knows that. */
+  get departure(): Departure | undefined {
+    return undefined;
   }
 
   /**

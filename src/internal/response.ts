@@ -5,6 +5,7 @@ import { ClientClosedError } from '../errors.ts';
 import { captureScope, inScope } from './async-scope.ts';
 import { Bottom, type Ground } from './bottom.ts';
 import { bytesOfView } from './chunk-views.ts';
+import type { Departure } from './departure.ts';
 import { reportError } from './diagnostics.ts';
 import { lookEnded } from './ending.ts';
 import { type CompletedHead, completeHead } from './head.ts';
@@ -192,6 +193,11 @@ export class Seam implements Ground {
   /** The topmost layer of a rank. */
   layerAt(wanted: Rank): Layer | undefined {
     return this.#layers.find((layer) => layer.rank === wanted);
+  }
+
+  /** How the client leaves in a drain: as the topmost layer has it that knows. */
+  get departure(): Departure | undefined {
+    return this.#layers.find((layer) => layer.departure)?.departure;
   }
 
   flush(callback: EndCallback): void {

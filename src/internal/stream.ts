@@ -5,6 +5,7 @@ import { captureScope } from './async-scope.ts';
 import { Context } from './context.ts';
 import { contextIn } from './request-context.ts';
 import { handled } from './deferred.ts';
+import type { Departure } from './departure.ts';
 import { reportClose, reportError } from './diagnostics.ts';
 import { hasField, setFields } from './fields.ts';
 import { Layer, type Rank, rank } from './layer.ts';
@@ -22,14 +23,6 @@ export interface StreamHead {
   readonly contentType: string;
   /** First bytes of the body, sent with the head; `''` for none. */
   readonly prelude: string;
-}
-
-/** How one kind of stream leaves a process that drains. */
-export interface Departure {
-  /** Whether its client can go on elsewhere where it stopped here. One that cannot runs to its end. */
-  isResumable(): boolean;
-  /** Tells the client to come back, and closes. Does not reject. */
-  leave(): Promise<void>;
 }
 
 /** What one kind of stream puts where items are missing. */
@@ -51,8 +44,6 @@ export class OutStream extends Layer implements Outlet, Gate {
   readonly res: HttpResponse;
   /** Set when the reason is known, which in `leave` is before the stream is closed. */
   closedError: StreamClosedError | undefined;
-  /** Set by a kind that can be resumed. */
-  departure: Departure | undefined;
   /** Set by a kind whose items may be dropped. */
   gaps: GapFormat | undefined;
   #state: StreamState = 'open';
@@ -63,6 +54,7 @@ export class OutStream extends Layer implements Outlet, Gate {
   #seam: Seam;
   #outbox: Outbox;
   #context: Context | undefined;
+  #departure: Departure | undefined;
   #closeListeners: Set<(reason: CloseReason) => void> | undefined;
   /** The async context of its handler. What the stream does by itself, or for others, it does there. */
   #scope = captureScope();
@@ -82,6 +74,15 @@ export class OutStream extends Layer implements Outlet, Gate {
 
   get state(): StreamState {
     return this.#state;
+  }
+
+  override get departure(): Departure | undefined {
+    return this.#departure;
+  }
+
+  /** Says how clients of its kind leave. */
+  leavesBy(departure: Departure): void {
+    this.#departure = departure;
   }
 
   /** Whether an item was taken or the head sent: from here on an error cannot become another response. */

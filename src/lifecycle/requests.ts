@@ -2,12 +2,13 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { DrainingError } from '../errors.ts';
+import { type Departure, departureOf } from '../internal/departure.ts';
 import { abortRequest } from '../internal/request-context.ts';
 import type { StreamCloseMessage } from '../internal/diagnostics.ts';
 import { abortResponse, type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
 import { announceClose } from '../internal/refusal.ts';
 import { watchSilentClose } from '../internal/silent-close.ts';
-import { type OutStream, streamOf } from '../internal/stream.ts';
+import { streamOf } from '../internal/stream.ts';
 import type { Drainable, DrainSite, Farewell } from './drainable.ts';
 
 type Kind = 'requests' | 'streams';
@@ -75,10 +76,10 @@ export class Requests implements Drainable {
     for (const res of this.#open) {
       // Some ways to lose a client go without a 'close'.
       if (isGone(res)) this.#forget(res);
-      const stream = this.#fates.has(res) ? undefined : streamOf(res);
-      if (!stream?.departure?.isResumable()) continue;
+      const departure = this.#fates.has(res) ? undefined : departureOf(res);
+      if (!departure || departure.finiteBecause() !== undefined) continue;
       this.#fates.set(res, 'leaving');
-      farewells.push(() => this.#sendAway(res, stream));
+      farewells.push(() => this.#sendAway(res, departure));
     }
     return farewells;
   }
@@ -102,10 +103,10 @@ export class Requests implements Drainable {
     unsubscribe('sluice:stream:close', this.#channelOnStreamClose);
   }
 
-  #sendAway(res: HttpResponse, stream: OutStream): void {
-    if (stream.state !== 'open') return;
+  #sendAway(res: HttpResponse, departure: Departure): void {
+    if (!this.#open.has(res) || streamOf(res)?.state === 'draining') return;
     this.#fates.set(res, 'told');
-    stream.departure?.leave().catch((error: unknown) => this.#site.fail(error));
+    departure.leave().catch((error: unknown) => this.#site.fail(error));
   }
 
   #forget(res: HttpResponse): void {
@@ -121,7 +122,7 @@ export class Requests implements Drainable {
   }
 
   #kindOf(res: HttpResponse): Kind {
-    return this.#streamed.has(res.req) || streamOf(res) ? 'streams' : 'requests';
+    return this.#streamed.has(res.req) || streamOf(res) || departureOf(res) ? 'streams' : 'requests';
   }
 }
 

@@ -1,5 +1,6 @@
+import type { Departure, FiniteReason } from '../internal/departure.ts';
 import { type ItemStream, OutItemStream } from '../internal/item-stream.ts';
-import type { Departure, OutStream } from '../internal/stream.ts';
+import type { OutStream } from '../internal/stream.ts';
 import type { ResolvedItemOptions } from '../internal/stream-options.ts';
 import { formatRecord, type RecordFormat } from './record.ts';
 
@@ -20,11 +21,11 @@ export class OutRecordStream<T> extends OutItemStream<T, unknown> implements Dep
     super(out, options);
     this.#format = format;
     this.#resumable = options.drain === 'resumable';
-    out.departure = this;
+    out.leavesBy(this);
   }
 
-  isResumable(): boolean {
-    return this.#resumable;
+  finiteBecause(): FiniteReason | undefined {
+    return this.#resumable ? undefined : 'finite';
   }
 
   /** A clean end would say that this was all. */

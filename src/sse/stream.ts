@@ -1,7 +1,8 @@
+import type { Departure, FiniteReason } from '../internal/departure.ts';
 import { type ItemStream, OutItemStream } from '../internal/item-stream.ts';
 import { jittered } from '../internal/jitter.ts';
 import { readInteger } from '../internal/option.ts';
-import type { Departure, OutStream } from '../internal/stream.ts';
+import type { OutStream } from '../internal/stream.ts';
 import { type EventInput, formatComment, formatEvent, formatRetryHint } from './event.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
 import type { ResolvedSseOptions } from './options.ts';
@@ -39,12 +40,13 @@ export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>,
     this.lastEventId = lastEventId;
     this.#options = options;
     this.#hasIds = lastEventId !== '';
-    out.departure = this;
+    out.leavesBy(this);
   }
 
-  isResumable(): boolean {
+  finiteBecause(): FiniteReason | undefined {
     const { drain } = this.#options;
-    return drain === 'auto' ? this.#hasIds : drain === 'resumable';
+    if (drain === 'auto') return this.#hasIds ? undefined : 'no-id';
+    return drain === 'resumable' ? undefined : 'finite';
   }
 
   leave(): Promise<void> {
