@@ -5,6 +5,7 @@ import { contextIn } from '../internal/request-context.ts';
 import { reportError } from '../internal/diagnostics.ts';
 import { setFields } from '../internal/fields.ts';
 import { type Chunk, Layer, type Rank, rank } from '../internal/layer.ts';
+import { whenOver } from '../internal/lifetime.ts';
 import { abortResponse, endResponse, type HttpRequest, type HttpResponse, isGone, needsDrain } from '../internal/message.ts';
 import { gateWithSignal } from '../internal/pipe.ts';
 import { type Gate, pump } from '../internal/pump.ts';
@@ -161,13 +162,11 @@ class Transfer extends Layer implements Gate {
     if (this.closedError || res.writableFinished) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const settle = (): void => {
-        undo();
-        res.off('finish', settle);
+        for (const undo of undos) undo();
         if (gate.closedError && !this.closedError) reject(gate.closedError);
         else resolve();
       };
-      const undo = gate.onClosed(settle);
-      res.on('finish', settle);
+      const undos = [gate.onClosed(settle), whenOver(res, settle)];
     });
   }
 

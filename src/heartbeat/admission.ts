@@ -1,7 +1,6 @@
-import type { ServerResponse } from 'node:http';
+import { whenOver } from '../internal/lifetime.ts';
 import type { HttpRequest, HttpResponse } from '../internal/message.ts';
 import { asksForEventStream, refuse, type RefusalOptions } from '../internal/refusal.ts';
-import { watchSilentClose } from '../internal/silent-close.ts';
 import type { Registry } from './registry.ts';
 
 /** In which registries a response has its seat: a middleware may be mounted more than once. */
@@ -31,6 +30,5 @@ function isSeated(registry: Registry, res: HttpResponse): boolean {
 function hold(registry: Registry, res: HttpResponse, release: () => void): void {
   const registries = seated.get(res) ?? new Set();
   seated.set(res, registries.add(registry));
-  (res as ServerResponse).once('close', release);
-  watchSilentClose(res, release);
+  whenOver(res, release);
 }

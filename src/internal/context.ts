@@ -1,4 +1,5 @@
 import type { AsyncResource } from 'node:async_hooks';
+import { setMaxListeners } from 'node:events';
 import { DeadlineExceededError, InvalidOptionError } from '../errors.ts';
 import { captureScope } from './async-scope.ts';
 import { type Clock, systemClock } from './clock.ts';
@@ -94,6 +95,8 @@ export class Context implements ChildContext, Queued {
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController();
+      // A request may have many calls under way at once. Node 20 warns of the eleventh listener.
+      setMaxListeners(0, this.#controller.signal);
       this.#signalScope = captureScope();
       if (this.#state === 'aborted') this.#controller.abort(this.#reason);
       else this.arm();

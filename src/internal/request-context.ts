@@ -1,9 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { EventEmitter } from 'node:events';
 import { ClientClosedError } from '../errors.ts';
 import { Context } from './context.ts';
+import { whenOver } from './lifetime.ts';
 import { type HttpRequest, type HttpResponse, isGone } from './message.ts';
-import { watchSilentClose } from './silent-close.ts';
 
 const contextKey = Symbol('sluice.context');
 const responseKey = Symbol('sluice.response');
@@ -39,7 +38,7 @@ export function contextFor(req: HttpRequest): Context | undefined {
   if (contexts || !res) return contexts?.at(-1);
   const context = new Context(undefined, Infinity);
   setContext(req, res, context);
-  if (isGone(res)) responseOnClose.call(res);
+  if (isGone(res)) responseOnOver(res);
   return context;
 }
 
@@ -55,14 +54,13 @@ export function setContext(req: HttpRequest, res: HttpResponse, context: Context
     return;
   }
   slot[contextKey] = [context];
-  (res as EventEmitter).on('close', responseOnClose);
-  watchSilentClose(res, () => responseOnClose.call(res));
+  whenOver(res, responseOnOver);
 }
 
-function responseOnClose(this: HttpResponse): void {
+function responseOnOver({ req, writableEnded }: HttpResponse): void {
   // After a reset HTTP/2 reports the body as finished: only `writableEnded` says that the server had ended it.
-  if (!this.writableEnded) abortRequest(this.req, new ClientClosedError());
-  else for (const context of contextsOf(this.req)) context.dispose();
+  if (!writableEnded) abortRequest(req, new ClientClosedError());
+  else for (const context of contextsOf(req)) context.dispose();
 }
 
 /** Aborts all that a request was given. */

@@ -16,7 +16,7 @@ import { type OnLate, retiredMethods } from './retired.ts';
 import { makeRoom } from './room.ts';
 import { openStrictLength, type StrictLength } from './strict-length.ts';
 import { answers, boundFlush, ended, type HeadArguments, type Method, methods, type Seamed, seamKey, type Verb } from './seam-methods.ts';
-import { watchSilentClose } from './silent-close.ts';
+import { watchSilentClose } from './lifetime.ts';
 
 type EndCallback = (() => void) | undefined;
 

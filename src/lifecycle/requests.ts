@@ -7,7 +7,7 @@ import { abortRequest } from '../internal/request-context.ts';
 import type { StreamCloseMessage } from '../internal/diagnostics.ts';
 import { abortResponse, type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
 import { announceClose } from '../internal/refusal.ts';
-import { watchSilentClose } from '../internal/silent-close.ts';
+import { whenOver } from '../internal/lifetime.ts';
 import { streamOf } from '../internal/stream.ts';
 import type { Drainable, DrainSite, Farewell } from './drainable.ts';
 
@@ -16,7 +16,7 @@ type Kind = 'requests' | 'streams';
 /** What was done about a response before it ended. */
 type Fate = 'leaving' | 'told' | 'refused';
 
-/** The responses that are open. Each is here once, from wherever it was seen first until its `'close'`. */
+/** The responses that are open. Each is here once, from wherever it was seen first until it is over. */
 export class Requests implements Drainable {
   readonly carries: boolean = false;
   readonly #site: DrainSite;
@@ -26,14 +26,13 @@ export class Requests implements Drainable {
   readonly #fates = new WeakMap<HttpResponse, Fate>();
   /** Requests whose stream is over: what a response was can no longer be seen at its `'close'`. */
   readonly #streamed = new WeakSet<HttpRequest>();
-  readonly #responseOnClose: (this: HttpResponse) => void;
+  readonly #responseOnOver = (res: HttpResponse): void => this.#forget(res);
   readonly #channelOnStreamClose = (message: unknown): void => {
     this.#streamed.add((message as StreamCloseMessage).req);
   };
 
   constructor(site: DrainSite) {
     this.#site = site;
-    this.#responseOnClose = makeResponseOnClose((res) => this.#forget(res));
   }
 
   get isEmpty(): boolean {
@@ -45,8 +44,7 @@ export class Requests implements Drainable {
     const { phase } = this.#site;
     if (this.#open.has(res) || phase === 'dead' || isGone(res)) return;
     this.#open.add(res);
-    (res as ServerResponse).on('close', this.#responseOnClose);
-    if (isHttp2(res) || !res.socket) watchSilentClose(res, () => this.#forget(res));
+    whenOver(res, this.#responseOnOver);
     if (phase !== 'active') this.#announceOn(res);
   }
 
@@ -124,10 +122,4 @@ export class Requests implements Drainable {
   #kindOf(res: HttpResponse): Kind {
     return this.#streamed.has(res.req) || streamOf(res) || departureOf(res) ? 'streams' : 'requests';
   }
-}
-
-function makeResponseOnClose(forget: (res: HttpResponse) => void): (this: HttpResponse) => void {
-  return function responseOnClose() {
-    forget(this);
-  };
 }
