@@ -13,7 +13,7 @@ import { serveBare, serveSluice } from '../support/event-servers.js';
 const request = 'GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n';
 
 // A comment, and the frame of its chunk.
-const beatBytes = Buffer.byteLength('3\r\n:\n\n\r\n');
+const beatBytes = Buffer.byteLength('2\r\n:\n\r\n');
 
 /** A socket of `node:net` without a connection: what is written is counted and gone. */
 class Line extends Socket {
@@ -94,7 +94,7 @@ function serveLoop() {
     let written = 0;
     // As often as ours wakes up at the most.
     setInterval(() => {
-      for (const due = ((performance.now() - start) / every) * all.length; written < due; written++) all[written % all.length]?.write(':\n\n');
+      for (const due = ((performance.now() - start) / every) * all.length; written < due; written++) all[written % all.length]?.write(':\n');
     }, 16);
   });
 }

@@ -10,7 +10,7 @@ import { connected, emptyMemory, weightOf, withCount } from '../support/weight.j
 /** @typedef {import('../support/rounds.js').Served} Served */
 
 // A comment, and the frame of its chunk: what each peer sends.
-const beatBytes = Buffer.byteLength('3\r\n:\n\n\r\n');
+const beatBytes = Buffer.byteLength('2\r\n:\n\r\n');
 
 // In the server's process, as the parent says before anybody connects.
 let every = 15_000;

@@ -16,7 +16,7 @@ export function serveBare() {
   app.get('/events', (_req, res) => {
     res.writeHead(200, head);
     res.flushHeaders();
-    res.write(':ok\n\n');
+    res.write(':ok\n');
     clients.add(res);
     res.on('close', () => clients.delete(res));
   });
@@ -35,7 +35,7 @@ export async function serveCompression() {
   app.use(compression({ level: 6 }));
   app.get('/events', (_req, res) => {
     res.writeHead(200, { ...head, ...transformable });
-    res.write(':ok\n\n');
+    res.write(':ok\n');
     res.flush();
     clients.add(res);
     res.on('close', () => clients.delete(res));

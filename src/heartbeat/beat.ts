@@ -1,5 +1,5 @@
 import { formatRecord, jsonSeqFormat, ndjsonFormat } from '../records/record.ts';
-import { formatComment, formatEvent } from '../sse/event.ts';
+import { type CommentStyle, formatComment, formatEvent } from '../sse/event.ts';
 
 /** A format that has something a client skips. */
 export type StreamFormat = 'event-stream' | 'ndjson' | 'json-seq';
@@ -13,6 +13,8 @@ export interface BeatOptions {
   readonly padding: number;
   /** Event streams only: the name of an event with empty data, which clients see. `undefined` is a comment, which they skip. */
   readonly event?: string | undefined;
+  /** Event streams only: how a comment is written. @defaultValue `'line'` */
+  readonly comments?: CommentStyle;
 }
 
 // A map, and no object: media types come from anywhere, and `constructor` is none.
@@ -43,15 +45,15 @@ export function formatOf(mediaType: string): StreamFormat | undefined {
  * A heartbeat. May be written only where the `BoundaryTracker` of the format says so. Throws `InvalidEventError` for an event name that
  * cannot be framed.
  *
- * - `event-stream`: a comment (WHATWG HTML 9.2.5) and a blank line, or an event; padding is spaces in comment lines
+ * - `event-stream`: a comment line (WHATWG HTML 9.2.5), or an event with its blank line; padding is spaces in comment lines
  * - `ndjson`: an empty line, which readers of JSON lines skip; padding is more of them
  * - `json-seq`: RS LF; RFC 7464 2.1 lets a reader go on after an element that holds no JSON text; padding is spaces between
  */
 export function formatBeat(format: StreamFormat, options: BeatOptions): string {
-  const { padding, event } = options;
+  const { padding, event, comments } = options;
   switch (format) {
     case 'event-stream':
-      return event === undefined ? formatComment(paddingText(padding)) : formatEventBeat(event, padding);
+      return event === undefined ? formatComment(paddingText(padding), comments) : formatEventBeat(event, padding);
     case 'ndjson':
       return '\n'.repeat(1 + padding);
     case 'json-seq':

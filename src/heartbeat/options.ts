@@ -3,7 +3,7 @@ import { longestDelay } from '../internal/clock.ts';
 import { mediaTypeOf } from '../internal/media-type.ts';
 import type { HttpRequest, HttpResponse } from '../internal/message.ts';
 import { type Duration, readBag, readDuration, readFunction, readInteger, readOneOf } from '../internal/option.ts';
-import { formatEvent } from '../sse/event.ts';
+import { type CommentStyle, commentStyles, formatEvent } from '../sse/event.ts';
 import { formatBeat, formatOf, formatVisible, type StreamFormat } from './beat.ts';
 import { type BoundaryTracker, EventBoundary, LineBoundary, SequenceBoundary, WriteBoundary } from './boundary.ts';
 import { encodeHeartbeat } from './frame.ts';
@@ -18,6 +18,12 @@ export interface HeartbeatOptions extends HealthOptions {
   padding?: number;
   /** The name of an event, with empty data, that clients get in place of a comment, which they skip. @defaultValue none */
   event?: string;
+  /**
+   * How comments and retry hints are written into event streams. `'line'`: as lines, so that no blank line comes without an event: some
+   * clients take each for a message. `'block'`: with a blank line behind each, for readers that split the stream at blank lines.
+   * @defaultValue `'line'`
+   */
+  comments?: CommentStyle;
   /** A record that readers of NDJSON and JSON sequences get in place of an empty line or element, which they skip. @defaultValue none */
   record?: unknown;
   /**
@@ -52,6 +58,7 @@ export interface ResolvedHeartbeatOptions extends ResolvedHealthOptions {
   readonly filter: ((req: HttpRequest, res: HttpResponse) => boolean) | undefined;
   readonly drain: DrainMode;
   readonly reconnectDelay: number;
+  readonly comments: CommentStyle;
   readonly retryAfter: number;
 }
 
@@ -64,6 +71,7 @@ export function resolveHeartbeatOptions(given: HeartbeatOptions | undefined): Re
     carrierOf: makeCarriers(options),
     filter: readFunction('heartbeat.filter', options.filter),
     drain: readOneOf('heartbeat.drain', options.drain ?? 'auto', ['auto', 'resumable', 'finite']),
+    comments: readOneOf('heartbeat.comments', options.comments ?? 'line', commentStyles),
     reconnectDelay: readDuration('heartbeat.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1, max: longestDelay }),
     retryAfter: readDuration('heartbeat.retryAfter', options.retryAfter ?? '5s', { max: longestDelay }),
   };
@@ -78,7 +86,7 @@ const boundaries: Readonly<Record<StreamFormat, () => BoundaryTracker>> = {
 function makeCarriers(options: HeartbeatOptions): (mediaType: string) => Carrier | undefined {
   const padding = readInteger('heartbeat.padding', options.padding ?? 0, { max: 8192 });
   const carriers: Readonly<Record<StreamFormat, Carrier>> = {
-    'event-stream': makeCarrier('event-stream', readEventBeat(options.event, padding)),
+    'event-stream': makeCarrier('event-stream', readEventBeat(options, padding)),
     ndjson: makeCarrier('ndjson', readRecordBeat('ndjson', options.record, padding)),
     'json-seq': makeCarrier('json-seq', readRecordBeat('json-seq', options.record, padding)),
   };
@@ -93,13 +101,13 @@ function makeCarrier(format: StreamFormat, beat: string): Carrier {
   return { beat, makeBoundary: boundaries[format], isEventStream: format === 'event-stream' };
 }
 
-function readEventBeat(event: string | undefined, padding: number): string {
+function readEventBeat({ event, comments = 'line' }: HeartbeatOptions, padding: number): string {
   try {
     if (event !== undefined) formatEvent({ event });
   } catch {
     throw new InvalidOptionError('heartbeat.event', 'the name of an event', event);
   }
-  return formatBeat('event-stream', { padding, event });
+  return formatBeat('event-stream', { padding, event, comments });
 }
 
 function readRecordBeat(format: 'ndjson' | 'json-seq', record: unknown, padding: number): string {

@@ -292,7 +292,8 @@ export class Pulse extends Layer implements Wire, Departure {
 
   #retryHint(): string {
     if (!this.#carrier.isEventStream) return '';
-    return formatRetryHint(Math.max(1, Math.round(jittered(this.#options.reconnectDelay, Math.random))));
+    const { reconnectDelay, comments } = this.#options;
+    return formatRetryHint(Math.max(1, Math.round(jittered(reconnectDelay, Math.random))), comments);
   }
 
   #refuse(callback: WriteCallback | undefined): boolean {

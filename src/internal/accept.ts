@@ -48,6 +48,11 @@ export function acceptWeight(field: string | undefined, mediaType: string): numb
   return weight;
 }
 
+/** Whether an `Accept` field asks for a media type by its name: a wildcard asks for anything. */
+export function namesMediaType(field: string, mediaType: string): boolean {
+  return parseAccept(field).some(({ type, subtype, q }) => `${type}/${subtype}` === mediaType && q > 0);
+}
+
 function specificityOf(range: MediaRange, type: string, subtype: string): number {
   if (range.type === type && range.subtype === subtype) return 2;
   if (range.type === type && range.subtype === '*') return 1;

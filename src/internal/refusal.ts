@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
+import type { CommentStyle } from '../sse/event.ts';
 import { openEventStream } from '../sse/index.ts';
-import { parseAccept } from './accept.ts';
+import { namesMediaType } from './accept.ts';
 import { jittered } from './jitter.ts';
 import { type HttpRequest, type HttpResponse, isHttp2, requestField } from './message.ts';
 
@@ -8,6 +9,8 @@ import { type HttpRequest, type HttpResponse, isHttp2, requestField } from './me
 export interface RefusalOptions {
   readonly retryAfter: number;
   readonly reconnectDelay: number;
+  /** How the retry hint to an event source is sent. @defaultValue `'line'` */
+  readonly comments?: CommentStyle;
   /** The text of a 503. */
   readonly text: string;
   /** Whether the connection is to end with the answer. */
@@ -17,7 +20,7 @@ export interface RefusalOptions {
 /** Whether a request asks for an event stream. By name: a wildcard is everybody's. */
 export function asksForEventStream(req: HttpRequest): boolean {
   const accept = requestField(req, 'accept');
-  return accept !== undefined && parseAccept(accept).some(({ type, subtype, q }) => type === 'text' && subtype === 'event-stream' && q > 0);
+  return accept !== undefined && namesMediaType(accept, 'text/event-stream');
 }
 
 /** Whether a request is an event source's. GET only, as `EventSource` sends it: to anybody else a POST that is answered with 200 was served. */
@@ -32,8 +35,8 @@ export function refuse(req: HttpRequest, res: HttpResponse, options: RefusalOpti
     return 'requests';
   }
   // WHATWG HTML 9.2.3: any status but 200 is final for an event source. Only a stream can tell it when to come back.
-  const { reconnectDelay } = options;
-  void openEventStream(req as IncomingMessage, res, { reconnectDelay, negotiate: 'ignore' }).reconnect();
+  const { reconnectDelay, comments = 'line' } = options;
+  void openEventStream(req as IncomingMessage, res, { reconnectDelay, comments }).reconnect();
   return 'streams';
 }
 

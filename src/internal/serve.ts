@@ -94,7 +94,8 @@ function admit<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpResponse): Adm
 
 function startStream<S>(kind: StreamKind<S>, mediaType: string, req: HttpRequest, res: HttpResponse): OutStream {
   const out = new OutStream(req, res, { contentType: mediaType + kind.typeParameters, prelude: kind.prelude }, kind.options);
-  if (kind.mediaTypes.length > 1 && kind.options.negotiate !== 'ignore') vary(res as ServerResponse, 'Accept');
+  // RFC 9110 12.5.5: `Accept` had a part in what is sent, or could have led to another answer.
+  if (kind.mediaTypes.length > 1 || kind.options.negotiate !== 'ignore') vary(res as ServerResponse, 'Accept');
   return out;
 }
 

@@ -6,7 +6,7 @@ import { type Duration, readBag, readBoolean, readDuration, readFunction, readOn
 import type { Overflow } from './overflow.ts';
 
 /** What to do with a request whose `Accept` excludes the stream's media type. */
-export type Negotiation = 'respond' | 'next' | 'ignore';
+export type Negotiation = 'ignore' | 'next' | 'strict';
 
 /** Tells which items may take each other's place; `undefined` for one that may not. */
 export type KeyOf<Item> = (item: Item) => string | undefined;
@@ -52,9 +52,10 @@ export interface StreamOptions<Item, AnyItem> {
    */
   headers?: Fields;
   /**
-   * A request whose `Accept` excludes the media type: `'respond'` answers 406, `'next'` leaves it to the next handler of
-   * the route, `'ignore'` streams all the same.
-   * @defaultValue `'respond'`
+   * A request whose `Accept` excludes the media type: `'ignore'` streams all the same, since many clients that want a stream
+   * say something else, such as SDKs for language models that always send `application/json`. `'next'` leaves it to the next handler
+   * of the route, `'strict'` answers 406.
+   * @defaultValue `'ignore'`
    */
   negotiate?: Negotiation;
   /**
@@ -107,7 +108,7 @@ export function resolveStreamOptions<Item, AnyItem>(
     key: readKey(`${owner}.key`, options.key ?? defaultKey, overflow),
     gap: readFunction(`${owner}.gap`, options.gap),
     headers: readFields(`${owner}.headers`, options.headers),
-    negotiate: readOneOf(`${owner}.negotiate`, options.negotiate ?? 'respond', ['respond', 'next', 'ignore']),
+    negotiate: readOneOf(`${owner}.negotiate`, options.negotiate ?? 'ignore', ['ignore', 'next', 'strict']),
     closeTimeout: readDuration(`${owner}.closeTimeout`, options.closeTimeout ?? '5s', { max: longestDelay }),
     directChunks: readBoolean(`${owner}.directChunks`, options.directChunks ?? true),
   };

@@ -21,20 +21,39 @@ export interface EventInput {
   comment?: string;
 }
 
-// WHATWG HTML 9.2.5: end-of-line = ( cr lf / cr / lf ). All three end a line for the client.
-const lineBreak = /\r\n|\r|\n/;
+/**
+ * How what is no event looks: comments and lone retry hints. `line`: a line each, as WHATWG HTML 9.2.5 allows; they take effect at its end.
+ * `block`: with a blank line behind it, for readers that split a stream at blank lines.
+ */
+export type CommentStyle = 'line' | 'block';
+
+/** The values of `CommentStyle`, the default first. */
+export const commentStyles: readonly CommentStyle[] = ['line', 'block'];
+
 // NUL ends nothing, but a client ignores an id that holds one; in an event name nobody means it.
 const breaksField = /[\r\n\0]/;
 
-/** The bytes of an event, ended by its blank line. Throws `InvalidEventError`. */
-export function formatEvent(event: EventInput | string): string {
+/**
+ * The bytes of an event, ended by its blank line. Comments and a retry hint without an event are lines, in the given style: many clients
+ * take each blank line for a message (https://github.com/Azure/fetch-event-source/issues/15). Throws `InvalidEventError`.
+ */
+export function formatEvent(event: EventInput | string, comments: CommentStyle = 'line'): string {
   if (typeof event === 'string') return `${formatData(event)}\n`;
   if (typeof event !== 'object' || (event as unknown) === null || ArrayBuffer.isView(event)) {
     throw new InvalidEventError('event', 'must be an object with event fields, or a string of data');
   }
   const text = formatFields(event);
   if (text === '') throw new InvalidEventError('event', 'has no field: expected one of event, id, data, retry, comment');
-  return `${text}\n`;
+  return needsBlankLine(event) ? `${text}\n` : ended(text, comments);
+}
+
+/** WHATWG HTML 9.2.6: data are dispatched, and an id becomes the last event id, at a blank line. */
+function needsBlankLine(event: EventInput): boolean {
+  return 'data' in event || event.event !== undefined || event.id !== undefined;
+}
+
+function ended(lines: string, comments: CommentStyle): string {
+  return comments === 'block' ? `${lines}\n` : lines;
 }
 
 function formatFields(event: EventInput): string {
@@ -49,14 +68,19 @@ function formatFields(event: EventInput): string {
   return text;
 }
 
-/** The bytes of a comment, ended by a blank line. Throws `InvalidEventError`. */
-export function formatComment(text: string): string {
-  return `${formatCommentLines(text)}\n`;
+/** The bytes of a comment alone. Throws `InvalidEventError`. */
+export function formatComment(text: string, comments: CommentStyle = 'line'): string {
+  return ended(formatCommentLines(text), comments);
 }
 
-/** The bytes of a retry hint alone, ended by a blank line. Throws `InvalidEventError`. */
-export function formatRetryHint(retry: number): string {
-  return `${formatRetry(retry)}\n`;
+/** The bytes of a retry hint alone. Throws `InvalidEventError`. */
+export function formatRetryHint(retry: number, comments: CommentStyle = 'line'): string {
+  return ended(formatRetry(retry), comments);
+}
+
+/** The bytes of an id alone. Without its blank line a client by the letter does not take it over. Throws `InvalidEventError`. */
+export function formatLoneId(id: string, hasBlankLine: boolean): string {
+  return hasBlankLine ? `${formatId(id)}\n` : formatId(id);
 }
 
 function formatCommentLines(text: unknown): string {
@@ -88,12 +112,11 @@ function formatData(data: unknown): string {
   return formatLines('data: ', data);
 }
 
+/** WHATWG HTML 9.2.5: `end-of-line = ( cr lf / cr / lf )`. All three end a line for the client. */
 function formatLines(prefix: string, text: string): string {
-  if (!lineBreak.test(text)) return `${prefix}${text}\n`;
-  return text
-    .split(lineBreak)
-    .map((line) => `${prefix}${line}\n`)
-    .join('');
+  // At one character `split` costs a tenth of what it does at a pattern, and less than `replace` where line breaks are many.
+  const lines = text.includes('\r') ? text.split('\r\n').join('\n').split('\r').join('\n') : text;
+  return lines.includes('\n') ? `${prefix}${lines.split('\n').join(`\n${prefix}`)}\n` : `${prefix}${text}\n`;
 }
 
 function invalidData(message: string, options?: ErrorOptions): InvalidEventError {

@@ -31,7 +31,7 @@ type EventItems<M extends object> = AsyncIterable<Sendable<M>> | Generator<Senda
  * Makes a handler for event streams (WHATWG HTML 9.2): `app.get('/ticks', sse(async function* (stream, req) { … }))`.
  *
  * The head goes out at the end of the turn, with a first comment. An error before it goes to `next`; after it, to
- * `options.onError`, and the connection is closed without an end. `Accept` without the type: 406. A client that was
+ * `options.onError`, and the connection is closed without an end. `Accept` is not looked at, unless `negotiate` says so. A client that was
  * told to `stop`: 204. A request whose client has left already is not handled at all.
  *
  * Throws `InvalidOptionError`.
@@ -62,7 +62,7 @@ function eventStreamKind<M extends object>(options: SseOptions<Sendable<M>> | un
   return {
     mediaTypes: ['text/event-stream'],
     typeParameters: '; charset=utf-8',
-    prelude: formatPrelude(resolved.retry),
+    prelude: formatPrelude(resolved),
     options: resolved,
     isStopped: (req) => lastEventIdOf(req) === stopId,
     wrap: (out) => new OutEventStream<M>(out, lastEventIdOf(out.req), resolved),

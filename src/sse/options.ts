@@ -1,6 +1,6 @@
-import { type Duration, readBag, readDuration, readOneOf } from '../internal/option.ts';
+import { type Duration, readBag, readBoolean, readDuration, readOneOf } from '../internal/option.ts';
 import { type ResolvedItemOptions, resolveStreamOptions, type StreamOptions } from '../internal/stream-options.ts';
-import type { EventInput } from './event.ts';
+import { type CommentStyle, commentStyles, type EventInput } from './event.ts';
 import { dispatchedType, ifDispatched } from './event-key.ts';
 
 /**
@@ -15,6 +15,18 @@ export interface SseOptions<Item extends EventInput | string = EventInput | stri
    * Unset: the client's own, about 3 s in browsers.
    */
   retry?: Duration;
+  /**
+   * Whether the body begins with the comment `:ok`. Some HTTP/2 hops hold the head back until the first byte of the body. `false`: the
+   * body begins with the first event, or with the retry hint of `retry`.
+   * @defaultValue `true`
+   */
+  prelude?: boolean;
+  /**
+   * How comments and lone retry hints are sent. `'line'`: as lines, so that no blank line comes without an event: some clients
+   * take each for a message. `'block'`: with a blank line behind each, for readers that split the stream at blank lines.
+   * @defaultValue `'line'`
+   */
+  comments?: CommentStyle;
   /**
    * The retry hint of `reconnect()` when it is given none, spread evenly between half and one and a half times this, so
    * that the clients of a closing process do not all come at once. Milliseconds or a string for `ms`, at least 1.
@@ -33,6 +45,8 @@ export interface SseOptions<Item extends EventInput | string = EventInput | stri
 /** `SseOptions` with every default filled in. */
 export interface ResolvedSseOptions<Item> extends ResolvedItemOptions<Item, EventInput | string> {
   readonly retry: number | undefined;
+  readonly prelude: boolean;
+  readonly comments: CommentStyle;
   readonly reconnectDelay: number;
   readonly drain: 'auto' | 'resumable' | 'finite';
 }
@@ -45,6 +59,8 @@ export function resolveSseOptions<Item extends EventInput | string>(given: SseOp
     ...resolved,
     key: resolved.key && ifDispatched(resolved.key),
     retry: options.retry === undefined ? undefined : Math.round(readDuration('sse.retry', options.retry)),
+    prelude: readBoolean('sse.prelude', options.prelude ?? true),
+    comments: readOneOf('sse.comments', options.comments ?? 'line', commentStyles),
     reconnectDelay: readDuration('sse.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1 }),
     drain: readOneOf('sse.drain', options.drain ?? 'auto', ['auto', 'resumable', 'finite']),
   };

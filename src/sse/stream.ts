@@ -1,9 +1,11 @@
+import { namesMediaType } from '../internal/accept.ts';
 import type { Departure, FiniteReason } from '../internal/departure.ts';
 import { type ItemStream, OutItemStream } from '../internal/item-stream.ts';
 import { jittered } from '../internal/jitter.ts';
+import { type HttpRequest, requestField } from '../internal/message.ts';
 import { readInteger } from '../internal/option.ts';
 import type { OutStream } from '../internal/stream.ts';
-import { type EventInput, formatComment, formatEvent, formatRetryHint } from './event.ts';
+import { type EventInput, formatComment, formatEvent, formatLoneId, formatRetryHint } from './event.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
 import type { ResolvedSseOptions } from './options.ts';
 
@@ -54,7 +56,7 @@ export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>,
   }
 
   protected override format(event: EventInput | string): string {
-    const text = formatEvent(event);
+    const text = formatEvent(event, this.#options.comments);
     if (typeof event === 'object' && event.id !== undefined) this.#hasIds = true;
     return text;
   }
@@ -70,12 +72,14 @@ export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>,
 
   async reconnect(options: { retry?: number } = {}): Promise<void> {
     const retry = options.retry === undefined ? this.#spread() : readInteger('reconnect.retry', options.retry, { min: 1 });
-    await this.out.leave('draining', { last: formatRetryHint(retry) });
+    await this.out.leave('draining', { last: formatRetryHint(retry, this.#options.comments) });
   }
 
   async stop(): Promise<void> {
-    // An id without data moves the client's last event id and dispatches nothing.
-    await this.out.finish(formatEvent({ id: stopId }));
+    // An id without data moves the client's last event id and dispatches nothing. For an `EventSource` that takes a blank line, which others
+    // take for a message.
+    const hasBlankLine = this.#options.comments === 'block' || mayBeEventSource(this.out.req);
+    await this.out.finish(formatLoneId(stopId, hasBlankLine));
   }
 
   #spread(): number {
@@ -83,7 +87,13 @@ export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>,
   }
 }
 
-/** What every event stream starts with: some HTTP/2 hops hold the head back until the first byte of the body. */
-export function formatPrelude(retry: number | undefined): string {
-  return formatComment('ok') + (retry === undefined ? '' : formatRetryHint(retry));
+/** What an event stream starts with. */
+export function formatPrelude({ prelude, retry, comments }: Pick<ResolvedSseOptions<never>, 'prelude' | 'retry' | 'comments'>): string {
+  return (prelude ? formatComment('ok', comments) : '') + (retry === undefined ? '' : formatRetryHint(retry, comments));
+}
+
+/** WHATWG HTML 9.2.2 and 9.2.3: an `EventSource` sends GET and `Accept: text/event-stream`. */
+function mayBeEventSource(req: HttpRequest): boolean {
+  const accept = requestField(req, 'accept');
+  return req.method === 'GET' && (accept === undefined || namesMediaType(accept, 'text/event-stream'));
 }

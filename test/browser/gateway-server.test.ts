@@ -184,7 +184,7 @@ describe('the process of the gateway', { timeout }, () => {
     await settles(client.closed, 60_000);
     const told = parseChunked(client.received);
     expect(told.complete).toBe(false);
-    expect(told.chunks.join('')).toMatch(/event: lifecycle\ndata: \{"state":"draining"\}\n\n[^]*\n\nretry: \d+\n\n$/);
+    expect(told.chunks.join('')).toMatch(/event: lifecycle\ndata: \{"state":"draining"\}\n\n[^]*\n\nretry: \d+\n$/);
     await expectBroken(follower);
     expect(await exit).toEqual({ code: 0, signal: null, stderr: '' });
   });

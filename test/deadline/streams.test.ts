@@ -194,7 +194,7 @@ it('the body of a stream is not terminated on the wire of HTTP/1.1', async () =>
   expect(await settles(client.closed)).toBe('end');
   const message = parseChunked(client.received);
   expect(message.complete).toBe(false);
-  expect(message.chunks.join('')).toBe(':ok\n\ndata: one\n\n');
+  expect(message.chunks.join('')).toBe(':ok\ndata: one\n\n');
 });
 
 describe.each([bare, h2c])('over $name', (carrier) => {

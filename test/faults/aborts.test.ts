@@ -20,7 +20,7 @@ type Moment = (scene: Scene) => Promise<void>;
 
 const opened: Moment = async ({ client, streams }) => {
   client.send(getRequest());
-  await client.waitFor(':ok\n\n');
+  await client.waitFor(':ok\n');
   await until(() => streams.length === 1);
 };
 
@@ -114,7 +114,7 @@ describe('a connection', () => {
     await until(() => connectionsOf(running) === 0);
     // The server is as well as before.
     const other = await running.visit();
-    await until(() => other.text === ':ok\n\n');
+    await until(() => other.text === ':ok\n');
     expect(running.errors).toEqual([]);
   });
 });
@@ -153,13 +153,13 @@ describe('garbage', () => {
     const running = await serve(bare, collect(streams, reasons));
     const client = await running.dial();
     client.send(getRequest());
-    await client.waitFor(':ok\n\n');
+    await client.waitFor(':ok\n');
     client.send(bytes);
     await settles(client.closed);
     await until(() => reasons.length === 1);
     expect(reasons).toEqual(['client-closed']);
     // No answer to the garbage lands inside the stream.
-    expect(client.received.split('\r\n\r\n').slice(1).join('')).toBe('5\r\n:ok\n\n\r\n');
+    expect(client.received.split('\r\n\r\n').slice(1).join('')).toBe('4\r\n:ok\n\r\n');
   });
 
   it('in a body of chunks leaves the stream to its fate, and the server well', async () => {
@@ -168,7 +168,7 @@ describe('garbage', () => {
     const running = await serve(bare, collect(streams, reasons));
     const client = await running.dial();
     client.send('POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n');
-    await client.waitFor(':ok\n\n');
+    await client.waitFor(':ok\n');
     client.send('zz\r\n');
     await settles(client.closed);
     await until(() => reasons.length === 1);
@@ -230,7 +230,7 @@ describe('a stream of an HTTP/2 connection', () => {
     onTestFinished(() => session.destroy());
     const texts = ['', ''];
     const requests = [0, 1].map((index) => session.request({ ':path': '/' }).on('error', () => undefined).on('data', (chunk: Buffer) => (texts[index] = `${texts[index]}${chunk.toString()}`)));
-    await until(() => texts.every((text) => text === ':ok\n\n'));
+    await until(() => texts.every((text) => text === ':ok\n'));
     requests[0]!.close(http2.constants.NGHTTP2_CANCEL);
     await until(() => reasons.length === 1);
     const alive = streams.find((stream) => stream.state === 'open')!;

@@ -8,14 +8,14 @@ const formats: StreamFormat[] = ['event-stream', 'ndjson', 'json-seq'];
 
 describe('formatBeat', () => {
   const beats: [format: StreamFormat, padding: number, event: string | undefined, text: string][] = [
-    ['event-stream', 0, undefined, ':\n\n'],
-    ['event-stream', 1, undefined, ': \n\n'],
-    ['event-stream', 5, undefined, ':     \n\n'],
-    ['event-stream', 1024, undefined, `:${' '.repeat(1024)}\n\n`],
-    ['event-stream', 1025, undefined, `:${' '.repeat(1023)}\n:\n\n`],
-    ['event-stream', 1026, undefined, `:${' '.repeat(1024)}\n:\n\n`],
-    ['event-stream', 1027, undefined, `:${' '.repeat(1024)}\n: \n\n`],
-    ['event-stream', 2050, undefined, `:${' '.repeat(1024)}\n:${' '.repeat(1024)}\n\n`],
+    ['event-stream', 0, undefined, ':\n'],
+    ['event-stream', 1, undefined, ': \n'],
+    ['event-stream', 5, undefined, ':     \n'],
+    ['event-stream', 1024, undefined, `:${' '.repeat(1024)}\n`],
+    ['event-stream', 1025, undefined, `:${' '.repeat(1023)}\n:\n`],
+    ['event-stream', 1026, undefined, `:${' '.repeat(1024)}\n:\n`],
+    ['event-stream', 1027, undefined, `:${' '.repeat(1024)}\n: \n`],
+    ['event-stream', 2050, undefined, `:${' '.repeat(1024)}\n:${' '.repeat(1024)}\n`],
     ['event-stream', 0, 'heartbeat', 'event: heartbeat\ndata:\n\n'],
     ['event-stream', 3, 'heartbeat', ':   \nevent: heartbeat\ndata:\n\n'],
     ['event-stream', 1027, 'ping', `:${' '.repeat(1024)}\n: \nevent: ping\ndata:\n\n`],
@@ -28,6 +28,12 @@ describe('formatBeat', () => {
   ];
   it.each(beats)('of %s with %i bytes of padding and the event %s', (format, padding, event, text) => {
     expect(formatBeat(format, { padding, event })).toBe(text);
+  });
+
+  it('of an event stream has a blank line behind it where comments are blocks, and needs none of its own as an event', () => {
+    expect(formatBeat('event-stream', { padding: 0, comments: 'block' })).toBe(':\n\n');
+    expect(formatBeat('event-stream', { padding: 1026, comments: 'block' })).toBe(`:${' '.repeat(1024)}\n:\n\n`);
+    expect(formatBeat('event-stream', { padding: 0, event: 'ping', comments: 'block' })).toBe('event: ping\ndata:\n\n');
   });
 
   it.each(formats)('of %s is longer by its padding, byte for byte', (format) => {

@@ -39,7 +39,7 @@ const quiet: Middleware = (_req, response) => {
 /** Waits until a stream beside has had some more heartbeats: then one that may have them has them too. */
 async function someBeats(running: Served, count = 2): Promise<void> {
   const reading = await running.visit({ path: '/quiet' });
-  await until(() => occurrences(reading.text, ':\n\n') >= count, () => `the quiet stream has ${JSON.stringify(reading.text)}`);
+  await until(() => occurrences(reading.text, ':\n') >= count, () => `the quiet stream has ${JSON.stringify(reading.text)}`);
   reading.destroy();
 }
 
@@ -76,13 +76,13 @@ describe.each(carriers)('heartbeats on $name', (carrier) => {
     const mounted = beats();
     const running = await serve(carrier, mounted, sse((stream) => void streams.push(stream)));
     const reading = await running.visit();
-    await until(() => occurrences(reading.text, ':\n\n') >= 3, () => reading.text);
+    await until(() => occurrences(reading.text, ':\n') >= 3, () => reading.text);
     await streams[0]!.send({ event: 'tick', id: '1', data: 'one\ntwo' });
-    await until(() => reading.text.includes('data: two\n\n:\n\n'), () => reading.text);
+    await until(() => reading.text.includes('data: two\n\n:\n'), () => reading.text);
     await streams[0]!.end();
     expect(await settles(reading.over)).toBe('end');
     expect(parseEvents(reading.text)).toEqual([{ type: 'tick', data: 'one\ntwo', lastEventId: '1' }]);
-    expect(reading.text.replaceAll(/^:\n\n/gm, '')).toBe(':ok\n\nevent: tick\nid: 1\ndata: one\ndata: two\n\n');
+    expect(reading.text.replaceAll(/^:\n/gm, '')).toBe(':ok\nevent: tick\nid: 1\ndata: one\ndata: two\n\n');
     await until(() => mounted.registry.stats().connections === 0);
     expect(mounted.registry.stats().heartbeats).toBeGreaterThanOrEqual(4);
     expect(running.errors).toEqual([]);
@@ -93,7 +93,7 @@ describe.each(carriers)('heartbeats on $name', (carrier) => {
     const running = await serve(carrier, beats(), site({ '/': handler, '/quiet': quiet }));
     const reading = await running.visit();
     const res = await opened;
-    await until(() => reading.text.startsWith(':\n\n'.repeat(3)));
+    await until(() => reading.text.startsWith(':\n'.repeat(3)));
     for (const half of ['data: he', 'llo\n', 'data: world\n', ': a comment is no end\n', 'id: 7\r']) {
       res.write(half);
       await until(() => reading.text.endsWith(half));
@@ -102,7 +102,7 @@ describe.each(carriers)('heartbeats on $name', (carrier) => {
       expect(reading.text).toBe(before);
     }
     res.write('\n\r\n');
-    await until(() => /\n\r\n(:\n\n){2}/.test(reading.text));
+    await until(() => /\n\r\n(:\n){2}/.test(reading.text));
     res.end('data: last\n\n');
     expect(await settles(reading.over)).toBe('end');
     expect(parseEvents(reading.text)).toEqual([{ type: 'message', data: 'hello\nworld', lastEventId: '7' }, { type: 'message', data: 'last', lastEventId: '7' }]);
@@ -146,7 +146,7 @@ describe.each(carriers)('heartbeats on $name', (carrier) => {
   });
 
   it.each(['text/event-stream', 'application/x-ndjson'])('come on %s that is piped', async (type) => {
-    const [beat, item] = type === 'text/event-stream' ? [':\n\n', 'data: piped\n\n'] : ['\n', '"piped"\n'];
+    const [beat, item] = type === 'text/event-stream' ? [':\n', 'data: piped\n\n'] : ['\n', '"piped"\n'];
     const goOn = [deferred(), deferred()] as const;
     const running = await serve(carrier, beats(), site({
       '/quiet': quiet,
@@ -245,13 +245,13 @@ describe.each(carriers)('heartbeats on $name', (carrier) => {
       const running = await serve(carrier, beats(), handler);
       const reading = await coded(running, carrier, undefined);
       const res = await opened;
-      await until(() => reading.text.startsWith(':\n\n'.repeat(2)));
+      await until(() => reading.text.startsWith(':\n'.repeat(2)));
       const called: unknown[] = [];
       for (const piece of pieces) {
         expect(res.write(piece, (error) => void called.push(error ?? 'written'))).toBe(true);
         await new Promise((resolve) => setImmediate(resolve));
       }
-      await until(() => /\n\n:\n\n$/.test(reading.text) && parseEvents(reading.text).length === 1, () => JSON.stringify(reading.text));
+      await until(() => /\n\n:\n$/.test(reading.text) && parseEvents(reading.text).length === 1, () => JSON.stringify(reading.text));
       expect(parseEvents(reading.text)).toMatchObject([{ data }]);
       expect(called).toEqual(pieces.map(() => 'written'));
       res.end();
@@ -317,9 +317,9 @@ describe.each([bare, h2c])('heartbeats and compress on $name', (carrier) => {
       const running = await serve(carrier, ...stack(order), sse((stream) => void streams.push(stream)));
       const reading = await coded(running, carrier, coding);
       expect(reading.coding).toBe(coding);
-      await until(() => reading.text.startsWith(`:ok\n\n${':\n\n'.repeat(3)}`), () => JSON.stringify(reading.text));
+      await until(() => reading.text.startsWith(`:ok\n${':\n'.repeat(3)}`), () => JSON.stringify(reading.text));
       await streams[0]!.send('event');
-      await until(() => reading.text.includes('data: event\n\n:\n\n:\n\n'), () => JSON.stringify(reading.text));
+      await until(() => reading.text.includes('data: event\n\n:\n:\n'), () => JSON.stringify(reading.text));
       await streams[0]!.end();
       expect(await settles(reading.over)).toBe('end');
       expect(parseEvents(reading.decode())).toMatchObject([{ data: 'event' }]);
@@ -330,14 +330,14 @@ describe.each([bare, h2c])('heartbeats and compress on $name', (carrier) => {
       const running = await serve(carrier, ...stack(order), site({ '/': handler, '/quiet': quiet }));
       const reading = await coded(running, carrier, coding);
       const res = await opened;
-      await until(() => occurrences(reading.text, ':\n\n') >= 2, () => JSON.stringify(reading.text));
+      await until(() => occurrences(reading.text, ':\n') >= 2, () => JSON.stringify(reading.text));
       res.write('data: a ha');
       await until(() => reading.text.endsWith('a ha'), () => JSON.stringify(reading.text));
       const before = reading.text;
       await someBeats(running);
       expect(reading.text).toBe(before);
       res.write('lf\n\n');
-      await until(() => reading.text.includes('a half\n\n:\n\n:\n\n'), () => JSON.stringify(reading.text));
+      await until(() => reading.text.includes('a half\n\n:\n:\n'), () => JSON.stringify(reading.text));
       res.end();
       expect(await settles(reading.over)).toBe('end');
       expect(parseEvents(reading.decode())).toMatchObject([{ data: 'a half' }]);
@@ -366,9 +366,9 @@ describe.each(http1Carriers)('heartbeats and `compression` on $name', (carrier) 
     const running = await serve(carrier, third, beats(), sse((stream) => void streams.push(stream), { headers: { 'Cache-Control': 'no-cache' } }));
     const reading = await coded(running, carrier, 'gzip');
     expect(reading.coding).toBe('gzip');
-    await until(() => occurrences(reading.text, ':\n\n') >= 3, () => JSON.stringify(reading.text));
+    await until(() => occurrences(reading.text, ':\n') >= 3, () => JSON.stringify(reading.text));
     await streams[0]!.send('event');
-    await until(() => reading.text.includes('data: event\n\n:\n\n'), () => JSON.stringify(reading.text));
+    await until(() => reading.text.includes('data: event\n\n:\n'), () => JSON.stringify(reading.text));
     await streams[0]!.end();
     expect(await settles(reading.over)).toBe('end');
     expect(parseEvents(reading.decode())).toMatchObject([{ data: 'event' }]);
@@ -382,11 +382,11 @@ describe.each(http1Carriers)('heartbeats and `compression` on $name', (carrier) 
     const reading = await coded(running, carrier, 'gzip');
     expect(reading.coding).toBe('gzip');
     await someBeats(running);
-    await until(() => reading.text === ':ok\n\n', () => JSON.stringify(reading.text));
+    await until(() => reading.text === ':ok\n', () => JSON.stringify(reading.text));
     await streams[0]!.send('event');
     await streams[0]!.end();
     expect(await settles(reading.over)).toBe('end');
-    expect(reading.decode()).toBe(':ok\n\ndata: event\n\n');
+    expect(reading.decode()).toBe(':ok\ndata: event\n\n');
   });
 });
 
@@ -506,8 +506,8 @@ describe('a stream', () => {
       const called: number[] = [];
       for (let index = 0; index < 5; index++) {
         res.write(`data: ${index}\n\n`, () => void called.push(index));
-        const count = occurrences(reading.text, ':\n\n');
-        await until(() => occurrences(reading.text, ':\n\n') > count + 1);
+        const count = occurrences(reading.text, ':\n');
+        await until(() => occurrences(reading.text, ':\n') > count + 1);
       }
       res.end(() => void called.push(5));
       expect(await settles(reading.over)).toBe('end');
@@ -524,7 +524,7 @@ describe('a stream', () => {
     client.send(getRequest('/'));
     const res = await opened;
     await client.waitFor((received) => received.includes('\r\n\r\n') && parseChunked(received).chunks.length >= 3);
-    expect(new Set(parseChunked(client.received).chunks)).toEqual(new Set([':\n\n']));
+    expect(new Set(parseChunked(client.received).chunks)).toEqual(new Set([':\n']));
     res.end();
     await client.waitFor((received) => parseChunked(received).complete);
   });
@@ -541,7 +541,7 @@ describe('a stream', () => {
     await client.waitFor((received) => received.includes('0\r\n\r\n') && parseChunked(received).complete && parseChunked(parseChunked(received).rest).chunks.length >= 2);
     const message = parseChunked(client.received);
     expect(message.chunks).toEqual(['the first']);
-    expect(new Set(parseChunked(message.rest).chunks)).toEqual(new Set([':\n\n']));
+    expect(new Set(parseChunked(message.rest).chunks)).toEqual(new Set([':\n']));
     after.end();
     await client.waitFor((received) => parseChunked(parseChunked(received).rest).complete);
   });

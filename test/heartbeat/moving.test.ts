@@ -81,7 +81,7 @@ describe.each([
     const site = await open(carrier, { maxAge: 150 }, handler);
     const reading = await site.visit();
     expect(await settles(reading.over)).toBe('aborted');
-    expect(reading.text).toMatch(/data: first\n\nretry: \d+\n\n$/);
+    expect(reading.text).toMatch(/data: first\n\nretry: \d+\n$/);
     await until(() => site.ends.some(({ connection }) => connection.transport !== 'http2'));
     expect(site.ends.find(({ connection }) => connection.transport !== 'http2')).toMatchObject({ reason: 'draining', connection: { state: 'healthy' } });
     await until(() => site.reasons.contexts.length > 0);
@@ -110,7 +110,7 @@ describe.each([
     expect(res.write('data: late\n\n', (error) => results.push(error))).toBe(false);
     res.end('data: later\n\n', () => results.push('called back'));
     expect(await settles(reading.over)).toBe('aborted');
-    expect(reading.text).toMatch(/^data: half\n\nretry: \d+\n\n$/);
+    expect(reading.text).toMatch(/^data: half\n\nretry: \d+\n$/);
     await until(() => results.length === 2 && site.reasons.contexts.length > 0);
     expect(results[0]).toBeInstanceOf(DrainingError);
     expect(site.reasons.contexts).toEqual([expect.any(DrainingError)]);
@@ -146,7 +146,7 @@ describe.each([
       const site = await open(carrier, { every: 50, jitter: 0, idleProducer: 1200 }, handler);
       const reading = await site.visit();
       expect(await settles(reading.over)).toBe('aborted');
-      expect(reading.text).toMatch(/^(:ok\n\n)?data: first\n\n(:\n\n){3,}retry: \d+\n\n$/);
+      expect(reading.text).toMatch(/^(:ok\n)?data: first\n\n(:\n){3,}retry: \d+\n$/);
       await until(() => site.ends.some(({ reason }) => reason === 'idle'));
       await until(() => site.reasons.contexts.length > 0);
       expect(site.reasons.contexts).toEqual([expect.any(IdleTimeoutError)]);
@@ -307,7 +307,7 @@ describe('together with the drain of `lifecycle`', () => {
     const report = await settles(life.drain());
     for (const reading of readings) {
       expect(await settles(reading.over)).toBe('aborted');
-      expect(reading.text.match(/retry: \d+\n\n/g)).toHaveLength(1);
+      expect(reading.text.match(/retry: \d+\n/g)).toHaveLength(1);
     }
     await until(() => registry.stats().connections === 0);
     const counted = ends.filter(({ connection }) => connection.transport !== 'http2');

@@ -120,7 +120,7 @@ describe('the options of heartbeat', () => {
   it('have defaults', () => {
     const { registry, carrierOf, ...others } = resolveHeartbeatOptions(undefined);
     expect(registry).toBeInstanceOf(Registry);
-    expect(carrierOf('text/event-stream')?.beat).toBe(':\n\n');
+    expect(carrierOf('text/event-stream')?.beat).toBe(':\n');
     expect(others).toMatchObject({
       every: 15_000,
       jitter: 0.1,
@@ -187,7 +187,7 @@ describe('what carries heartbeats', () => {
   const record = { alive: true };
 
   it.each([
-    ['text/event-stream', ':\n\n'],
+    ['text/event-stream', ':\n'],
     ['application/x-ndjson', '\n'],
     ['application/ndjson', '\n'],
     ['application/json-seq', '\u001e\n'],

@@ -461,7 +461,7 @@ describe('a peer that resets while it is asked', () => {
     const upgrade = 'GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
     // A heartbeat, a PING, the beginning of a frame.
     const openings: Record<string, { bytes: Buffer; asked: string }> = {
-      http1: { bytes: Buffer.from(getRequest('/quiet')), asked: '\r\n:\n\n' },
+      http1: { bytes: Buffer.from(getRequest('/quiet')), asked: '\r\n:\n' },
       websocket: { bytes: Buffer.from(upgrade), asked: '\x89\x04' },
       socket: { bytes: Buffer.alloc(0), asked: '\xaa\x01' },
       http2: { bytes: Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame('SETTINGS', 0, 0), getFrame(1, '/quiet-h2')]), asked: '\0\0\x08\x06\0' },

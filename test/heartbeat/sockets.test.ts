@@ -292,7 +292,7 @@ describe('heartbeat', () => {
     const held = holdConnection((req, res) => beats(req, res, () => void res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')), 16_384);
     onTestFinished(() => held.destroy());
     held.readAll();
-    await until(() => held.body.includes('data: 1\n\n:\n\n:\n\n'));
+    await until(() => held.body.includes('data: 1\n\n:\n:\n'));
     expect(registry.connections()).toMatchObject([{ transport: 'http1', remoteAddress: undefined, state: 'healthy' }]);
     held.destroy();
     await until(() => registry.stats().connections === 0);
@@ -305,6 +305,6 @@ describe('heartbeat', () => {
     const [res] = (await once(http.get(running.origin), 'response')) as [http.IncomingMessage];
     let body = '';
     res.setEncoding('utf8').on('data', (text: string) => (body += text));
-    await until(() => body.startsWith('data: 1\n\n:\n\n:\n\n'));
+    await until(() => body.startsWith('data: 1\n\n:\n:\n'));
   });
 });

@@ -95,7 +95,7 @@ const answers: readonly (readonly [path: string, text: string, middleware: Middl
     });
   }],
   ['/write-head', small, (_req, res) => (res as ServerResponse).writeHead(200, { ...text, 'Content-Length': Buffer.byteLength(small) }).end(small)],
-  ['/sse', ':ok\n\ndata: one\n\ndata: two\n\n', sse(async function* () {
+  ['/sse', ':ok\ndata: one\n\ndata: two\n\n', sse(async function* () {
     yield 'one';
     await new Promise((resolve) => setTimeout(resolve, 5));
     yield 'two';
@@ -185,10 +185,10 @@ describe('more than one that compresses', () => {
           yield 'two';
         }));
         const reading = await openCoded(running, 'HTTP/1.1', { accept });
-        await until(() => reading.text === ':ok\n\ndata: one\n\n');
+        await until(() => reading.text === ':ok\ndata: one\n\n');
         release();
         expect(await settles(reading.over)).toBe('end');
-        expect([reading.coding, reading.decode()]).toEqual([accept, ':ok\n\ndata: one\n\ndata: two\n\n']);
+        expect([reading.coding, reading.decode()]).toEqual([accept, ':ok\ndata: one\n\ndata: two\n\n']);
         await running.close();
       }
     }

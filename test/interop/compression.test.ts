@@ -64,10 +64,10 @@ describe.each(http1Carriers)('compression before a stream that opts in, on $name
     const running = await serve(carrier, compress, sse((stream) => kept.resolve(stream), optIn));
     const reading = await gunzip(running);
     const stream = await settles(kept.promise);
-    await until(() => reading.text() === ':ok\n\n');
+    await until(() => reading.text() === ':ok\n');
     void stream.send('flushed');
     stream.flush();
-    await until(() => reading.text() === ':ok\n\ndata: flushed\n\n');
+    await until(() => reading.text() === ':ok\ndata: flushed\n\n');
     await stream.end();
     expect(await settles(reading.over)).toBe('end');
   });
@@ -96,7 +96,7 @@ describe.each(http1Carriers)('compression before a stream that opts in, on $name
     const reading = await gunzip(running);
     await settles(reading.over);
     expect(reading.res.complete).toBe(false);
-    expect(reading.text()).toBe(':ok\n\ndata: first\n\n');
+    expect(reading.text()).toBe(':ok\ndata: first\n\n');
   });
 
   it('lets the retry hint of reconnect through before the close', async () => {
@@ -106,7 +106,7 @@ describe.each(http1Carriers)('compression before a stream that opts in, on $name
     }, optIn));
     const reading = await gunzip(running);
     await settles(reading.over);
-    expect(reading.text()).toBe(':ok\n\ndata: first\n\nretry: 77\n\n');
+    expect(reading.text()).toBe(':ok\ndata: first\n\nretry: 77\n');
     expect(reading.res.complete).toBe(false);
   });
 });

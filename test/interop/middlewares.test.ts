@@ -146,7 +146,7 @@ describe('behind other middlewares', () => {
     const running = await serve(carrier, ...made.map((one) => one.middleware), answer.middleware);
     const reading = await running.visit({ path, headers: { cookie: 'taste=good', 'accept-encoding': 'gzip' } });
     // The first piece is there before the second is made.
-    await until(() => reading.text.length > ':ok\n\n'.length);
+    await until(() => reading.text.length > ':ok\n'.length);
     expect(() => answer.check(reading.text)).toThrow();
     gate.resolve();
     expect(await settles(reading.over)).toBe('end');

@@ -132,7 +132,7 @@ describe('when it leaves', () => {
     await until(() => reading.text.includes('data: one'));
     const report = await settles(life.drain());
     expect(await reading.over).toBe('aborted');
-    expect(reading.text).toMatch(/data: one\n\nretry: \d+\n\n$/);
+    expect(reading.text).toMatch(/data: one\n\nretry: \d+\n$/);
     expect(report).toMatchObject({ told: { streams: 1 }, finished: { streams: 0, requests: 0 }, cut: { streams: 0 } });
     expect(streams[0]!.signal.reason).toMatchObject({ reason: 'draining' });
   });
@@ -170,7 +170,7 @@ describe('when it leaves', () => {
     gate.resolve();
     expect(await settles(drained)).toMatchObject({ told: { streams: 1 } });
     expect(await reading.over).toBe('aborted');
-    expect(reading.text).toMatch(/retry: \d+\n\n$/);
+    expect(reading.text).toMatch(/retry: \d+\n$/);
   });
 
   it.each(matrix)('a service that attaches nothing refuses new requests, on $on', async ({ carrier }) => {
@@ -191,7 +191,7 @@ describe('when it leaves', () => {
     const source = await served.visit(eventStreamRequest);
     expect([source.status, source.headers['content-type']]).toEqual([200, 'text/event-stream; charset=utf-8']);
     expect(await source.over).toBe('aborted');
-    expect(source.text).toBe(':ok\n\nretry: 3000\n\n');
+    expect(source.text).toBe(':ok\nretry: 3000\n');
 
     const probes = await Promise.all(['/readyz', '/livez'].map((path) => served.visit({ path })));
     expect(probes.map(({ status }) => status)).toEqual([503, 200]);
@@ -239,7 +239,7 @@ describe('when it leaves', () => {
     const after = [(await served.visit()).headers['retry-after'], (await served.visit()).headers['retry-after']];
     const sources = [await served.visit(eventStreamRequest), await served.visit(eventStreamRequest)];
     await Promise.all(sources.map(({ over }) => over));
-    expect([after, sources.map(({ text }) => text)]).toEqual([['2', '6'], [':ok\n\nretry: 1000\n\n', ':ok\n\nretry: 2998\n\n']]);
+    expect([after, sources.map(({ text }) => text)]).toEqual([['2', '6'], [':ok\nretry: 1000\n', ':ok\nretry: 2998\n']]);
   });
 
   it('a request that exempt picks is served', async () => {

@@ -129,7 +129,7 @@ describe('a response that somebody answers already', () => {
       next();
     }, life as Middleware, () => undefined);
     const reading = await served.visit({ headers: { accept: 'text/event-stream' } });
-    expect([await reading.over, reading.text]).toEqual(['end', ':ok\n\ndata: mine\n\n']);
+    expect([await reading.over, reading.text]).toEqual(['end', ':ok\ndata: mine\n\n']);
   });
 });
 

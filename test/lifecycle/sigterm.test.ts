@@ -120,7 +120,7 @@ async function endsAsItShould(browser?: Browser): Promise<void> {
   expect(parseChunked(tokens.received)).toMatchObject({ complete: true, rest: '' });
   expect(tokens.received).toContain('{"token":40}');
   expect(parseChunked(events.received).complete).toBe(false);
-  expect(parseChunked(events.received).chunks.join('')).toMatch(/data: one\n\nretry: \d+\n\n$/);
+  expect(parseChunked(events.received).chunks.join('')).toMatch(/data: one\n\nretry: \d+\n$/);
   expect(idle.received.match(/HTTP\/1\.1/g)).toHaveLength(1);
   expect((await socketClosed)[0]).toBe(1012);
   expect(goawayOf(await frames.waitFor('GOAWAY'))).toEqual({ last: 1, code: 0 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type EventInput, formatEvent } from '../../src/sse/event.ts';
+import { type CommentStyle, commentStyles, type EventInput, formatEvent } from '../../src/sse/event.ts';
 import { EventParser, parseEvents } from '../support/event-parser.ts';
 
 /** Text with what a framing could trip over in unlikely density. */
@@ -49,19 +49,21 @@ function parseInPieces(bytes: Buffer, sizes: readonly number[]): EventParser {
   return parser;
 }
 
+const style: fc.Arbitrary<CommentStyle> = fc.constantFrom(...commentStyles);
+
 const pieces = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 10 });
 
 describe('formatEvent', () => {
   it('is read back by a strict parser, whatever the event and however it is cut into pieces', () => {
-    fc.assert(fc.property(fc.array(event, { minLength: 1, maxLength: 5 }), pieces, (events, sizes) => {
-      const bytes = Buffer.from(events.map(formatEvent).join(''));
+    fc.assert(fc.property(fc.array(event, { minLength: 1, maxLength: 5 }), style, pieces, (events, comments, sizes) => {
+      const bytes = Buffer.from(events.map((each) => formatEvent(each, comments)).join(''));
       expect(parseInPieces(bytes, sizes)).toMatchObject(model(events));
     }), { numRuns: 1500 });
   });
 
   it('is read the same with a BOM before and with any line ends', () => {
     fc.assert(fc.property(fc.array(event, { minLength: 1, maxLength: 4 }), fc.constantFrom('\n', '\r', '\r\n'), fc.boolean(), pieces, (events, lineEnd, bom, sizes) => {
-      const framed = events.map(formatEvent).join('');
+      const framed = events.map((each) => formatEvent(each)).join('');
       // The only line breaks that are there are those of the framing.
       const bytes = Buffer.from((bom ? '\uFEFF' : '') + framed.replaceAll('\n', lineEnd));
       expect(parseInPieces(bytes, sizes)).toMatchObject(model(events));
@@ -69,11 +71,20 @@ describe('formatEvent', () => {
   });
 
   it('ends every event: what follows is never taken for a part of it', () => {
-    fc.assert(fc.property(event, (input) => {
-      const framed = formatEvent(input);
-      expect(framed.endsWith('\n\n')).toBe(true);
+    fc.assert(fc.property(event, style, (input, comments) => {
+      const framed = formatEvent(input, comments);
       const after = parseEvents(`${framed}data: after\n\n`).at(-1)!;
       expect([after.type, after.data]).toEqual(['message', 'after']);
+    }));
+  });
+
+  it('writes one blank line for each event, and none for what is no event, unless that is to be a block', () => {
+    fc.assert(fc.property(event, style, (input, comments) => {
+      const framed = formatEvent(input, comments);
+      const blankLines = framed.split('\n').slice(0, -1).filter((each) => each === '').length;
+      const isEvent = 'data' in input || 'event' in input || 'id' in input;
+      expect(blankLines).toBe(isEvent || comments === 'block' ? 1 : 0);
+      expect(framed.endsWith(blankLines === 1 ? '\n\n' : '\n')).toBe(true);
     }));
   });
 

@@ -93,7 +93,7 @@ async function serveAll(compression: Compression): Promise<Service> {
     const kind = id.split('/')[1];
     res.setHeader('Content-Type', kind === 'events' ? 'text/event-stream' : 'text/plain');
     if (kind === 'events') {
-      own.text = ':ok\n\n';
+      own.text = ':ok\n';
       res.write(own.text);
       return;
     }

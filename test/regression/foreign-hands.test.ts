@@ -82,7 +82,7 @@ describe('a response in the hands of others', () => {
     }) as Middleware);
     const reading = await open(running, 'http1');
     expect(await settles(reading.over)).toBe('end');
-    expect(reading.text).toBe(':ok\n\ndata: first\n\n');
+    expect(reading.text).toBe(':ok\ndata: first\n\n');
     expect(errors).toEqual([expect.any(ResponseStartedError), expect.any(ResponseStartedError), expect.any(ResponseStartedError)]);
     await running.close();
   });
@@ -142,7 +142,7 @@ describe('a response in the hands of others', () => {
     );
     const reading = await open(running, 'http1');
     expect(await settles(reading.over)).toBe('end');
-    expect(reading.text).toBe(':ok\n\ndata: fine\n\n');
+    expect(reading.text).toBe(':ok\ndata: fine\n\n');
     await running.close();
   });
 
@@ -185,7 +185,7 @@ describe('what a handler gives back', () => {
     const running = await bare.start(sse((() => query) as never) as Middleware);
     const reading = await open(running, 'http1');
     expect(await settles(reading.over)).toBe('end');
-    expect(reading.text).toBe(':ok\n\ndata: row 1\n\ndata: row 2\n\n');
+    expect(reading.text).toBe(':ok\ndata: row 1\n\ndata: row 2\n\n');
     await running.close();
   });
 });

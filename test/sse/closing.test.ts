@@ -40,7 +40,7 @@ interface Way {
 const ways: readonly Way[] = [
   { name: 'end', close: (stream) => stream.end(), last: '', over: 'end', reason: 'ended', error: StreamEndedError, next: 'draining' },
   { name: 'stop', close: (stream) => stream.stop(), last: 'id: sluice.stop\n\n', over: 'end', reason: 'ended', error: StreamEndedError, next: 'draining' },
-  { name: 'reconnect', close: (stream) => stream.reconnect({ retry: 250 }), last: 'retry: 250\n\n', over: 'aborted', reason: 'draining', error: DrainingError, next: 'draining' },
+  { name: 'reconnect', close: (stream) => stream.reconnect({ retry: 250 }), last: 'retry: 250\n', over: 'aborted', reason: 'draining', error: DrainingError, next: 'draining' },
 ];
 
 describe.each(carriers)('closing on $name', (carrier) => {
@@ -57,7 +57,7 @@ describe.each(carriers)('closing on $name', (carrier) => {
     await expect(stream.send('refused')).rejects.toMatchObject({ code: 'ERR_SLUICE_STREAM_CLOSED', reason });
     await settles(Promise.resolve(closed));
     expect(await settles(reading.over)).toBe(over);
-    expect(reading.text).toBe(`:ok\n\ndata: ${'x'.repeat(100_000)}\n\ndata: accepted\n\n${last}`);
+    expect(reading.text).toBe(`:ok\ndata: ${'x'.repeat(100_000)}\n\ndata: accepted\n\n${last}`);
     expect([stream.state, states, reasons, stream.bufferedBytes]).toEqual(['closed', ['closed'], [reason], 0]);
     expect(stream.signal.reason).toBeInstanceOf(error);
     expect(stream.signal.reason).toMatchObject({ reason });
@@ -72,7 +72,7 @@ describe.each(carriers)('closing on $name', (carrier) => {
     expect(stream.signal.reason).toBeInstanceOf(error ? StreamFailedError : StreamEndedError);
     expect((stream.signal.reason as Error).cause).toBe(error);
     expect(await settles(reading.over)).toBe('aborted');
-    expect(reading.text).toBe(':ok\n\n');
+    expect(reading.text).toBe(':ok\n');
   });
 
   it('works before the head is sent', async () => {
@@ -80,7 +80,7 @@ describe.each(carriers)('closing on $name', (carrier) => {
       const running = await serve(carrier, sse((stream) => void close(stream)));
       const reading = await running.visit();
       expect(await settles(reading.over)).toBe(over);
-      expect(reading.text).toBe(`:ok\n\n${last}`);
+      expect(reading.text).toBe(`:ok\n${last}`);
     }
   });
 });
@@ -102,9 +102,9 @@ describe('closing', () => {
     const over = await settles(reading.over);
     const destroyed = first === 'destroy' || second === 'destroy';
     expect(reasons).toEqual([destroyed || first !== 'reconnect' ? 'ended' : 'draining']);
-    const last = { end: '', stop: 'id: sluice.stop\n\n', reconnect: 'retry: 250\n\n', destroy: '' }[first];
+    const last = { end: '', stop: 'id: sluice.stop\n\n', reconnect: 'retry: 250\n', destroy: '' }[first];
     if (!destroyed) {
-      expect([over, reading.text]).toEqual([first === 'reconnect' ? 'aborted' : 'end', `:ok\n\n${last}`]);
+      expect([over, reading.text]).toEqual([first === 'reconnect' ? 'aborted' : 'end', `:ok\n${last}`]);
     } else if (first === 'destroy' || first === 'reconnect') {
       // After `end` and `stop` the last chunk may be with the kernel already.
       expect(over).toBe('aborted');
@@ -135,8 +135,8 @@ describe('closing', () => {
     reading.resume();
     await settles(closed);
     expect(await settles(reading.over)).toBe('aborted');
-    expect(reading.text.length).toBe(`:ok\n\ndata: ${text}\n\nretry: 9\n\n`.length);
-    expect(reading.text.endsWith('retry: 9\n\n')).toBe(true);
+    expect(reading.text.length).toBe(`:ok\ndata: ${text}\n\nretry: 9\n`.length);
+    expect(reading.text.endsWith('retry: 9\n')).toBe(true);
   });
 
   it.each([bare, h2c])('cuts a client that does not take the rest within closeTimeout: $name', async (carrier) => {
@@ -177,7 +177,7 @@ describe('closing', () => {
       await settles(reading.over);
       texts.push(reading.text);
     }
-    expect(texts).toEqual([':ok\n\nretry: 1000\n\n', ':ok\n\nretry: 3000\n\n']);
+    expect(texts).toEqual([':ok\nretry: 1000\n', ':ok\nretry: 3000\n']);
   });
 
   it.each([0, -1, 1.5, NaN, Infinity, '5', null])('refuses reconnect({ retry: %s }) and leaves the stream as it was', async (retry) => {
@@ -186,7 +186,7 @@ describe('closing', () => {
     await expect(stream.reconnect({ retry: retry as number })).rejects.toMatchObject({ code: 'ERR_SLUICE_OPTION_INVALID', option: 'reconnect.retry' });
     expect([stream.state, stream.signal.aborted]).toEqual(['open', false]);
     await stream.send('still here');
-    await until(() => reading.text === ':ok\n\ndata: still here\n\n');
+    await until(() => reading.text === ':ok\ndata: still here\n\n');
   });
 
   it('moves the id that a stopped client comes back with', async () => {

@@ -26,8 +26,8 @@ describe.each([true, false])('on the wire with directChunks %j', (directChunks) 
     void stream.send('next tick');
     await client.waitFor('next tick\n\n\r\n');
     expect(parseChunked(client.received).chunks).toEqual([
-      ':ok\n\n',
-      'data: one\n\ndata: two\n\ndata: three\n\n:promise callbacks belong to the tick\n\n',
+      ':ok\n',
+      'data: one\n\ndata: two\n\ndata: three\n\n:promise callbacks belong to the tick\n',
       'data: next tick\n\n',
     ]);
   });
@@ -62,7 +62,7 @@ describe.each([true, false])('on the wire with directChunks %j', (directChunks) 
     stream.flush();
     await client.waitFor('two\n\n\r\n');
     const { chunks } = parseChunked(client.received);
-    expect(chunks.join('')).toBe(':ok\n\ndata: one\n\ndata: two\n\n');
+    expect(chunks.join('')).toBe(':ok\ndata: one\n\ndata: two\n\n');
     // Node may join what is written in one tick; an empty chunk would be the end.
     expect(client.received).not.toContain('\r\n0\r\n');
   });
@@ -76,7 +76,7 @@ describe.each([true, false])('on the wire with directChunks %j', (directChunks) 
     }, { directChunks })(req, res, next));
     const client = await running.dial();
     client.send(getRequest());
-    await client.waitFor(':ok\n\n\r\n');
+    await client.waitFor(':ok\n\r\n');
     expect(headSent).toEqual([false, true]);
   });
 
@@ -97,7 +97,7 @@ describe.each([true, false])('on the wire with directChunks %j', (directChunks) 
     client.send(getRequest('/two'));
     await client.waitFor((received) => received.endsWith('0\r\n\r\n') && received.includes('/two'));
     const [, two] = [one, parseChunked(client.received.slice(client.received.indexOf('0\r\n\r\n') + 5))];
-    expect([one.chunks.join(''), two.chunks.join('')]).toEqual([':ok\n\ndata: /one\n\n', ':ok\n\ndata: /two\n\n']);
+    expect([one.chunks.join(''), two.chunks.join('')]).toEqual([':ok\ndata: /one\n\n', ':ok\ndata: /two\n\n']);
   });
 
   it('a client of HTTP/1.0 gets the events unframed and the end as a close', async () => {
@@ -111,14 +111,14 @@ describe.each([true, false])('on the wire with directChunks %j', (directChunks) 
     expect(await settles(client.closed)).toBe('end');
     const [head = '', body] = client.received.split(/\r\n\r\n/);
     expect(head).not.toMatch(/transfer-encoding/i);
-    expect(body).toBe(':ok\n\ndata: one\n\ndata: two\n\n');
+    expect(body).toBe(':ok\ndata: one\n\ndata: two\n\n');
   });
 
   it('the retry option goes out with the head', async () => {
     const running = await serve(bare, sse(function* () { yield 'one'; }, { directChunks, retry: '1.5s' }));
     const reading = await running.visit();
     await settles(reading.over);
-    expect(reading.text).toBe(':ok\n\nretry: 1500\n\ndata: one\n\n');
+    expect(reading.text).toBe(':ok\nretry: 1500\ndata: one\n\n');
   });
 });
 

@@ -78,7 +78,7 @@ describe.each(carriers)('an error on $name', (carrier) => {
     }, { onError }));
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('aborted');
-    expect(reading.text).toBe(':ok\n\ndata: accepted\n\n');
+    expect(reading.text).toBe(':ok\ndata: accepted\n\n');
     expect(onError).toHaveBeenCalledTimes(1);
     expect(onError.mock.calls[0]![0]).toBe(teapot);
     expect(onError.mock.calls[0]![1]).toHaveProperty('url', '/');
@@ -96,7 +96,7 @@ describe('an error', () => {
     client.send(getRequest());
     await settles(client.closed);
     const message = parseChunked(client.received);
-    expect(message.chunks.join('')).toBe(':ok\n\ndata: accepted\n\n');
+    expect(message.chunks.join('')).toBe(':ok\ndata: accepted\n\n');
     expect(message.complete).toBe(false);
     expect(client.received).not.toContain('0\r\n\r\n');
   });
@@ -135,7 +135,7 @@ describe('an error', () => {
     }));
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('end');
-    expect(reading.text).toBe(':ok\n\ndata: good\n\n');
+    expect(reading.text).toBe(':ok\ndata: good\n\n');
     expect(rejections.map((error) => (error as { code: string }).code)).toEqual(Array(7).fill('ERR_SLUICE_EVENT_INVALID'));
     expect(reported).toEqual(rejections);
   });

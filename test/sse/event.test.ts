@@ -13,12 +13,36 @@ describe('formatEvent', () => {
     ['an id alone', { id: '7' }, 'id: 7\n\n'],
     ['an empty id', { id: '', data: 'x' }, 'id: \ndata: x\n\n'],
     ['an event name alone with empty data, so that it is dispatched', { event: 'done' }, 'event: done\ndata:\n\n'],
-    ['a comment of several lines', { comment: 'a\nb' }, ':a\n:b\n\n'],
+    ['an id and a retry hint', { id: '7', retry: 5 }, 'id: 7\nretry: 5\n\n'],
+    ['a comment of several lines, without a blank line', { comment: 'a\nb' }, ':a\n:b\n'],
+    ['an empty comment', { comment: '' }, ':\n'],
+    ['a retry hint alone, without a blank line', { retry: 5 }, 'retry: 5\n'],
+    ['a comment and a retry hint, without a blank line', { comment: 'c', retry: 5 }, ':c\nretry: 5\n'],
+    ['a comment before an event in the block of that', { comment: 'c', event: 'e' }, ':c\nevent: e\ndata:\n\n'],
     ['absent fields given as undefined', { data: 'x', id: undefined, event: undefined } as unknown as EventInput, 'data: x\n\n'],
     ['an id that an untyped caller gives as a number', { id: 7, data: 'x' } as unknown as EventInput, 'id: 7\ndata: x\n\n'],
   ];
   it.each(framings)('frames %s', (_name, input, bytes) => {
     expect(formatEvent(input)).toBe(bytes);
+  });
+
+  const blocks: [string, EventInput | string, string][] = [
+    ['a comment', { comment: 'a\nb' }, ':a\n:b\n\n'],
+    ['a retry hint', { retry: 5 }, 'retry: 5\n\n'],
+    ['both', { comment: 'c', retry: 5 }, ':c\nretry: 5\n\n'],
+    ['an event', { comment: 'c', data: 'd' }, ':c\ndata: d\n\n'],
+    ['an id', { id: '7' }, 'id: 7\n\n'],
+    ['a string', 'd', 'data: d\n\n'],
+  ];
+  it.each(blocks)('ends %s with a blank line where comments are blocks', (_name, input, bytes) => {
+    expect(formatEvent(input, 'block')).toBe(bytes);
+  });
+
+  const breaks = ['\n', '\r', '\r\n', '\n\r', '\r\r\n', 'a\r\nb\rc\n\nd\r', '\n\r\n\r', '\r\n\r\n', '\u2028\u2029\u0085\n'];
+  it.each(breaks)('splits data and comments at every line break of %j and nowhere else', (text) => {
+    const lines = text.split(/\r\n|\r|\n/);
+    expect(formatEvent(text)).toBe(`${lines.map((line) => `data: ${line}\n`).join('')}\n`);
+    expect(formatEvent({ comment: text })).toBe(lines.map((line) => `:${line}\n`).join(''));
   });
 
   const circular: Record<string, unknown> = {};

@@ -206,7 +206,7 @@ describe('a gap', () => {
   it.each<[string, (stream: EventStream) => Promise<void>, string]>([
     ['end', (stream) => stream.end(), ''],
     ['stop', (stream) => stream.stop(), 'id: sluice.stop\n\n'],
-    ['reconnect', (stream) => stream.reconnect({ retry: 77 }), 'retry: 77\n\n'],
+    ['reconnect', (stream) => stream.reconnect({ retry: 77 }), 'retry: 77\n'],
   ])('goes out before %s', async (_way, close, last) => {
     const { stream, client } = await gapped({});
     const closed = close(stream);
@@ -361,7 +361,7 @@ describe('the latest of each key', () => {
     void stream.comment('second');
     void stream.end();
     await finish();
-    expect(client.body.endsWith(':first\n\nid: 1\n\nretry: 5\n\n:second\n\n')).toBe(true);
+    expect(client.body.endsWith(':first\nid: 1\n\nretry: 5\n:second\n')).toBe(true);
     expect([stream.dropped, key.mock.calls.length]).toEqual([0, 0]);
   });
 

@@ -93,7 +93,7 @@ export const bySse: BodyStyle = {
   burst: (pieces) => sse(async (stream) => {
     for (const piece of pieces) void stream.send(String(piece));
   }),
-  expected: (pieces) => `:ok\n\n${pieces.map((piece) => asEvent(String(piece))).join('')}`,
+  expected: (pieces) => `:ok\n${pieces.map((piece) => asEvent(String(piece))).join('')}`,
 };
 
 export const eventsByWrite: BodyStyle = byWrite('events by res.write', events, asEvent);

@@ -92,7 +92,7 @@ sse((_stream, request) => {
 });
 
 // Options.
-sse(() => undefined, { retry: '2s', reconnectDelay: 100, maxBuffered: '64kb', negotiate: 'next', closeTimeout: 5, directChunks: false, headers: { a: 'b', c: ['d'], e: 5 } });
+sse(() => undefined, { retry: '2s', reconnectDelay: 100, maxBuffered: '64kb', negotiate: 'next', prelude: false, comments: 'block', closeTimeout: 5, directChunks: false, headers: { a: 'b', c: ['d'], e: 5 } });
 sse(() => undefined, { onError: (error, request) => void [error, request.url] });
 // @ts-expect-error not one of the words
 sse(() => undefined, { negotiate: 'never' });

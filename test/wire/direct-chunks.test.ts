@@ -351,7 +351,7 @@ describe('direct chunk writing', () => {
     );
     const client = await connectRaw(running.port);
     client.send(getRequest());
-    expect((await complete(client)).chunks.join('')).toBe(':ok\n\ndata: a\n\ndata: b\n\ndata: c\n\n');
+    expect((await complete(client)).chunks.join('')).toBe(':ok\ndata: a\n\ndata: b\n\ndata: c\n\n');
     expect(direct(log)).toBe(directChunks ? 2 : 0);
     client.destroy();
     await running.close();

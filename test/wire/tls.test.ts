@@ -68,8 +68,8 @@ describe.skipIf(!certificate)('an event stream over TLS', () => {
     streams.length = 0;
     const left = await exchange(port, http1, streams, (stream) => stream.reconnect({ retry: 7 }));
     expect(left.complete).toBe(false);
-    expect(left.text.endsWith('retry: 7\n\n')).toBe(true);
-    expect(left.text).toBe(`${ended.text}retry: 7\n\n`);
+    expect(left.text.endsWith('retry: 7\n')).toBe(true);
+    expect(left.text).toBe(`${ended.text}retry: 7\n`);
     await new Promise((resolve) => server.close(resolve));
   });
 });

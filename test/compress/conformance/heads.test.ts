@@ -143,7 +143,7 @@ describe.each(protocols)('over %s', (protocol) => {
       await gate.promise;
       await stream.send('late');
     }), protocol, { accept: coding });
-    await until(() => reading.text === ':ok\n\n');
+    await until(() => reading.text === ':ok\n');
     expect(reading.headers).toMatchObject({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache, no-transform', vary: 'Accept-Encoding' });
     gate.resolve();
     expect(await settles(reading.over)).toBe('end');
