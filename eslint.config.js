@@ -49,7 +49,7 @@ export default tseslint.config(
     files: [
       'src/errors.ts',
       'src/{sse,records}/{event,event-key,record}.ts',
-      'src/internal/{accept,jitter,latest-items,media-type,option,overflow}.ts',
+      'src/internal/{body-rules,accept,jitter,latest-items,media-type,option,overflow}.ts',
       'src/deadline/{decide,source,timeout-field}.ts',
       'src/lifecycle/{phase,spread,tally}.ts',
       'src/heartbeat/{beat,bom,boundary,calm,census,crc16,frame,health,injection}.ts',

@@ -1,9 +1,11 @@
 import type { ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BodyLengthError, ClientClosedError, InvalidChunkError, ResponseStartedError } from '../errors.ts';
+import { describesContent, mayHaveContent } from '../internal/body-rules.ts';
 import { contextIn } from '../internal/request-context.ts';
 import { reportError } from '../internal/diagnostics.ts';
 import { setFields } from '../internal/fields.ts';
+import { setLength } from '../internal/head.ts';
 import { type Chunk, Layer, type Rank, rank } from '../internal/layer.ts';
 import { whenOver } from '../internal/lifetime.ts';
 import { abortResponse, endResponse, type HttpRequest, type HttpResponse, isGone, needsDrain } from '../internal/message.ts';
@@ -31,7 +33,7 @@ export type { BodySource } from './source.ts';
  * It stops at the deadline of its request, too, where `deadline` gave it one: then it rejects with `DeadlineExceededError`.
  *
  * When the client leaves, the source is cancelled and the promise resolves: that is a normal outcome, and `res.writableEnded`
- * tells it from a complete one. HEAD, 204 and 304 send the head and cancel the source.
+ * tells it from a complete one. HEAD, 204, 205 and 304 send the head and cancel the source.
  *
  * Rejects with the source's error, `InvalidSourceError`, `InvalidChunkError`, `BodyLengthError`, `ResponseStartedError`,
  * `InvalidOptionError`, or `signal.reason`.
@@ -187,18 +189,25 @@ class Transfer extends Layer implements Gate {
       else if (!mine.has(name.toLowerCase())) res.setHeader(name, value);
     }
     setFields(res, this.#options.headers);
+    if (!describesContent(res.statusCode)) forgetLength(res);
     this.#announced = announcedLength(res);
   }
 
   #takesNoBody(): boolean {
-    const status = this.#statusCode();
-    return this.#req.method === 'HEAD' || status === 204 || status === 304;
+    return !mayHaveContent(this.#req.method, this.#statusCode());
   }
 
   #statusCode(): number {
     return this.#options.status ?? this.#body.status ?? this.#res.statusCode;
   }
 
+}
+
+/** The length is that of a source that is not sent. */
+function forgetLength(res: ServerResponse): void {
+  res.removeHeader('Content-Length');
+  // Node gives a 205 the framing of one that has content.
+  if (res.statusCode === 205) setLength(res, 0);
 }
 
 /** So that an error before the head is sent leaves no trace on `res`. */

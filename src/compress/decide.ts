@@ -1,3 +1,4 @@
+import { describesContent } from '../internal/body-rules.ts';
 import { readBodyCoding } from '../internal/content-coding.ts';
 import type { Codec } from './codec.ts';
 import type { ClientFamily } from './fingerprint.ts';
@@ -102,7 +103,7 @@ export function decideCompression(facts: CompressionFacts): Decision {
 
 function whyNever(facts: CompressionFacts): IdentityReason | undefined {
   const { status, field } = facts;
-  if (status < 200 || status === 204 || status === 205) return 'status';
+  if (!describesContent(status)) return 'status';
   if (isFiltered(facts)) return 'filtered';
   if (!facts.noTransformByWriter && hasDirective(field('cache-control'), 'no-transform')) return 'no-transform';
   return digestFields.some((name) => field(name) !== undefined) ? 'digest' : undefined;

@@ -1,3 +1,4 @@
+import { mayHaveContent } from '../internal/body-rules.ts';
 import { readBodyCoding } from '../internal/content-coding.ts';
 import type { BoundaryTracker } from './boundary.ts';
 
@@ -36,8 +37,7 @@ const digests = ['content-digest', 'repr-digest', 'digest', 'content-md5'];
 /** The one decision about heartbeats in a body. Fields as they are above the layer that compresses: a coding that is there is not ours. */
 export function decideInjection({ method, status, field, carrier, isComplete, isFiltered }: Departing): Injection {
   const none = (reason: QuietReason): Injection => ({ kind: 'none', reason });
-  // RFC 9110 6.4.1.
-  if (method === 'HEAD' || status < 200 || status === 204 || status === 205 || status === 304) return none('no-body');
+  if (!mayHaveContent(method, status)) return none('no-body');
   if (!carrier) return none('not-a-stream');
   if (isComplete) return none('complete');
   if (isFiltered) return none('filtered');

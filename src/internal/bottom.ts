@@ -1,5 +1,6 @@
 import { OutgoingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { endsWithHead } from './body-rules.ts';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
 import { type HttpResponse, isHttp2 } from './message.ts';
 
@@ -125,7 +126,7 @@ function isClear(res: ServerResponse, socket: Socket): boolean {
 
 // With `Transfer-Encoding: chunked` set by hand Node reports chunked coding even where it drops the body.
 function hasBody(res: ServerResponse): boolean {
-  return res.req.method !== 'HEAD' && res.statusCode !== 204 && res.statusCode !== 304;
+  return !endsWithHead(res.req.method, res.statusCode);
 }
 
 // Node emits 'drain' on `res` for its own writes only. So a chunk that would fill the socket's queue is

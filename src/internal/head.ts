@@ -1,5 +1,6 @@
 import { IncomingMessage, ServerResponse, STATUS_CODES } from 'node:http';
 import { Socket } from 'node:net';
+import { endsWithHead } from './body-rules.ts';
 import type { Head, Layer } from './layer.ts';
 import { type HttpResponse, isHttp2 } from './message.ts';
 import type { HeadArguments } from './seam-methods.ts';
@@ -134,8 +135,7 @@ const repeatsReplace = Number(process.versions.node.split('.')[0]) < 22;
 /** Node gives a body that comes whole a Content-Length, but only where its own `end` sends the head. */
 function frameComplete(res: HttpResponse, { chunk, encoding }: NonNullable<Head['complete']>): void {
   if (isHttp2(res) || !res.useChunkedEncodingByDefault || res.hasHeader('content-length') || res.hasHeader('transfer-encoding')) return;
-  const bodiless = res.req.method === 'HEAD' || res.statusCode < 200 || res.statusCode === 204 || res.statusCode === 304;
-  if (bodiless) return;
+  if (endsWithHead(res.req.method, res.statusCode)) return;
   setLength(res, typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : (chunk?.length ?? 0));
 }
 

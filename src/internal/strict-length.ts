@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { endsWithHead } from './body-rules.ts';
 import { type HttpResponse, isHttp2 } from './message.ts';
 
 /** What Node knows of the framing of a response. Not documented. */
@@ -41,7 +42,7 @@ export function openStrictLength(response: HttpResponse): StrictLength | undefin
 }
 
 function hasBody({ req, statusCode }: ServerResponse): boolean {
-  return req.method !== 'HEAD' && statusCode >= 200 && statusCode !== 204 && statusCode !== 304;
+  return !endsWithHead(req.method, statusCode);
 }
 
 /** Whether the handler has removed the field of the length: Node then sets none by itself. */

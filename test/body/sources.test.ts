@@ -118,13 +118,22 @@ describe.each(carriers)('pipeBody on $name', (carrier) => {
     expect(running.errors).toEqual([]);
   });
 
-  it.each([204, 304])('sends no body with %s and cancels the source', async (status) => {
+  it.each([204, 205, 304])('sends no body with %s and cancels the source', async (status) => {
     const source = Readable.from(bytes);
     const running = await serve(carrier, sending(() => source, { status }));
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('end');
     expect([reading.status, reading.text]).toEqual([status, '']);
     await until(() => source.destroyed);
+    expect(running.errors).toEqual([]);
+  });
+
+  // RFC 9110 8.6 and 15.3.6.
+  it.each([[204, undefined], [205, '0'], [304, '3']])('with %s announces a length of %s, whatever the source would have', async (status, length) => {
+    const running = await serve(carrier, sending(() => new Blob(['abc'], { type: 'text/plain' }), { status }));
+    const reading = await running.visit();
+    expect(await settles(reading.over)).toBe('end');
+    expect([reading.status, reading.text, reading.headers['content-length']]).toEqual([status, '', length]);
     expect(running.errors).toEqual([]);
   });
 
