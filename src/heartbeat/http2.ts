@@ -108,8 +108,9 @@ export class SessionWatch implements Wire {
   readonly #peer: Peer;
   readonly #members = new Set<SessionMember>();
   #streams = 0;
-  #isPinging = false;
-  #pingedAt = -Infinity;
+  /** A question waits for its answer. */
+  #isAsking = false;
+  #askedAt = -Infinity;
   #taken = 0;
 
   constructor(session: Http2Session, options: ResolvedWatchHttp2Options) {
@@ -179,15 +180,13 @@ export class SessionWatch implements Wire {
   }
 
   ask(now: number): boolean {
-    const { minInterval } = this.#options;
-    // Other frames were life, and the PING waits for its answer still.
-    if (this.#isPinging) return !this.#session.closed && !isOver(this.#session);
-    // After a GOAWAY Node sends none any more.
-    if (this.#session.closed || isOver(this.#session) || !this.#isInUse() || now < this.#pingedAt + minInterval * this.#calm.factorOf(this.remoteAddress, now)) return false;
-    // It throws for a session that is destroyed, and is false where too many are outstanding: also pings of others.
-    if (!this.#session.ping(this.#onPong)) return false;
-    this.#isPinging = true;
-    this.#pingedAt = now;
+    if (isOver(this.#session)) return false;
+    // Other frames were life, and the question waits for its answer still.
+    if (this.#isAsking) return true;
+    if (!this.#isInUse() || now < this.#askedAt + this.#options.minInterval * this.#calm.factorOf(this.remoteAddress, now)) return false;
+    if (!this.#sendQuestion()) return false;
+    this.#isAsking = true;
+    this.#askedAt = now;
     this.#options.registry.noteHeartbeat();
     this.#peer.noteWrite(now);
     return true;
@@ -212,14 +211,27 @@ export class SessionWatch implements Wire {
     if (!this.#session.destroyed) this.#session.destroy();
   }
 
+  /**
+   * A PING; on a session that is closing, where Node sends none any more, SETTINGS without a parameter, which have to be acknowledged too (RFC 9113 6.5.3).
+   * @returns whether it was sent
+   */
+  #sendQuestion(): boolean {
+    const session = this.#session;
+    // False where too many are outstanding: also pings of others.
+    if (!session.closed) return session.ping(this.#onAnswer);
+    const sentAt = this.#options.registry.exactNow();
+    session.settings({}, (error) => this.#onAnswer(error, this.#options.registry.exactNow() - sentAt));
+    return true;
+  }
+
   #isInUse(): boolean {
     // The requests of a client are not told by events.
     return this.#options.whileIdle || this.#streams + this.#members.size > 0 || this.#session.type === constants.NGHTTP2_SESSION_CLIENT;
   }
 
-  readonly #onPong = (error: Error | null, duration: number): void => {
-    this.#isPinging = false;
-    // The session has been closed.
+  readonly #onAnswer = (error: Error | null, duration: number): void => {
+    this.#isAsking = false;
+    // The session is over.
     if (error) return;
     this.#peer.noteLife(this.#options.registry.now(), duration);
   };

@@ -1,4 +1,5 @@
 import net from 'node:net';
+import tls from 'node:tls';
 import { onTestFinished } from 'vitest';
 import { until } from '../support/until.ts';
 
@@ -27,7 +28,15 @@ function literal(text: string): Buffer {
 }
 
 /** What a client sends first: the preface, and settings. */
-export const preface: Buffer = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame('SETTINGS', 0, 0)]);
+export const preface: Buffer = prefaceWith(Buffer.alloc(0));
+
+/** The same with settings of its own. */
+export function prefaceWith(settings: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame('SETTINGS', 0, 0, settings)]);
+}
+
+/** SETTINGS_INITIAL_WINDOW_SIZE 0 (RFC 9113 6.5.2): nothing may be sent in a stream. */
+export const noWindow: Buffer = Buffer.from([0, 4, 0, 0, 0, 0]);
 
 export interface ReceivedFrame {
   readonly type: FrameType | 'unknown';
@@ -50,10 +59,19 @@ export interface FrameClient {
   reset(): void;
 }
 
-/** Connects with prior knowledge. */
-export function connectFrames(port: number): FrameClient {
-  const socket = net.connect(port, '127.0.0.1');
-  onTestFinished(() => void socket.destroy());
+export interface FrameClientOptions {
+  readonly secure?: boolean;
+  readonly settings?: Uint8Array;
+  /** Of tests that run at once, each has its own. */
+  readonly onTestFinished?: (undo: () => void) => void;
+}
+
+/** Connects with prior knowledge, or over TLS. */
+export function connectFrames(port: number, options: FrameClientOptions = {}): FrameClient {
+  const { secure = false, settings = Buffer.alloc(0), onTestFinished: whenOver = onTestFinished } = options;
+  const address = { port, host: '127.0.0.1' };
+  const socket = secure ? tls.connect({ ...address, ALPNProtocols: ['h2'], rejectUnauthorized: false }) : net.connect(address);
+  whenOver(() => void socket.destroy());
   const frames: ReceivedFrame[] = [];
   let rest: Buffer = Buffer.alloc(0);
   let isClosed = false;
@@ -67,7 +85,7 @@ export function connectFrames(port: number): FrameClient {
       rest = rest.subarray(end);
     }
   });
-  socket.write(preface);
+  socket.write(prefaceWith(settings));
   return {
     frames,
     get isClosed() {
