@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { isAnyArrayBuffer, isUint8Array } from 'node:util/types';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BodyLengthError, ClientClosedError, InvalidChunkError, ResponseStartedError } from '../errors.ts';
 import { describesContent, mayHaveContent } from '../internal/body-rules.ts';
@@ -227,8 +228,8 @@ function announcedLength(res: ServerResponse): number | undefined {
 }
 
 function toChunk(chunk: unknown): Chunk {
-  if (typeof chunk === 'string' || chunk instanceof Uint8Array) return chunk;
+  if (typeof chunk === 'string' || isUint8Array(chunk)) return chunk;
   if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-  if (chunk instanceof ArrayBuffer) return new Uint8Array(chunk);
+  if (isAnyArrayBuffer(chunk)) return new Uint8Array(chunk);
   throw new InvalidChunkError(`A chunk of a body must be a string or bytes, not ${chunk === null ? 'null' : typeof chunk}`);
 }

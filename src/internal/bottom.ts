@@ -52,6 +52,11 @@ export class Bottom extends Layer {
     if (!isHttp2(this.#ground.res)) this.#direct = 'asked';
   }
 
+  /** Whether the head was handed to Node's socket, and not only written: `headersSent` is true for both. */
+  get isHeadOnWire(): boolean {
+    return this.#headOnWire;
+  }
+
   /** Node may send the head from here on without another call of ours. */
   headFlushed(): void {
     this.#headOnWire = true;

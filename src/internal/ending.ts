@@ -61,11 +61,15 @@ function join(socket: Socket, res: ServerResponse): () => void {
     shieldFromIdleClose(serverOf(socket));
     around(socket, 'drain', socketBeforeDrain, socketAfterDrain);
     around(socket, 'end', socketBeforeEnd, socketAfterEnd);
+    halfOpen.set(socket, socket.allowHalfOpen);
+    socket.allowHalfOpen = true;
   }
   responses.add(res);
   return () => {
     if (!responses.delete(res) || responses.size > 0) return;
     ending.delete(socket);
+    // After its 'end' it is what decides when the connection is closed.
+    if (!socket.readableEnded) socket.allowHalfOpen = halfOpen.get(socket) ?? false;
     socket.off('drain', socketBeforeDrain).off('drain', socketAfterDrain);
     socket.off('end', socketBeforeEnd).off('end', socketAfterEnd);
   };
@@ -86,6 +90,9 @@ function socketAfterDrain(): void {
 // Node ends the connection when the client has sent its FIN, unless the server says that half-open connections are fine:
 // then it ends it after the last response. Without the layers this body would be with the socket already, and be sent.
 const halfOpenBefore = new WeakMap<Socket, boolean | undefined>();
+
+// Streams over TLS end by themselves when their other side has, unless they may be half-open.
+const halfOpen = new WeakMap<Socket, boolean>();
 
 function socketBeforeEnd(this: Socket): void {
   const server = serverOf(this);

@@ -136,8 +136,9 @@ export class Seam implements Ground {
     if (this.bottom.state === 'ending' || !isChunk(chunk)) return this.#refuseWrite(given, encoding, callback);
     if (!this.#transforms) return this.#top.write(chunk, encoding, callback);
     if (this.#ended || isGone(res)) return this.#defer(() => this.coreWrite.call(res, chunk, encoding, callback));
+    const isFirst = !res.headersSent;
     this.#requireHead();
-    this.#strictLength?.take(byteLengthOf(chunk, encoding));
+    this.#strictLength?.take(byteLengthOf(chunk, encoding), isFirst);
     const ok = this.#top.write(chunk, encoding, callback);
     if (!ok) this.#awaitsDrain ??= captureScope();
     return ok;
@@ -145,10 +146,14 @@ export class Seam implements Ground {
 
   end(given: Chunk | undefined, encoding: BufferEncoding | undefined, callback: EndCallback): void {
     const { res } = this;
-    const chunk = bytesOfView(res, given);
+    // Over HTTP/1.1 Node takes whatever is falsy for no chunk.
+    const chunk = given || isHttp2(res) ? bytesOfView(res, given) : undefined;
     if (!this.#transforms) {
       this.#top.end(chunk, encoding, callback);
-    } else if (this.#ended || isGone(res) || (chunk !== undefined && !isChunk(chunk))) {
+    } else if (chunk !== undefined && !isChunk(chunk)) {
+      // Refused at once, whatever the state.
+      this.coreEnd.call(res, chunk, encoding, callback);
+    } else if (this.#ended || isGone(res)) {
       this.#defer(() => this.coreEnd.call(res, chunk, encoding, callback));
     } else {
       this.#complete = { chunk, encoding };
@@ -209,8 +214,13 @@ export class Seam implements Ground {
       if (callback) process.nextTick(callback, new ClientClosedError());
       return;
     }
-    if (!this.res.headersSent) (this.res as ServerResponse).flushHeaders();
+    // What the layers hold takes the head along.
+    if (!this.bottom.isHeadOnWire && !this.#holdsBytes()) this.flushHeaders();
     this.#top.flush(callback);
+  }
+
+  #holdsBytes(): boolean {
+    return this.res.headersSent && this.#layers.some((layer) => layer.bufferedBytes > 0);
   }
 
   // Node's answers, with what the layers hold.

@@ -19,10 +19,13 @@ export class StrictLength {
     this.#announced = announced;
   }
 
-  /** More bytes of a body that goes on. Throws for too many. */
-  take(bytes: number): void {
+  /**
+   * More bytes of a body that goes on. Throws for too many.
+   * @param isFirst - the write that sends the head. Node counts its bytes and does not look: it knows no length yet
+   */
+  take(bytes: number, isFirst: boolean): void {
     const taken = this.#taken + bytes;
-    if (taken > this.#announced) throw mismatch(taken, this.#announced);
+    if (taken > this.#announced && !isFirst) throw mismatch(taken, this.#announced);
     this.#taken = taken;
   }
 

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { OutgoingMessage, ServerResponse } from 'node:http';
+import { IncomingMessage, OutgoingMessage, Server, ServerResponse } from 'node:http';
 import { Http2ServerResponse } from 'node:http2';
+import { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 
 // What the seam replaces or relies on. When Node changes one of these the seam must be read against the new
@@ -17,6 +18,10 @@ const replaced: Record<string, unknown> = {
   'OutgoingMessage.prototype.writableLength': getter(OutgoingMessage.prototype, 'writableLength'),
   'OutgoingMessage.prototype.writableNeedDrain': getter(OutgoingMessage.prototype, 'writableNeedDrain'),
   'OutgoingMessage.prototype.writableEnded': getter(OutgoingMessage.prototype, 'writableEnded'),
+  'OutgoingMessage.prototype.writableFinished': getter(OutgoingMessage.prototype, 'writableFinished'),
+  'OutgoingMessage.prototype._storeHeader': (OutgoingMessage.prototype as unknown as Record<string, unknown>)['_storeHeader'],
+  'OutgoingMessage.prototype._flush': (OutgoingMessage.prototype as unknown as Record<string, unknown>)['_flush'],
+  'Server.prototype.closeIdleConnections': Server.prototype.closeIdleConnections,
   'ServerResponse.prototype.writeHead': ServerResponse.prototype.writeHead,
   'ServerResponse.prototype._implicitHeader': (ServerResponse.prototype as unknown as Record<string, unknown>)['_implicitHeader'],
   'ServerResponse.prototype.assignSocket': ServerResponse.prototype.assignSocket,
@@ -51,6 +56,15 @@ describe.runIf(testedLines.includes(major))(`the functions of Node ${major} that
       expect(hashes, `Node ${process.versions.node} changed ${name}. Read the change against src/internal/response.ts and bottom.ts, then add ${hash} to known-hashes.json`).toContain(hash);
     });
   }
+
+  it('keeps the fields of a head where the seam takes them off again', () => {
+    const res = new ServerResponse(new IncomingMessage(new Socket()));
+    const key = Object.getOwnPropertySymbols(res).find(({ description }) => description === 'kOutHeaders');
+    const fieldsOf = (response: object): unknown => (response as Record<symbol, unknown>)[key!];
+    expect(fieldsOf(res)).toBeNull();
+    res.setHeader('X-Given', '1');
+    expect(fieldsOf(res)).not.toBeNull();
+  });
 
   it('writes with the call by which the bottom knows it for the own one of Node', () => {
     expect(OutgoingMessage.prototype.write.toString()).toMatch(/\bwrite_\(this\b/);
