@@ -97,6 +97,22 @@ export class CodecUnavailableError extends SluiceError {
   }
 }
 
+/** A codec did not do what its interface promises: it gave no bytes, ended too early, or did not settle in time. */
+export class CodecFailedError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_CODEC_FAILED';
+  /** The coding's token. */
+  readonly coding: string;
+  /** What of the codec is at fault: `encode`, `createStream` … */
+  readonly member: string;
+
+  /** @param fault - what it did, for the message */
+  constructor(coding: string, member: string, fault: string) {
+    super(`\`${member}\` of the codec of \`${coding}\` ${fault}`);
+    this.coding = coding;
+    this.member = member;
+  }
+}
+
 /** A stream was opened on a response whose head is already sent, or that already carries a stream. */
 export class ResponseStartedError extends SluiceError {
   override readonly code = 'ERR_SLUICE_RESPONSE_STARTED';
@@ -201,6 +217,7 @@ export const errorClasses: Readonly<Record<string, SluiceErrorClass>> = {
   ERR_SLUICE_BODY_CHUNK_INVALID: InvalidChunkError,
   ERR_SLUICE_BODY_LENGTH_MISMATCH: BodyLengthError,
   ERR_SLUICE_CODEC_UNAVAILABLE: CodecUnavailableError,
+  ERR_SLUICE_CODEC_FAILED: CodecFailedError,
   ERR_SLUICE_RESPONSE_STARTED: ResponseStartedError,
   ERR_SLUICE_STREAM_CLOSED: StreamClosedError,
   ERR_SLUICE_STREAM_ENDED: StreamEndedError,

@@ -10,6 +10,8 @@ export interface BodyLayerInput {
   readonly body: Promise<Uint8Array>;
   /** Bytes that wait meanwhile. */
   readonly size: number;
+  /** Gives back what the encoder was counted with. */
+  readonly release: () => void;
   /** Completes the head, just before it goes out; without a body the encoder has failed. Returns the body to send after it. */
   readonly completeHead: (body: Uint8Array | undefined) => Uint8Array;
 }
@@ -47,6 +49,8 @@ export class BodyLayer extends Layer {
 
   override close(): void {
     this.#waiting = false;
+    // Here, and not when the other thread is done: it may never be.
+    this.#input.release();
   }
 
   #send(body: Uint8Array | undefined): void {

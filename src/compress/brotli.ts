@@ -1,5 +1,6 @@
 import { brotliCompress, brotliCompressSync, type BrotliOptions as NodeBrotliOptions, constants, createBrotliCompress } from 'node:zlib';
 import { readBag, readInteger, readSize, type Size } from '../internal/option.ts';
+import { trustCodec } from './checked-codec.ts';
 import { type Codec, type EncodeSettings, type StreamEncoder, unknownBody } from './codec.ts';
 import { poolThreshold } from './cores.ts';
 import { bitsFor } from './history-window.ts';
@@ -45,7 +46,7 @@ const blockChunk = 1024;
 /** The content-coding `br` (RFC 7932). Throws `InvalidOptionError`. */
 export function brotli(options?: BrotliOptions): Codec {
   const resolved = resolveBrotliOptions(options);
-  return checkParams('brotli.params', resolved.params, {
+  return trustCodec(checkParams('brotli.params', resolved.params, {
     coding: 'br',
     available: true,
     streamMemory: memoryOf(paramsFor(resolved, unknownBody, longBits)) + resolved.chunkSize,
@@ -54,7 +55,7 @@ export function brotli(options?: BrotliOptions): Codec {
     encode: (body, settings) => encodeBody(body, resolved, settings),
     createStream: (settings) => createStream(resolved, settings),
     ...(Math.min(...resolved.qualities) >= 2 && { createBlocks: (settings: EncodeSettings) => createBlocks(resolved, settings) }),
-  });
+  }));
 }
 
 function resolveBrotliOptions(given: BrotliOptions | undefined): Resolved {

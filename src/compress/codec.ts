@@ -23,6 +23,7 @@ export interface BlockSettings extends EncodeSettings {
 /**
  * A content-coding that `compress` can offer: what `gzip()`, `deflate()`, `brotli()`, `zstd()` and `webCodec()` make, or
  * your own. Which of the three methods it has says for which bodies it can be chosen.
+ * What one of your own gives is checked; what it does not settle within 30 s has failed.
  */
 export interface Codec {
   /** The token of `Content-Encoding` and `Accept-Encoding`, in lower case (RFC 9110 8.4.1). */

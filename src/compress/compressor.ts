@@ -53,9 +53,9 @@ export class Compressor {
   /** Makes what a profile will be used with, and tries it. */
   async #prepare(profile: CheckedProfile): Promise<void> {
     const { codecs } = this.offerOf(profile);
+    const loaded = await Promise.allSettled(codecs.map(loadCodec));
     // One that cannot be loaded was reported, and is not offered.
-    await Promise.allSettled(codecs.map(loadCodec));
-    await warmUp(codecs.filter(({ available }) => available));
+    await warmUp(codecs.filter(({ available }, index) => available && loaded[index]?.status === 'fulfilled'));
   }
 
   /** Those that can be used for a kind of body. */

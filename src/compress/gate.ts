@@ -1,5 +1,4 @@
 import type { ServerResponse } from 'node:http';
-import { isUint8Array } from 'node:util/types';
 import vary from 'vary';
 import { isThenable } from '../internal/deferred.ts';
 import { responseField } from '../internal/fields.ts';
@@ -11,7 +10,8 @@ import type { Seam } from '../internal/response.ts';
 import { BlockLayer } from './block-layer.ts';
 import { BodyLayer } from './body-layer.ts';
 import { bytesOf } from './chunk.ts';
-import type { Codec, EncodeSettings } from './codec.ts';
+import { isTrusted } from './checked-codec.ts';
+import type { Codec, EncodeSettings, StreamEncoder } from './codec.ts';
 import type { Compressor } from './compressor.ts';
 import { type Decision, decideCompression, type EncodeDecision } from './decide.ts';
 import { encodedEtag, matchedEtag } from './etag.ts';
@@ -20,7 +20,7 @@ import { isCompressible, isEventStream } from './media-type.ts';
 import { acceptedCodings, type BodyKind, type Tier } from './negotiate.ts';
 import type { Offer } from './offer.ts';
 import { type CompressionReason, reportCompressError, reportDecision } from './report.ts';
-import { type OpenEncoder, StreamLayer } from './stream-layer.ts';
+import { StreamLayer } from './stream-layer.ts';
 import type { SwitchState } from './switch.ts';
 
 const touchedFields = ['content-encoding', 'content-length', 'transfer-encoding', 'accept-ranges', 'etag', 'server-timing'];
@@ -158,7 +158,7 @@ export class Gate extends Layer {
 
   #encodeBody(moment: Moment, { codec, coding }: EncodeDecision, body: Uint8Array): boolean | 'held' {
     const settings = this.#settings(moment);
-    const coded = encodeCounted(this.#compressor, codec, body, settings);
+    const coded = encodeWhole(codec, body, settings);
     if (!isThenable(coded)) {
       if (!this.#completeHead(moment, coding, body, coded)) return false;
       this.#coded = coded;
@@ -172,6 +172,7 @@ export class Gate extends Layer {
         seam: this.#seam,
         body: coded,
         size: body.length,
+        release: compressor.budget.take(body.length),
         completeHead: (bytes) => {
           compressor.observe(body.length, performance.now() - started);
           if (!bytes) this.#report(moment, 'identity', 'codec-failed');
@@ -206,30 +207,37 @@ export class Gate extends Layer {
       const tuning = offer.live && blocks.retune ? () => compressor.tuningFor(coding) : undefined;
       const release = compressor.budget.take(blocks.memory);
       this.#become(moment, coding, new BlockLayer({ seam: this.#seam, encoder: blocks, tuning, observe, release, directly: options.streams.directChunks }));
-    } else {
-      // From here on it will be made, when there is text for it.
-      const reserved = compressor.budget.take(codec.streamMemory ?? 0);
-      this.#become(
-        moment,
-        coding,
-        new StreamLayer({
-          seam: this.#seam,
-          open: () => {
-            reserved();
-            return openStream(compressor, codec, settings);
-          },
-          encodeWhole:
-            codec.encode &&
-            ((body) => {
-              reserved();
-              return encodeCounted(compressor, codec, body, { ...settings, size: body.length });
-            }),
-          release: reserved,
-          idleFlush: options.idleFlush,
-          observe,
-        }),
-      );
+      return true;
     }
+    // One of the user's may fail: it is made before the head promises it. Others are made when there is text for them.
+    const encoder = isTrusted(codec) ? undefined : openStream(codec, settings);
+    let release = compressor.budget.take(encoder?.memory ?? codec.streamMemory ?? 0);
+    const recount = (bytes: number): void => {
+      release();
+      release = compressor.budget.take(bytes);
+    };
+    this.#become(
+      moment,
+      coding,
+      new StreamLayer({
+        seam: this.#seam,
+        encoder,
+        open: () => {
+          const opened = openStream(codec, settings);
+          recount(opened.memory);
+          return opened;
+        },
+        encodeWhole:
+          codec.encode &&
+          ((body) => {
+            recount(body.length);
+            return encodeWhole(codec, body, { ...settings, size: body.length });
+          }),
+        release: () => release(),
+        idleFlush: options.idleFlush,
+        observe,
+      }),
+    );
     return true;
   }
 
@@ -291,25 +299,14 @@ export class Gate extends Layer {
   }
 }
 
-/** A body in one go. What another thread does is counted while it does it. */
-function encodeCounted(compressor: Compressor, codec: Codec, body: Uint8Array, settings: EncodeSettings): Uint8Array | Promise<Uint8Array> {
-  const coded = codec.encode?.(body, settings);
-  if (!isThenable(coded)) return checkBytes(codec, coded);
-  return Promise.resolve(coded)
-    .then((bytes) => checkBytes(codec, bytes))
-    .finally(compressor.budget.take(body.length));
+function encodeWhole(codec: Codec, body: Uint8Array, settings: EncodeSettings): Uint8Array | Promise<Uint8Array> {
+  if (!codec.encode) throw new TypeError(`The codec of ${codec.coding} has no encode`);
+  return codec.encode(body, settings);
 }
 
-/** A codec may be anybody's. */
-function checkBytes(codec: Codec, coded: unknown): Uint8Array {
-  if (isUint8Array(coded)) return coded;
-  throw new TypeError(`The codec of ${codec.coding} gave a body that is no Uint8Array`);
-}
-
-function openStream(compressor: Compressor, codec: Codec, settings: EncodeSettings): OpenEncoder {
-  const encoder = codec.createStream?.(settings);
-  if (!encoder) throw new TypeError(`The codec of ${codec.coding} has no createStream`);
-  return { encoder, release: compressor.budget.take(encoder.memory) };
+function openStream(codec: Codec, settings: EncodeSettings): StreamEncoder {
+  if (!codec.createStream) throw new TypeError(`The codec of ${codec.coding} has no createStream`);
+  return codec.createStream(settings);
 }
 
 function isWorthIt(mediaType: string, further: readonly string[]): boolean {

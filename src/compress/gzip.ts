@@ -1,6 +1,7 @@
 import { constants, createDeflate, createGzip, deflate as deflateAsync, deflateSync, gzip as gzipAsync, gzipSync, type ZlibOptions } from 'node:zlib';
 import { readBag, readInteger, readSize, type Size } from '../internal/option.ts';
 import type { BlockSettings, Codec, EncodeSettings, StreamEncoder } from './codec.ts';
+import { trustCodec } from './checked-codec.ts';
 import { type DeflateFrame, padHeader } from './gzip-member.ts';
 import { poolThreshold } from './cores.ts';
 import { bitsFor, historyMemory, HistoryWindow, type HistoryWindowSettings } from './history-window.ts';
@@ -60,7 +61,7 @@ function resolveGzipOptions(owner: string, given: GzipOptions | undefined): Reso
 function deflateCodec(coding: string, frame: DeflateFrame, resolved: Resolved): Codec {
   // One for all streams that are alike: it would be a tenth of what each takes.
   let shared: HistoryWindowSettings = { ...resolved, tier: 0, history: 0, padding: 0 };
-  return {
+  return trustCodec({
     coding,
     available: true,
     streamMemory: memoryOf(resolved) + resolved.chunkSize,
@@ -73,7 +74,7 @@ function deflateCodec(coding: string, frame: DeflateFrame, resolved: Resolved): 
       if (shared.tier !== tier || shared.history !== history || shared.padding !== padding) shared = { ...resolved, tier, history, padding };
       return new HistoryWindow(frame, shared);
     },
-  };
+  });
 }
 
 function encodeBody(frame: DeflateFrame, body: Uint8Array, resolved: Resolved, settings: EncodeSettings): Uint8Array | Promise<Uint8Array> {

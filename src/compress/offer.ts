@@ -1,4 +1,5 @@
 import { brotli } from './brotli.ts';
+import { checkCodec, checkedWeight, isTrusted, trustCodec } from './checked-codec.ts';
 import type { Codec } from './codec.ts';
 import { deflate, gzip, type GzipOptions } from './gzip.ts';
 import type { NegotiationContext } from './negotiate.ts';
@@ -20,10 +21,10 @@ const defaultThreshold = 1024;
 /** The profile of a switch over the options of a middleware. */
 export function makeOffer(profile: CheckedProfile, options: CheckedProfile): Offer {
   const merged = { ...options, ...profile };
-  const codecs = merged.codecs ?? defaultCodecs(merged);
+  const codecs = (merged.codecs ?? defaultCodecs(merged)).map(checkCodec);
   const { weigh } = merged;
   return {
-    codecs: weigh ? codecs.map((codec) => new WeighedCodec(codec, weigh)) : codecs,
+    codecs: weigh ? codecs.map((codec) => weighCodec(codec, weigh)) : codecs,
     threshold: merged.threshold ?? defaultThreshold,
     live: merged.live ?? false,
   };
@@ -33,6 +34,11 @@ export function makeOffer(profile: CheckedProfile, options: CheckedProfile): Off
 function defaultCodecs({ level, memLevel, chunkSize, windowBits, strategy, brotli: brotliOptions }: CheckedProfile): Codec[] {
   const shared = Object.fromEntries(Object.entries({ level, memLevel, chunkSize, windowBits, strategy }).filter(([, value]) => value !== undefined)) as GzipOptions;
   return [zstd(), brotli(brotliOptions), gzip(shared), deflate(shared)];
+}
+
+function weighCodec(codec: Codec, weigh: NonNullable<CheckedProfile['weigh']>): Codec {
+  const weighed = new WeighedCodec(codec, weigh);
+  return isTrusted(codec) ? trustCodec(weighed) : weighed;
 }
 
 /** A codec with the weight that a profile gives it. */
@@ -70,6 +76,6 @@ class WeighedCodec implements Codec {
   }
 
   weight(context: NegotiationContext): number | undefined {
-    return this.#weigh(this.coding, context) ?? this.#codec.weight?.(context);
+    return checkedWeight(this.coding, () => this.#weigh(this.coding, context)) ?? this.#codec.weight?.(context);
   }
 }

@@ -84,9 +84,19 @@ function readCodecs(option: string, value: unknown): readonly Codec[] {
 
 function readCodec(option: string, value: unknown): Codec {
   if (typeof value !== 'object' || value === null) throw new InvalidOptionError(option, 'a codec', value);
-  const { coding } = value as Partial<Codec>;
+  const codec = value as Partial<Codec>;
+  const { coding, levels, pads } = codec;
   if (!isContentCoding(coding)) throw new InvalidOptionError(`${option}.coding`, 'the token of a content-coding, in lower case', coding);
+  for (const name of codecMethods) readFunction(`${option}.${name}`, codec[name]);
+  if (levels !== undefined) readList(`${option}.levels`, levels, 'three numbers', (all) => all.length === 3 && all.every((level) => typeof level === 'number'));
+  if (pads !== undefined) readList(`${option}.pads`, pads, 'an array of kinds of bodies', (all) => all.every((kind) => typeof kind === 'string'));
   return value as Codec;
+}
+
+const codecMethods = ['load', 'blockMemory', 'weight', 'encode', 'createStream', 'createBlocks'] as const;
+
+function readList(option: string, value: unknown, expected: string, holds: (all: readonly unknown[]) => boolean): void {
+  if (!Array.isArray(value) || !holds(value)) throw new InvalidOptionError(option, expected, value);
 }
 
 function readZlib(owner: string, zlib: Readonly<Partial<Record<keyof typeof zlibRanges, unknown>>>): Partial<Record<keyof typeof zlibRanges, number>> {

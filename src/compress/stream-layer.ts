@@ -3,6 +3,7 @@ import type { Chunk, WriteCallback } from '../internal/layer.ts';
 import type { Seam } from '../internal/response.ts';
 import { atTickEnd, type Flushable } from '../internal/tick.ts';
 import { Callbacks, refuse } from './callbacks.ts';
+import { destroyTransform } from './checked-stream.ts';
 import { bytesOf } from './chunk.ts';
 import { CodingLayer } from './coding-layer.ts';
 import type { StreamEncoder } from './codec.ts';
@@ -10,21 +11,17 @@ import type { StreamEncoder } from './codec.ts';
 /** What a stream layer is given. */
 export interface StreamLayerInput {
   readonly seam: Seam;
+  /** The encoder, where it had to be made before the head. */
+  readonly encoder: StreamEncoder | undefined;
   /** Makes and counts the encoder. */
-  readonly open: () => OpenEncoder;
+  readonly open: () => StreamEncoder;
   /** Encodes a body in one go, for one that turns out to have come within a single tick. */
   readonly encodeWhole: ((body: Uint8Array) => Uint8Array | Promise<Uint8Array>) | undefined;
   /** The longest that text waits in the encoder, in ms; `Infinity`: until a flush is asked for. */
   readonly idleFlush: number;
   /** Told of an encode in another thread: how many bytes, and how many ms it took. */
   readonly observe: (size: number, latency: number) => void;
-  /** Gives back what is counted for an encoder that was not made. */
-  readonly release: () => void;
-}
-
-/** An encoder and what it was counted with. */
-export interface OpenEncoder {
-  readonly encoder: StreamEncoder;
+  /** Gives back what is counted, for an encoder that was made or not. */
   readonly release: () => void;
 }
 
@@ -42,7 +39,7 @@ const joinUpTo = 16_384;
 export class StreamLayer extends CodingLayer implements Flushable {
   #input: StreamLayerInput;
   #state: 'open' | 'ending' | 'over' = 'open';
-  #open: OpenEncoder | undefined;
+  #encoder: StreamEncoder | undefined;
   #text: Uint8Array[] = [];
   #textBytes = 0;
   #scheduled = false;
@@ -67,6 +64,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
   constructor(input: StreamLayerInput) {
     super(input.seam);
     this.#input = input;
+    if (input.encoder) this.#adopt(input.encoder);
   }
 
   protected override get isOver(): boolean {
@@ -74,7 +72,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
   }
 
   override get bufferedBytes(): number {
-    const transform = this.#open?.encoder.transform;
+    const transform = this.#encoder?.transform;
     return this.#textBytes + (transform ? transform.writableLength + transform.readableLength : 0);
   }
 
@@ -98,17 +96,17 @@ export class StreamLayer extends CodingLayer implements Flushable {
     if (this.#state !== 'open') return;
     if (chunk !== undefined) this.#take(chunk, encoding);
     this.#endCallback = callback;
-    if (!this.#open && this.#input.encodeWhole) {
+    if (!this.#encoder && this.#input.encodeWhole) {
       this.#state = 'ending';
       this.#endWhole(this.#input.encodeWhole);
       return;
     }
     this.#encode();
-    const open = this.#opened();
-    if (!open) return;
+    const encoder = this.#opened();
+    if (!encoder || this.isOver) return;
     this.#state = 'ending';
     clearTimeout(this.#idle);
-    open.encoder.transform.end();
+    this.attempt(() => encoder.transform.end());
   }
 
   override flush(callback: (() => void) | undefined): void {
@@ -124,7 +122,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
     if (this.#state === 'over' || !this.#paused) return;
     this.#paused = false;
     this.#encoded.take()?.();
-    this.#open?.encoder.transform.resume();
+    this.#encoder?.transform.resume();
     this.#recover();
   }
 
@@ -150,21 +148,21 @@ export class StreamLayer extends CodingLayer implements Flushable {
   }
 
   /** Its encoder, made if there is none yet; `undefined` when that fails. */
-  #opened(): OpenEncoder | undefined {
-    if (this.#open || this.#state === 'over') return this.#open;
+  #opened(): StreamEncoder | undefined {
+    if (this.#encoder || this.#state === 'over') return this.#encoder;
     try {
-      this.#open = this.#openEncoder();
+      this.#adopt(this.#input.open());
     } catch (error) {
       this.fail(error);
     }
-    return this.#open;
+    return this.#encoder;
   }
 
-  #openEncoder(): OpenEncoder {
-    const open = this.#input.open();
-    const { transform } = open.encoder;
+  #adopt(encoder: StreamEncoder): void {
+    this.#encoder = encoder;
+    const { transform } = encoder;
     transform.on('data', (bytes: Uint8Array) => {
-      this.attempt(() => this.#pass(open.encoder, bytes));
+      this.attempt(() => this.#pass(encoder, bytes));
     });
     transform.on('end', () => {
       this.attempt(() => this.#endBelow(undefined));
@@ -172,7 +170,9 @@ export class StreamLayer extends CodingLayer implements Flushable {
     transform.on('error', (error) => {
       this.fail(error);
     });
-    return open;
+    transform.on('close', () => {
+      this.fail(new Error('The encoder closed before it had ended'));
+    });
   }
 
   #endWhole(encodeWhole: NonNullable<StreamLayerInput['encodeWhole']>): void {
@@ -223,7 +223,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
       this.#written.settle();
       return;
     }
-    const transform = this.#opened()?.encoder.transform;
+    const transform = this.#opened()?.transform;
     if (!transform) return;
     this.#encoding.push(this.#written.take());
     const text = this.#takeText();
@@ -233,10 +233,12 @@ export class StreamLayer extends CodingLayer implements Flushable {
     const measurable = !this.#paused && transform.writableLength === 0;
     const pauses = this.#pauses;
     const started = performance.now();
-    transform.write(text, (error) => {
+    const onWritten = (error: Error | null | undefined): void => {
       if (measurable && pauses === this.#pauses) this.#input.observe(text.length, performance.now() - started);
       if (this.#state !== 'over') this.#settle(this.#encoding.shift(), error);
-    });
+    };
+    // A transform that throws would throw at the writer.
+    this.attempt(() => transform.write(text, onWritten));
   }
 
   /** Text counts as taken when it is encoded and the floor below takes more. */
@@ -267,7 +269,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
     this.#idle = undefined;
     const callbacks = new Callbacks();
     this.#flushes.push(callbacks);
-    this.#open?.encoder.flush(() => {
+    this.#encoder?.flush(() => {
       if (this.#state === 'over') return;
       this.#flushes.splice(this.#flushes.indexOf(callbacks), 1);
       this.#unpassed.push(callbacks);
@@ -277,7 +279,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
 
   /** A flush goes on down behind what it flushed. */
   #passFlushes(): void {
-    if (this.#unpassed.length === 0 || (this.#open?.encoder.transform.readableLength ?? 0) > 0) return;
+    if (this.#unpassed.length === 0 || (this.#encoder?.transform.readableLength ?? 0) > 0) return;
     for (const callbacks of this.#unpassed.splice(0)) this.below.flush(callbacks.take());
   }
 
@@ -310,8 +312,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
     this.#state = 'over';
     clearTimeout(this.#idle);
     // `end` alone keeps some 230 kB of zlib until the garbage collector comes by.
-    this.#open?.encoder.transform.destroy();
-    this.#open?.release();
+    if (this.#encoder) destroyTransform(this.#encoder.transform);
     this.#input.release();
   }
 }

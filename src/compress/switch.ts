@@ -1,5 +1,6 @@
 import { Listeners } from '../internal/listeners.ts';
 import { readOneOf, requireFunction } from '../internal/option.ts';
+import { checkCodec } from './checked-codec.ts';
 import { makeOffer } from './offer.ts';
 import { type CheckedProfile, checkProfile, type CompressionProfile } from './profile.ts';
 import { reportCompressError, reportSwitch } from './report.ts';
@@ -28,8 +29,8 @@ export interface CompressionSwitch extends SwitchState {
    * that moment, and if it fails, the old one is used. Of several swaps under way the last call wins: none waits for another, and one
    * that is ready after a later one took effect changes nothing any more, and resolves.
    *
-   * Rejects with `InvalidOptionError`, with whatever a codec fails with, and with `CodecUnavailableError` when the profile has codecs
-   * and none of them is available.
+   * Rejects with `InvalidOptionError`, with whatever a codec fails with, with `CodecFailedError` when one takes longer than 10 s to load or
+   * 10 s to encode, and with `CodecUnavailableError` when the profile has codecs and none of them is available.
    */
   swap(profile: CompressionProfile): Promise<void>;
   /**
@@ -94,7 +95,7 @@ export class ProfileSwitch implements CompressionSwitch {
   async swap(given: CompressionProfile): Promise<void> {
     const profile = readProfile(given);
     const swap = (this.#swaps += 1);
-    await Promise.all([warmUp(profile.codecs ?? []), ...this.#users.map((prepare) => prepare(profile))]);
+    await Promise.all([warmUp((profile.codecs ?? []).map(checkCodec)), ...this.#users.map((prepare) => prepare(profile))]);
     if (swap < this.#effective) return;
     this.#effective = swap;
     this.#change({ profile });

@@ -2,6 +2,7 @@ import type { Transform } from 'node:stream';
 import zlib from 'node:zlib';
 import { CodecUnavailableError, InvalidOptionError } from '../errors.ts';
 import { readBag, readFunction, readInteger, readSize, type Size } from '../internal/option.ts';
+import { trustCodec } from './checked-codec.ts';
 import { type BlockSettings, type Codec, type EncodeSettings, type StreamEncoder, unknownBody } from './codec.ts';
 import { poolThreshold } from './cores.ts';
 import { bitsFor } from './history-window.ts';
@@ -105,7 +106,7 @@ function resolveZstdOptions(given: ZstdOptions | undefined): Resolved {
 }
 
 function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
-  return checkParams('zstd.params', resolved.params, {
+  return trustCodec(checkParams('zstd.params', resolved.params, {
     coding: 'zstd',
     available: true,
     streamMemory: memoryOf(paramsFor(resolved, unknownBody, {}), longBits) + resolved.chunkSize,
@@ -114,7 +115,7 @@ function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
     encode: (body: Uint8Array, settings: EncodeSettings) => encodeBody(native, body, resolved, settings),
     createStream: (settings: EncodeSettings) => createStream(native, resolved, settings),
     createBlocks: (settings: BlockSettings) => createBlocks(native, resolved, settings),
-  });
+  }));
 }
 
 function addonCodec(importAddon: ImportZstdAddon | undefined, { levels, bodyLevels }: Resolved): Codec {

@@ -26,3 +26,25 @@ export function handled<T>(promise: Promise<T>): Promise<T> {
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
+
+/**
+ * Settles as `promise` does, or rejects with `late()` when that takes longer than `limit` ms. Until then it keeps the process alive, unless
+ * `idles`.
+ */
+export function within<T>(promise: PromiseLike<T>, limit: number, late: () => Error, { idles = false }: { readonly idles?: boolean } = {}): Promise<T> {
+  return new Promise((resolve, reject) => {
+    // What settled while the process stood still waits behind its timers.
+    const timer = setTimeout(() => setImmediate(() => reject(late())), limit);
+    if (idles) timer.unref();
+    promise.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
+  });
+}

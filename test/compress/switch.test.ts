@@ -1,10 +1,11 @@
-import { PassThrough } from 'node:stream';
+import { PassThrough, Transform } from 'node:stream';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Codec } from '../../src/compress/codec.ts';
+import { compress, gzip } from '../../src/compress/index.ts';
 import type { CompressErrorMessage } from '../../src/compress/report.ts';
 import { createSwitch, type SwitchState } from '../../src/compress/switch.ts';
-import { CodecUnavailableError, InvalidOptionError } from '../../src/errors.ts';
+import { CodecFailedError, CodecUnavailableError, InvalidOptionError } from '../../src/errors.ts';
 import { makeDeferred } from '../../src/internal/deferred.ts';
 import { settles, turns } from '../support/until.ts';
 
@@ -223,6 +224,32 @@ describe('swap', () => {
     expect(seen).toEqual([{ tier: 0, size: expect.any(Number), padding: 0, length: (seen[0] as { size: number }).size }]);
   });
 
+  it('has a stream and blocks encode a little, and flush', async () => {
+    const seen: string[] = [];
+    const codec: Codec = {
+      coding: 'x',
+      available: true,
+      createStream: () => {
+        const transform = new PassThrough();
+        transform.on('data', (bytes: Uint8Array) => seen.push(`stream ${bytes.length > 0}`)).on('end', () => seen.push('stream end'));
+        return { transform, memory: 0, flush: (callback) => {
+          seen.push('flush');
+          callback();
+        } };
+      },
+      createBlocks: () => ({
+        memory: 0,
+        encode: (text, last) => {
+          seen.push(`block ${text.length > 0} ${last}`);
+          return text;
+        },
+        close: () => undefined,
+      }),
+    };
+    await settles(createSwitch().swap({ codecs: [codec] }));
+    expect(seen.toSorted()).toEqual(['block false true', 'block true false', 'flush', 'stream end', 'stream true']);
+  });
+
   it('rejects where an encoder cannot be made', async () => {
     const toggle = createSwitch();
     const failing = (): never => {
@@ -336,6 +363,66 @@ describe('swap', () => {
     toggle.on('change', () => order.push('change'));
     await settles(toggle.swap({}).then(() => order.push('resolved')));
     expect(order).toEqual(['change', 'resolved']);
+  });
+});
+
+describe('a codec that does not settle', () => {
+  const never = (): Promise<never> => new Promise(() => undefined);
+
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] }));
+  afterEach(() => void vi.useRealTimers());
+
+  const ended: string[] = [];
+  const silent: readonly (readonly [member: string, Partial<Codec>])[] = [
+    ['load', { load: never }],
+    ['encode', { encode: never }],
+    ['createStream', { createStream: () => {
+      const transform = new Transform({ transform: () => undefined });
+      transform.on('close', () => ended.push('createStream'));
+      return { transform, memory: 0, flush: () => undefined };
+    } }],
+    ['createBlocks', { createBlocks: () => ({ memory: 0, encode: never, close: () => void ended.push('createBlocks') }) }],
+  ];
+
+  it.each(silent)('has a swap rejected after 10 s, changes nothing and leaves nothing open: %s', async (member, part) => {
+    ended.length = 0;
+    const toggle = createSwitch({ name: 'before' });
+    const { current } = toggle;
+    let error: unknown;
+    void toggle.swap({ codecs: [ready, { coding: 'x-silent', available: true, ...part }] }).catch((reason: unknown) => (error = reason));
+    await vi.advanceTimersByTimeAsync(9_900);
+    expect(error).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(200);
+    await turns();
+    expect(error).toBeInstanceOf(CodecFailedError);
+    expect(error).toMatchObject({ code: 'ERR_SLUICE_CODEC_FAILED', coding: 'x-silent', member });
+    expect(toggle.current).toBe(current);
+    expect(ended).toEqual(member.startsWith('create') ? [member] : []);
+    // The limit of an encode in a response is longer.
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('among the options of a middleware, does not keep later swaps from taking effect', async () => {
+    const compression = compress({ codecs: [{ coding: 'x-silent', available: false, load: never }, gzip()] });
+    for (const name of ['first', 'second']) {
+      const swapped = compression.switch.swap({ name });
+      await vi.advanceTimersByTimeAsync(10_100);
+      await swapped;
+      expect(compression.switch.profile.name).toBe(name);
+    }
+  });
+
+  it('is loaded again by the next swap', async () => {
+    const toggle = createSwitch();
+    let loads = 0;
+    const codec: Codec = { ...ready, load: () => (loads++ === 0 ? never() : Promise.resolve()) };
+    const outcomes = [toggle.swap({ codecs: [codec] })];
+    outcomes[0]!.catch(() => undefined);
+    await vi.advanceTimersByTimeAsync(10_100);
+    await turns();
+    await toggle.swap({ codecs: [codec], name: 'again' });
+    expect([loads, toggle.profile.name, await Promise.allSettled(outcomes)]).toMatchObject([2, 'again', [{ status: 'rejected' }]]);
   });
 });
 

@@ -1,0 +1,120 @@
+import http, { type ServerResponse } from 'node:http';
+import { Transform } from 'node:stream';
+import { gunzipSync } from 'node:zlib';
+import { expect, it, onTestFinished } from 'vitest';
+import { type Codec, compress, gzip, sse } from '../../src/index.ts';
+import { carriers, type Middleware } from '../support/carriers.ts';
+import { serve } from '../support/serve.ts';
+import { settles, turns, until } from '../support/until.ts';
+
+const text = 'a line that repeats itself\n'.repeat(400);
+const large = text.repeat(10);
+
+const answers: Readonly<Record<string, { readonly body: string; readonly middleware: Middleware }>> = {
+  '/small': { body: text, middleware: (_req, res) => send(res as ServerResponse, (each) => each.end(text)) },
+  '/large': { body: large, middleware: (_req, res) => send(res as ServerResponse, (each) => each.end(large)) },
+  '/long': { body: text + text, middleware: (_req, res) => send(res as ServerResponse, async (each) => {
+    each.write(text);
+    await turns(2);
+    each.end(text);
+  }) },
+  '/joined': { body: `${text}the end`, middleware: (_req, res) => send(res as ServerResponse, (each) => {
+    each.write(text);
+    each.end('the end');
+  }) },
+  '/events': { body: 'data: one\n\ndata: two\n\n', middleware: sse(async function* () {
+    yield 'one';
+    await turns(2);
+    yield 'two';
+  }) },
+};
+
+function send(res: ServerResponse, act: (res: ServerResponse) => unknown): unknown {
+  res.setHeader('Content-Type', 'text/plain');
+  return act(res);
+}
+
+/** Its members work as often as a swap tries them, and fail from then on. */
+function failingLater(make: (works: () => boolean) => Partial<Codec>): () => Codec {
+  return () => {
+    let calls = 0;
+    return { ...gzip(), ...make(() => (calls += 1) <= 4) };
+  };
+}
+
+const boom = (): never => {
+  throw new Error('mine');
+};
+const rejects = (): Promise<never> => Promise.reject(new Error('mine'));
+const { encode, createStream, createBlocks } = gzip() as Required<Codec>;
+
+const codecs: Readonly<Record<string, readonly [outcome: 'refused' | 'taken', make: () => Codec]>> = {
+  'load throws': ['refused', () => ({ ...gzip(), load: boom })],
+  'load rejects': ['refused', () => ({ ...gzip(), load: rejects })],
+  'load is slow': ['taken', () => ({ ...gzip(), load: () => turns(200) })],
+  'encode rejects': ['refused', () => ({ ...gzip(), encode: rejects })],
+  'encode is slow': ['taken', () => ({ ...gzip(), encode: async (...args) => turns(50).then(() => encode(...args)) })],
+  'createStream throws': ['refused', () => ({ ...gzip(), createStream: boom })],
+  'createBlocks throws': ['refused', () => ({ ...gzip(), createBlocks: boom })],
+  'blocks reject': ['refused', () => ({ ...gzip(), createBlocks: () => ({ memory: 1, encode: rejects, close: () => undefined }) })],
+  'encode throws later': ['taken', failingLater((works) => ({ encode: (...args) => (works() ? encode(...args) : boom()) }))],
+  'encode rejects later': ['taken', failingLater((works) => ({ encode: (...args) => (works() ? encode(...args) : rejects()) }))],
+  'createStream throws later': ['taken', failingLater((works) => ({ createStream: (...args) => (works() ? createStream(...args) : boom()) }))],
+  'streams fail later': ['taken', failingLater((works) => ({ createStream: (...args) => (works() ? createStream(...args) : failingStream()) }))],
+  'createBlocks throws later': ['taken', failingLater((works) => ({ createBlocks: (...args) => (works() ? createBlocks(...args) : boom()) }))],
+  'blocks throw later': ['taken', failingLater((works) => ({ createBlocks: (...args) => (works() ? createBlocks(...args) : { memory: 1, encode: boom, close: boom }) }))],
+};
+
+function failingStream(): ReturnType<NonNullable<Codec['createStream']>> {
+  return { transform: new Transform({ transform: (_chunk, _encoding, callback) => callback(new Error('mine')) }), memory: 1, flush: (callback) => callback() };
+}
+
+/** `whole` for the body as it was meant, coded or not; `cut` for one that was not ended. */
+function ask(port: number, agent: http.Agent, path: string): Promise<string> {
+  return new Promise((resolve) => {
+    const req = http.get({ port, host: '127.0.0.1', path, agent, headers: { 'Accept-Encoding': 'gzip' } }, (res) => {
+      const chunks: Buffer[] = [];
+      res.on('data', (chunk: Buffer) => chunks.push(chunk));
+      res.on('error', () => resolve('cut'));
+      res.on('end', () => {
+        const bytes = Buffer.concat(chunks);
+        const body = String(res.headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes);
+        resolve(body.replace(/^:ok\n+/, '') === answers[path]?.body ? 'whole' : `other: ${body.slice(0, 40)}`);
+      });
+    });
+    req.on('error', () => resolve('cut'));
+  });
+}
+
+const express5 = carriers[0]!;
+
+it.each(Object.entries(codecs))('every request gets its answer while a codec is swapped in of which %s', async (_fault, [outcome, make]) => {
+  const compression = compress();
+  const running = await serve(express5, compression, (req, res, next) => answers[req.url ?? '']?.middleware(req, res, next));
+  const agent = new http.Agent({ keepAlive: true });
+  onTestFinished(() => agent.destroy());
+  const seen: string[] = [];
+  let isOver = false;
+  const clients = Array.from({ length: 10 }, async (_each, index) => {
+    const paths = Object.keys(answers);
+    for (let at = index; !isOver; at++) seen.push(await ask(running.port, agent, paths[at % paths.length]!));
+  });
+  await until(() => seen.length > 10);
+  expect(seen).toEqual(seen.map(() => 'whole'));
+
+  const { profile } = compression.switch;
+  const swapped = await settles(compression.switch.swap({ codecs: [make()] }).then(() => 'taken', () => 'refused'));
+  expect(swapped).toBe(outcome);
+  const asked = seen.length;
+  await until(() => seen.length > asked + 30);
+  // A body that could not be encoded is cut where its head was out, and plain where it was not.
+  expect(seen.filter((each) => each !== 'whole' && (outcome === 'refused' || each !== 'cut'))).toEqual([]);
+  if (outcome === 'refused') expect(compression.switch.profile).toBe(profile);
+
+  await settles(compression.switch.swap({}));
+  isOver = true;
+  await settles(Promise.all(clients));
+  expect(await settles(ask(running.port, agent, '/small'))).toBe('whole');
+  await until(() => compression.activeEncoders === 0 && compression.encoderBytes === 0);
+  expect(running.errors).toEqual([]);
+});
