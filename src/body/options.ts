@@ -24,10 +24,15 @@ export interface ResolvedBodyOptions {
 /** Checks. Throws `InvalidOptionError`. */
 export function resolveBodyOptions(options: BodyOptions | undefined): ResolvedBodyOptions {
   const { status, headers, signal } = readBag('pipeBody', options);
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw new InvalidOptionError('pipeBody.signal', 'an AbortSignal', signal);
+  if (signal !== undefined && !isAbortSignal(signal)) throw new InvalidOptionError('pipeBody.signal', 'an AbortSignal', signal);
   return {
     status: status === undefined ? undefined : readInteger('pipeBody.status', status, { min: 200, max: 599 }),
     headers: readFields('pipeBody.headers', headers),
     signal,
   };
+}
+
+/** By its shape: under Jest with jsdom the global class is another one than Node's. */
+function isAbortSignal(value: unknown): value is AbortSignal {
+  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value;
 }

@@ -1,3 +1,4 @@
+import { isSet } from 'node:util/types';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type CloseReason, InvalidOptionError } from '../errors.ts';
@@ -245,7 +246,7 @@ function isPayloadOf(id: number, data: Uint8Array): boolean {
 }
 
 function isServer(value: unknown): value is WatchedWebSocketServer {
-  return typeof value === 'object' && value !== null && (value as { clients?: unknown }).clients instanceof Set && typeof (value as { on?: unknown }).on === 'function';
+  return typeof value === 'object' && value !== null && isSet((value as { clients?: unknown }).clients) && typeof (value as { on?: unknown }).on === 'function';
 }
 
 function isWebSocket(value: unknown): value is WatchedWebSocket {

@@ -2,5 +2,5 @@ import { StreamClosedError } from '../errors.ts';
 
 /** Whether an error only says that somebody stopped waiting: not a failure of whoever throws it. */
 export function isAbort(error: unknown): boolean {
-  return error instanceof StreamClosedError || (error instanceof Error && error.name === 'AbortError');
+  return error instanceof StreamClosedError || (typeof error === 'object' && error !== null && 'name' in error && error.name === 'AbortError');
 }

@@ -23,12 +23,17 @@ export interface Gate {
 /** Whether a value can be pulled from. Strings are not sources: their characters are nobody's events. */
 export function isPullSource(value: unknown): value is PullSource<unknown> {
   if (typeof value !== 'object' || value === null) return false;
-  return Symbol.asyncIterator in value || Symbol.iterator in value || value instanceof ReadableStream;
+  return Symbol.asyncIterator in value || Symbol.iterator in value || isReadableStream(value);
+}
+
+/** Whether a value is a `ReadableStream`: by its shape, since it may be of a polyfill's making, or of another realm's. */
+export function isReadableStream<T>(value: object): value is ReadableStream<T> {
+  return 'getReader' in value && typeof value.getReader === 'function' && 'locked' in value;
 }
 
 /** Starts to read a source. Throws `InvalidSourceError` for something that is none, or that is being read by somebody else. */
 export function openPull<T>(source: PullSource<T>): Pull<T> {
-  if (source instanceof ReadableStream) return pullWebStream(source);
+  if (isReadableStream(source)) return pullWebStream(source);
   if (!isPullSource(source)) throw new InvalidSourceError('Expected a stream, an async iterable or an iterable');
   if ('destroy' in source && Symbol.asyncIterator in source) return pullNodeStream(source as DestroyableStream<T>);
   const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();

@@ -8,7 +8,7 @@ import { type Admission, decideAdmission } from './admit.ts';
 import { reportError } from './diagnostics.ts';
 import { type HttpRequest, type HttpResponse, isGone, type Next, requestField } from './message.ts';
 import { pipeInto } from './pipe.ts';
-import { isPullSource, type PullSource } from './pump.ts';
+import { isPullSource, isReadableStream, type PullSource } from './pump.ts';
 import { seamOf } from './response.ts';
 import { OutStream } from './stream.ts';
 import type { ResolvedStreamOptions } from './stream-options.ts';
@@ -170,5 +170,5 @@ function answerFailure(out: OutStream, error: unknown): void {
  * gives back a Set, and does not mean it as events.
  */
 function isHandlerSource(value: unknown): value is PullSource<unknown> {
-  return isPullSource(value) && (value instanceof ReadableStream || Symbol.asyncIterator in value || 'next' in value);
+  return isPullSource(value) && (isReadableStream(value) || Symbol.asyncIterator in value || 'next' in value);
 }

@@ -1,3 +1,4 @@
+import { isSet } from 'node:util/types';
 import type { Drainable, DrainSite, Farewell } from './drainable.ts';
 
 /** A WebSocket of the server's side, as those of `ws`. */
@@ -105,5 +106,5 @@ export class WebSockets implements Drainable {
 
 /** Whether something is a server of WebSockets. */
 export function isWebSocketServer(value: unknown): value is WebSocketServerLike {
-  return typeof value === 'object' && value !== null && (value as { clients?: unknown }).clients instanceof Set && typeof (value as { on?: unknown }).on === 'function';
+  return typeof value === 'object' && value !== null && isSet((value as { clients?: unknown }).clients) && typeof (value as { on?: unknown }).on === 'function';
 }

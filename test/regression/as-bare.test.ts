@@ -79,6 +79,37 @@ describe('bytes of another realm', () => {
     expect(reading.decode().length).toBe(5000);
   });
 
+  it('come from a ReadableStream of another make too, and stop by a signal of another make', async () => {
+    let cancelled: unknown;
+    const streamOf = (pieces: Uint8Array[], endless: boolean): ReadableStream<Uint8Array> => {
+      const reader = {
+        read: () => (pieces.length > 0 ? Promise.resolve({ done: false, value: pieces.shift() }) : endless ? new Promise(() => undefined) : Promise.resolve({ done: true })),
+        cancel: (reason: unknown) => Promise.resolve(void (cancelled = reason)),
+      };
+      return { locked: false, getReader: () => reader } as unknown as ReadableStream<Uint8Array>;
+    };
+    const listeners = new Set<() => void>();
+    const signal = {
+      aborted: false,
+      reason: undefined as unknown,
+      addEventListener: (_type: string, listener: () => void) => void listeners.add(listener),
+      removeEventListener: (_type: string, listener: () => void) => void listeners.delete(listener),
+    };
+    const failures: unknown[] = [];
+    const running = await serve(bare, (req, res) => {
+      const source = streamOf([foreign(10), foreign(20)], req.url === '/endless');
+      return pipeBody(source, req, res, { signal: signal as unknown as AbortSignal }).catch((error: unknown) => failures.push(error));
+    });
+    expect((await read(running, 'HTTP/1.1')).decode()).toHaveLength(30);
+    const endless = await openCoded(running, 'HTTP/1.1', { path: '/endless' });
+    Object.assign(signal, { aborted: true, reason: new Error('enough') });
+    for (const listener of listeners) listener();
+    expect(await settles(endless.over)).toBe('aborted');
+    await until(() => failures.length === 1);
+    expect([failures[0], cancelled]).toEqual([signal.reason, signal.reason]);
+    expect(listeners.size).toBe(0);
+  });
+
   it('and any other view of bytes arrive over HTTP/2, where Node takes them', async () => {
     const view = new DataView(new TextEncoder().encode('xx'.repeat(2000)).buffer, 2);
     const takes = await new Promise<boolean>((resolve) => {
