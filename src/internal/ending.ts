@@ -9,12 +9,13 @@ interface HttpServerParts {
 
 /**
  * What a response shows between the `end` of its handler and the end of its body, while layers still encode: `finished` is
- * true, as without the layers. Node's own code must not take it for over meanwhile. It looks at four places:
+ * true, as without the layers. Node's own code must not take it for over meanwhile. It looks at five places:
  *
  *     res.write, res.end   called by the bottom layer only, which says so     (isNodeAtWork)
  *     'drain' of a socket  is passed on to a response that is not finished    (around)
  *     'end' of a socket    ends a connection whose client sends no more       (around): after the response instead
  *     closeIdleConnections closes connections whose response is finished      (shield)
+ *     'socket' of a response that gets its turn: what is finished is done      (forgeFinished)
  */
 const ending = new WeakMap<Socket, Set<ServerResponse>>();
 
@@ -29,24 +30,31 @@ let nodeLooks = 0;
 export function lookEnded(res: ServerResponse, isNodeAtWork: () => boolean): () => void {
   const socket = res.socket ?? (res.req as ServerResponse['req'] | undefined)?.socket;
   const leave = socket && join(socket, res);
-  // Without a socket of its own it waits for its turn. When that comes Node finishes what is finished.
-  const restore = res.socket ? forgeFinished(res, isNodeAtWork) : undefined;
+  const restore = forgeFinished(res, isNodeAtWork);
   return () => {
     leave?.();
-    restore?.();
+    restore();
   };
 }
 
 function forgeFinished(res: ServerResponse, isNodeAtWork: () => boolean): () => void {
   let real: unknown = false;
   let isForged = true;
+  let isAssigned = false;
+  // Without a socket it waits for its turn. When that comes Node finishes, at once, what is finished.
+  const responseOnSocket = (): void => {
+    isAssigned = true;
+    process.nextTick(() => (isAssigned = false));
+  };
+  if (!res.socket) res.once('socket', responseOnSocket);
   Object.defineProperty(res, 'finished', {
     configurable: true,
     enumerable: true,
-    get: () => (nodeLooks > 0 || isNodeAtWork() ? real : true),
+    get: () => (nodeLooks > 0 || isAssigned || isNodeAtWork() ? real : true),
     set: (value: unknown) => (real = value),
   });
   return () => {
+    res.off('socket', responseOnSocket);
     if (isForged) Object.defineProperty(res, 'finished', { configurable: true, enumerable: true, writable: true, value: real });
     isForged = false;
   };

@@ -489,7 +489,7 @@ export class Seam implements Ground {
 
   #refuseWrite(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     // As `compression` answers a write of nothing after the end, for which Node throws.
-    if (chunk === undefined && this.#ended) return false;
+    if (chunk === undefined && !callback && this.#ended) return false;
     return this.coreWrite.call(this.res, chunk as Chunk, encoding, callback);
   }
 }

@@ -253,6 +253,24 @@ describe('an end that Node refuses', () => {
     }
   });
 
+  it.each([204, 304, 205])('is none where there is no body: a length with the status %i', async (status) => {
+    const [without, behind] = await compare((res) => {
+      res.strictContentLength = true;
+      res.setHeader('Content-Type', 'text/plain');
+      res.setHeader('Content-Length', 2003);
+      res.statusCode = status;
+      try {
+        res.end(status === 205 ? 'x'.repeat(2003) : 'x'.repeat(2000));
+        return 'ended';
+      } catch (error) {
+        return (error as NodeJS.ErrnoException).code;
+      }
+    });
+    expect(behind.outcome).toBe('ended');
+    expect(behind.outcome).toBe(without.outcome);
+    expect(behind.reading.status).toBe(status);
+  });
+
   it('for what it is given throws at once, also behind an end that is at work', async () => {
     const [without, behind] = await compare((res) => {
       res.setHeader('Content-Type', 'text/plain');
@@ -333,6 +351,35 @@ describe('a response whose body waits for its encoder', () => {
       expect(without.outcome.slice(0, 2)).toEqual([[false, false], [true, true]]);
       expect(behind.outcome).toEqual(without.outcome);
     }
+  });
+
+  it('says so too while it waits behind another one on its connection', async () => {
+    const seen: unknown[] = [];
+    const finished: string[] = [];
+    let answerFirst: (() => void) | undefined;
+    const running = await serve(bare, compress(), (req, response) => {
+      const res = response as ServerResponse;
+      for (const event of ['prefinish', 'finish']) res.on(event, () => finished.push(`${event} ${req.url ?? ''}`));
+      res.setHeader('Content-Type', 'text/plain');
+      if (req.url === '/first') {
+        answerFirst = () => res.end('first');
+        return;
+      }
+      res.write(text);
+      res.end(text);
+      seen.push([res.socket, res.finished, res.writableFinished]);
+    });
+    const client = await running.dial();
+    client.send(getRequest('/first') + getRequest('/second', { 'Accept-Encoding': 'gzip', Connection: 'close' }));
+    await until(() => seen.length === 1);
+    await turns();
+    answerFirst!();
+    expect(await settles(client.closed)).toBe('end');
+    expect(seen).toEqual([[null, true, false]]);
+    // Each once. The first one's 'finish' gives the second its turn.
+    expect(finished.toSorted()).toEqual(['finish /first', 'finish /second', 'prefinish /first', 'prefinish /second']);
+    const second = client.received.slice(client.received.indexOf('HTTP/1.1 200', 1));
+    expect(decodeStrictly('gzip', Buffer.from(parseChunked(second).chunks.join(''), 'latin1')).toString()).toBe(text + text);
   });
 
   it('is not closed as idle by server.close()', async () => {
@@ -506,13 +553,20 @@ describe('res.flush()', () => {
 
 describe('compress(), as compression,', () => {
   it('answers a write of nothing after the end with false', async () => {
-    const [, behind] = await compare((res) => {
+    let outcome: unknown;
+    const running = await serve(bare, compress(), (_req, response) => {
+      const res = response as ServerResponse;
       res.setHeader('Content-Type', 'text/plain');
       res.end(text);
-      return (res.write as () => unknown)();
-    }).catch((error: unknown) => {
-      throw error;
+      let code: unknown;
+      try {
+        res.write(undefined as never, () => undefined);
+      } catch (error) {
+        code = (error as NodeJS.ErrnoException).code;
+      }
+      outcome = [(res.write as () => unknown)(), code];
     });
-    expect(behind.outcome).toBe(false);
+    expect((await read(running, 'HTTP/1.1')).decode()).toBe(text);
+    expect(outcome).toEqual([false, 'ERR_INVALID_ARG_TYPE']);
   });
 });
