@@ -1,8 +1,9 @@
 import { OutgoingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { endsWithHead } from './body-rules.ts';
+import { ClientClosedError } from '../errors.ts';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
-import { type HttpResponse, isHttp2 } from './message.ts';
+import { type HttpResponse, isGone, isHttp2 } from './message.ts';
 
 /** What the bottom needs to know of the response. */
 export interface Ground {
@@ -65,6 +66,11 @@ export class Bottom extends Layer {
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     if (this.writeDirect(chunk, encoding, callback)) return true;
     const { res, coreWrite } = this.#ground;
+    // For a stream that was destroyed and has not closed yet Node drops the callback.
+    if (callback && isHttp2(res) && isGone(res)) {
+      process.nextTick(callback, new ClientClosedError());
+      return false;
+    }
     this.atWork = true;
     let ok: unknown;
     try {

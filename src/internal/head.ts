@@ -44,7 +44,7 @@ export function completeHead({ res, args, layers, complete, onRefused }: AskedHe
   if (!isHttp2(res)) setStatus(res, status, reason[0]);
   if (isUnset) onRefused(() => dropFields(res));
   if (!mergeFields(res, fields, isUnset)) return undefined;
-  if (!isHttp2(res) && badStatusText.test(res.statusMessage)) return undefined;
+  if (!isHttp2(res) && (badStatusText.test(res.statusMessage) || hasLostTrailer(res, status))) return undefined;
   res.statusCode = status;
   const strictLength = openStrictLength(res);
   const wantsLength = !hasRemovedLength(res);
@@ -58,6 +58,12 @@ export function completeHead({ res, args, layers, complete, onRefused }: AskedHe
     strictLength,
     args: () => [res.statusCode, ...reason, ...(isUnset ? [takeFields(res)] : [])],
   };
+}
+
+/** Whether trailers are announced for a message that cannot be chunked (RFC 9112 7.1.2). Node refuses it. */
+function hasLostTrailer(res: ServerResponse, status: number): boolean {
+  if (!res.hasHeader('trailer') || res.hasHeader('transfer-encoding')) return false;
+  return !res.useChunkedEncodingByDefault || endsWithHead(res.req.method, status);
 }
 
 function setStatus(res: ServerResponse, status: number, text: string | undefined): void {

@@ -6,7 +6,7 @@ const replaced = new WeakMap<HttpResponse, PropertyDescriptorMap>();
 
 /** Makes the head of a response look sent to whoever ended it: fields can be read, and no longer be changed. */
 export function holdHead(res: HttpResponse): void {
-  const refusals = Object.entries(verbs).map(([name, verb]) => [name, { configurable: true, writable: true, value: () => refuse(res, verb) }] as const);
+  const refusals = Object.entries(verbs).filter(([name]) => name in res).map(([name, verb]) => [name, { configurable: true, writable: true, value: () => refuse(res, verb) }] as const);
   const held: PropertyDescriptorMap = {
     headersSent: { configurable: true, writable: true, value: true },
     flushHeaders: { configurable: true, writable: true, value: function flushHeaders() {} },

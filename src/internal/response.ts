@@ -124,7 +124,8 @@ export class Seam implements Ground {
 
   writeHead(args: HeadArguments): void {
     if (this.#head === 'held') refuse(this.res, 'write');
-    const layers = this.#head === 'open' && !this.res.headersSent ? this.#layers.filter((layer) => layer.head) : [];
+    const isOpen = this.#head === 'open' && !this.res.headersSent && !isGone(this.res);
+    const layers = isOpen ? this.#layers.filter((layer) => layer.head) : [];
     if (layers.length > 0) this.#settleHead(layers, args);
     else this.#coreWriteHead(args);
   }
@@ -132,6 +133,8 @@ export class Seam implements Ground {
   write(given: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     const { res } = this;
     const chunk = bytesOfView(res, given);
+    // Over HTTP/2 Node looks at the end first, and then at what it is given.
+    if (this.#ended && this.bottom.state === 'open' && isHttp2(res)) return this.#defer(() => this.coreWrite.call(res, given, encoding, callback));
     // Node's own `end` at work, or a call that Node refuses.
     if (this.bottom.state === 'ending' || !isChunk(chunk)) return this.#refuseWrite(given, encoding, callback);
     if (!this.#transforms) return this.#top.write(chunk, encoding, callback);
@@ -151,8 +154,7 @@ export class Seam implements Ground {
     if (!this.#transforms) {
       this.#top.end(chunk, encoding, callback);
     } else if (chunk !== undefined && !isChunk(chunk)) {
-      // Refused at once, whatever the state.
-      this.coreEnd.call(res, chunk, encoding, callback);
+      this.#refuseEnd(chunk, encoding, callback);
     } else if (this.#ended || isGone(res)) {
       this.#defer(() => this.coreEnd.call(res, chunk, encoding, callback));
     } else {
@@ -485,6 +487,12 @@ export class Seam implements Ground {
 
   #isLayersTurn(): boolean {
     return this.#ended && this.bottom.state !== 'ended' && this.#close !== 'closed' && !isGone(this.res);
+  }
+
+  /** Refused at once, whatever the state. Not by Node's `end`: that leaves the connection corked when it throws. */
+  #refuseEnd(chunk: Chunk, encoding: BufferEncoding | undefined, callback: EndCallback): void {
+    if (isHttp2(this.res) || this.bottom.state === 'ended') this.coreEnd.call(this.res, chunk, encoding, callback);
+    else this.coreWrite.call(this.res, chunk, encoding);
   }
 
   #refuseWrite(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {

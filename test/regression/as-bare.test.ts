@@ -533,6 +533,64 @@ describe('a call that comes late', () => {
   });
 });
 
+describe('over HTTP/2', () => {
+  it('a write is called back that was taken before the stream was destroyed', async () => {
+    let called = 0;
+    const running = await serve(h2c, compress(), (_req, response) => {
+      const res = response as ServerResponse;
+      res.setHeader('Content-Type', 'text/event-stream');
+      res.write('data: x\n\n', () => (called += 1));
+      process.nextTick(() => res.destroy());
+    });
+    void running.visit().catch(() => undefined);
+    await until(() => called === 1);
+  });
+
+  it('a write of what is no chunk, after the end, is answered and not thrown', async () => {
+    const [without, behind] = await compare(async (res) => {
+      res.setHeader('Content-Type', 'text/plain');
+      res.on('error', () => undefined);
+      res.end(text);
+      return new Promise<unknown[]>((resolve) => {
+        const answer = res.write(5 as never, (error) => resolve([answer, (error as NodeJS.ErrnoException).code]));
+      });
+    }, h2c);
+    expect(behind.outcome).toEqual(without.outcome);
+    expect(behind.reading.decode()).toBe(text);
+  });
+});
+
+describe('an error page', () => {
+  it('after an end that was refused for its chunk arrives', async () => {
+    const [without, behind] = await compare((res) => {
+      res.setHeader('Content-Type', 'text/plain');
+      for (const wrong of [new DataView(new ArrayBuffer(1)), {}, 5, []]) expect(() => res.end(wrong as never)).toThrow();
+      res.write(text.repeat(5));
+      res.end();
+    });
+    expect(behind.reading.decode()).toBe(without.reading.decode());
+  });
+
+  it('is not needed for trailers that a message of HTTP/1.0 cannot carry: they are refused at the end', async () => {
+    const codes: unknown[] = [];
+    const running = await serve(bare, compress(), (_req, response) => {
+      const res = response as ServerResponse;
+      res.setHeader('Content-Type', 'text/plain');
+      res.setHeader('Trailer', 'X-Sum');
+      try {
+        res.end(text);
+      } catch (error) {
+        codes.push((error as NodeJS.ErrnoException).code, res.getHeader('vary'));
+        res.removeHeader('Trailer');
+        res.end(text);
+      }
+    });
+    const reading = await read(running, 'HTTP/1.0');
+    expect(codes).toEqual(['ERR_HTTP_TRAILER_INVALID', undefined]);
+    expect([reading.coding, reading.decode()]).toEqual(['gzip', text]);
+  });
+});
+
 describe('res.flush()', () => {
   it.each(['text/event-stream', 'text/html'])('sends a head that writeHead has fixed, of %s', async (type) => {
     for (const stack of [[compress()], [lifecycle({ signals: false }), heartbeat(), compress()]]) {
