@@ -22,7 +22,7 @@ export class Compressor {
   #leaveSwitch: (() => void) | undefined;
   #offers = new WeakMap<CheckedProfile, Offer>();
 
-  constructor(given: CompressOptions | undefined) {
+  constructor(given: CompressOptions | null | undefined) {
     const options = (this.options = resolveCompressOptions(given));
     this.switch = options.switch ?? createSwitch();
     this.budget = new EncoderBudget(options.budget);

@@ -16,6 +16,10 @@ const entityTag = /^(?:W\/)?"[^"]*"$/;
 const opaqueTags = /"([^"]*)"/g;
 const entityTags = /(?:W\/)?"[^"]*"/g;
 
+// Characters of the longest condition that is looked into: some hundred tags, where a client holds a few. Left alone, a longer one costs
+// at most a body that need not have been sent.
+const longestCondition = 4096;
+
 /**
  * The `ETag` of the encoded representation; `undefined` for none. What is no entity-tag is left alone, and so is the tag
  * of the representation without a coding.
@@ -44,6 +48,7 @@ export interface PlainConditions {
  *   matches nothing: answered with 304, a cache would give this client the body that it stored for others.
  */
 export function plainConditions(field: string, codings: readonly string[]): PlainConditions {
+  if (field.length > longestCondition) return { field, codings: [] };
   const found = new Set<string>();
   const plain = field.replace(opaqueTags, (tag, opaque: string) => {
     const coding = codings.find((each) => opaque.endsWith(`-${each}`));
@@ -69,6 +74,7 @@ export interface HeldTags {
  * @param etag - as the handler set it
  */
 export function matchedEtag(etag: string, { ifNoneMatch, codings, mode }: HeldTags): string {
+  if (ifNoneMatch.length > longestCondition) return etag;
   const held = new Set(ifNoneMatch.match(entityTags));
   if (held.has(etag)) return etag;
   // A weak tag is the same for every coding.

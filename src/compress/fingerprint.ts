@@ -1,4 +1,4 @@
-import { readAcceptEncoding, rememberByField } from './accept-encoding.ts';
+import { longestField, readAcceptEncoding, rememberByField } from './accept-encoding.ts';
 
 /**
  * Which clients send an `Accept-Encoding` of this shape. A guess: others may send the same.
@@ -38,7 +38,7 @@ export type ClientFamily =
 export interface Fingerprint {
   /** One of a few names, fit to be a label of a metric. */
   readonly family: ClientFamily;
-  /** The field in lower case, with one space after each comma and none elsewhere; `''` if absent. The client's own text: no label for a metric. */
+  /** The field in lower case, with one space after each comma and none elsewhere; `''` if absent, or longer than 1,024 characters. The client's own text: no label for a metric. */
   readonly signature: string;
   /** What the client accepts, in its order: the codings named with a weight over 0, and `*`. */
   readonly codings: readonly string[];
@@ -66,6 +66,7 @@ const families: ReadonlyMap<string, ClientFamily> = new Map<string, ClientFamily
 ]);
 
 const absent: Fingerprint = Object.freeze({ family: 'none', signature: '', codings: Object.freeze([]) });
+const tooLong: Fingerprint = Object.freeze({ ...absent, family: 'other' });
 
 const fingerprintOf = rememberByField((field: string): Fingerprint => {
   const signature = signatureOf(field);
@@ -75,8 +76,10 @@ const fingerprintOf = rememberByField((field: string): Fingerprint => {
 
 /** Names the client family of a request by the shape of its `Accept-Encoding`, which few applications change. */
 export function fingerprint(req: { readonly headers: Readonly<Record<string, string | readonly string[] | undefined>> }): Fingerprint {
-  const field = req.headers['accept-encoding'];
-  return field === undefined ? absent : fingerprintOf(typeof field === 'string' ? field : field.join(', '));
+  const value = req.headers['accept-encoding'];
+  if (value === undefined) return absent;
+  const field = typeof value === 'string' ? value : value.join(', ');
+  return field.length > longestField ? tooLong : fingerprintOf(field);
 }
 
 function signatureOf(field: string): string {

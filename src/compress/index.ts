@@ -56,7 +56,7 @@ export interface Compression {
 
 /** The factory, with the default of its option `filter`. */
 export interface Compress {
-  (options?: CompressOptions): Compression;
+  (options?: CompressOptions | null): Compression;
   /** Whether a response is of a type that is worth compressing: for filters that add to it. */
   filter(req: HttpRequest, res: HttpResponse): boolean;
 }
@@ -68,7 +68,7 @@ export interface Compress {
  */
 export const compress: Compress = Object.assign(makeCompression, { filter });
 
-function makeCompression(options?: CompressOptions): Compression {
+function makeCompression(options?: CompressOptions | null): Compression {
   const compressor = new Compressor(options);
   const { budget } = compressor;
   function compress(req: HttpRequest, res: HttpResponse, next: Next): void {

@@ -90,12 +90,13 @@ export interface ResolvedCompressOptions {
   readonly budget: { readonly encoders: number; readonly bytes: number };
 }
 
-/** Fills in defaults and checks. Throws `InvalidOptionError`. */
-export function resolveCompressOptions(given: CompressOptions | undefined): ResolvedCompressOptions {
-  const options = readBag('compress', given);
+/** Fills in defaults and checks. `null` is no options, and a default in what `compression` has too, as it is there. Throws `InvalidOptionError`. */
+export function resolveCompressOptions(given: CompressOptions | null | undefined): ResolvedCompressOptions {
+  const options = readBag('compress', given ?? undefined);
+  const { threshold, brotli } = options as { readonly [name in keyof CompressOptions]: unknown };
   return {
-    profile: checkProfile('compress', options),
-    filter: readFunction('compress.filter', options.filter),
+    profile: checkProfile('compress', threshold === null || brotli === null ? withoutNulls(options) : options),
+    filter: readFunction('compress.filter', options.filter ?? undefined),
     enforceEncoding: readCoding('compress.enforceEncoding', options.enforceEncoding ?? 'identity'),
     etag: readOneOf('compress.etag', options.etag ?? 'weak', ['weak', 'suffix', 'drop', 'keep']),
     switch: readMember('compress.switch', options.switch, 'swap', 'a switch made by createSwitch()'),
@@ -106,6 +107,10 @@ export function resolveCompressOptions(given: CompressOptions | undefined): Reso
     serverTiming: readBoolean('compress.serverTiming', options.serverTiming ?? false),
     budget: resolveBudget(options.budget),
   };
+}
+
+function withoutNulls(options: CompressOptions): CompressOptions {
+  return { ...options, threshold: options.threshold ?? undefined, brotli: options.brotli ?? undefined };
 }
 
 function resolveStreams(given: StreamCompressionOptions | undefined): ResolvedCompressOptions['streams'] {

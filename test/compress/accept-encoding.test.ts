@@ -101,16 +101,28 @@ describe('rememberByField', () => {
     expect(read('one more').call).toBe(101);
   });
 
-  it('does not keep a long field', () => {
+  it('keeps of the long fields only the last', () => {
     let calls = 0;
     const read = rememberByField(() => ({ call: ++calls }));
     read('x'.repeat(200));
     read('x'.repeat(200));
     expect(calls).toBe(1);
-    read('x'.repeat(201));
-    read('x'.repeat(201));
-    expect(calls).toBe(3);
+    const [one, other] = ['x'.repeat(201), 'y'.repeat(201)];
+    expect(read(one)).toBe(read(one));
+    expect(calls).toBe(2);
+    read(other);
+    read(one);
+    expect(calls).toBe(4);
   });
+});
+
+it('readAcceptEncoding reads up to 1,024 characters; a longer field accepts nothing', () => {
+  const longest = `gzip, ${'a'.repeat(1018)}`;
+  expect(longest.length).toBe(1024);
+  expect(codingWeight(readAcceptEncoding(longest), 'gzip')).toBe(1);
+  expect(readAcceptEncoding(longest)).toBe(readAcceptEncoding(longest));
+  const longer = readAcceptEncoding(`${longest}a`);
+  expect([longer.size, codingWeight(longer, 'gzip'), codingWeight(longer, 'identity')]).toEqual([0, 0, 1]);
 });
 
 it('readAcceptEncoding shares what it parsed', () => {

@@ -178,6 +178,21 @@ describe('beside `compression`, with the same options', () => {
     }
   });
 
+  it.each<[string, unknown]>([
+    ['null', null],
+    ['null for what has a default', { filter: null, threshold: null, enforceEncoding: null, brotli: null }],
+    ['options of node:zlib', { flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_FINISH, info: false, maxOutputLength: 1e6 }],
+    ['options of node:zlib for brotli', { brotli: { flush: constants.BROTLI_OPERATION_FLUSH, finishFlush: constants.BROTLI_OPERATION_FINISH } }],
+  ])('takes %s for options', async (_name, options) => {
+    for (const answer of [complete({ 'Content-Type': text }, body), complete({ 'Content-Type': text }, 'short'), complete({ 'Content-Type': 'image/png' }, body)]) {
+      const [before, after] = await serveBoth(options as Options, answer);
+      for (const accept of [undefined, 'gzip', 'br']) {
+        expect(outcomeOf(await read(after, { accept }))).toEqual(outcomeOf(await read(before, { accept })));
+      }
+      await Promise.all([before.close(), after.close()]);
+    }
+  });
+
   it('res.flush delivers what was written, and is there after the end too', async () => {
     for (const accept of ['gzip', 'deflate', 'br']) {
       let gates = [deferred(), deferred()] as const;

@@ -99,3 +99,13 @@ describe('matchedEtag', () => {
     expect(matchedEtag('"abc"', { ifNoneMatch: 'W/"abc"', codings: [], mode: 'weak' })).toBe('W/"abc"');
   });
 });
+
+it('a condition of more than 4,096 characters is left alone', () => {
+  const tags = `"abc-gzip"${', "x-gzip"'.repeat(400)}`;
+  expect(tags.length).toBeLessThan(4096);
+  expect(plainConditions(tags, ['gzip']).codings).toEqual(['gzip']);
+  expect(matchedEtag('"abc"', { ifNoneMatch: tags, codings: ['gzip'], mode: 'suffix' })).toBe('"abc-gzip"');
+  const more = tags.repeat(2);
+  expect(plainConditions(more, ['gzip'])).toEqual({ field: more, codings: [] });
+  expect(matchedEtag('"abc"', { ifNoneMatch: more, codings: ['gzip'], mode: 'suffix' })).toBe('"abc"');
+});

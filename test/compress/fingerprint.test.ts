@@ -71,6 +71,11 @@ describe('fingerprint', () => {
     expect(fingerprint({ headers: { 'accept-encoding': ['gzip', 'deflate, br'] } }).family).toBe('browser-no-zstd');
   });
 
+  it('reads nothing of a field that is longer than 1,024 characters', () => {
+    expect(of(`gzip, ${'a'.repeat(1018)}`).codings).toHaveLength(2);
+    expect(of(`gzip, ${'a'.repeat(1019)}`)).toEqual({ family: 'other', signature: '', codings: [] });
+  });
+
   it('gives out what nobody can change', () => {
     for (const field of [undefined, 'gzip']) {
       expect(of(field)).toBe(of(field));

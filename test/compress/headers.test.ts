@@ -335,6 +335,7 @@ const cases: readonly Case[] = [
   { reason: 'no-accept-encoding', request: { accept: undefined } },
   { reason: 'not-acceptable', request: { accept: 'x-unknown' } },
   { reason: 'not-acceptable', request: { accept: 'identity;q=0, *;q=0' } },
+  { reason: 'not-acceptable', request: { accept: `gzip${', x-one'.repeat(2000)}` } },
   { reason: 'identity-preferred', request: { accept: 'identity, gzip;q=0.5' } },
   { reason: 'no-codec', options: () => ({ codecs: [mute] }), request: { accept: '*' } },
   { reason: 'budget', options: () => ({ budget: { encoders: 0 } }), answer: inPieces(text, body), kind: 'long' },
