@@ -180,8 +180,10 @@ export class BlockLayer extends CodingLayer implements Flushable {
   #run(text: Uint8Array, last: boolean, deliver: (block: Uint8Array, now: boolean) => void): void {
     const { encoder, tuning, observe } = this.#input;
     try {
-      if (tuning) encoder.retune?.(tuning());
-      const result = encoder.encode(text, last);
+      const result = this.inScope(() => {
+        if (tuning) encoder.retune?.(tuning());
+        return encoder.encode(text, last);
+      });
       if (!isThenable(result)) {
         deliver(result, true);
         return;
@@ -232,7 +234,7 @@ export class BlockLayer extends CodingLayer implements Flushable {
 
   #finish(): void {
     this.#state = 'over';
-    this.#input.encoder.close();
+    this.inScope(() => this.#input.encoder.close());
     this.#input.release();
   }
 }

@@ -1,3 +1,4 @@
+import { captureScope } from '../internal/async-scope.ts';
 import { Layer, type Rank, rank } from '../internal/layer.ts';
 import type { Seam } from '../internal/response.ts';
 import { failResponse } from './failure.ts';
@@ -8,6 +9,8 @@ export abstract class CodingLayer extends Layer {
   override readonly transforms: boolean = true;
   override readonly holds: boolean = true;
   protected readonly seam: Seam;
+  /** The async context of the code that sent the head. */
+  readonly #scope = captureScope();
 
   constructor(seam: Seam) {
     super();
@@ -18,6 +21,19 @@ export abstract class CodingLayer extends Layer {
   protected abstract get isOver(): boolean;
 
   abstract override close(): void;
+
+  /**
+   * Calls the encoder, whose code may be the application's, in the async context of the response: the caller may be at work for
+   * another request, as one that broadcasts.
+   */
+  protected inScope<T>(call: () => T): T {
+    return this.#scope.runInAsyncScope(call);
+  }
+
+  /** The same, where nobody could catch what the encoder throws. */
+  protected step(call: () => unknown): void {
+    this.attempt(() => this.inScope(call));
+  }
 
   /** Below, somebody's patch of `res` may throw, and here nobody could catch it. */
   protected attempt(step: () => void): void {
@@ -31,6 +47,6 @@ export abstract class CodingLayer extends Layer {
   protected fail(error: unknown): void {
     if (this.isOver) return;
     this.close();
-    failResponse(this.seam, error);
+    this.inScope(() => failResponse(this.seam, error));
   }
 }

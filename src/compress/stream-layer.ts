@@ -106,7 +106,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
     if (!encoder || this.isOver) return;
     this.#state = 'ending';
     clearTimeout(this.#idle);
-    this.attempt(() => encoder.transform.end());
+    this.step(() => encoder.transform.end());
   }
 
   override flush(callback: (() => void) | undefined): void {
@@ -122,7 +122,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
     if (this.#state === 'over' || !this.#paused) return;
     this.#paused = false;
     this.#encoded.take()?.();
-    this.#encoder?.transform.resume();
+    this.step(() => this.#encoder?.transform.resume());
     this.#recover();
   }
 
@@ -151,7 +151,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
   #opened(): StreamEncoder | undefined {
     if (this.#encoder || this.#state === 'over') return this.#encoder;
     try {
-      this.#adopt(this.#input.open());
+      this.inScope(() => this.#adopt(this.#input.open()));
     } catch (error) {
       this.fail(error);
     }
@@ -181,7 +181,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
     const body = this.#takeText();
     const started = performance.now();
     try {
-      const coded = encodeWhole(body);
+      const coded = this.inScope(() => encodeWhole(body));
       if (!isThenable(coded)) {
         this.#endBelow(coded);
         return;
@@ -233,12 +233,11 @@ export class StreamLayer extends CodingLayer implements Flushable {
     const measurable = !this.#paused && transform.writableLength === 0;
     const pauses = this.#pauses;
     const started = performance.now();
-    const onWritten = (error: Error | null | undefined): void => {
+    const transformOnWritten = (error: Error | null | undefined): void => {
       if (measurable && pauses === this.#pauses) this.#input.observe(text.length, performance.now() - started);
       if (this.#state !== 'over') this.#settle(this.#encoding.shift(), error);
     };
-    // A transform that throws would throw at the writer.
-    this.attempt(() => transform.write(text, onWritten));
+    this.step(() => transform.write(text, transformOnWritten));
   }
 
   /** Text counts as taken when it is encoded and the floor below takes more. */
@@ -269,12 +268,13 @@ export class StreamLayer extends CodingLayer implements Flushable {
     this.#idle = undefined;
     const callbacks = new Callbacks();
     this.#flushes.push(callbacks);
-    this.#encoder?.flush(() => {
+    const encoderOnFlushed = (): void => {
       if (this.#state === 'over') return;
       this.#flushes.splice(this.#flushes.indexOf(callbacks), 1);
       this.#unpassed.push(callbacks);
       this.#passFlushes();
-    });
+    };
+    this.step(() => this.#encoder?.flush(encoderOnFlushed));
   }
 
   /** A flush goes on down behind what it flushed. */
@@ -312,7 +312,8 @@ export class StreamLayer extends CodingLayer implements Flushable {
     this.#state = 'over';
     clearTimeout(this.#idle);
     // `end` alone keeps some 230 kB of zlib until the garbage collector comes by.
-    if (this.#encoder) destroyTransform(this.#encoder.transform);
+    const encoder = this.#encoder;
+    if (encoder) this.inScope(() => destroyTransform(encoder.transform));
     this.#input.release();
   }
 }

@@ -39,7 +39,16 @@ export interface ChildContext extends RequestContext {
 
 type AbortListener = (reason: unknown) => void;
 
-const none = {};
+/** What a context may be given. */
+interface ContextSettings {
+  readonly clock?: Clock;
+  /** In place of a timer of its own, where the order allows. */
+  readonly queue?: DeadlineQueue | undefined;
+  /** Where listeners of its signal run, whichever code asks for that first. */
+  readonly scope?: AsyncResource;
+}
+
+const none: ContextSettings = {};
 
 /**
  * A context, in a tree. Nothing is made before it is asked for: no controller, no timer, no set of children. A parent holds
@@ -60,7 +69,7 @@ export class Context implements ChildContext, Queued {
   #expires: number;
   #reason: unknown;
   #controller: AbortController | undefined;
-  /** Of the code that asked for the signal first: its listeners run there, and not in the async context of what aborts it. */
+  /** Where listeners of the signal run, and not in the async context of what aborts it: in that of the code that asked for it first. */
   #signalScope: AsyncResource | undefined;
   #listeners: Set<{ readonly listener: AbortListener }> | undefined;
   #disarm: (() => void) | undefined;
@@ -70,11 +79,11 @@ export class Context implements ChildContext, Queued {
 
   /**
    * @param timeout - ms from now; `Infinity` for none
-   * @param queue - in place of a timer of its own, where the order allows
    */
-  constructor(parent: Context | undefined, timeout: number, { clock, queue }: { clock?: Clock; queue?: DeadlineQueue | undefined } = none) {
+  constructor(parent: Context | undefined, timeout: number, { clock, queue, scope }: ContextSettings = none) {
     this.#clock = clock ?? parent?.clock ?? systemClock;
     this.#queue = queue;
+    this.#signalScope = scope;
     this.#expires = timeout === Infinity ? Infinity : this.#clock.now() + timeout;
     if (!parent || parent.#state === 'disposed') {
       // The deadline of one that is over still holds for what goes on after it.
@@ -97,7 +106,7 @@ export class Context implements ChildContext, Queued {
       this.#controller = new AbortController();
       // A request may have many calls under way at once. Node 20 warns of the eleventh listener.
       setMaxListeners(0, this.#controller.signal);
-      this.#signalScope = captureScope();
+      this.#signalScope ??= captureScope();
       if (this.#state === 'aborted') this.#controller.abort(this.#reason);
       else this.arm();
     }

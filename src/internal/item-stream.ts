@@ -144,7 +144,7 @@ export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements It
 
   #keyOf(item: Item): string | undefined {
     try {
-      return this.#key?.(item);
+      return this.out.inScope(() => this.#key?.(item));
     } catch (error) {
       // The item is not at fault, and without a key nothing is lost.
       this.out.onSourceError(error);

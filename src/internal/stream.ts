@@ -111,7 +111,8 @@ export class OutStream extends Layer implements Outlet, Gate {
    */
   get context(): Context {
     if (!this.#context) {
-      this.#context = new Context(contextIn(this.req), Infinity);
+      // Others may look at its signal before its handler does: those who write the stream.
+      this.#context = new Context(contextIn(this.req), Infinity, { scope: this.#scope });
       if (this.#isClosed()) this.#context.abort(this.closedError);
     }
     return this.#context;
@@ -170,7 +171,12 @@ export class OutStream extends Layer implements Outlet, Gate {
 
   /** Publishes a failure whose promise a caller may not look at. A closed stream is none. */
   noticeFailure(error: unknown): void {
-    if (!isAbort(error)) reportError(this.req, error);
+    if (!isAbort(error)) this.#scope.runInAsyncScope(reportError, undefined, this.req, error);
+  }
+
+  /** Calls a function in the async context of the stream's handler: the caller may be at work for another request. */
+  inScope<T>(call: () => T): T {
+    return this.#scope.runInAsyncScope(call);
   }
 
   /** Writes what is queued now instead of at the end of the tick, down through the layers that hold bytes back. */
@@ -201,7 +207,7 @@ export class OutStream extends Layer implements Outlet, Gate {
   }
 
   formatGap(dropped: number): string {
-    return this.#scope.runInAsyncScope(() => this.gaps?.formatGap(dropped) ?? '');
+    return this.inScope(() => this.gaps?.formatGap(dropped) ?? '');
   }
 
   /**
@@ -209,7 +215,9 @@ export class OutStream extends Layer implements Outlet, Gate {
    * @param last - text to send before, however much waits already
    */
   async finish(last = ''): Promise<void> {
-    if (this.#startDraining(last)) endResponse(this.res);
+    this.inScope(() => {
+      if (this.#startDraining(last)) endResponse(this.res);
+    });
     return this.#untilClosed();
   }
 
@@ -218,10 +226,11 @@ export class OutStream extends Layer implements Outlet, Gate {
    * @param last - text to send before, however much waits already
    */
   async leave(reason: CloseReason, { cause, last = '' }: { cause?: unknown; last?: string } = {}): Promise<void> {
-    if (this.#startDraining(last)) {
+    this.inScope(() => {
+      if (!this.#startDraining(last)) return;
       this.closedError = closeError(reason, cause);
       closeUnterminated(this.res, this.#options.closeTimeout);
-    }
+    });
     return this.#untilClosed();
   }
 
@@ -229,7 +238,7 @@ export class OutStream extends Layer implements Outlet, Gate {
   abort(reason: CloseReason, cause?: unknown): void {
     if (this.#isClosed()) return;
     this.finishClose(reason, cause);
-    abortResponse(this.res);
+    this.inScope(() => abortResponse(this.res));
   }
 
   /** Lets go of a response that was never started, for somebody else to answer. */
@@ -240,7 +249,7 @@ export class OutStream extends Layer implements Outlet, Gate {
   onClosed(listener: (reason: CloseReason) => void): () => void {
     const { closedError } = this;
     if (this.#isClosed() && closedError) {
-      queueMicrotask(() => this.#callListener(listener, closedError.reason));
+      this.inScope(() => queueMicrotask(() => this.#callListener(listener, closedError.reason)));
       return () => undefined;
     }
     const listeners = (this.#closeListeners ??= new Set());
@@ -254,6 +263,10 @@ export class OutStream extends Layer implements Outlet, Gate {
 
   /** An error that nobody can be thrown at. */
   onSourceError(error: unknown): void {
+    this.inScope(() => this.#report(error));
+  }
+
+  #report(error: unknown): void {
     reportError(this.req, error);
     try {
       this.#options.onError?.(error, this.req);
@@ -275,7 +288,7 @@ export class OutStream extends Layer implements Outlet, Gate {
 
   /** The one way into `closed`. */
   finishClose(reason: CloseReason, cause?: unknown): void {
-    if (!this.#isClosed()) this.#scope.runInAsyncScope(() => this.#close(reason, cause));
+    if (!this.#isClosed()) this.inScope(() => this.#close(reason, cause));
   }
 
   #close(reason: CloseReason, cause: unknown): void {
