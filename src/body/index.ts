@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BodyLengthError, ClientClosedError, InvalidChunkError, ResponseStartedError } from '../errors.ts';
 import { describesContent, mayHaveContent } from '../internal/body-rules.ts';
 import { contextIn } from '../internal/request-context.ts';
+import { followsFromClose } from '../internal/abort.ts';
 import { reportError } from '../internal/diagnostics.ts';
 import { setFields } from '../internal/fields.ts';
 import { setLength } from '../internal/head.ts';
@@ -127,7 +128,7 @@ class Transfer extends Layer implements Gate {
   }
 
   onSourceError(error: unknown): void {
-    reportError(this.#req, error);
+    reportError(this.#req, error, followsFromClose(error));
   }
 
   override close(): void {

@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel';
 import debug from 'debug';
 import type { HttpRequest } from '../internal/message.ts';
+import { warnUnheard } from '../internal/unheard.ts';
 import type { IdentityReason } from './decide.ts';
 import type { BodyKind, Tier } from './negotiate.ts';
 
@@ -53,6 +54,7 @@ export function reportDecision(message: CompressionDecisionMessage): void {
 export function reportCompressError(error: unknown, req?: HttpRequest): void {
   log('%O', error);
   if (errors.hasSubscribers) errors.publish({ error, req } satisfies CompressErrorMessage);
+  else warnUnheard(error, { cure: 'To handle such errors, subscribe to the diagnostics channel `sluice:compress:error`.', req });
 }
 
 /** Tells observers that a governor changed its tier. */

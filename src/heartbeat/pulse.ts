@@ -4,7 +4,7 @@ import { type CloseReason, closeError, type StreamClosedError } from '../errors.
 import type { Departure, FiniteReason } from '../internal/departure.ts';
 import { jittered } from '../internal/jitter.ts';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
-import { abortResponse, closeUnterminated, type HttpRequest, type HttpResponse, isGone, isHttp2, requestField } from '../internal/message.ts';
+import { abortResponse, closeUnterminated, type HttpRequest, type HttpResponse, isGone, isHttp2, requestField, requestPath } from '../internal/message.ts';
 import { abortRequest } from '../internal/request-context.ts';
 import type { Seam } from '../internal/response.ts';
 import { type OutStream, streamOf } from '../internal/stream.ts';
@@ -165,7 +165,7 @@ export class Pulse extends Layer implements Wire, Departure {
   }
 
   get label(): string | undefined {
-    return pathOf(this.#req);
+    return requestPath(this.#req);
   }
 
   get remoteAddress(): string | undefined {
@@ -300,11 +300,4 @@ export class Pulse extends Layer implements Wire, Departure {
     if (callback) process.nextTick(callback, closeError(this.#reason));
     return false;
   }
-}
-
-/** The path as the client asked for it. */
-function pathOf(req: HttpRequest): string | undefined {
-  // Routers take what they matched off `url`.
-  const url = (req as { originalUrl?: unknown }).originalUrl;
-  return (typeof url === 'string' ? url : req.url)?.split('?')[0];
 }

@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel';
 import debug from 'debug';
 import type { HttpRequest } from '../internal/message.ts';
+import { warnUnheard } from '../internal/unheard.ts';
 import type { ConnectionEnd, ConnectionStateChange } from './connection-info.ts';
 import type { Injection } from './injection.ts';
 
@@ -35,6 +36,7 @@ export function reportEnd(end: ConnectionEnd): void {
 export function reportHeartbeatError(error: unknown): void {
   log('%O', error);
   if (errors.hasSubscribers) errors.publish({ error } satisfies HeartbeatErrorMessage);
+  else warnUnheard(error, { cure: 'To handle such errors, subscribe to the diagnostics channel `sluice:heartbeat:error`.' });
 }
 
 /** Tells why a body carries heartbeats or none. */

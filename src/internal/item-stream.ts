@@ -29,8 +29,8 @@ export interface ItemStream<Item> {
    * Resolves when the connection is under its high-water mark, so that awaiting it is back-pressure; also for an item that was dropped
    * or superseded. Rejects with
    * `StreamClosedError`, or with `InvalidEventError` or `InvalidRecordError` for an item that cannot be framed: then nothing was
-   * written and the stream goes on. A rejection that nobody awaits does not crash the process; an invalid item is also
-   * published on the diagnostics channel `sluice:stream:error`.
+   * written and the stream goes on. A rejection that nothing waits for does not crash the process. An invalid item is published on the
+   * diagnostics channel `sluice:stream:error`; if nothing waits for its promise, it also goes to `onError`, or is warned of.
    */
   send(item: Item): Promise<void>;
   /**
@@ -119,11 +119,7 @@ export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements It
 
   pipe(source: ItemSource<Item>, options?: PipeOptions): Promise<void> {
     const piped = pipeInto<Item>(this.out, source as PullSource<Item>, (item) => this.send(item), options);
-    // Nobody may wait for it, and a client that leaves must not crash the process then.
-    piped.catch((error: unknown) => {
-      if (options?.signal?.aborted !== true) this.out.noticeFailure(error);
-    });
-    return piped;
+    return this.out.watch(piped, () => options?.signal?.aborted !== true);
   }
 
   flush(): void {

@@ -127,3 +127,11 @@ export function requestField(req: HttpRequest, name: string): string | undefined
   const value = req.headers[name];
   return Array.isArray(value) ? value.join(', ') : value;
 }
+
+/** The path as the client asked for it, without its query: `''` for a request that has none. */
+export function requestPath(req: HttpRequest): string {
+  // Routers take what they matched off `url`.
+  const url = (req as { originalUrl?: unknown }).originalUrl;
+  const [path = ''] = (typeof url === 'string' ? url : (req.url ?? '')).split('?', 1);
+  return path;
+}

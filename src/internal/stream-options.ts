@@ -18,8 +18,9 @@ export type GapOf<AnyItem> = (dropped: number) => AnyItem | undefined;
 export interface StreamOptions<Item, AnyItem> {
   /**
    * Called with an error of the handler or its source that `next(error)` cannot take: the head is sent, the stream is
-   * closed, or there is no `next` (the answer is then 500 without a body). Client aborts are not errors. Without it, such
-   * errors are only published on the diagnostics channel `sluice:stream:error` and the debug namespace `sluice:stream`.
+   * closed, or there is no `next` (the answer is then 500 without a body). Also with the error of a `send` or `pipe` that nothing
+   * waits for. Client aborts are not errors. Without it, such errors are published on the diagnostics channel `sluice:stream:error`
+   * and the debug namespace `sluice:stream`; without a subscriber of the channel, they are process warnings `SLUICE_UNHANDLED`.
    */
   onError?: (error: unknown, req: HttpRequest) => void;
   /**

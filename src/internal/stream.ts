@@ -1,12 +1,12 @@
 import type { ServerResponse } from 'node:http';
 import { type CloseReason, closeError, StreamClosedError } from '../errors.ts';
-import { isAbort } from './abort.ts';
+import { followsFromClose, isAbort } from './abort.ts';
 import { captureScope } from './async-scope.ts';
 import { Context } from './context.ts';
 import { contextIn } from './request-context.ts';
 import { handled } from './deferred.ts';
 import type { Departure } from './departure.ts';
-import { reportClose, reportError } from './diagnostics.ts';
+import { publishError, reportClose, reportError } from './diagnostics.ts';
 import { hasField, setFields } from './fields.ts';
 import { Layer, type Rank, rank } from './layer.ts';
 import { abortResponse, closeUnterminated, endResponse, type HttpRequest, type HttpResponse, isGone, needsDrain } from './message.ts';
@@ -14,6 +14,7 @@ import { Outbox, type Outlet } from './outbox.ts';
 import type { Gate } from './pump.ts';
 import { openSeam, type Seam, seamOf } from './response.ts';
 import type { ResolvedStreamOptions } from './stream-options.ts';
+import { watched } from './watched-promise.ts';
 
 /** `open` takes items, `draining` hands over what it took, `closed` is over. Only forward, and only in `OutStream`. */
 export type StreamState = 'open' | 'draining' | 'closed';
@@ -165,13 +166,22 @@ export class OutStream extends Layer implements Outlet, Gate {
 
   /** A rejection for an item that cannot be sent; the stream goes on. */
   reject(error: unknown): Promise<never> {
-    this.noticeFailure(error);
-    return handled(Promise.reject(error as Error));
+    this.#publish(error);
+    return watched(Promise.reject(error as Error), (ignored) => this.onSourceError(ignored));
   }
 
-  /** Publishes a failure whose promise a caller may not look at. A closed stream is none. */
-  noticeFailure(error: unknown): void {
-    if (!isAbort(error)) this.#scope.runInAsyncScope(reportError, undefined, this.req, error);
+  /**
+   * A promise whose caller may not wait for it. Its failure is published, and reported if nothing waits; a closed stream is none.
+   * @param isWanted - whether the failure is not one that the caller asked for
+   */
+  watch(promise: Promise<void>, isWanted: () => boolean): Promise<void> {
+    const isFailure = (error: unknown): boolean => !isAbort(error) && isWanted();
+    promise.catch((error: unknown) => {
+      if (isFailure(error)) this.#publish(error);
+    });
+    return watched(promise, (ignored) => {
+      if (isFailure(ignored)) this.onSourceError(ignored);
+    });
   }
 
   /** Calls a function in the async context of the stream's handler: the caller may be at work for another request. */
@@ -261,15 +271,20 @@ export class OutStream extends Layer implements Outlet, Gate {
     };
   }
 
-  /** An error that nobody can be thrown at. */
+  /** An error that has no caller. */
   onSourceError(error: unknown): void {
     this.inScope(() => this.#report(error));
   }
 
+  #publish(error: unknown): void {
+    this.#scope.runInAsyncScope(publishError, undefined, this.req, error);
+  }
+
   #report(error: unknown): void {
-    reportError(this.req, error);
+    const { onError } = this.#options;
+    reportError(this.req, error, onError !== undefined || (!this.#isOpen() && followsFromClose(error)));
     try {
-      this.#options.onError?.(error, this.req);
+      onError?.(error, this.req);
     } catch (failure) {
       reportError(this.req, failure);
     }

@@ -1,4 +1,4 @@
-import type { HttpRequest, HttpResponse } from '../internal/message.ts';
+import { type HttpRequest, type HttpResponse, requestPath } from '../internal/message.ts';
 import type { LifecycleState } from './phase.ts';
 
 /** A handler that answers a probe. */
@@ -20,10 +20,7 @@ export function makeLiveness(stateNow: () => LifecycleState): Probe {
 
 /** Whether a request is that of a probe, by the usual names. The default of `exempt`. */
 export function isProbe(req: HttpRequest): boolean {
-  // Routers take what they matched off `url`.
-  const url = (req as { originalUrl?: unknown }).originalUrl;
-  const [path = ''] = (typeof url === 'string' ? url : req.url ?? '').split('?');
-  return /\/(?:livez|readyz|healthz)$/.test(path);
+  return /\/(?:livez|readyz|healthz)$/.test(requestPath(req));
 }
 
 function answer(res: HttpResponse, state: LifecycleState, passes: boolean): void {

@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import debug from 'debug';
+import { warnUnheard } from '../internal/unheard.ts';
 import type { LifecycleState } from './phase.ts';
 import type { DrainReport } from './tally.ts';
 
@@ -35,4 +36,5 @@ export function reportState(change: LifecycleChange): void {
 export function reportLifecycleError(error: unknown): void {
   log('%O', error);
   if (errors.hasSubscribers) errors.publish({ error } satisfies LifecycleErrorMessage);
+  else warnUnheard(error, { cure: 'To handle such errors, subscribe to the diagnostics channel `sluice:lifecycle:error`.' });
 }
