@@ -57,6 +57,8 @@ export class Pulse extends Layer implements Wire, Departure {
   /** How long a client may take for what waits, once it is told. */
   #linger = shortMove;
   #reason: CloseReason = 'draining';
+  /** The client was sent away, with a hint where its format has one. */
+  #isTold = false;
   /** What its request is aborted with once it is closed, where that was not by the client. */
   #farewell: StreamClosedError | undefined;
   #peer!: Peer;
@@ -141,7 +143,7 @@ export class Pulse extends Layer implements Wire, Departure {
   }
 
   finiteBecause(): FiniteReason | undefined {
-    return this.#farewell && this.#state !== 'left' ? 'half-event' : this.#resumption?.finiteBecause();
+    return this.#farewell && !this.#isTold ? 'half-event' : this.#resumption?.finiteBecause();
   }
 
   leave(): Promise<void> {
@@ -279,6 +281,7 @@ export class Pulse extends Layer implements Wire, Departure {
 
   /** Nothing that is written from here on is sent: where the client goes on, that is not missing. */
   #leave(): void {
+    this.#isTold = true;
     const last = this.#retryHint();
     if (last !== '') {
       this.below.write(last, undefined, undefined);

@@ -6,11 +6,20 @@ import type { Server, Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import type { HttpRequest, HttpResponse } from '../internal/message.ts';
 import type { Drainable, DrainSite, Farewell } from './drainable.ts';
+import { closeListener, isIdle } from './http-socket.ts';
+import { isLeaving } from './phase.ts';
 
 /** A server of `node:http`, `node:https` or `node:http2`. */
 export type AttachableServer = HttpServer | HttpsServer | Http2Server | Http2SecureServer;
 
-type Closers = Partial<Pick<HttpServer, 'closeIdleConnections' | 'closeAllConnections'>>;
+type Closers = Partial<Pick<HttpServer, 'closeAllConnections'>>;
+
+/** What a session calls its socket is a stand-in, which hands out all but what would disturb the session. */
+const socketKey = Symbol('sluice.socket');
+
+interface KeyedSocket extends Socket {
+  [socketKey]?: Socket;
+}
 
 type Listener = Parameters<EventEmitter['on']>[1];
 
@@ -30,6 +39,8 @@ export class Connections implements Drainable {
   /** TCP connections under TLS, with a handshake or without. */
   readonly #raw = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
+  /** Those of sessions that had no stream when they were closed: what they may still send is lost to nobody. */
+  readonly #fresh = new Set<Socket>();
   readonly #listeners = new Map<string, Listener>();
   readonly #socketOnClose: (this: Socket) => void;
   readonly #sessionOnClose = makeOnClose([this.#sessions]);
@@ -40,13 +51,13 @@ export class Connections implements Drainable {
     this.#site = site;
     this.#server = server;
     this.#track = track;
-    this.#socketOnClose = makeOnClose([this.#sockets, this.#raw], site);
+    this.#socketOnClose = makeOnClose([this.#sockets, this.#raw, this.#fresh], site);
     const isTls = server instanceof TlsServer;
     this.#listen('connection', (socket: Socket) => this.#take(socket, isTls ? this.#raw : this.#sockets));
     if (isTls) this.#listen('secureConnection', (socket: Socket) => this.#take(socket, this.#sockets));
     this.#listen('session', (session: ServerHttp2Session) => this.#takeSession(session));
     this.#followRequests();
-    if (site.phase === 'leaving') this.leave();
+    if (isLeaving(site.phase)) this.leave();
   }
 
   get isEmpty(): boolean {
@@ -58,14 +69,15 @@ export class Connections implements Drainable {
   }
 
   leave(): readonly Farewell[] {
+    // First: from Node 24 on the server closes them itself, and what they were is not seen any more.
+    for (const session of this.#sessions) this.#closeSession(session);
     this.#close();
-    for (const session of this.#sessions) session.close();
     this.#closeIdle();
     return [];
   }
 
-  tidy(): void {
-    this.#server.closeIdleConnections?.();
+  tidy(freed: ReadonlySet<Socket>): void {
+    for (const socket of freed) if (this.#sockets.has(socket) && isIdle(socket)) socket.destroy();
   }
 
   cut(): void {
@@ -114,14 +126,22 @@ export class Connections implements Drainable {
 
   #take(socket: Socket, open: Set<Socket>): void {
     open.add(socket);
+    (socket as KeyedSocket)[socketKey] = socket;
     socket.on('close', this.#socketOnClose);
   }
 
   #takeSession(session: ServerHttp2Session): void {
     this.#sessions.add(session);
     session.on('close', this.#sessionOnClose);
-    if (this.#site.phase === 'leaving') session.close();
+    if (isLeaving(this.#site.phase)) this.#closeSession(session);
     else if (this.#site.phase === 'announcing') session.once('stream', () => setImmediate(sendGoaway, session));
+  }
+
+  #closeSession(session: ServerHttp2Session): void {
+    if (session.closed || session.destroyed) return;
+    const socket = (session.socket as KeyedSocket)[socketKey];
+    if (socket && session.state.lastProcStreamID === 0) this.#fresh.add(socket);
+    session.close();
   }
 
   #close(): void {
@@ -131,16 +151,16 @@ export class Connections implements Drainable {
       return;
     }
     this.#closing = true;
-    this.#server.close(() => {
+    closeListener(this.#server, () => {
       this.#closing = false;
       this.#site.settleSoon();
     });
   }
 
   #closeIdle(): void {
-    this.#server.closeIdleConnections?.();
-    // To Node, one that has never sent anything is not idle: it waits for its first request.
-    for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
+    for (const socket of this.#sockets) if (isIdle(socket)) socket.destroy();
+    // Its session has said good-bye, and Node waits for the client to do so.
+    for (const socket of this.#fresh) if (socket.writableFinished) socket.destroy();
     this.#closeHandshakes();
   }
 
@@ -170,5 +190,5 @@ function destroyAll(sockets: readonly Socket[]): void {
 }
 
 function serverOnLateListening(this: Server): void {
-  this.close();
+  closeListener(this);
 }

@@ -12,6 +12,7 @@ export class Departures {
   /** The next one last. */
   #waiting: Departure[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #lastAt: number | undefined;
 
   /** @param onEmpty - called whenever the last one that waited has gone */
   constructor(onEmpty: () => void) {
@@ -20,6 +21,11 @@ export class Departures {
 
   get isEmpty(): boolean {
     return this.#waiting.length === 0;
+  }
+
+  /** When the last one was sent away, by `performance.now()`. */
+  get lastAt(): number | undefined {
+    return this.#lastAt;
   }
 
   /** Spreads some over the next `window` ms. */
@@ -33,25 +39,35 @@ export class Departures {
     this.#arm();
   }
 
+  /** Sends all away at once that still wait for their time. */
+  hurry(): void {
+    clearTimeout(this.#timer);
+    this.#sendAwayUntil(Infinity);
+  }
+
   clear(): void {
     this.#waiting = [];
     clearTimeout(this.#timer);
+  }
+
+  sendAwayDue(): void {
+    this.#sendAwayUntil(performance.now());
+  }
+
+  #sendAwayUntil(time: number): void {
+    for (let next = this.#waiting.at(-1); next && next.at <= time; next = this.#waiting.at(-1)) {
+      this.#waiting.pop();
+      next.leave();
+      this.#lastAt = performance.now();
+    }
+    if (this.isEmpty) this.#onEmpty();
+    else this.#arm();
   }
 
   #arm(): void {
     clearTimeout(this.#timer);
     const next = this.#waiting.at(-1);
     if (next) this.#timer = setTimeout(sendAway, Math.max(0, next.at - performance.now()), this);
-  }
-
-  sendAwayDue(): void {
-    const now = performance.now();
-    for (let next = this.#waiting.at(-1); next && next.at <= now; next = this.#waiting.at(-1)) {
-      this.#waiting.pop();
-      next.leave();
-    }
-    if (this.isEmpty) this.#onEmpty();
-    else this.#arm();
   }
 }
 

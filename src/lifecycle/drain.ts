@@ -1,22 +1,23 @@
+import { setMaxListeners } from 'node:events';
+import type { Socket } from 'node:net';
 import { DrainingError } from '../errors.ts';
 import { Departures } from './departures.ts';
 import type { Drainable, DrainSite } from './drainable.ts';
 import type { ResolvedLifecycleOptions } from './options.ts';
-import { nextPhase, type Phase, type PhaseEvent, stateOf } from './phase.ts';
+import { isLeaving, nextPhase, type Phase, type PhaseEvent, stateOf } from './phase.ts';
 import { type LifecycleChange, reportDrain, reportLifecycleError, reportState } from './report.ts';
+import { decideStep, effectivePreDrain, type Plan, tellingWindow } from './schedule.ts';
 import { type DrainEnd, type DrainReport, Tally } from './tally.ts';
 
 // How often latecomers are looked for: streams that became resumable, connections that became idle unseen.
 const sweepInterval = 1000;
 
-// Of the time that is left before everything is cut, that in which streams are sent away: the last ones need some for their last bytes.
-const departuresPart = 0.8;
-
 /**
  * The way down: moves through the phases, and takes all parts with it.
  *
- *     drain ── preDrain ──▶ leave ── sweep ─ sweep ─ … ──▶ all parts empty ──▶ dead
- *       └───────────── drainTimeout, second signal ──▶ cut ────────────────────▶
+ *     drain ── preDrain ──▶ leave ── sweep ─ sweep ─ … ─────────▶ all parts empty ──▶ dead
+ *       │                     └── drainTimeout ──▶ last call ──▶ cut ──────────────▶
+ *       └──────────── a second signal ───────────────────────────▶ cut ──────────────▶
  */
 export class Drain implements DrainSite {
   readonly tally: Tally = new Tally();
@@ -27,16 +28,22 @@ export class Drain implements DrainSite {
   readonly #controller = new AbortController();
   readonly #departures: Departures;
   readonly #parts = new Set<Drainable>();
-  readonly #timers: NodeJS.Timeout[] = [];
+  #sweeping: NodeJS.Timeout | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #plan: Plan;
   #phase: Phase = 'active';
   #began = 0;
   #end: DrainEnd = 'complete';
   #settling: NodeJS.Immediate | undefined;
+  #freed = new Set<Socket>();
   #resolve!: (report: DrainReport) => void;
 
   constructor(options: ResolvedLifecycleOptions, onChange: (change: LifecycleChange) => void) {
     this.#options = options;
+    this.#plan = options;
     this.#onChange = onChange;
+    // Whoever waits for the end of the process waits on it: any number of them is right.
+    setMaxListeners(0, this.#controller.signal);
     this.#departures = new Departures(() => this.settleSoon());
     this.over = new Promise((resolve) => {
       this.#resolve = resolve;
@@ -62,8 +69,13 @@ export class Drain implements DrainSite {
     };
   }
 
-  begin(): void {
+  /** @param isProbed - a probe was asked, so that something watches the process from outside */
+  begin(isProbed: boolean): void {
+    if (this.#phase !== 'active') return;
+    const isUnseen = !isProbed && this.#isEmpty();
+    this.#plan = { ...this.#plan, preDrain: effectivePreDrain(this.#plan.preDrain, isUnseen) };
     this.#move('drain');
+    this.advance();
   }
 
   /** Ends what is left, if it has begun. */
@@ -76,15 +88,19 @@ export class Drain implements DrainSite {
     this.#move('cut');
   }
 
-  settleSoon(): void {
-    if (this.#phase === 'leaving') this.#settling ??= setImmediate(settle, this);
+  settleSoon(socket?: Socket): void {
+    if (!isLeaving(this.#phase)) return;
+    if (socket) this.#freed.add(socket);
+    this.#settling ??= setImmediate(settle, this);
   }
 
   settle(): void {
     this.#settling = undefined;
-    if (this.#phase !== 'leaving') return;
-    for (const part of this.#parts) part.tidy();
-    if (this.#departures.isEmpty && [...this.#parts].every((part) => part.isEmpty)) this.#move('emptied');
+    if (!isLeaving(this.#phase)) return;
+    const freed = this.#freed;
+    this.#freed = new Set();
+    for (const part of this.#parts) part.tidy(freed);
+    if (this.#departures.isEmpty && this.#isEmpty()) this.#move('emptied');
   }
 
   fail(error: unknown): void {
@@ -107,12 +123,15 @@ export class Drain implements DrainSite {
         break;
       case 'announcing':
         this.#began = performance.now();
-        this.#startClocks();
         for (const part of this.#parts) part.announce();
         break;
       case 'leaving':
-        this.#timers.push(setInterval(sweep, sweepInterval, this, sweepInterval));
+        this.#sweeping = setInterval(sweep, sweepInterval, this, sweepInterval);
         this.sweep(this.#options.spread);
+        break;
+      case 'parting':
+        this.sweep(0);
+        this.#departures.hurry();
         break;
       case 'dead':
         this.#stopClocks();
@@ -122,20 +141,44 @@ export class Drain implements DrainSite {
 
   /** Sends away those who are to be told, over a window. */
   sweep(window: number): void {
-    const left = (this.#began + this.#options.drainTimeout - performance.now()) * departuresPart;
-    for (const part of this.#parts) this.#departures.add(part.leave(), Math.max(0, Math.min(window, left)));
+    for (const part of this.#parts) this.#departures.add(part.leave(), tellingWindow(this.#plan, this.#elapsed(), window));
     this.settleSoon();
   }
 
-  // These keep the process alive: who waits for the end of the drain must get it.
-  #startClocks(): void {
-    const { preDrain, drainTimeout } = this.#options;
-    this.#timers.push(setTimeout(() => this.#move('announced'), preDrain));
-    if (drainTimeout !== Infinity) this.#timers.push(setTimeout(() => this.force('timeout'), drainTimeout));
+  /** Takes the steps that are due, in their order, and waits for the next one. */
+  advance(): void {
+    clearTimeout(this.#timer);
+    const { lastAt } = this.#departures;
+    const toldAt = lastAt === undefined ? undefined : lastAt - this.#began;
+    const step = decideStep(this.#plan, { phase: this.#phase, elapsed: this.#elapsed(), toldAt });
+    switch (step.kind) {
+      case 'wait':
+        // It keeps the process alive: the end of the drain is waited for.
+        if (step.until !== Infinity) this.#timer = setTimeout(advance, step.until - this.#elapsed(), this);
+        return;
+      case 'leave':
+        this.#move('announced');
+        break;
+      case 'last-call':
+        this.#move('overdue');
+        break;
+      case 'cut':
+        this.force('timeout');
+    }
+    this.advance();
+  }
+
+  #isEmpty(): boolean {
+    return [...this.#parts].every((part) => part.isEmpty);
+  }
+
+  #elapsed(): number {
+    return performance.now() - this.#began;
   }
 
   #stopClocks(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
+    clearInterval(this.#sweeping);
+    clearTimeout(this.#timer);
     this.#departures.clear();
     clearImmediate(this.#settling);
   }
@@ -151,6 +194,10 @@ export class Drain implements DrainSite {
     this.#resolve(report);
     reportDrain(report);
   }
+}
+
+function advance(drain: Drain): void {
+  drain.advance();
 }
 
 function settle(drain: Drain): void {

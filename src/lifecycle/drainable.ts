@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Phase } from './phase.ts';
 import type { Tally } from './tally.ts';
 
@@ -8,8 +9,11 @@ export type Farewell = () => void;
 export interface DrainSite {
   readonly phase: Phase;
   readonly tally: Tally;
-  /** Something is gone: looks, at the end of the turn, whether everything is. */
-  settleSoon(): void;
+  /**
+   * Something is gone: looks, at the end of the turn, whether everything is.
+   * @param socket - that it used, and that may carry nothing now
+   */
+  settleSoon(socket?: Socket): void;
   /** An error that has no caller to be thrown at. */
   fail(error: unknown): void;
 }
@@ -24,8 +28,8 @@ export interface Drainable {
   announce(): void;
   /** Takes in nothing new, and gives those that are to be sent away, for each once. Called again now and then, for latecomers. */
   leave(): readonly Farewell[];
-  /** Closes what has become idle. */
-  tidy(): void;
+  /** Closes what has become idle, of the sockets that lost something since the last time. */
+  tidy(freed: ReadonlySet<Socket>): void;
   /** Ends what is left, and counts it. */
   cut(): void;
   /** Removes its listeners. */

@@ -13,7 +13,7 @@ export type { LifecycleOptions } from './options.ts';
 export type { LifecycleState } from './phase.ts';
 export type { Probe } from './probes.ts';
 export type { LifecycleChange, LifecycleErrorMessage } from './report.ts';
-export type { DrainEnd, DrainReport } from './tally.ts';
+export type { DrainEnd, DrainReport, UntoldReason } from './tally.ts';
 export type { WebSocketLike, WebSocketServerLike } from './web-sockets.ts';
 
 /** The middleware that `lifecycle` makes, and the life of the process behind it. */
@@ -65,8 +65,8 @@ function assemble(life: Life): Lifecycle {
     signal: { value: life.drain.signal, enumerable: true },
     attach: { value: (server: AttachableServer | WebSocketServerLike) => life.attach(server) },
     drain: { value: () => life.goDown() },
-    ready: { value: makeReadiness(() => life.state) },
-    live: { value: makeLiveness(() => life.state) },
+    ready: { value: makeReadiness(() => life.stateForProbe()) },
+    live: { value: makeLiveness(() => life.stateForProbe()) },
     on: { value: (event: 'state', listener: (change: LifecycleChange) => void) => life.on(event, listener) },
     hold: { value: () => life.holds.take() },
     close: { value: () => life.close() },

@@ -11,12 +11,14 @@ import { Drain } from './drain.ts';
 import { Holds } from './holds.ts';
 import { lengthenKeepAlive } from './keep-alive.ts';
 import type { ResolvedLifecycleOptions } from './options.ts';
+import { isProbe } from './probes.ts';
 import { isRefusing, type LifecycleState, stateOf } from './phase.ts';
 import { type LifecycleChange, reportLifecycleError } from './report.ts';
 import { Requests } from './requests.ts';
-import { watchSignals } from './signals.ts';
+import { decideSignal, watchSignals } from './signals.ts';
 import { type DrainReport, hasCut } from './tally.ts';
 import { isWebSocketServer, WebSockets } from './web-sockets.ts';
+import { disconnectWorker, noteServing } from './worker.ts';
 
 /** What a drain is made of, and who asks for it: requests that come, servers that are attached, signals. */
 export class Life {
@@ -28,7 +30,9 @@ export class Life {
   readonly #listeners = new Listeners<LifecycleChange>(reportLifecycleError);
   readonly #attached = new Map<object, () => void>();
   readonly #unwatchSignals: () => void;
-  #signals = 0;
+  #firstSignalAt: number | undefined;
+  /** Something asked whether this process is well. */
+  #isProbed = false;
   #bypassed = false;
 
   constructor(options: ResolvedLifecycleOptions) {
@@ -46,12 +50,19 @@ export class Life {
     return stateOf(this.drain.phase);
   }
 
+  /** The state, for something outside that watches the process. */
+  stateForProbe(): LifecycleState {
+    this.#isProbed = true;
+    return this.state;
+  }
+
   handle(req: HttpRequest, res: HttpResponse, next: Next): void {
     if (this.#bypassed) {
       next();
       return;
     }
     this.#requests.track(res);
+    this.#isProbed ||= isProbe(req);
     if (isRefusing(this.drain.phase) && !isStarted(res) && !this.#isExempt(req)) {
       this.#requests.refused(res, refuse(req, res, this.#refusal));
       return;
@@ -64,13 +75,15 @@ export class Life {
     if (typeof server !== 'object' || server === null) throw refusedServer(server);
     const undo = this.#attached.get(server) ?? this.#attachNew(server);
     this.#attached.set(server, undo);
+    noteServing(this, this.state !== 'dead');
     return () => {
       if (this.#attached.delete(server)) undo();
+      if (this.#attached.size === 0) noteServing(this, false);
     };
   }
 
   goDown(): Promise<DrainReport> {
-    this.drain.begin();
+    this.drain.begin(this.#isProbed);
     return this.drain.over;
   }
 
@@ -88,6 +101,7 @@ export class Life {
     if (this.state === 'draining') return;
     for (const undo of this.#attached.values()) undo();
     this.#attached.clear();
+    noteServing(this, false);
   }
 
   #attachNew(server: object): () => void {
@@ -102,17 +116,22 @@ export class Life {
     };
   }
 
-  /** The first asks, the second does not. Also where somebody had asked before: a hook that drains is followed by the signal. */
+  /** The first asks, also where a hook had asked before it. */
   #takeSignal(): void {
-    this.#signals += 1;
-    if (this.#signals === 1) this.drain.begin();
-    else this.drain.force('signal');
+    const now = performance.now();
+    const sinceFirst = this.#firstSignalAt === undefined ? undefined : now - this.#firstSignalAt;
+    this.#firstSignalAt ??= now;
+    const effect = decideSignal(sinceFirst, this.#options.forceAfter);
+    if (effect === 'begin') void this.goDown();
+    else if (effect === 'force') this.drain.force('signal');
   }
 
   #noteChange(change: LifecycleChange): void {
     this.#listeners.emit(change);
     if (change.state !== 'dead') return;
     this.#unwatchSignals();
+    noteServing(this, false);
+    disconnectWorker();
     if (this.#options.exit) void this.drain.over.then(exitSoon);
   }
 

@@ -9,12 +9,13 @@ import { isProbe } from './probes.ts';
 export interface LifecycleOptions {
   /**
    * The whole of a drain; what is left then is cut. Less than the time after which the process is killed: Kubernetes' 30 s, with what
-   * a `preStop` hook takes. `Infinity`: nothing is cut before a second signal.
+   * a `preStop` hook takes. `Infinity`: nothing is cut before a further signal.
    * @defaultValue `'25s'`
    */
   drainTimeout?: Duration;
   /**
    * How long everything is still served after the begin of the drain, because load balancers learn late. A part of `drainTimeout`. `0`: not at all.
+   * Left out where nothing is open and no probe was ever asked: no load balancer is there.
    * @defaultValue `'5s'`, or a fifth of `drainTimeout` where that is less
    */
   preDrain?: Duration;
@@ -25,11 +26,17 @@ export interface LifecycleOptions {
    */
   spread?: Duration;
   /**
-   * Signals of the process that begin a drain; the second one cuts what is left. They no longer end the process by themselves until it is
+   * Signals of the process that begin a drain; a further one cuts what is left, from `forceAfter` on. They no longer end the process by themselves until it is
    * dead. `false` or `[]`: none, as for a lifecycle that is not of the whole process.
    * @defaultValue `['SIGTERM']`
    */
   signals?: readonly NodeJS.Signals[] | false;
+  /**
+   * How long after the first signal another one cuts what is left. One that comes earlier means the same Ctrl-C: under npm it reaches the process
+   * twice. `Infinity`: none cuts.
+   * @defaultValue `'1s'`
+   */
+  forceAfter?: Duration;
   /**
    * Whether to call `process.exit` after a drain: with 0 when nothing was cut, else 1. Without it the process ends by itself when
    * nothing is left that keeps it, which leaves it time to close its databases.
@@ -59,6 +66,7 @@ export interface ResolvedLifecycleOptions {
   readonly preDrain: number;
   readonly spread: number;
   readonly signals: readonly NodeJS.Signals[];
+  readonly forceAfter: number;
   readonly exit: boolean;
   /** `undefined`: left as it is. */
   readonly keepAlive: number | undefined;
@@ -78,6 +86,7 @@ export function resolveLifecycleOptions(given: LifecycleOptions | undefined): Re
     preDrain: readDuration('lifecycle.preDrain', options.preDrain ?? Math.min(5000, drainTimeout / 5), { max }),
     spread: readDuration('lifecycle.spread', options.spread ?? Math.min(10_000, (drainTimeout * 2) / 5), { max }),
     signals: readSignals('lifecycle.signals', options.signals ?? ['SIGTERM']),
+    forceAfter: options.forceAfter === Infinity ? Infinity : readDuration('lifecycle.forceAfter', options.forceAfter ?? '1s'),
     exit: readBoolean('lifecycle.exit', options.exit ?? false),
     keepAlive: options.keepAlive === false ? undefined : readDuration('lifecycle.keepAlive', options.keepAlive ?? '75s', { min: 1, max: longestDelay }),
     retryAfter: readDuration('lifecycle.retryAfter', options.retryAfter ?? '5s', { max: longestDelay }),

@@ -2,20 +2,22 @@
 export type LifecycleState = 'active' | 'draining' | 'dead';
 
 /**
- * Where a lifecycle is. `announcing`: still serving, while load balancers learn of it; `leaving`: nothing new, and what is there goes.
+ * Where a lifecycle is. `announcing`: still serving, while load balancers learn of it; `leaving`: nothing new, and what is there goes; `parting`: the
+ * time is over and everyone has been told, the last bytes are on their way.
  *
- *     active ──drain──▶ announcing ──announced──▶ leaving ──emptied──▶ dead
- *                           └──────────cut───────────┴────────cut───────▲
+ *     active ──drain──▶ announcing ──announced──▶ leaving ──overdue──▶ parting ──emptied, cut──▶ dead
+ *                           └──────────cut───────────┴────emptied, cut──────────────────────────▲
  */
-export type Phase = 'active' | 'announcing' | 'leaving' | 'dead';
+export type Phase = 'active' | 'announcing' | 'leaving' | 'parting' | 'dead';
 
 /** What moves it. `cut`: whatever is left was ended by force. */
-export type PhaseEvent = 'drain' | 'announced' | 'emptied' | 'cut';
+export type PhaseEvent = 'drain' | 'announced' | 'overdue' | 'emptied' | 'cut';
 
 const moves: Readonly<Record<Phase, Readonly<Partial<Record<PhaseEvent, Phase>>>>> = {
   active: { drain: 'announcing' },
   announcing: { announced: 'leaving', cut: 'dead' },
-  leaving: { emptied: 'dead', cut: 'dead' },
+  leaving: { overdue: 'parting', emptied: 'dead', cut: 'dead' },
+  parting: { emptied: 'dead', cut: 'dead' },
   dead: {},
 };
 
@@ -26,10 +28,15 @@ export function nextPhase(phase: Phase, event: PhaseEvent): Phase {
 
 /** What others see of a phase. */
 export function stateOf(phase: Phase): LifecycleState {
-  return phase === 'announcing' || phase === 'leaving' ? 'draining' : phase;
+  return phase === 'active' || phase === 'dead' ? phase : 'draining';
+}
+
+/** Whether what is there goes, and nothing new may come. */
+export function isLeaving(phase: Phase): boolean {
+  return phase === 'leaving' || phase === 'parting';
 }
 
 /** Whether new requests are refused. */
 export function isRefusing(phase: Phase): boolean {
-  return phase === 'leaving' || phase === 'dead';
+  return isLeaving(phase) || phase === 'dead';
 }

@@ -20,7 +20,8 @@ export function makeLiveness(stateNow: () => LifecycleState): Probe {
 
 /** Whether a request is that of a probe, by the usual names. The default of `exempt`. */
 export function isProbe(req: HttpRequest): boolean {
-  return /\/(?:livez|readyz|healthz)$/.test(requestPath(req));
+  const path = requestPath(req);
+  return path.endsWith('/livez') || path.endsWith('/readyz') || path.endsWith('/healthz');
 }
 
 function answer(res: HttpResponse, state: LifecycleState, passes: boolean): void {

@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { DrainingError } from '../errors.ts';
+import { type CloseReason, DrainingError } from '../errors.ts';
 import { type Departure, departureOf } from '../internal/departure.ts';
 import { abortRequest } from '../internal/request-context.ts';
 import type { StreamCloseMessage } from '../internal/diagnostics.ts';
@@ -9,7 +9,9 @@ import { abortResponse, type HttpRequest, type HttpResponse, isGone, isHttp2 } f
 import { announceClose } from '../internal/refusal.ts';
 import { whenOver } from '../internal/lifetime.ts';
 import { streamOf } from '../internal/stream.ts';
+import { carriesEventStream, isDelivered, isDeliveredUnterminated, isHandedOver } from './delivery.ts';
 import type { Drainable, DrainSite, Farewell } from './drainable.ts';
+import type { UntoldReason } from './tally.ts';
 
 type Kind = 'requests' | 'streams';
 
@@ -24,11 +26,12 @@ export class Requests implements Drainable {
   /** Which response of a connection says that it will be closed. */
   readonly #announced = new WeakMap<Socket, ServerResponse>();
   readonly #fates = new WeakMap<HttpResponse, Fate>();
-  /** Requests whose stream is over: what a response was can no longer be seen at its `'close'`. */
-  readonly #streamed = new WeakSet<HttpRequest>();
+  /** How the stream of a request ended: what a response was can no longer be seen when it is over. */
+  readonly #streamed = new WeakMap<HttpRequest, CloseReason>();
   readonly #responseOnOver = (res: HttpResponse): void => this.#forget(res);
   readonly #channelOnStreamClose = (message: unknown): void => {
-    this.#streamed.add((message as StreamCloseMessage).req);
+    const { req, reason } = message as StreamCloseMessage;
+    this.#streamed.set(req, reason);
   };
 
   constructor(site: DrainSite) {
@@ -89,7 +92,7 @@ export class Requests implements Drainable {
   cut(): void {
     const reason = new DrainingError();
     for (const res of this.#open) {
-      if (this.#fates.get(res) !== 'refused') this.#site.tally.cut(this.#kindOf(res));
+      this.#countCut(res);
       abortRequest(res.req, reason);
       streamOf(res)?.abort('draining', reason);
       abortResponse(res);
@@ -110,16 +113,40 @@ export class Requests implements Drainable {
   #forget(res: HttpResponse): void {
     if (!this.#open.delete(res) || this.#site.phase === 'active') return;
     this.#count(res);
-    this.#site.settleSoon();
+    this.#site.settleSoon(isHttp2(res) ? undefined : res.req.socket);
   }
 
   #count(res: HttpResponse): void {
+    const { tally } = this.#site;
+    if (this.#fates.get(res) === 'refused') return;
+    if (this.#wasTold(res)) tally.told('streams');
+    else if (isDelivered(res)) tally.finished(this.#kindOf(res));
+    else tally.aborted(this.#kindOf(res));
+  }
+
+  /** By the drain, or by the application. */
+  #wasTold(res: HttpResponse): boolean {
+    const isAsked = this.#fates.get(res) === 'told' || this.#streamed.get(res.req) === 'draining';
+    return isAsked && departureOf(res)?.finiteBecause() !== 'half-event' && isDeliveredUnterminated(res);
+  }
+
+  #countCut(res: HttpResponse): void {
+    const { tally } = this.#site;
     const fate = this.#fates.get(res);
-    if (fate === 'told') this.#site.tally.told('streams');
-    else if (fate !== 'refused') this.#site.tally.finished(this.#kindOf(res));
+    if (fate === 'refused') return;
+    if (fate === 'told' && departureOf(res)?.finiteBecause() !== 'half-event' && isHandedOver(res)) {
+      // The cut is the close that was to come.
+      tally.told('streams');
+      return;
+    }
+    const kind = this.#kindOf(res);
+    tally.cut(kind);
+    const departure = departureOf(res);
+    const reason: UntoldReason = departure ? (departure.finiteBecause() ?? 'early') : 'unfollowed';
+    if (kind === 'streams' && (fate !== 'told' || reason === 'half-event')) tally.untold(reason);
   }
 
   #kindOf(res: HttpResponse): Kind {
-    return this.#streamed.has(res.req) || streamOf(res) || departureOf(res) ? 'streams' : 'requests';
+    return this.#streamed.has(res.req) || streamOf(res) || departureOf(res) || carriesEventStream(res) ? 'streams' : 'requests';
   }
 }

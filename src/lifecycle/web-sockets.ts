@@ -1,5 +1,6 @@
 import { isSet } from 'node:util/types';
 import type { Drainable, DrainSite, Farewell } from './drainable.ts';
+import { isLeaving } from './phase.ts';
 
 /** A WebSocket of the server's side, as those of `ws`. */
 export interface WebSocketLike {
@@ -75,7 +76,7 @@ export class WebSockets implements Drainable {
   #take(client: WebSocketLike): void {
     if (this.#site.phase === 'active') return;
     this.#watch(client);
-    if (this.#site.phase === 'leaving') this.#sendAway(client);
+    if (isLeaving(this.#site.phase)) this.#sendAway(client);
   }
 
   #watch(client: WebSocketLike): void {

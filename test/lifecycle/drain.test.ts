@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Drain } from '../../src/lifecycle/drain.ts';
 import type { Drainable, Farewell } from '../../src/lifecycle/drainable.ts';
 import { type LifecycleOptions, resolveLifecycleOptions } from '../../src/lifecycle/options.ts';
@@ -53,7 +53,7 @@ describe('a drain', () => {
 
   it('announces, leaves after preDrain, and is over when its parts are empty', async () => {
     const { drain, part, changes } = make();
-    drain.begin();
+    drain.begin(true);
     expect([drain.phase, part.calls]).toEqual(['announcing', ['announce']]);
     vi.advanceTimersByTime(4999);
     expect(drain.phase).toBe('announcing');
@@ -70,10 +70,10 @@ describe('a drain', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('serves for preDrain, even with nothing to wait for: load balancers do not know yet', () => {
+  it('serves for preDrain, even with nothing to wait for, where probes are asked: load balancers do not know yet', () => {
     const { drain, part } = make();
     part.isEmpty = true;
-    drain.begin();
+    drain.begin(true);
     drain.settleSoon();
     vi.advanceTimersByTime(4999);
     expect(drain.phase).toBe('announcing');
@@ -81,11 +81,101 @@ describe('a drain', () => {
     expect(drain.phase).toBe('dead');
   });
 
+  it('serves for preDrain where something is open, also without probes', () => {
+    const { drain } = make();
+    drain.begin(false);
+    vi.advanceTimersByTime(4999);
+    expect(drain.phase).toBe('announcing');
+  });
+
+  it('leaves at once where nothing is open and no probe was asked', () => {
+    const { drain, part } = make();
+    part.isEmpty = true;
+    drain.begin(false);
+    vi.advanceTimersByTime(1);
+    expect([drain.phase, part.calls.slice(0, 2)]).toEqual(['dead', ['announce', 'leave']]);
+  });
+
+  describe('whose timers come late', () => {
+    /** The process stands still for that long, from now on. */
+    function pauseFor(duration: number): void {
+      const now = performance.now.bind(performance);
+      const spy = vi.spyOn(performance, 'now').mockImplementation(() => now() + duration);
+      onTestFinished(() => void spy.mockRestore());
+    }
+
+    it('tells all before it cuts, and gives them the time to hear it', async () => {
+      const { drain, part } = make();
+      const gone: string[] = [];
+      part.farewells = ['a', 'b', 'c'].map((name) => () => gone.push(name));
+      drain.begin(true);
+      pauseFor(60_000);
+      vi.advanceTimersByTime(5000);
+      expect([drain.phase, gone, part.calls.includes('cut')]).toEqual(['parting', ['a', 'b', 'c'], false]);
+      vi.advanceTimersByTime(999);
+      expect([drain.phase, part.calls.includes('cut')]).toEqual(['parting', false]);
+      vi.advanceTimersByTime(1);
+      expect([drain.phase, part.calls.includes('cut')]).toEqual(['dead', true]);
+      expect(await drain.over).toMatchObject({ reason: 'timeout', forced: true });
+    });
+
+    it('is over as soon as all are gone', async () => {
+      const { drain, part } = make();
+      part.farewells = [() => (part.isEmpty = true)];
+      drain.begin(true);
+      pauseFor(60_000);
+      vi.advanceTimersByTime(5001);
+      expect(drain.phase).toBe('dead');
+      expect(await drain.over).toMatchObject({ reason: 'complete', forced: false });
+    });
+
+    it('tells those that are in the middle of their window', () => {
+      const { drain, part } = make();
+      const gone: string[] = [];
+      part.farewells = ['a', 'b', 'c', 'd'].map((name) => () => gone.push(name));
+      drain.begin(true);
+      vi.advanceTimersByTime(5001);
+      expect(gone).toEqual(['a']);
+      pauseFor(60_000);
+      vi.advanceTimersByTime(2500);
+      expect(gone).toEqual(['a', 'b', 'c', 'd']);
+      expect(drain.phase).not.toBe('dead');
+    });
+
+    it('cuts at once where there is no one to tell', () => {
+      const { drain, part } = make();
+      drain.begin(true);
+      pauseFor(60_000);
+      vi.advanceTimersByTime(5000);
+      expect([drain.phase, part.calls]).toEqual(['dead', ['announce', 'leave', 'leave', 'cut', 'release']]);
+    });
+  });
+
+  it('tells one that comes to it last before it cuts', () => {
+    const { drain, part } = make();
+    const gone: string[] = [];
+    drain.begin(true);
+    vi.advanceTimersByTime(24_990);
+    part.farewells = [() => gone.push('late')];
+    vi.advanceTimersByTime(20);
+    expect([drain.phase, gone]).toEqual(['parting', ['late']]);
+    vi.advanceTimersByTime(1000);
+    expect(drain.phase).toBe('dead');
+  });
+
+  it('takes any number of waits on its signal', () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    const { drain } = make();
+    for (let wait = 0; wait < 20; wait++) drain.signal.addEventListener('abort', () => wait);
+    expect(warn).not.toHaveBeenCalled();
+    warn.mockRestore();
+  });
+
   it('sends away over the window, and looks for latecomers every second', () => {
     const { drain, part } = make();
     const gone: string[] = [];
     part.farewells = ['a', 'b', 'c', 'd'].map((name) => () => gone.push(name));
-    drain.begin();
+    drain.begin(true);
     vi.advanceTimersByTime(5001);
     expect(gone).toEqual(['a']);
     vi.advanceTimersByTime(2500);
@@ -102,7 +192,7 @@ describe('a drain', () => {
     const gone: number[] = [];
     part.farewells = [() => gone.push(1), () => gone.push(2)];
     part.isEmpty = true;
-    drain.begin();
+    drain.begin(true);
     vi.advanceTimersByTime(9999);
     expect([drain.phase, gone]).toEqual(['leaving', [1]]);
     vi.advanceTimersByTime(2);
@@ -113,7 +203,7 @@ describe('a drain', () => {
     const { drain, part } = make({ preDrain: '20s', spread: '25s' });
     const gone: number[] = [];
     part.farewells = Array.from({ length: 5 }, (_, index) => () => gone.push(index));
-    drain.begin();
+    drain.begin(true);
     vi.advanceTimersByTime(24_999);
     expect([drain.phase, gone.length]).toEqual(['leaving', 5]);
   });
@@ -128,7 +218,7 @@ describe('a drain', () => {
     later.cut = () => order.push('later');
     drain.add(carrier);
     drain.add(later);
-    drain.begin();
+    drain.begin(true);
     vi.advanceTimersByTime(25_000);
     expect([drain.phase, order]).toEqual(['dead', ['part', 'later', 'carrier']]);
     expect(await drain.over).toMatchObject({ duration: 25_000, forced: true, reason: 'timeout' });
@@ -137,7 +227,7 @@ describe('a drain', () => {
 
   it('cuts nothing by time when drainTimeout is Infinity', () => {
     const { drain } = make({ drainTimeout: Infinity });
-    drain.begin();
+    drain.begin(true);
     vi.advanceTimersByTime(3_600_000);
     expect(drain.phase).toBe('leaving');
     drain.force('signal');
@@ -152,7 +242,7 @@ describe('a drain', () => {
 
   it('may be forced while it is announced', async () => {
     const { drain, part } = make();
-    drain.begin();
+    drain.begin(true);
     drain.force('signal');
     expect([drain.phase, part.calls]).toEqual(['dead', ['announce', 'cut', 'release']]);
     expect(await drain.over).toMatchObject({ reason: 'signal', forced: true });
@@ -163,7 +253,7 @@ describe('a drain', () => {
     const other = new Part();
     const remove = drain.add(other);
     part.isEmpty = true;
-    drain.begin();
+    drain.begin(true);
     vi.advanceTimersByTime(10);
     expect(drain.phase).toBe('leaving');
     remove();
@@ -176,8 +266,8 @@ describe('a drain', () => {
     const { drain } = make();
     const reasons: unknown[] = [];
     drain.signal.addEventListener('abort', () => reasons.push(drain.signal.reason));
-    drain.begin();
-    drain.begin();
+    drain.begin(true);
+    drain.begin(true);
     expect(reasons).toEqual([expect.objectContaining({ code: 'ERR_SLUICE_DRAINING' })]);
   });
 
@@ -186,10 +276,10 @@ describe('a drain', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
         const { drain, part, changes } = make();
-        const ranks = ['active', 'announcing', 'leaving', 'dead'];
+        const ranks = ['active', 'announcing', 'leaving', 'parting', 'dead'];
         let at = 0;
         for (const each of [...steps, 'begin', 'empty', 30_000]) {
-          if (each === 'begin') drain.begin();
+          if (each === 'begin') drain.begin(true);
           else if (each === 'force') drain.force('signal');
           else if (each === 'empty') part.isEmpty = true;
           else vi.advanceTimersByTime(each as number);

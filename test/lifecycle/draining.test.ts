@@ -6,7 +6,7 @@ import { deferred } from '../support/deferred.ts';
 import { useRandom } from '../support/random.ts';
 import { serve } from '../support/serve.ts';
 import { settles, until } from '../support/until.ts';
-import { makeLife, routes, serveAttached } from './support.ts';
+import { makeLife, probe, routes, serveAttached } from './support.ts';
 
 const matrix = carriers.map((carrier) => ({ on: carrier.name, carrier }));
 const http1 = matrix.filter(({ carrier }) => carrier.protocol === 'http1');
@@ -51,7 +51,7 @@ describe('before a drain', () => {
 
 describe('while a drain is announced', () => {
   it.each(matrix)('everything is served, readiness fails and liveness does not, on $on', async ({ carrier }) => {
-    const life = makeLife({ preDrain: '10s' });
+    const life = probe(makeLife({ preDrain: '10s' }));
     const served = await serveAttached(carrier, life, routes({ '/': (_req, res) => res.end('hello'), '/readyz': life.ready, '/livez': life.live }));
     void life.drain();
     expect(life.state).toBe('draining');

@@ -1,11 +1,12 @@
 import type { ServerResponse } from 'node:http';
 import http2 from 'node:http2';
+import net from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { h2c, listen } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { settles, turns, until } from '../support/until.ts';
 import { connectFrames, goawayOf } from './http2-frames.ts';
-import { makeCounter, makeLife, routes, serveAttached } from './support.ts';
+import { followConnections, makeCounter, makeLife, probe, routes, serveAttached } from './support.ts';
 
 const hello = routes({ '/': (_req, res) => res.end('hello') });
 
@@ -46,7 +47,7 @@ describe('the drain of HTTP/2', () => {
   });
 
   it('serves a session that comes while it is announced, and then says GOAWAY', async () => {
-    const life = makeLife({ preDrain: '10s' });
+    const life = probe(makeLife({ preDrain: '10s' }));
     const served = await serveAttached(h2c, life, hello);
     void life.drain();
     const client = connectFrames(served.port);
@@ -56,6 +57,20 @@ describe('the drain of HTTP/2', () => {
     client.get(1, '/');
     expect((await client.waitFor('DATA', 1)).payload.toString()).toBe('hello');
     expect(goawayOf(await client.waitFor('GOAWAY'))).toEqual({ last: 1, code: 0 });
+  });
+
+  it('is not held by clients that have sent nothing, half a preface or no request, and do not go', async () => {
+    const life = makeLife();
+    const served = await serveAttached(h2c, life, hello);
+    const connections = followConnections(served.server);
+    for (const bytes of ['', 'PRI * HTTP/2.0', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0']) {
+      const client = net.connect({ port: served.port, host: '127.0.0.1', allowHalfOpen: true });
+      onTestFinished(() => void client.destroy());
+      client.on('error', () => undefined).resume();
+      client.write(bytes, 'latin1');
+    }
+    await connections.accepted(3);
+    expect(await settles(life.drain())).toMatchObject({ cut: { sockets: 0 }, forced: false, reason: 'complete' });
   });
 
   it('closes sessions when it leaves, idle ones at once', async () => {

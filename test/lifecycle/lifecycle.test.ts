@@ -10,7 +10,7 @@ import { deferred } from '../support/deferred.ts';
 import { connectRaw, getRequest } from '../support/raw.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
-import { makeCounter, makeLife, routes, serveAttached } from './support.ts';
+import { makeCounter, makeLife, probe, routes, serveAttached } from './support.ts';
 
 function published<T>(name: string): T[] {
   const messages: T[] = [];
@@ -46,8 +46,10 @@ describe('drain()', () => {
     expect(report).toEqual({
       finished: { requests: 0, streams: 0, webSockets: 0, holds: 0 },
       told: { streams: 0, webSockets: 0 },
+      aborted: { requests: 0, streams: 0 },
       refused: { requests: 0, streams: 0 },
       cut: { requests: 0, streams: 0, webSockets: 0, sockets: 0, holds: 0 },
+      untold: {},
       duration: report.duration,
       forced: false,
       reason: 'complete',
@@ -251,7 +253,7 @@ describe('beside deadline()', () => {
 
 describe('a request', () => {
   it.each(carriers.map((carrier) => ({ on: carrier.name, carrier })))('is counted once where the server and the middleware both see it, on $on', async ({ carrier }) => {
-    const life = makeLife({ preDrain: 1000 });
+    const life = probe(makeLife({ preDrain: 1000 }));
     const served = await serveAttached(carrier, life, life as Middleware, routes({ '/': (_req, res) => res.end('x') }));
     const drained = life.drain();
     await (await served.visit()).over;

@@ -30,16 +30,60 @@ describe('a process that gets SIGTERM', { timeout }, () => {
   it('lets all that is there end as it should, and exits with 0', () => endsAsItShould());
 
   it('cuts what is left at a second signal', async () => {
-    const service = await startService({ preDrain: 0, drainTimeout: '50s', exit: true });
+    const service = await startService({ preDrain: 0, drainTimeout: '50s', exit: true, forceAfter: 50 });
     const client = await dial(service.port, getRequest('/never'));
     await client.waitFor('first');
     service.kill('SIGTERM');
     await refusesConnections(service);
+    await pause(50);
     service.kill('SIGTERM');
     const exit = await settles(service.exit, 30_000);
     expect(exit).toMatchObject({ code: 1, signal: null, stderr: '', report: { forced: true, reason: 'signal', cut: { requests: 1 } } });
     await client.closed;
     expect(parseChunked(client.received).complete).toBe(false);
+  });
+
+  it('is not forced by the same Ctrl-C that comes twice', async () => {
+    const service = await startService({ preDrain: 0, signals: ['SIGINT', 'SIGTERM'] });
+    // The answer to the first says that the second was read.
+    const client = await dial(service.port, getRequest('/name') + getRequest('/wait/1000'));
+    await client.waitFor('service');
+    service.kill('SIGINT');
+    service.kill('SIGTERM');
+    expect(await settles(service.exit, 30_000)).toMatchObject({ code: 0, signal: null, report: { reason: 'complete', cut: { requests: 0 } } });
+    expect(client.received).toContain('waited');
+  });
+
+  it('tells its clients before it cuts, also when it was stopped for longer than drainTimeout', async () => {
+    const service = await startService({ preDrain: 900, spread: 50, drainTimeout: 1000 });
+    const events = await dial(service.port, getRequest('/events', { Accept: 'text/event-stream' }));
+    const never = await dial(service.port, getRequest('/never'));
+    await Promise.all([events.waitFor('id: 1\n'), never.waitFor('first')]);
+    service.kill('SIGTERM');
+    await expect.poll(() => statusOf(service.port, '/readyz').catch(() => 0), patient).not.toBe(200);
+    service.kill('SIGSTOP');
+    await pause(1200);
+    service.kill('SIGCONT');
+    expect(await settles(service.exit, 30_000)).toMatchObject({ stderr: '', report: { told: { streams: 1 }, aborted: { streams: 0 }, cut: { streams: 0, requests: 1 }, reason: 'timeout' } });
+    await settles(events.closed);
+    expect(parseChunked(events.received).chunks.join('')).toMatch(/\n\nretry: \d+\n+$/);
+    expect(parseChunked(events.received).complete).toBe(false);
+  });
+
+  it('ends at once where nothing is open and no probe was ever asked', async () => {
+    const service = await startService({});
+    service.kill('SIGTERM');
+    const { code, report } = await settles(service.exit, 30_000);
+    expect([code, report?.reason]).toEqual([0, 'complete']);
+    // That of `preDrain`.
+    expect(report!.duration).toBeLessThan(5000);
+  });
+
+  it('serves on for preDrain where a probe was ever asked', async () => {
+    const service = await startService({ preDrain: 1000, drainTimeout: '20s' });
+    expect(await statusOf(service.port, '/readyz')).toBe(200);
+    service.kill('SIGTERM');
+    expect((await settles(service.exit, 30_000)).report!.duration).toBeGreaterThanOrEqual(1000);
   });
 
   it('is cut at drainTimeout, and says so in its exit code where it is asked to exit', async () => {

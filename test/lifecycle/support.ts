@@ -13,6 +13,12 @@ export function makeLife(options: LifecycleOptions = {}): Lifecycle {
   return life;
 }
 
+/** Has a load balancer ask once: a drain of what nothing watches has no `preDrain`. */
+export function probe(life: Lifecycle): Lifecycle {
+  life.ready({} as HttpRequest, { setHeader: () => undefined, end: () => undefined } as unknown as HttpResponse);
+  return life;
+}
+
 /** A stack of middlewares behind a lifecycle that is attached to its server. */
 export async function serveAttached(carrier: Carrier, life: Lifecycle, ...stack: Middleware[]): Promise<Served> {
   const served = await serve(carrier, life as Middleware, ...stack);
@@ -37,13 +43,13 @@ export function portOf(server: { address(): AddressInfo | string | null }): numb
 }
 
 /** What the server knows of its connections, from now on: a client that is connected, or has written, says nothing of that. */
-export function followConnections(server: Pick<Server, 'on'>): { accepted(count: number): Promise<void>; heard(): Promise<void> } {
+export function followConnections(server: Pick<Server, 'on'>): { accepted(count: number): Promise<void>; heard(bytes?: number): Promise<void> } {
   const sockets: Socket[] = [];
   server.on('connection', (socket: Socket) => sockets.push(socket));
   return {
     accepted: (count) => until(() => sockets.length >= count),
     /** From each. */
-    heard: () => until(() => sockets.length > 0 && sockets.every(({ bytesRead }) => bytesRead > 0)),
+    heard: (bytes = 1) => until(() => sockets.length > 0 && sockets.every(({ bytesRead }) => bytesRead >= bytes)),
   };
 }
 

@@ -1,0 +1,33 @@
+import { responseField } from '../internal/fields.ts';
+import { mediaTypeOf } from '../internal/media-type.ts';
+import { type HttpResponse, isHttp2 } from '../internal/message.ts';
+
+// RFC 9113 7: how `reconnect` and its like end a stream, so that its body is not taken for complete.
+const h2InternalError = 0x2;
+
+/** Whether all of a response was given to the kernel. To be asked when it has closed. */
+export function isDelivered(res: HttpResponse): boolean {
+  // After a reset HTTP/2 reports the body as finished: only `writableEnded` says that the server had ended it.
+  if (isHttp2(res)) return res.writableEnded && res.stream.writableFinished;
+  // Before Node 24 a response is finished, too, whose socket was destroyed under it.
+  return res.writableFinished && (!res.req.socket.destroyed || res.req.socket.writableFinished);
+}
+
+/** The same of one that was closed without an end, on purpose. */
+export function isDeliveredUnterminated(res: HttpResponse): boolean {
+  if (isHttp2(res)) return res.stream.writableFinished && res.stream.rstCode === h2InternalError;
+  return res.req.socket.writableFinished;
+}
+
+/** Whether all that was written so far, to a response that is open, was given to the kernel. */
+export function isHandedOver(res: HttpResponse): boolean {
+  return res.writableLength === 0 && (isHttp2(res) ? res.stream.writableLength === 0 : res.socket?.writableLength === 0);
+}
+
+/** Whether the head of a response, which may be out, says that it is an event stream. */
+export function carriesEventStream(res: HttpResponse): boolean {
+  // Node keeps fields that were given to `writeHead` alone in the text of the head, and nowhere else.
+  const head = (res as { _header?: unknown })._header;
+  const written = typeof head === 'string' ? /^content-type: *(.*)$/im.exec(head)?.[1] : undefined;
+  return mediaTypeOf(responseField(res, 'content-type') ?? written) === 'text/event-stream';
+}
