@@ -17,7 +17,7 @@ const sweepInterval = 1000;
  *
  *     drain ── preDrain ──▶ leave ── sweep ─ sweep ─ … ─────────▶ all parts empty ──▶ dead
  *       │                     └── drainTimeout ──▶ last call ──▶ cut ──────────────▶
- *       └──────────── a second signal ───────────────────────────▶ cut ──────────────▶
+ *       └──────────── a further signal ──────────────────────────▶ cut ──────────────▶
  */
 export class Drain implements DrainSite {
   readonly tally: Tally = new Tally();

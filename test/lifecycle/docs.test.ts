@@ -39,6 +39,27 @@ describe('docs/lifecycle.md', { timeout: 60_000 }, () => {
     expect(await run(code, onTestFinished)).toEqual({ code: 0, signal: null, output: '' });
   });
 
+  it('the sample that waits on `life.signal` leaves nothing there when its streams are gone', async ({ expect, onTestFinished }) => {
+    const sample = samples.find(({ code }) => code.includes("'/log'"))!.code;
+    const visits = `
+      import { getEventListeners, once } from 'node:events';
+      import http from 'node:http';
+      if (!server.listening) await once(server, 'listening');
+      const visit = async () => {
+        const req = http.get({ port: server.address().port, path: '/log', agent: false }).on('error', () => undefined);
+        const [res] = await once(req, 'response');
+        res.on('error', () => undefined);
+        await once(res, 'data');
+        return req;
+      };
+      const visitors = await Promise.all(Array.from({ length: 12 }, visit));
+      const during = getEventListeners(life.signal, 'abort').length;
+      for (const visitor of visitors) visitor.destroy();
+      while (await new Promise((resolve) => server.getConnections((_error, count) => resolve(count)))) await new Promise((resolve) => setTimeout(resolve, 5));
+      console.log(during, getEventListeners(life.signal, 'abort').length);`;
+    expect(await run(sample + visits, onTestFinished)).toEqual({ code: 0, signal: null, output: '12 0\n' });
+  });
+
   it('has a row for each option', ({ expect }) => {
     const options = Object.keys(resolveLifecycleOptions(undefined));
     const table = page.slice(page.indexOf('## Options'), page.indexOf('## When it does not work'));
