@@ -33,8 +33,8 @@ export function isReadableStream<T>(value: object): value is ReadableStream<T> {
 
 /** Starts to read a source. Throws `InvalidSourceError` for something that is none, or that is being read by somebody else. */
 export function openPull<T>(source: PullSource<T>): Pull<T> {
-  if (isReadableStream(source)) return pullWebStream(source);
   if (!isPullSource(source)) throw new InvalidSourceError('Expected a stream, an async iterable or an iterable');
+  if (isReadableStream(source)) return pullWebStream(source);
   if ('destroy' in source && Symbol.asyncIterator in source) return pullNodeStream(source as DestroyableStream<T>);
   const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
   return {
