@@ -53,10 +53,16 @@ export function codingWeight(accepted: AcceptEncoding, coding: string): number {
 const maxRemembered = 100;
 const maxRememberedLength = 200;
 
-/** Characters of the longest field that is read. No client needs a tenth of it, and what it costs is the service's CPU time. */
+/**
+ * Characters of the longest field that is read. No client needs a tenth of it, and what it costs is the service's CPU
+ * time.
+ */
 export const longestField = 1024;
 
-/** Makes a function of a request field remember its last results; of long fields the very last, since one response asks several times. */
+/**
+ * Makes a function of a request field remember its last results; of long fields the very last, since one response
+ * asks several times.
+ */
 export function rememberByField<T extends object>(compute: (field: string) => T): (field: string) => T {
   const results = new Map<string, T>();
   let last: { readonly field: string; readonly result: T } | undefined;
@@ -76,10 +82,14 @@ export function rememberByField<T extends object>(compute: (field: string) => T)
 
 const readField = rememberByField(parseAcceptEncoding);
 
-// RFC 9110 12.5.3: without a coding a representation is acceptable, unless it is refused by name; and a server may send it even then.
+// RFC 9110 12.5.3: without a coding a representation is acceptable, unless it is refused by name; and a server may
+// send it even then.
 const tooLong: AcceptEncoding = new Map();
 
-/** `parseAcceptEncoding`, remembered: the result is shared. A field that is longer than `longestField` accepts no coding. */
+/**
+ * `parseAcceptEncoding`, remembered: the result is shared. A field that is longer than `longestField` accepts no
+ * coding.
+ */
 export function readAcceptEncoding(field: string): AcceptEncoding {
   return field.length > longestField ? tooLong : readField(field);
 }

@@ -17,14 +17,18 @@ export function trustCodec<C extends Codec>(codec: C): C {
   return codec;
 }
 
-/** Whether a codec is one of this library's own: it can be made when there is text for it, and not before a head names it. */
+/**
+ * Whether a codec is one of this library's own: it can be made when there is text for it, and not before a head names
+ * it.
+ */
 export function isTrusted(codec: Codec): boolean {
   return trusted.has(codec);
 }
 
 /**
- * The border to a codec of the user's: what it gives is checked, and its promises have a limit. What concerns one body throws or
- * rejects, with `CodecFailedError` where the codec itself reports nothing; what concerns no body is reported, and counts as a no.
+ * The border to a codec of the user's: what it gives is checked, and its promises have a limit. What concerns one
+ * body throws or rejects, with `CodecFailedError` where the codec itself reports nothing; what concerns no body is
+ * reported, and counts as a no.
  */
 export function checkCodec(codec: Codec): Codec {
   if (trusted.has(codec)) return codec;
@@ -56,7 +60,9 @@ class CheckedCodec implements Codec {
     if (codec.load) this.load = async () => codec.load?.();
     if (codec.blockMemory) this.blockMemory = (history) => contained(() => amountOf(codec.blockMemory?.(history)), 0);
     if (codec.weight) this.weight = (context) => checkedWeight(coding, () => codec.weight?.(context));
-    if (codec.encode) this.encode = (body, settings) => bytesOrPromise(coding, 'encode', codec.encode?.(body, settings));
+    if (codec.encode) {
+      this.encode = (body, settings) => bytesOrPromise(coding, 'encode', codec.encode?.(body, settings));
+    }
     if (codec.createStream) this.createStream = (settings) => checkStream(coding, codec.createStream?.(settings));
     if (codec.createBlocks) this.createBlocks = (settings) => checkBlocks(coding, codec.createBlocks?.(settings));
   }
@@ -66,7 +72,10 @@ class CheckedCodec implements Codec {
   }
 }
 
-/** The server's weight for a coding, as a function of the user's gives it. One that is none is reported, and refuses the coding. */
+/**
+ * The server's weight for a coding, as a function of the user's gives it. One that is none is reported, and refuses
+ * the coding.
+ */
 export function checkedWeight(coding: string, weigh: () => unknown): number | undefined {
   return contained(() => {
     const weight = weigh();

@@ -4,12 +4,14 @@ import { checkBytes } from './chunk.ts';
 import type { StreamEncoder } from './codec.ts';
 import { reportCompressError } from './report.ts';
 
-/** A limit is this many looks. More than one, so that a process that stood still has time to take what came meanwhile. */
+/**
+ * A limit is this many looks. More than one, so that a process that stood still has time to take what came meanwhile.
+ */
 const looks = 3;
 
 /**
- * A stream encoder of the user's. One that gives no bytes, ends before its text does, or has work and gives nothing for `limit` ms
- * while its reader takes it, is destroyed with an error.
+ * A stream encoder of the user's. One that gives no bytes, ends before its text does, or has work and gives nothing
+ * for `limit` ms while its reader takes it, is destroyed with an error.
  */
 export class CheckedStream implements StreamEncoder {
   readonly transform: Transform;

@@ -16,8 +16,8 @@ const entityTag = /^(?:W\/)?"[^"]*"$/;
 const opaqueTags = /"([^"]*)"/g;
 const entityTags = /(?:W\/)?"[^"]*"/g;
 
-// Characters of the longest condition that is looked into: some hundred tags, where a client holds a few. Left alone, a longer one costs
-// at most a body that need not have been sent.
+// Characters of the longest condition that is looked into: some hundred tags, where a client holds a few. Left alone,
+// a longer one costs at most a body that need not have been sent.
 const longestCondition = 4096;
 
 /**

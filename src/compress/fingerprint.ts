@@ -38,7 +38,10 @@ export type ClientFamily =
 export interface Fingerprint {
   /** One of a few names, fit to be a label of a metric. */
   readonly family: ClientFamily;
-  /** The field in lower case, with one space after each comma and none elsewhere; `''` if absent, or longer than 1,024 characters. The client's own text: no label for a metric. */
+  /**
+   * The field in lower case, with one space after each comma and none elsewhere; `''` if absent, or longer than 1,024
+   * characters. The client's own text: no label for a metric.
+   */
   readonly signature: string;
   /** What the client accepts, in its order: the codings named with a weight over 0, and `*`. */
   readonly codings: readonly string[];

@@ -23,7 +23,9 @@ import { type CompressionReason, reportCompressError, reportDecision } from './r
 import { StreamLayer } from './stream-layer.ts';
 import type { SwitchState } from './switch.ts';
 
-const touchedFields = ['content-encoding', 'content-length', 'transfer-encoding', 'accept-ranges', 'etag', 'server-timing'];
+const touchedFields = [
+  'content-encoding', 'content-length', 'transfer-encoding', 'accept-ranges', 'etag', 'server-timing',
+];
 
 /** One response at the moment of its head: all that is decided about it is decided from this. */
 interface Moment {
@@ -323,9 +325,10 @@ function announcedLength(res: ServerResponse): number | undefined {
 }
 
 /**
- * Frames the answer to HEAD without a length. Clients that read the framing of any answer close the connection otherwise, Node's own
- * among them (nodejs/node#28438). RFC 9112 6.1 has `chunked` say how a GET would be sent, and allows it from HTTP/1.1 on; to an
- * older client Node keeps the connection where chunks may be used, and names none where there is no body.
+ * Frames the answer to HEAD without a length. Clients that read the framing of any answer close the connection
+ * otherwise, Node's own among them (nodejs/node#28438). RFC 9112 6.1 has `chunked` say how a GET would be sent, and
+ * allows it from HTTP/1.1 on; to an older client Node keeps the connection where chunks may be used, and names none
+ * where there is no body.
  */
 function frameHead(res: HttpResponse): void {
   if (isHttp2(res)) return;

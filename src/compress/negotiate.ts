@@ -75,7 +75,8 @@ function serverWeights(kind: BodyKind | undefined, tier: Tier): ServerWeights {
 /**
  * Chooses a coding by RFC 9110 12.5.3: that with the highest product of the client's weight and the server's; of equals
  * the one that is offered first. A coding to which the client prefers `identity`, by name, is not chosen.
- * @param header - the `Accept-Encoding` field; `undefined` when the request has none. One that is longer than 1,024 characters accepts nothing
+ * @param header - the `Accept-Encoding` field; `undefined` when the request has none. One that is longer than 1,024
+ *   characters accepts nothing
  * @param codecs - what is offered; a name stands for a codec that can do everything
  */
 export function negotiate(header: string | undefined, codecs: readonly (Codec | string)[], context: NegotiationContext = {}): Negotiation {

@@ -90,7 +90,10 @@ export interface ResolvedCompressOptions {
   readonly budget: { readonly encoders: number; readonly bytes: number };
 }
 
-/** Fills in defaults and checks. `null` is no options, and a default in what `compression` has too, as it is there. Throws `InvalidOptionError`. */
+/**
+ * Fills in defaults and checks. `null` is no options, and a default in what `compression` has too, as it is there.
+ * Throws `InvalidOptionError`.
+ */
 export function resolveCompressOptions(given: CompressOptions | null | undefined): ResolvedCompressOptions {
   const options = readBag('compress', given ?? undefined);
   const { threshold, brotli } = options as { readonly [name in keyof CompressOptions]: unknown };

@@ -88,12 +88,20 @@ function readCodec(option: string, value: unknown): Codec {
   const { coding, levels, pads } = codec;
   if (!isContentCoding(coding)) throw new InvalidOptionError(`${option}.coding`, 'the token of a content-coding, in lower case', coding);
   for (const name of codecMethods) readFunction(`${option}.${name}`, codec[name]);
-  if (levels !== undefined) readList(`${option}.levels`, levels, 'three numbers', (all) => all.length === 3 && all.every((level) => typeof level === 'number'));
-  if (pads !== undefined) readList(`${option}.pads`, pads, 'an array of kinds of bodies', (all) => all.every((kind) => typeof kind === 'string'));
+  if (levels !== undefined) readList(`${option}.levels`, levels, 'three numbers', isThreeNumbers);
+  if (pads !== undefined) readList(`${option}.pads`, pads, 'an array of kinds of bodies', isAllText);
   return value as Codec;
 }
 
 const codecMethods = ['load', 'blockMemory', 'weight', 'encode', 'createStream', 'createBlocks'] as const;
+
+function isThreeNumbers(all: readonly unknown[]): boolean {
+  return all.length === 3 && all.every((each) => typeof each === 'number');
+}
+
+function isAllText(all: readonly unknown[]): boolean {
+  return all.every((each) => typeof each === 'string');
+}
 
 function readList(option: string, value: unknown, expected: string, holds: (all: readonly unknown[]) => boolean): void {
   if (!Array.isArray(value) || !holds(value)) throw new InvalidOptionError(option, expected, value);

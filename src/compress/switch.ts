@@ -29,8 +29,9 @@ export interface CompressionSwitch extends SwitchState {
    * that moment, and if it fails, the old one is used. Of several swaps under way the last call wins: none waits for another, and one
    * that is ready after a later one took effect changes nothing any more, and resolves.
    *
-   * Rejects with `InvalidOptionError`, with whatever a codec fails with, with `CodecFailedError` when one takes longer than 10 s to load or
-   * 10 s to encode, and with `CodecUnavailableError` when the profile has codecs and none of them is available.
+   * Rejects with `InvalidOptionError`, with whatever a codec fails with, with `CodecFailedError` when one takes
+   * longer than 10 s to load or 10 s to encode, and with `CodecUnavailableError` when the profile has codecs and none
+   * of them is available.
    */
   swap(profile: CompressionProfile): Promise<void>;
   /**
@@ -95,7 +96,8 @@ export class ProfileSwitch implements CompressionSwitch {
   async swap(given: CompressionProfile): Promise<void> {
     const profile = readProfile(given);
     const swap = (this.#swaps += 1);
-    await Promise.all([warmUp((profile.codecs ?? []).map(checkCodec)), ...this.#users.map((prepare) => prepare(profile))]);
+    const own = warmUp((profile.codecs ?? []).map(checkCodec));
+    await Promise.all([own, ...this.#users.map((prepare) => prepare(profile))]);
     if (swap < this.#effective) return;
     this.#effective = swap;
     this.#change({ profile });

@@ -3,7 +3,8 @@ import { within } from '../internal/deferred.ts';
 import { destroyTransform } from './checked-stream.ts';
 import { type Codec, type StreamEncoder, unknownBody } from './codec.ts';
 
-// For a library or a module of WebAssembly from a disk that is busy. What comes over a network can be loaded before it is offered.
+// For a library or a module of WebAssembly from a disk that is busy. What comes over a network can be loaded before
+// it is offered.
 const patience = 10_000;
 
 const loads = new WeakMap<Codec, Promise<void>>();
@@ -24,8 +25,9 @@ export function loadCodec(codec: Codec): Promise<void> {
 const sample = new TextEncoder().encode('{"symbol":"SLC","price":101.25,"size":300}\n'.repeat(24));
 
 /**
- * Loads codecs and has each that is available do a little of all that it can. Rejects with what a codec fails with, with `CodecFailedError`
- * where it takes too long, and with `CodecUnavailableError` when there are some and none of them is available.
+ * Loads codecs and has each that is available do a little of all that it can. Rejects with what a codec fails with,
+ * with `CodecFailedError` where it takes too long, and with `CodecUnavailableError` when there are some and none of
+ * them is available.
  */
 export async function warmUp(codecs: readonly Codec[]): Promise<void> {
   await Promise.all(codecs.map(warmUpCodec));
@@ -75,7 +77,8 @@ async function tryBlocks(codec: Codec): Promise<void> {
 }
 
 function inTime<T>(codec: Codec, member: string, promise: Promise<T>): Promise<T> {
-  return within(promise, patience, () => new CodecFailedError(codec.coding, member, `has not settled after ${patience / 1000} s`));
+  const late = (): Error => new CodecFailedError(codec.coding, member, `has not settled after ${patience / 1000} s`);
+  return within(promise, patience, late);
 }
 
 /** Makes each kind of encoder once, so that one that cannot be made is known before a head promises it. Throws what the codec does. */

@@ -28,10 +28,15 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 /**
- * Settles as `promise` does, or rejects with `late()` when that takes longer than `limit` ms. Until then it keeps the process alive, unless
- * `idles`.
+ * Settles as `promise` does, or rejects with `late()` when that takes longer than `limit` ms. Until then it keeps the
+ * process alive, unless `idles`.
  */
-export function within<T>(promise: PromiseLike<T>, limit: number, late: () => Error, { idles = false }: { readonly idles?: boolean } = {}): Promise<T> {
+export function within<T>(
+  promise: PromiseLike<T>,
+  limit: number,
+  late: () => Error,
+  { idles = false }: { readonly idles?: boolean } = {},
+): Promise<T> {
   return new Promise((resolve, reject) => {
     // What settled while the process stood still waits behind its timers.
     const timer = setTimeout(() => setImmediate(() => reject(late())), limit);
