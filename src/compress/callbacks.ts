@@ -1,11 +1,19 @@
 import { ClientClosedError } from '../errors.ts';
 import { inScope } from '../internal/async-scope.ts';
+import { callEach } from '../internal/call-each.ts';
 import type { WriteCallback } from '../internal/layer.ts';
 
 /** Answers a write to a response that is closed, as `write` does. */
 export function refuse(callback: WriteCallback | undefined): false {
   if (callback) process.nextTick(callback, new ClientClosedError());
   return false;
+}
+
+// As Node, which calls each in a tick of its own.
+function throwLater(error: unknown): void {
+  process.nextTick(() => {
+    throw error;
+  });
 }
 
 /** Write callbacks that wait for their bytes to be taken. Each is called exactly once. */
@@ -28,7 +36,7 @@ export class Callbacks {
     this.#underway = taken;
     return (error) => {
       if (this.#underway === taken) this.#underway = undefined;
-      for (const callback of taken) callback(error);
+      callEach(taken, (callback) => callback(error), throwLater);
     };
   }
 

@@ -31,11 +31,11 @@ export interface ExpiryFacts {
   readonly streamed: boolean;
 }
 
-/**
- * What becomes of a response whose time is over: `answer` it with a status, `cut` it, since a body that cannot go on must not look
- * complete, or leave it to its `stream`.
- */
-export function decideExpiry({ gone, ended, headersSent, streamed }: ExpiryFacts): 'nothing' | 'answer' | 'cut' | 'stream' {
+/** `answer` it with a status, `cut` it, since a body that cannot go on must not look complete, or leave it to its `stream`. */
+export type ExpiryOutcome = 'nothing' | 'answer' | 'cut' | 'stream';
+
+/** What to do with a response whose time is over. */
+export function decideExpiry({ gone, ended, headersSent, streamed }: ExpiryFacts): ExpiryOutcome {
   if (gone || ended) return 'nothing';
   if (!headersSent) return 'answer';
   return streamed ? 'stream' : 'cut';

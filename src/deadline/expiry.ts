@@ -6,7 +6,7 @@ import { endsIn } from '../internal/ends-in.ts';
 import { abortResponse, type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
 import { openSeam } from '../internal/response.ts';
 import { streamOf } from '../internal/stream.ts';
-import { decideExpiry } from './decide.ts';
+import { decideExpiry, type ExpiryOutcome } from './decide.ts';
 import type { ResolvedDeadlineOptions } from './options.ts';
 import { reportExpired, reportLate } from './report.ts';
 
@@ -23,18 +23,29 @@ const settled = new WeakSet<HttpResponse>();
 
 /** The context of a request is aborted: whatever the reason, nobody waits for the handler any more. */
 export function settleExpiry(input: ExpiryInput, reason: unknown): void {
-  const { req, res } = input;
-  // Whoever aborts it for another reason answers too.
-  if (!(reason instanceof DeadlineExceededError || reason instanceof IdleTimeoutError)) return;
-  const outcome = decideExpiry({ gone: isGone(res), ended: res.writableEnded, headersSent: res.headersSent, streamed: streamOf(res) !== undefined });
-  // With one deadline in another, both expire.
-  if (outcome === 'nothing' || settled.has(res)) return;
-  settled.add(res);
-  if (outcome === 'answer') answer(input, reason);
-  else if (outcome === 'cut') abortResponse(res);
+  // Whoever aborts it for another reason answers too. With one deadline in another, both expire.
+  if (!(reason instanceof DeadlineExceededError || reason instanceof IdleTimeoutError) || settled.has(input.res)) return;
+  const outcome = settle(input, reason);
+  if (outcome === 'nothing') return;
+  reportExpired({ req: input.req, reason, outcome });
   // A stream hands over what it has by the methods of the response.
   if (outcome !== 'stream') retire(input, reason);
-  reportExpired({ req, reason, outcome });
+}
+
+/** Ends the response in its way. What a patch of it throws has no caller here. */
+function settle(input: ExpiryInput, reason: Error): ExpiryOutcome {
+  const { req, res } = input;
+  try {
+    const outcome = decideExpiry({ gone: isGone(res), ended: res.writableEnded, headersSent: res.headersSent, streamed: streamOf(res) !== undefined });
+    if (outcome !== 'nothing') settled.add(res);
+    if (outcome === 'answer') answer(input, reason);
+    else if (outcome === 'cut') abortResponse(res);
+    return outcome;
+  } catch (error) {
+    reportError(req, error);
+    abortResponse(res);
+    return 'cut';
+  }
 }
 
 function retire({ req, res, onLate }: ExpiryInput, reason: Error): void {
@@ -45,18 +56,12 @@ function retire({ req, res, onLate }: ExpiryInput, reason: Error): void {
 }
 
 function answer(input: ExpiryInput, reason: Error): void {
-  const { req, res, options } = input;
+  const { res, options } = input;
   // The request may not be read to its end, and its handler may still be at it: an error of that would end the connection.
   if (!isHttp2(res)) res.setHeader('Connection', 'close');
   if (reason instanceof DeadlineExceededError && answersItself(input, reason)) return;
-  try {
-    if (!res.headersSent) answerStatus(res, options.status);
-    else if (!res.writableEnded) abortResponse(res);
-  } catch (error) {
-    // Somebody's patch of `res`, and here is nobody to catch it.
-    reportError(req, error);
-    abortResponse(res);
-  }
+  if (!res.headersSent) answerStatus(res, options.status);
+  else if (!res.writableEnded) abortResponse(res);
 }
 
 function answersItself({ req, res, options }: ExpiryInput, reason: DeadlineExceededError): boolean {

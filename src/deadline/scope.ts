@@ -2,6 +2,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { ClientClosedError, IdleTimeoutError } from '../errors.ts';
 import { Context } from '../internal/context.ts';
 import { runIn } from '../internal/request-context.ts';
+import { reportError } from '../internal/diagnostics.ts';
 import type { DeadlineQueue } from '../internal/deadline-queue.ts';
 import { type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
 import { openSeam } from '../internal/response.ts';
@@ -47,6 +48,10 @@ export class Scope extends Context {
       if (this.#settings.options.asyncContext) runIn(this, expire);
       else expire();
     });
+  }
+
+  override fail(error: unknown): void {
+    reportError(this.#req, error);
   }
 
   protected override aborted(reason: unknown): void {

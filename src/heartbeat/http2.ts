@@ -1,6 +1,7 @@
 import { constants, type Http2SecureServer, type Http2Server, type Http2Session, type Http2Stream } from 'node:http2';
 import { Server } from 'node:net';
 import { type CloseReason, InvalidOptionError } from '../errors.ts';
+import { callEach } from '../internal/call-each.ts';
 import { type Duration, readBag, readBoolean, readDuration } from '../internal/option.ts';
 import { givenBytes, writtenBytes } from './ack-probe.ts';
 import { Calm, calmOf } from './calm.ts';
@@ -82,7 +83,7 @@ function watchServer(server: Server, options: ResolvedWatchHttp2Options): () => 
   server.on('session', serverOnSession);
   return () => {
     server.off('session', serverOnSession);
-    for (const undo of undos) undo();
+    callEach(undos, (undo) => undo(), (error) => options.registry.fail(error));
     undos.clear();
   };
 }
@@ -195,7 +196,7 @@ export class SessionWatch implements Wire {
   move(reason: CloseReason): void {
     if (isLateness(reason)) this.cut(reason);
     else {
-      for (const member of [...this.#members]) member.evict(reason);
+      this.#callMembers((member) => member.evict(reason));
       if (!isOver(this.#session)) this.#session.close();
     }
   }
@@ -206,7 +207,7 @@ export class SessionWatch implements Wire {
   }
 
   cut(reason: CloseReason): void {
-    for (const member of [...this.#members]) member.cut(reason);
+    this.#callMembers((member) => member.cut(reason));
     // It says GOAWAY before.
     if (!this.#session.destroyed) this.#session.destroy();
   }
@@ -222,6 +223,10 @@ export class SessionWatch implements Wire {
     const sentAt = this.#options.registry.exactNow();
     session.settings({}, (error) => this.#onAnswer(error, this.#options.registry.exactNow() - sentAt));
     return true;
+  }
+
+  #callMembers(call: (member: SessionMember) => void): void {
+    callEach([...this.#members], call, (error) => this.#options.registry.fail(error));
   }
 
   #isInUse(): boolean {

@@ -81,7 +81,7 @@ export class Registry implements ConnectionRegistry {
     const options = readBag('registry', given);
     this.#exactClock = clock;
     this.#clock = wholeMilliseconds(this.#exactClock);
-    this.wheel = new TimingWheel(this.#clock);
+    this.wheel = new TimingWheel(reportHeartbeatError, this.#clock);
     this.#clientKey = readFunction('registry.clientKey', options.clientKey);
     this.seats = new Seats({
       total: readLimit('registry.maxConnections', options.maxConnections),

@@ -2,6 +2,7 @@ import { isSet } from 'node:util/types';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type CloseReason, InvalidOptionError } from '../errors.ts';
+import { callEach } from '../internal/call-each.ts';
 import { readBag, readInteger } from '../internal/option.ts';
 import { writtenBytes } from './ack-probe.ts';
 import type { Transport } from './connection-info.ts';
@@ -78,7 +79,7 @@ function watchServer(server: WatchedWebSocketServer, options: ResolvedWatchWebSo
   server.on('connection', serverOnConnection);
   return () => {
     server.off('connection', serverOnConnection);
-    for (const undo of undos.values()) undo();
+    callEach(undos.values(), (undo) => undo(), (error) => options.registry.fail(error));
     undos.clear();
   };
 }

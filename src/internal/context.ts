@@ -2,6 +2,7 @@ import type { AsyncResource } from 'node:async_hooks';
 import { setMaxListeners } from 'node:events';
 import { DeadlineExceededError, InvalidOptionError } from '../errors.ts';
 import { captureScope } from './async-scope.ts';
+import { callEach } from './call-each.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { DeadlineQueue, Queued } from './deadline-queue.ts';
 import { type Duration, readBag, readDuration } from './option.ts';
@@ -173,9 +174,20 @@ export class Context implements ChildContext, Queued {
       child.#parent = undefined;
       child.abort(reason);
     }
-    for (const { listener } of listeners ?? []) callListener(listener, reason);
+    callEach(listeners ?? [], ({ listener }) => listener(reason), (error) => this.fail(error));
     this.#abortSignal(reason);
-    this.aborted?.(reason);
+    try {
+      this.aborted?.(reason);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Takes an error of one that was told of the end, which has no caller to be thrown at. By default as Node does for the listeners of a signal. */
+  fail(error: unknown): void {
+    process.nextTick(() => {
+      throw error;
+    });
   }
 
   #abortSignal(reason: unknown): void {
@@ -242,17 +254,6 @@ export class Context implements ChildContext, Queued {
     this.#stopTimer();
     if (this.#parent) this.#parent.#children?.delete(this);
     this.#parent = undefined;
-  }
-}
-
-/** As Node calls those of a signal: one that throws keeps no other from being called. */
-function callListener(listener: AbortListener, reason: unknown): void {
-  try {
-    listener(reason);
-  } catch (error) {
-    process.nextTick(() => {
-      throw error;
-    });
   }
 }
 

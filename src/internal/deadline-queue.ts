@@ -1,4 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
+import { callEach } from './call-each.ts';
 import { longestDelay } from './clock.ts';
 
 /** What waits in a queue: it is a link of it. */
@@ -7,6 +8,8 @@ export interface Queued {
   queued: Links | undefined;
   /** Its time is over. It is not in the queue any more. */
   expire(): void;
+  /** Takes what `expire` has thrown: no other waits for that. */
+  fail(error: unknown): void;
 }
 
 interface Links {
@@ -65,11 +68,18 @@ export class DeadlineQueue {
 
   #expire(): void {
     this.#wakesAt = Infinity;
-    const now = performance.now();
+    try {
+      callEach(this.#takeDue(performance.now()), (due) => due.expire(), (error, due) => due.fail(error));
+    } finally {
+      this.#arm();
+    }
+  }
+
+  /** One at a time: each may take out another, or put one in. */
+  *#takeDue(now: number): Generator<Queued> {
     for (let first = this.#first; first?.queued && first.queued.at <= now; first = this.#first) {
       this.remove(first);
-      first.expire();
+      yield first;
     }
-    this.#arm();
   }
 }

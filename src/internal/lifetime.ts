@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import onFinished from 'on-finished';
+import { callEach } from './call-each.ts';
 import { reportError } from './diagnostics.ts';
 import { type HttpResponse, isGone, isHttp2 } from './message.ts';
 import { makeRoom } from './room.ts';
@@ -76,10 +77,11 @@ class Lifetime {
 
   end(): void {
     this.#isOver = true;
-    for (const wait of this.#waits) {
+    const take = (wait: Wait): void => {
       this.#waits.delete(wait);
-      callListener(wait);
-    }
+      wait.listener(wait.res);
+    };
+    callEach(this.#waits, take, (error) => reportError(this.#res.req, error));
   }
 
   #endOnClose(): void {
@@ -116,15 +118,6 @@ function lifetimeOnFinished(lifetime: Lifetime | undefined): void {
   lifetime?.finished();
 }
 
-/** One that throws keeps no other from being called. */
-function callListener({ res, listener }: Wait): void {
-  try {
-    listener(res);
-  } catch (error) {
-    reportError(res.req, error);
-  }
-}
-
 function watchReset(stream: ServerHttp2Stream): void {
   if (!stream.listeners('aborted').includes(streamOnAborted)) stream.on('aborted', streamOnAborted);
 }
@@ -136,7 +129,12 @@ function streamOnAborted(this: ServerHttp2Stream): void {
 }
 
 // Of responses that wait behind others on their connection.
-const pipelined = new WeakMap<Socket, Set<() => void>>();
+interface Pipelined {
+  readonly res: ServerResponse;
+  readonly onClose: () => void;
+}
+
+const pipelined = new WeakMap<Socket, Set<Pipelined>>();
 
 // Before Node 24 a pipelined response whose connection dies before its turn never emits 'close'. One listener for all of a
 // connection: a client may send as many requests as it likes.
@@ -148,19 +146,13 @@ function watchPipelined(res: ServerResponse, onClose: () => void): void {
     pipelined.set(socket, (waiting = new Set()));
     socket.on('close', socketOnClose);
   }
-  const call = (): void => {
-    try {
-      onClose();
-    } catch (error) {
-      reportError(res.req, error);
-    }
-  };
-  waiting.add(call);
+  const entry = { res, onClose };
+  waiting.add(entry);
   // It is its turn: from here on the response emits 'close'.
-  res.once('socket', () => pipelined.get(socket)?.delete(call));
+  res.once('socket', () => pipelined.get(socket)?.delete(entry));
 }
 
 function socketOnClose(this: Socket): void {
-  for (const call of pipelined.get(this) ?? []) call();
+  callEach(pipelined.get(this) ?? [], ({ onClose }) => onClose(), (error, { res }) => reportError(res.req, error));
   pipelined.delete(this);
 }

@@ -1,11 +1,12 @@
 import { AsyncResource } from 'node:async_hooks';
+import { callEach } from './call-each.ts';
 import { type Clock, systemClock } from './clock.ts';
 
 /** What a wheel calls at its time. It is a link of one of the wheel's lists. */
 export interface Timed {
   /** The wheel's. */
   timing: Timing | undefined;
-  /** Its time has come, and it is not in the wheel any more. Must not throw. */
+  /** Its time has come, and it is not in the wheel any more. */
   onTime(now: number): void;
 }
 
@@ -34,6 +35,7 @@ const width = 15.625;
  */
 export class TimingWheel {
   readonly #clock: Clock;
+  readonly #onError: (error: unknown) => void;
   readonly #lists: (Timed | undefined)[] = new Array<Timed | undefined>(slots).fill(undefined);
   #size = 0;
   /** Of the entry that was taken out last: mostly the one that is put in next. */
@@ -47,8 +49,10 @@ export class TimingWheel {
   /** Of the timer: it would keep alive what belongs to the request at hand when it is set. */
   readonly #resource = new AsyncResource('sluice.wheel', { requireManualDestroy: true });
 
-  constructor(clock: Clock = systemClock) {
+  /** @param onError - told what an entry throws at its time; the others are called all the same */
+  constructor(onError: (error: unknown) => void, clock: Clock = systemClock) {
     this.#clock = clock;
+    this.#onError = onError;
     this.#tick = Math.floor(clock.now() / width);
   }
 
@@ -148,20 +152,24 @@ export class TimingWheel {
     // After a long pause each slot once.
     const first = Math.max(this.#tick + 1, last - slots + 1);
     this.#tick = last;
-    for (let tick = first; tick <= last; tick += 1) this.#empty(tick % slots, now);
-    this.#wakeForNext();
+    try {
+      for (let tick = first; tick <= last; tick += 1) this.#empty(tick % slots, now);
+    } finally {
+      this.#wakeForNext();
+    }
   }
 
   #empty(slot: number, now: number): void {
     let entry = this.#lists[slot];
     const due: Timed[] = [];
     for (; entry?.timing; entry = entry.timing.next) if (entry.timing.at <= now) due.push(entry);
-    for (const each of due) {
-      // Whoever was called before may have taken it out, or moved it.
-      if (!each.timing || each.timing.at > now) continue;
+    const call = (each: Timed): void => {
+      // An entry before it may have taken it out, or moved it.
+      if (!each.timing || each.timing.at > now) return;
       this.#unlink(each, each.timing);
       each.onTime(now);
-    }
+    };
+    callEach(due, call, this.#onError);
   }
 
   #wakeForNext(): void {

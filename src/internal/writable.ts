@@ -1,7 +1,9 @@
 import type { EventEmitter } from 'node:events';
 import type { ServerHttp2Stream } from 'node:http2';
 import { ClientClosedError, closeError, DeadlineExceededError } from '../errors.ts';
+import { callEach } from './call-each.ts';
 import { startTimer } from './clock.ts';
+import { reportError } from './diagnostics.ts';
 import { type HttpResponse, isGone, isHttp2, needsDrain } from './message.ts';
 
 /** What, besides the response, ends a wait. */
@@ -45,8 +47,8 @@ export async function waitForDrain(res: HttpResponse, options: WaitOptions = {})
       remaining === undefined ? undefined : startTimer(remaining, () => settle(() => reject(new DeadlineExceededError()))),
     ];
     function settle(finish: () => void): void {
-      for (const step of undo) step?.();
       finish();
+      for (const step of undo) step?.();
     }
   });
 }
@@ -76,7 +78,7 @@ function listenForDrain(res: HttpResponse, listener: () => void): () => void {
     const created = (waiting = new Set<() => void>());
     hubs.set(res, created);
     listen(res, 'drain', () => {
-      for (const each of [...created]) each();
+      callEach([...created], (each) => each(), (error) => reportError(res.req, error));
     });
   }
   waiting.add(listener);

@@ -4,6 +4,7 @@ import type { Http2SecureServer, Http2Server, ServerHttp2Session } from 'node:ht
 import type { Server as HttpsServer } from 'node:https';
 import type { Server, Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
+import { callEach } from '../internal/call-each.ts';
 import type { HttpRequest, HttpResponse } from '../internal/message.ts';
 import type { Drainable, DrainSite, Farewell } from './drainable.ts';
 import { closeListener, isIdle } from './http-socket.ts';
@@ -65,12 +66,12 @@ export class Connections implements Drainable {
   }
 
   announce(): void {
-    for (const session of this.#sessions) sendGoaway(session);
+    this.#callEach(this.#sessions, sendGoaway);
   }
 
   leave(): readonly Farewell[] {
     // First: from Node 24 on the server closes them itself, and what they were is not seen any more.
-    for (const session of this.#sessions) this.#closeSession(session);
+    this.#callEach(this.#sessions, (session) => this.#closeSession(session));
     this.#close();
     this.#closeIdle();
     return [];
@@ -88,7 +89,7 @@ export class Connections implements Drainable {
     // What runs over a session is counted as requests, where the server knows any.
     const counted = this.#listeners.has('request') ? sessions.length : 0;
     for (let count = left.length - counted; count > 0; count--) this.#site.tally.cut('sockets');
-    for (const session of sessions) session.destroy();
+    this.#callEach(sessions, (session) => session.destroy());
     // Not at once: a session still has to say why.
     setImmediate(destroyAll, [...left, ...this.#raw]);
     this.#server.closeAllConnections?.();
@@ -99,6 +100,10 @@ export class Connections implements Drainable {
     this.#listeners.clear();
     for (const socket of [...this.#sockets, ...this.#raw]) socket.off('close', this.#socketOnClose);
     for (const session of this.#sessions) session.off('close', this.#sessionOnClose);
+  }
+
+  #callEach<T>(items: Iterable<T>, call: (item: T) => void): void {
+    callEach(items, call, (error) => this.#site.fail(error));
   }
 
   #listen(event: string, listener: Listener): void {

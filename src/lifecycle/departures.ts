@@ -1,3 +1,4 @@
+import { callEach } from '../internal/call-each.ts';
 import type { Farewell } from './drainable.ts';
 import { departureTimes } from './spread.ts';
 
@@ -9,14 +10,19 @@ interface Departure {
 /** Those that are to be sent away, each at its own time; one timer for all. It keeps the process alive. */
 export class Departures {
   readonly #onEmpty: () => void;
+  readonly #onError: (error: unknown) => void;
   /** The next one last. */
   #waiting: Departure[] = [];
   #timer: NodeJS.Timeout | undefined;
   #lastAt: number | undefined;
 
-  /** @param onEmpty - called whenever the last one that waited has gone */
-  constructor(onEmpty: () => void) {
+  /**
+   * @param onEmpty - called whenever the last one that waited has gone
+   * @param onError - told what one throws; the others go all the same
+   */
+  constructor(onEmpty: () => void, onError: (error: unknown) => void) {
     this.#onEmpty = onEmpty;
+    this.#onError = onError;
   }
 
   get isEmpty(): boolean {
@@ -55,13 +61,18 @@ export class Departures {
   }
 
   #sendAwayUntil(time: number): void {
-    for (let next = this.#waiting.at(-1); next && next.at <= time; next = this.#waiting.at(-1)) {
-      this.#waiting.pop();
-      next.leave();
-      this.#lastAt = performance.now();
-    }
+    callEach(this.#takeUntil(time), ({ leave }) => leave(), this.#onError);
     if (this.isEmpty) this.#onEmpty();
     else this.#arm();
+  }
+
+  /** One at a time: each may add others, or clear all. */
+  *#takeUntil(time: number): Generator<Departure> {
+    for (let next = this.#waiting.at(-1); next && next.at <= time; next = this.#waiting.at(-1)) {
+      this.#waiting.pop();
+      yield next;
+      this.#lastAt = performance.now();
+    }
   }
 
   #arm(): void {

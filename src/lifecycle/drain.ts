@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import { DrainingError } from '../errors.ts';
+import { callEach } from '../internal/call-each.ts';
 import { Departures } from './departures.ts';
 import type { Drainable, DrainSite } from './drainable.ts';
 import type { ResolvedLifecycleOptions } from './options.ts';
@@ -44,7 +45,7 @@ export class Drain implements DrainSite {
     this.#onChange = onChange;
     // Whoever waits for the end of the process waits on it: any number of them is right.
     setMaxListeners(0, this.#controller.signal);
-    this.#departures = new Departures(() => this.settleSoon());
+    this.#departures = new Departures(() => this.settleSoon(), reportLifecycleError);
     this.over = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -83,8 +84,9 @@ export class Drain implements DrainSite {
     if (stateOf(this.#phase) !== 'draining') return;
     this.#end = end;
     const parts = [...this.#parts];
-    for (const part of parts.filter(({ carries }) => !carries)) part.cut();
-    for (const part of parts.filter(({ carries }) => carries)) part.cut();
+    const cut = (part: Drainable): void => part.cut();
+    this.#callEach(cut, parts.filter(({ carries }) => !carries));
+    this.#callEach(cut, parts.filter(({ carries }) => carries));
     this.#move('cut');
   }
 
@@ -99,7 +101,7 @@ export class Drain implements DrainSite {
     if (!isLeaving(this.#phase)) return;
     const freed = this.#freed;
     this.#freed = new Set();
-    for (const part of this.#parts) part.tidy(freed);
+    this.#callEach((part) => part.tidy(freed));
     if (this.#departures.isEmpty && this.#isEmpty()) this.#move('emptied');
   }
 
@@ -123,7 +125,7 @@ export class Drain implements DrainSite {
         break;
       case 'announcing':
         this.#began = performance.now();
-        for (const part of this.#parts) part.announce();
+        this.#callEach((part) => part.announce());
         break;
       case 'leaving':
         this.#sweeping = setInterval(sweep, sweepInterval, this, sweepInterval);
@@ -135,13 +137,14 @@ export class Drain implements DrainSite {
         break;
       case 'dead':
         this.#stopClocks();
-        for (const part of this.#parts) part.release();
+        this.#callEach((part) => part.release());
     }
   }
 
   /** Sends away those who are to be told, over a window. */
   sweep(window: number): void {
-    for (const part of this.#parts) this.#departures.add(part.leave(), tellingWindow(this.#plan, this.#elapsed(), window));
+    const telling = tellingWindow(this.#plan, this.#elapsed(), window);
+    this.#callEach((part) => this.#departures.add(part.leave(), telling));
     this.settleSoon();
   }
 
@@ -166,6 +169,10 @@ export class Drain implements DrainSite {
         this.force('timeout');
     }
     this.advance();
+  }
+
+  #callEach(call: (part: Drainable) => void, parts: Iterable<Drainable> = this.#parts): void {
+    callEach(parts, call, reportLifecycleError);
   }
 
   #isEmpty(): boolean {

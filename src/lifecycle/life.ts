@@ -1,5 +1,6 @@
 import { Server } from 'node:net';
 import { InvalidOptionError } from '../errors.ts';
+import { callEach } from '../internal/call-each.ts';
 import { offerContext } from '../internal/request-context.ts';
 import { Listeners } from '../internal/listeners.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
@@ -99,7 +100,7 @@ export class Life {
     this.#unwatchSignals();
     this.#listeners.clear();
     if (this.state === 'draining') return;
-    for (const undo of this.#attached.values()) undo();
+    callEach(this.#attached.values(), (undo) => undo(), reportLifecycleError);
     this.#attached.clear();
     noteServing(this, false);
   }

@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type CloseReason, DrainingError } from '../errors.ts';
 import { type Departure, departureOf } from '../internal/departure.ts';
+import { callEach } from '../internal/call-each.ts';
 import { abortRequest } from '../internal/request-context.ts';
 import type { StreamCloseMessage } from '../internal/diagnostics.ts';
 import { abortResponse, type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
@@ -48,7 +49,7 @@ export class Requests implements Drainable {
     if (this.#open.has(res) || phase === 'dead' || isGone(res)) return;
     this.#open.add(res);
     whenOver(res, this.#responseOnOver);
-    if (phase !== 'active') this.#announceOn(res);
+    if (phase !== 'active') this.#callEach([res], (late) => this.#announceOn(late));
   }
 
   /** A new request that is not served. */
@@ -59,7 +60,7 @@ export class Requests implements Drainable {
 
   announce(): void {
     subscribe('sluice:stream:close', this.#channelOnStreamClose);
-    for (const res of this.#open) this.#announceOn(res);
+    this.#callEach(this.#open, (res) => this.#announceOn(res));
   }
 
   /** On the last response of a connection only: Node ends it behind the one that says so, whatever is in line. */
@@ -74,14 +75,14 @@ export class Requests implements Drainable {
 
   leave(): readonly Farewell[] {
     const farewells: Farewell[] = [];
-    for (const res of this.#open) {
+    this.#callEach(this.#open, (res) => {
       // Some ways to lose a client go without a 'close'.
       if (isGone(res)) this.#forget(res);
       const departure = this.#fates.has(res) ? undefined : departureOf(res);
-      if (!departure || departure.finiteBecause() !== undefined) continue;
+      if (!departure || departure.finiteBecause() !== undefined) return;
       this.#fates.set(res, 'leaving');
       farewells.push(() => this.#sendAway(res, departure));
-    }
+    });
     return farewells;
   }
 
@@ -91,13 +92,22 @@ export class Requests implements Drainable {
 
   cut(): void {
     const reason = new DrainingError();
-    for (const res of this.#open) {
+    this.#callEach(this.#open, (res) => this.#cut(res, reason));
+    this.#open.clear();
+  }
+
+  #cut(res: HttpResponse, reason: DrainingError): void {
+    try {
       this.#countCut(res);
       abortRequest(res.req, reason);
       streamOf(res)?.abort('draining', reason);
+    } finally {
       abortResponse(res);
     }
-    this.#open.clear();
+  }
+
+  #callEach(responses: Iterable<HttpResponse>, call: (res: HttpResponse) => void): void {
+    callEach(responses, call, (error) => this.#site.fail(error));
   }
 
   release(): void {

@@ -1,4 +1,5 @@
 import { isSet } from 'node:util/types';
+import { callEach } from '../internal/call-each.ts';
 import type { Drainable, DrainSite, Farewell } from './drainable.ts';
 import { isLeaving } from './phase.ts';
 
@@ -46,12 +47,13 @@ export class WebSockets implements Drainable {
   }
 
   announce(): void {
-    for (const client of this.#server.clients) this.#watch(client);
+    this.#callEach(this.#server.clients, (client) => this.#watch(client));
   }
 
   leave(): readonly Farewell[] {
-    if (this.#accepts) this.#server.close();
+    const accepted = this.#accepts;
     this.#accepts = false;
+    if (accepted) this.#callEach([this.#server], (server) => server.close());
     const waiting = [...this.#fates].filter(([, fate]) => fate === 'here').map(([client]) => client);
     for (const client of waiting) this.#fates.set(client, 'leaving');
     return waiting.map((client) => () => this.#sendAway(client));
@@ -62,11 +64,15 @@ export class WebSockets implements Drainable {
   }
 
   cut(): void {
-    for (const client of this.#server.clients) {
+    this.#callEach(this.#server.clients, (client) => {
       this.#site.tally.cut('webSockets');
       this.#fates.delete(client);
       client.terminate();
-    }
+    });
+  }
+
+  #callEach<T>(items: Iterable<T>, call: (item: T) => void): void {
+    callEach(items, call, (error) => this.#site.fail(error));
   }
 
   release(): void {
@@ -89,11 +95,7 @@ export class WebSockets implements Drainable {
     // It leaves by itself.
     if ((client.readyState ?? 0) >= closing) return;
     this.#fates.set(client, 'told');
-    try {
-      client.close(this.#code, 'service restart');
-    } catch (error) {
-      this.#site.fail(error);
-    }
+    this.#callEach([client], () => client.close(this.#code, 'service restart'));
   }
 
   #forget(client: WebSocketLike): void {

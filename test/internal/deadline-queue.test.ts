@@ -7,7 +7,7 @@ interface Entry extends Queued {
 }
 
 function makeEntries(log: string[], names: readonly string[]): Entry[] {
-  return names.map((name) => ({ name, queued: undefined, expire: () => void log.push(name) }));
+  return names.map((name) => ({ name, queued: undefined, expire: () => void log.push(name), fail: (error: unknown) => void log.push(String(error)) }));
 }
 
 describe('a queue of deadlines', () => {
@@ -22,6 +22,22 @@ describe('a queue of deadlines', () => {
     await until(() => log.length === 2);
     expect(log).toEqual(['b', 'd']);
     expect(entries.map(({ queued }) => queued)).toEqual([undefined, undefined, undefined, undefined, undefined]);
+  });
+
+  it('expires the others when one throws, now and later', async () => {
+    const log: string[] = [];
+    const queue = new DeadlineQueue();
+    const entries = makeEntries(log, ['a', 'b', 'c', 'd']);
+    const [first, , , last] = entries;
+    first!.expire = last!.expire = () => { throw new Error('mine'); };
+    const now = performance.now();
+    entries.forEach((entry, index) => queue.add(entry, now + 10 + index));
+    const [later] = makeEntries(log, ['later']);
+    queue.add(later!, now + 50);
+    // All of them are due in the same turn.
+    while (performance.now() < now + 20);
+    await until(() => log.length === 5);
+    expect(log).toEqual(['Error: mine', 'b', 'c', 'Error: mine', 'later']);
   });
 
   it('takes what comes after all that are in, and anything when it is empty', () => {
@@ -49,12 +65,12 @@ describe('a queue of deadlines', () => {
   it('goes on with what is added while it expires', async () => {
     const log: string[] = [];
     const queue = new DeadlineQueue();
-    const [second] = makeEntries(log, ['second']);
-    const first: Entry = { name: 'first', queued: undefined, expire: () => {
+    const [first, second] = makeEntries(log, ['first', 'second']);
+    first!.expire = () => {
       log.push('first');
       queue.add(second!, performance.now() + 5);
-    } };
-    queue.add(first, performance.now() + 5);
+    };
+    queue.add(first!, performance.now() + 5);
     await until(() => log.length === 2);
     expect(log).toEqual(['first', 'second']);
   });

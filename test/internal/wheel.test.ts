@@ -21,14 +21,21 @@ interface Entry extends Timed {
   readonly calls: readonly number[];
 }
 
+/** No entry of these tests throws. */
+function fail(error: unknown): never {
+  throw error;
+}
+
 function bench(start = 0) {
+  const errors: unknown[] = [];
   const clock = new FakeClock(start);
-  const wheel = new TimingWheel(clock);
+  const wheel = new TimingWheel((error) => errors.push(error), clock);
   const calls: Call[] = [];
   return {
     clock,
     wheel,
     calls,
+    errors,
     entry(name: string, onTime: (entry: Entry, now: number) => void = () => undefined): Entry {
       const own: number[] = [];
       const entry: Entry = {
@@ -250,9 +257,26 @@ describe('a wheel', () => {
     expect(entries.map((each) => each.entry.calls.length)).toEqual([1, 0, 0, 0]);
   });
 
+  it('calls the others when one throws, and says what it was', () => {
+    const { wheel, clock, calls, errors, entry } = bench();
+    const names = ['a', 'b', 'c', 'd'];
+    for (const name of names) {
+      const each = entry(name, () => {
+        if (name < 'c') throw new Error(name);
+      });
+      wheel.schedule(each, 100);
+      // In a slot after that.
+      wheel.schedule(entry(`${name} later`), 200);
+    }
+    clock.advance(300);
+    expect(calls.map(({ name }) => name).sort()).toEqual(['a', 'a later', 'b', 'b later', 'c', 'c later', 'd', 'd later']);
+    expect(errors.map(String).sort()).toEqual(['Error: a', 'Error: b']);
+    expect([wheel.size, clock.timers]).toEqual([0, 0]);
+  });
+
   it('is no context of whoever happens to set its timer', async () => {
     const storage = new AsyncLocalStorage<string>();
-    const wheel = new TimingWheel({ now: () => performance.now(), startTimer });
+    const wheel = new TimingWheel(fail, { now: () => performance.now(), startTimer });
     const seen: unknown[] = [];
     const entered: Timed = { timing: undefined, onTime: () => void seen.push(storage.getStore()) };
     storage.run('a request', () => wheel.schedule(entered, performance.now()));
@@ -261,7 +285,7 @@ describe('a wheel', () => {
   });
 
   it('is right on the clock of the system too', async () => {
-    const wheel = new TimingWheel();
+    const wheel = new TimingWheel(fail);
     const early: number[] = [];
     let called = 0;
     for (let index = 0; index < 100; index++) {
@@ -303,7 +327,7 @@ describe('a wheel and a list that is searched from end to end', () => {
   it('agree on who is called and when', () => {
     fc.assert(fc.property(steps, reactions, fc.double({ min: 0, max: 1e6, noNaN: true }), (all, reacts, start) => {
       const clock = new FakeClock(start);
-      const wheel = new TimingWheel(clock);
+      const wheel = new TimingWheel(fail, clock);
       /** Who waits: for when, since when. */
       const model = new Map<number, { readonly at: number; readonly since: number }>();
       let budget = 200;

@@ -38,13 +38,23 @@ describe('Departures', () => {
     vi.useRealTimers();
   });
 
-  function make(): { departures: Departures; gone: string[]; empty: () => number; named: (...names: string[]) => (() => void)[] } {
+  function make(): { departures: Departures; gone: string[]; errors: unknown[]; empty: () => number; named: (...names: string[]) => (() => void)[] } {
     const gone: string[] = [];
     let empty = 0;
     useRandom(() => 0);
-    const departures = new Departures(() => empty++);
-    return { departures, gone, empty: () => empty, named: (...names) => names.map((name) => () => gone.push(name)) };
+    const errors: unknown[] = [];
+    const departures = new Departures(() => empty++, (error) => errors.push(error));
+    return { departures, gone, errors, empty: () => empty, named: (...names) => names.map((name) => () => gone.push(name)) };
   }
+
+  it('sends the others away when one throws', () => {
+    const { departures, gone, errors, empty, named } = make();
+    const fail = (): never => { throw new Error('mine'); };
+    departures.add([...named('a'), fail, ...named('b')], 0);
+    departures.add([...named('c'), fail], 1000);
+    vi.advanceTimersByTime(1000);
+    expect([gone, errors.length, empty(), departures.isEmpty]).toEqual([['a', 'b', 'c'], 2, 1, true]);
+  });
 
   it('sends each away at its time, and says when the last has gone', () => {
     const { departures, gone, empty, named } = make();
