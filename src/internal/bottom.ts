@@ -71,6 +71,7 @@ export class Bottom extends Layer {
       process.nextTick(callback, new ClientClosedError());
       return false;
     }
+    this.#sendHeadBehindHints();
     this.atWork = true;
     let ok: unknown;
     try {
@@ -84,6 +85,7 @@ export class Bottom extends Layer {
   }
 
   override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+    if (chunk !== undefined) this.#sendHeadBehindHints();
     const before = this.state;
     this.state = 'ending';
     this.atWork = true;
@@ -96,6 +98,17 @@ export class Bottom extends Layer {
       if (this.state === 'ending') this.state = before;
     }
     this.#ground.bottomEnded();
+  }
+
+  /**
+   * Of a response that waits for its turn Node keeps early hints in a queue, and puts a head that goes out with bytes before
+   * them: their text would be read as part of the body. A head that goes out alone stands behind them.
+   */
+  #sendHeadBehindHints(): void {
+    const res = this.#ground.res as ServerResponse & { outputSize?: number };
+    if (this.#headOnWire || isHttp2(res) || res.socket || !res.headersSent || !(Number(res.outputSize) > 0)) return;
+    this.#headOnWire = true;
+    res.flushHeaders();
   }
 
   override flush(callback: (() => void) | undefined): void {

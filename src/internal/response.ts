@@ -153,7 +153,7 @@ export class Seam implements Ground {
     const chunk = given || isHttp2(res) ? bytesOfView(res, given) : undefined;
     if (!this.#transforms) {
       this.#top.end(chunk, encoding, callback);
-    } else if (chunk !== undefined && !isChunk(chunk)) {
+    } else if (!this.#ended && chunk !== undefined && !isChunk(chunk)) {
       this.#refuseEnd(chunk, encoding, callback);
     } else if (this.#ended || isGone(res)) {
       this.#defer(() => this.coreEnd.call(res, chunk, encoding, callback));

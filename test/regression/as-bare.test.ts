@@ -283,8 +283,11 @@ describe('an end that Node refuses', () => {
         }
       };
       const first = thrown(() => res.end(5 as never));
+      const errors: unknown[] = [];
+      res.on('error', (error) => errors.push((error as NodeJS.ErrnoException).code));
       res.end(text);
-      return [first, res.end(0 as never) === res];
+      const later = [thrown(() => res.end(0 as never)), thrown(() => res.end([1] as never))];
+      return new Promise((resolve) => res.on('close', () => resolve([first, later, errors])));
     });
     expect(behind.outcome).toEqual(without.outcome);
     expect(behind.reading.decode()).toBe(text);
@@ -530,6 +533,34 @@ describe('a call that comes late', () => {
       });
     }).catch(() => [{ outcome: 'no head' }, { outcome: 'no head' }] as const);
     expect(behind.outcome).toBe(without.outcome);
+  });
+});
+
+describe('early hints of a pipelined response', () => {
+  it('come before its head, also where its body is encoded', async () => {
+    let answerFirst: (() => void) | undefined;
+    let seconds = 0;
+    const running = await serve(bare, compress(), (req, response) => {
+      const res = response as ServerResponse;
+      res.setHeader('Content-Type', 'text/plain');
+      if (req.url === '/first') answerFirst = () => res.end('first');
+      else {
+        seconds += 1;
+        res.writeEarlyHints({ link: '</style.css>; rel=preload' });
+        if (req.url === '/long') res.write(text);
+        res.end(text);
+      }
+    });
+    const client = await running.dial();
+    const fields = { 'Accept-Encoding': 'gzip' };
+    client.send(getRequest('/first') + getRequest('/whole', fields) + getRequest('/long', { ...fields, Connection: 'close' }));
+    await until(() => seconds === 2);
+    await turns(20);
+    answerFirst!();
+    await settles(client.closed);
+    expect(client.received.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 103', 'HTTP/1.1 200', 'HTTP/1.1 103', 'HTTP/1.1 200']);
+    const last = client.received.slice(client.received.lastIndexOf('HTTP/1.1 200'));
+    expect(decodeStrictly('gzip', Buffer.from(parseChunked(last).chunks.join(''), 'latin1')).toString()).toBe(text + text);
   });
 });
 
