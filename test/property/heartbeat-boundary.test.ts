@@ -85,6 +85,17 @@ describe('EventBoundary', () => {
     }), { numRuns: 800 });
   });
 
+  it('adds no blank line by a heartbeat: some clients take each for a message', () => {
+    const blankLines = (bytes: Uint8Array): number => Buffer.from(bytes).toString('latin1').split(/\r\n|\r|\n/).slice(0, -1).filter((each) => each === '').length;
+    fc.assert(fc.property(stream, lineEnd, writing, padding, (text, end, how, spaces) => {
+      // A handler ends its lines in one way.
+      const written = text.replace(/\r\n|\r|\n/g, end);
+      const { bytes } = withBeats(new EventBoundary(), throughBomFilter(cut(written, how)), formatBeat('event-stream', { padding: spaces }));
+      const [bare] = throughBomFilter([Buffer.from(written)]);
+      expect(blankLines(bytes)).toBe(blankLines(Buffer.from(bare as string)));
+    }), { numRuns: 600 });
+  });
+
   it('lets heartbeats in after the first chunk, with a BOM where it was', () => {
     fc.assert(fc.property(stream, writing, (text, how) => {
       const [first = '', ...others] = cut(text, how);
