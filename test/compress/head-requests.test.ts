@@ -22,7 +22,8 @@ const announced: Middleware = (_req, res) => {
 };
 
 const byWriteHead: Middleware = (_req, res) => {
-  (res as ServerResponse).writeHead(200, ['Content-Type', 'text/plain', 'Content-Length', String(Buffer.byteLength(text))]).end();
+  const length = String(Buffer.byteLength(text));
+  (res as ServerResponse).writeHead(200, ['Content-Type', 'text/plain', 'Content-Length', length]).end();
 };
 
 const ofExpress: readonly (readonly [string, Middleware])[] = [
@@ -44,7 +45,9 @@ interface Head {
 
 function askHead(running: Served, agent: http.Agent): Promise<Head> {
   return new Promise((resolve, reject) => {
-    const req = http.request({ port: running.port, host: '127.0.0.1', path: '/static.txt', method: 'HEAD', agent, headers: { 'Accept-Encoding': 'gzip' } });
+    const headers = { 'Accept-Encoding': 'gzip' };
+    const { port } = running;
+    const req = http.request({ port, host: '127.0.0.1', path: '/static.txt', method: 'HEAD', agent, headers });
     req.on('error', reject);
     req.on('response', (res) => {
       res.on('error', reject);
@@ -56,9 +59,10 @@ function askHead(running: Served, agent: http.Agent): Promise<Head> {
   });
 }
 
-const matrix = http1Carriers.flatMap((carrier) =>
-  [...answers, ...(carrier.name.startsWith('Express') ? ofExpress : [])].map(([name, answer]) => ({ on: carrier.name, name, carrier, answer })),
-);
+const matrix = http1Carriers.flatMap((carrier) => {
+  const all = carrier.name.startsWith('Express') ? [...answers, ...ofExpress] : answers;
+  return all.map(([name, answer]) => ({ on: carrier.name, name, carrier, answer }));
+});
 
 it.each(matrix)('HEAD of what a GET has encoded keeps the connection: $name, on $on', async ({ carrier, answer }) => {
   const running = await serve(carrier, compress(), answer);
@@ -71,7 +75,8 @@ it.each(matrix)('HEAD of what a GET has encoded keeps the connection: $name, on 
     expect(status).toBe(200);
     // RFC 9110 8.6: the length of the plain body is not that of a GET.
     expect(headers['content-length']).toBeUndefined();
-    expect(headers).toMatchObject({ 'transfer-encoding': 'chunked', connection: 'keep-alive', vary: 'Accept-Encoding' });
+    expect(headers).toMatchObject({ 'transfer-encoding': 'chunked', connection: 'keep-alive' });
+    expect(headers.vary).toBe('Accept-Encoding');
   }
   expect(connections).toBe(1);
   expect(running.errors).toEqual([]);
@@ -89,7 +94,9 @@ it.each(matrix)('nothing comes between the head and the next response: $name, on
   expect(heads.map((head) => head.slice(0, 15))).toEqual(['HTTP/1.1 200 OK', 'HTTP/1.1 200 OK', '']);
 });
 
-it.each(matrix)('a client of HTTP/1.0 that asks for it keeps its connection, and gets no chunked coding: $name, on $on', async ({ carrier, answer }) => {
+const oldClient = 'a client of HTTP/1.0 keeps its connection where it asks for it, and gets no chunks: $name, on $on';
+
+it.each(matrix)(oldClient, async ({ carrier, answer }) => {
   const running = await serve(carrier, compress(), answer);
   const client = await running.dial();
   for (let index = 1; index <= 3; index++) {
@@ -127,7 +134,7 @@ it('HTTP/2 has no framing to keep', async () => {
   expect(headers).toMatchObject({ ':status': 200, vary: 'Accept-Encoding' });
 });
 
-it.each(['1.1', '1.0'])('a head that is refused leaves no framing behind for the error page, over HTTP/%s', async (version) => {
+it.each(['1.1', '1.0'])('a refused head leaves no framing behind for the error page, over HTTP/%s', async (version) => {
   const refusing: Middleware = (_req, res, next) => {
     const target = res as ServerResponse;
     const { writeHead } = target;

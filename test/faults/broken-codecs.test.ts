@@ -1,8 +1,14 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ServerResponse } from 'node:http';
-import { PassThrough, Transform, type TransformCallback } from 'node:stream';
+import { PassThrough, Transform, type TransformCallback, type TransformOptions } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type BlockEncoder, type Codec, compress, type CompressErrorMessage, type StreamEncoder } from '../../src/compress/index.ts';
+import {
+  type BlockEncoder,
+  type Codec,
+  compress,
+  type CompressErrorMessage,
+  type StreamEncoder,
+} from '../../src/compress/index.ts';
 import { CodecFailedError } from '../../src/errors.ts';
 import { type BodyClient, http1Client, http2Client, type UndecodedReading } from '../support/body-clients.ts';
 import { bare, type Carrier, carriers, h2c } from '../support/carriers.ts';
@@ -18,8 +24,10 @@ const boom = (): never => {
   throw new Fault('mine');
 };
 
-/** What a handler sends, by what the body is to the library. */
-const bodies: Readonly<Record<'complete' | 'long' | 'joined' | 'event-stream', (res: ServerResponse) => Promise<void> | void>> = {
+/** What a body is to the library. */
+type Kind = 'complete' | 'long' | 'joined' | 'event-stream';
+
+const bodies: Readonly<Record<Kind, (res: ServerResponse) => Promise<void> | void>> = {
   complete: (res) => void res.end(pieces.join('')),
   // All within one tick.
   joined(res) {
@@ -39,8 +47,6 @@ async function inPieces(res: ServerResponse): Promise<void> {
   }
   res.end();
 }
-
-type Kind = keyof typeof bodies;
 
 const published: unknown[] = [];
 const note = (message: unknown): void => void published.push((message as CompressErrorMessage).error);
@@ -69,7 +75,7 @@ async function stage(carrier: Carrier, codec: Partial<Codec>, kind: Kind) {
   return { running, client, compression, thrown, nothingLeft };
 }
 
-/** `cut` where the response did not end, with or without a head; else how its body is coded, if that is the whole body. */
+/** `cut` where the response did not end, with or without a head; else how its body is coded, if that is the whole. */
 async function outcomeOf(client: BodyClient): Promise<string> {
   let reading: UndecodedReading;
   try {
@@ -78,16 +84,16 @@ async function outcomeOf(client: BodyClient): Promise<string> {
     return 'cut';
   }
   if ((await reading.over) !== 'end') return 'cut';
-  return reading.bytes.toString() === pieces.join('') ? reading.coding : `a clean end after ${reading.bytes.length} bytes`;
+  const text = reading.bytes.toString();
+  return text === pieces.join('') ? reading.coding : `a clean end after ${text}`;
 }
 
 type Act = (this: Transform, chunk: Buffer, callback: TransformCallback) => void;
 
 /** A transform that passes all on, but for one way in which it acts. */
-function transformWith(act: Act, options: { readonly destroy?: (error: Error | null, done: (error: Error | null) => void) => void; readonly strings?: boolean } = {}): Transform {
+function transformWith(act: Act, options: TransformOptions = {}): Transform {
   return new Transform({
-    ...(options.strings && { readableObjectMode: true }),
-    ...(options.destroy && { destroy: options.destroy }),
+    ...options,
     transform(chunk: Buffer, _encoding, callback) {
       act.call(this, chunk, callback);
     },
@@ -95,13 +101,17 @@ function transformWith(act: Act, options: { readonly destroy?: (error: Error | n
 }
 
 const passOn: Act = (chunk, callback) => callback(null, chunk);
+const asText: Act = (chunk, callback) => callback(null, String(chunk));
+const pass = (options?: TransformOptions): PassThrough => new PassThrough(options);
+const failLater = (callback: (error: Error) => void): void => void setImmediate(callback, new Fault('mine'));
 
 function streamOf(make: () => Transform, part: Partial<StreamEncoder> = {}): Partial<Codec> {
   return { createStream: () => ({ transform: make(), memory: 10, flush: (callback) => callback(), ...part }) };
 }
 
 function blocksOf(part: { [member in keyof BlockEncoder]?: unknown }): Partial<Codec> {
-  return { createBlocks: () => ({ memory: 10, encode: (text: Uint8Array) => text, close: () => undefined, ...part }) as BlockEncoder };
+  const blocks = { memory: 10, encode: (text: Uint8Array) => text, close: () => undefined, ...part };
+  return { createBlocks: () => blocks as BlockEncoder };
 }
 
 const given = (value: unknown) => (): never => value as never;
@@ -116,58 +126,81 @@ interface Row {
   readonly silent?: boolean;
 }
 
-const pieced: readonly Kind[] = ['long', 'joined'];
-const streamed = (codec: Partial<Codec>, outcome = 'cut', rest: Partial<Row> = {}): Row => ({ codec, kinds: pieced, outcome, ...rest });
-const blocked = (codec: Partial<Codec>, outcome = 'cut', rest: Partial<Row> = {}): Row => ({ codec, kinds: ['event-stream'], outcome, ...rest });
+const rowOf = (kinds: readonly Kind[]) => (codec: Partial<Codec>, outcome = 'cut', rest: Partial<Row> = {}): Row => ({
+  codec,
+  kinds,
+  outcome,
+  ...rest,
+});
+const whole = rowOf(['complete']);
+const streamed = rowOf(['long', 'joined']);
+const blocked = rowOf(['event-stream']);
+const found = { found: true };
+const silently = { silent: true };
 
 const broken: Readonly<Record<string, Row>> = {
-  'encode gives undefined': { codec: { encode: given(undefined) }, kinds: ['complete'], outcome: 'identity', found: true },
-  'encode gives a string': { codec: { encode: given('text') }, kinds: ['complete'], outcome: 'identity', found: true },
-  'encode gives a promise of undefined': { codec: { encode: given(Promise.resolve()) }, kinds: ['complete'], outcome: 'identity', found: true },
-  'encode rejects': { codec: { encode: () => Promise.reject(new Fault('mine')) }, kinds: ['complete'], outcome: 'identity' },
+  'encode gives undefined': whole({ encode: given(undefined) }, 'identity', found),
+  'encode gives a string': whole({ encode: given('text') }, 'identity', found),
+  'encode gives a promise of undefined': whole({ encode: given(Promise.resolve()) }, 'identity', found),
+  'encode rejects': whole({ encode: () => Promise.reject(new Fault('mine')) }, 'identity'),
   'createStream throws': streamed({ createStream: boom }, 'identity'),
-  'createStream gives undefined': streamed({ createStream: given(undefined) }, 'identity', { found: true }),
-  'createStream gives no flush': streamed(streamOf(() => new PassThrough(), { flush: undefined as never }), 'identity', { found: true }),
-  'createStream gives a transform that is none': streamed(streamOf(given({ write: () => true })), 'identity', { found: true }),
+  'createStream gives undefined': streamed({ createStream: given(undefined) }, 'identity', found),
+  'createStream gives no flush': streamed(streamOf(pass, { flush: undefined as never }), 'identity', found),
+  'createStream gives no transform': streamed(streamOf(given({ write: () => true })), 'identity', found),
   'the transform throws': streamed(streamOf(() => transformWith(boom))),
-  'the transform fails': streamed(streamOf(() => transformWith((_chunk, callback) => void setImmediate(callback, new Fault('mine'))))),
-  'the transform gives strings': streamed(streamOf(() => transformWith((chunk, callback) => callback(null, String(chunk)), { strings: true })), 'cut', { found: true }),
+  'the transform fails': streamed(streamOf(() => transformWith((_chunk, callback) => failLater(callback)))),
+  'the transform gives strings': streamed(
+    streamOf(() => transformWith(asText, { readableObjectMode: true })),
+    'cut',
+    found,
+  ),
   'the transform ends early': { ...streamed(streamOf(() => transformWith(function (_chunk, callback) {
     this.push(null);
     callback();
-  })), 'cut', { found: true }), kinds: ['long'] },
+  })), 'cut', found), kinds: ['long'] },
   'the transform closes early': streamed(streamOf(() => transformWith(function () {
     this.destroy();
   }))),
-  'the transform fails after it has closed': streamed(streamOf(() => transformWith(passOn, { destroy: (_error, done) => void setImmediate(done, new Fault('late')) })), ownCoding, { silent: true }),
+  'the transform fails after it has closed': streamed(
+    streamOf(() => transformWith(passOn, { destroy: (_error, done) => failLater(done) })),
+    ownCoding,
+    silently,
+  ),
   'flush throws': { ...streamed(streamOf(() => transformWith(passOn), { flush: boom })), kinds: ['long'] },
-  'flush never calls back': streamed(streamOf(() => transformWith(passOn), { flush: () => undefined }), ownCoding, { silent: true }),
+  'flush never calls back': streamed(streamOf(pass, { flush: () => undefined }), ownCoding, silently),
   'flush calls back twice': streamed(streamOf(() => transformWith(passOn), { flush: (callback) => {
     callback();
     callback();
-  } }), ownCoding, { silent: true }),
-  'start gives undefined': streamed(streamOf(() => transformWith(passOn), { start: given(undefined) }), 'cut', { found: true }),
-  'destroy throws': streamed(streamOf(() => Object.assign(new PassThrough({ autoDestroy: false }), { destroy: boom })), ownCoding),
+  } }), ownCoding, silently),
+  'start gives undefined': streamed(streamOf(pass, { start: given(undefined) }), 'cut', found),
+  'destroy throws': streamed(streamOf(() => Object.assign(pass({ autoDestroy: false }), { destroy: boom })), ownCoding),
   'createBlocks throws': blocked({ createBlocks: boom }, 'identity'),
-  'createBlocks gives undefined': blocked({ createBlocks: given(undefined) }, 'identity', { found: true }),
-  'createBlocks gives undefined, beside a createStream': blocked({ ...streamOf(() => new PassThrough()), createBlocks: given(undefined) }, 'identity', { found: true }),
-  'createBlocks gives no close': blocked(blocksOf({ close: undefined }), 'identity', { found: true }),
-  'a block is undefined': blocked(blocksOf({ encode: given(undefined) }), 'cut', { found: true }),
-  'a block is a promise of undefined': blocked(blocksOf({ encode: () => Promise.resolve() }), 'cut', { found: true }),
-  'a block is a string': blocked(blocksOf({ encode: String }), 'cut', { found: true }),
+  'createBlocks gives undefined': blocked({ createBlocks: given(undefined) }, 'identity', found),
+  'createBlocks gives undefined, beside a createStream': blocked(
+    { ...streamOf(pass), createBlocks: given(undefined) },
+    'identity',
+    found,
+  ),
+  'createBlocks gives no close': blocked(blocksOf({ close: undefined }), 'identity', found),
+  'a block is undefined': blocked(blocksOf({ encode: given(undefined) }), 'cut', found),
+  'a block is a promise of undefined': blocked(blocksOf({ encode: () => Promise.resolve() }), 'cut', found),
+  'a block is a string': blocked(blocksOf({ encode: String }), 'cut', found),
   'close throws': blocked(blocksOf({ close: boom }), ownCoding),
-  'retune is not there': blocked(blocksOf({}), ownCoding, { silent: true }),
-  'memory is no number': blocked(blocksOf({ memory: 'much' }), ownCoding, { silent: true }),
+  'retune is not there': blocked(blocksOf({}), ownCoding, silently),
+  'memory is no number': blocked(blocksOf({ memory: 'much' }), ownCoding, silently),
   'blockMemory throws': blocked({ ...blocksOf({}), blockMemory: boom }, ownCoding),
-  'blockMemory is NaN': blocked({ ...blocksOf({}), blockMemory: given(Number.NaN) }, ownCoding, { silent: true }),
-  'streamMemory is NaN': streamed({ ...streamOf(() => new PassThrough()), streamMemory: Number.NaN }, ownCoding, { silent: true }),
+  'blockMemory is NaN': blocked({ ...blocksOf({}), blockMemory: given(Number.NaN) }, ownCoding, silently),
+  'streamMemory is NaN': streamed({ ...streamOf(pass), streamMemory: Number.NaN }, ownCoding, silently),
   'weight throws': blocked({ ...blocksOf({}), weight: boom }, 'identity'),
-  'weight is no weight': blocked({ ...blocksOf({}), weight: given('1') }, 'identity', { found: true }),
+  'weight is no weight': blocked({ ...blocksOf({}), weight: given('1') }, 'identity', found),
 };
 
-const matrix = carriers.flatMap((carrier) => Object.entries(broken).flatMap(([fault, row]) => row.kinds.map((kind) => ({ on: carrier.name, carrier, fault, kind, row }))));
+const rows = Object.entries(broken).flatMap(([fault, row]) => row.kinds.map((kind) => ({ fault, kind, row })));
+const matrix = carriers.flatMap((carrier) => rows.map((row) => ({ on: carrier.name, carrier, ...row })));
 
-it.each(matrix)('a codec whose fault is that $fault never makes part of a body look whole: $kind, on $on', async ({ carrier, kind, row }) => {
+const title = 'a codec whose fault is that $fault never makes part of a body look whole: $kind, on $on';
+
+it.each(matrix)(title, async ({ carrier, kind, row }) => {
   const { client, thrown, nothingLeft, running } = await stage(carrier, row.codec, kind);
   expect(await settles(outcomeOf(client))).toBe(row.outcome);
   await until(nothingLeft, () => 'an encoder is still counted');
@@ -178,8 +211,8 @@ it.each(matrix)('a codec whose fault is that $fault never makes part of a body l
 });
 
 it.each(carriers)('`available` that throws offers nothing, on $name', async (carrier) => {
-  const codec = Object.defineProperty(blocksOf({}), 'available', { get: boom, enumerable: false });
-  const compression = compress({ codecs: [Object.defineProperty({ coding: ownCoding, createBlocks: codec.createBlocks }, 'available', { get: boom }) as unknown as Codec] });
+  const codec = Object.defineProperty({ coding: ownCoding, ...blocksOf({}) }, 'available', { get: boom });
+  const compression = compress({ codecs: [codec as Codec] });
   const running = await serve(carrier, compression, (_req, res) => {
     (res as ServerResponse).setHeader('Content-Type', 'text/event-stream');
     return bodies['event-stream'](res as ServerResponse);
@@ -196,12 +229,12 @@ const never = (): Promise<never> => new Promise(() => undefined);
 const silent: readonly (readonly [fault: string, Kind, Partial<Codec>, outcome: string])[] = [
   ['encode never settles', 'complete', { encode: never }, 'identity'],
   ['the transform never gives anything', 'long', streamOf(() => transformWith(() => undefined)), 'cut'],
-  ['the transform never ends', 'joined', streamOf(() => new Transform({ transform: (chunk, _encoding, done) => done(null, chunk), flush: () => undefined })), 'cut'],
+  ['the transform never ends', 'joined', streamOf(() => transformWith(passOn, { flush: () => undefined })), 'cut'],
   ['a block never settles', 'event-stream', blocksOf({ encode: never }), 'cut'],
 ];
 
 describe.each([bare, h2c])('over $name', (carrier) => {
-  it.each(silent)('a codec whose fault is that %s (%s) is counted out when the client leaves', async (_fault, kind, codec) => {
+  it.each(silent)('a codec of which %s (%s) is counted out when the client leaves', async (_fault, kind, codec) => {
     const { client, compression, nothingLeft, running } = await stage(carrier, codec, kind);
     client.get('/', ownCoding).catch(() => undefined);
     await until(() => compression.activeEncoders === 1);
@@ -220,7 +253,7 @@ describe('in 30 s', () => {
     expect(condition()).toBe(true);
   }
 
-  it.each(silent)('a codec whose fault is that %s (%s) has failed', async (_fault, kind, codec, outcome) => {
+  it.each(silent)('a codec of which %s (%s) has failed', async (_fault, kind, codec, outcome) => {
     const { client, compression, nothingLeft } = await stage(bare, codec, kind);
     let found: string | undefined;
     void outcomeOf(client).then((how) => (found = how));

@@ -1,8 +1,9 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import http, { type ServerResponse } from 'node:http';
 import { Transform } from 'node:stream';
 import { gunzipSync } from 'node:zlib';
 import { expect, it, onTestFinished } from 'vitest';
-import { type Codec, compress, gzip, sse } from '../../src/index.ts';
+import { type BlockEncoder, type Codec, compress, gzip, sse } from '../../src/index.ts';
 import { carriers, type Middleware } from '../support/carriers.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
@@ -34,19 +35,25 @@ function send(res: ServerResponse, act: (res: ServerResponse) => unknown): unkno
   return act(res);
 }
 
-/** Its members work as often as a swap tries them, and fail from then on. */
-function failingLater(make: (works: () => boolean) => Partial<Codec>): () => Codec {
+/** A member works as often as a swap tries it, and fails from then on. */
+function later(member: 'encode' | 'createStream' | 'createBlocks', fail: () => unknown): () => Codec {
   return () => {
+    const codec = gzip();
+    const works = codec[member] as (...args: unknown[]) => unknown;
     let calls = 0;
-    return { ...gzip(), ...make(() => (calls += 1) <= 4) };
+    return { ...codec, [member]: (...args: unknown[]) => ((calls += 1) <= 4 ? works(...args) : fail()) };
   };
+}
+
+function blocksThat(encode: () => never | Promise<never>): BlockEncoder {
+  return { memory: 1, encode, close: () => undefined };
 }
 
 const boom = (): never => {
   throw new Error('mine');
 };
 const rejects = (): Promise<never> => Promise.reject(new Error('mine'));
-const { encode, createStream, createBlocks } = gzip() as Required<Codec>;
+const { encode } = gzip() as Required<Codec>;
 
 const codecs: Readonly<Record<string, readonly [outcome: 'refused' | 'taken', make: () => Codec]>> = {
   'load throws': ['refused', () => ({ ...gzip(), load: boom })],
@@ -56,17 +63,18 @@ const codecs: Readonly<Record<string, readonly [outcome: 'refused' | 'taken', ma
   'encode is slow': ['taken', () => ({ ...gzip(), encode: async (...args) => turns(50).then(() => encode(...args)) })],
   'createStream throws': ['refused', () => ({ ...gzip(), createStream: boom })],
   'createBlocks throws': ['refused', () => ({ ...gzip(), createBlocks: boom })],
-  'blocks reject': ['refused', () => ({ ...gzip(), createBlocks: () => ({ memory: 1, encode: rejects, close: () => undefined }) })],
-  'encode throws later': ['taken', failingLater((works) => ({ encode: (...args) => (works() ? encode(...args) : boom()) }))],
-  'encode rejects later': ['taken', failingLater((works) => ({ encode: (...args) => (works() ? encode(...args) : rejects()) }))],
-  'createStream throws later': ['taken', failingLater((works) => ({ createStream: (...args) => (works() ? createStream(...args) : boom()) }))],
-  'streams fail later': ['taken', failingLater((works) => ({ createStream: (...args) => (works() ? createStream(...args) : failingStream()) }))],
-  'createBlocks throws later': ['taken', failingLater((works) => ({ createBlocks: (...args) => (works() ? createBlocks(...args) : boom()) }))],
-  'blocks throw later': ['taken', failingLater((works) => ({ createBlocks: (...args) => (works() ? createBlocks(...args) : { memory: 1, encode: boom, close: boom }) }))],
+  'blocks reject': ['refused', () => ({ ...gzip(), createBlocks: () => blocksThat(rejects) })],
+  'encode throws later': ['taken', later('encode', boom)],
+  'encode rejects later': ['taken', later('encode', rejects)],
+  'createStream throws later': ['taken', later('createStream', boom)],
+  'streams fail later': ['taken', later('createStream', failingStream)],
+  'createBlocks throws later': ['taken', later('createBlocks', boom)],
+  'blocks throw later': ['taken', later('createBlocks', () => blocksThat(boom))],
 };
 
 function failingStream(): ReturnType<NonNullable<Codec['createStream']>> {
-  return { transform: new Transform({ transform: (_chunk, _encoding, callback) => callback(new Error('mine')) }), memory: 1, flush: (callback) => callback() };
+  const transform = new Transform({ transform: (_chunk, _encoding, callback) => callback(new Error('mine')) });
+  return { transform, memory: 1, flush: (callback) => callback() };
 }
 
 /** `whole` for the body as it was meant, coded or not; `cut` for one that was not ended. */
@@ -88,9 +96,16 @@ function ask(port: number, agent: http.Agent, path: string): Promise<string> {
 
 const express5 = carriers[0]!;
 
-it.each(Object.entries(codecs))('every request gets its answer while a codec is swapped in of which %s', async (_fault, [outcome, make]) => {
+const title = 'every request gets its answer while a codec is swapped in of which %s';
+
+it.each(Object.entries(codecs))(title, async (_fault, [outcome, make]) => {
+  const errors: unknown[] = [];
+  const note = (message: unknown): void => void errors.push(message);
+  subscribe('sluice:compress:error', note);
+  onTestFinished(() => void unsubscribe('sluice:compress:error', note));
   const compression = compress();
-  const running = await serve(express5, compression, (req, res, next) => answers[req.url ?? '']?.middleware(req, res, next));
+  const byPath: Middleware = (req, res, next) => answers[req.url ?? '']?.middleware(req, res, next);
+  const running = await serve(express5, compression, byPath);
   const agent = new http.Agent({ keepAlive: true });
   onTestFinished(() => agent.destroy());
   const seen: string[] = [];
