@@ -108,6 +108,7 @@ export {
   type AttachableServer,
   type DrainEnd,
   type DrainReport,
+  type EngineServerLike,
   type Lifecycle,
   lifecycle,
   type LifecycleChange,
@@ -115,6 +116,8 @@ export {
   type LifecycleOptions,
   type LifecycleState,
   type Probe,
+  type SocketServerLike,
+  type UntoldReason,
   type WebSocketLike,
   type WebSocketServerLike,
 } from './lifecycle/index.ts';

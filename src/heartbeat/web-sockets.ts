@@ -3,9 +3,11 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type CloseReason, InvalidOptionError } from '../errors.ts';
 import { callEach } from '../internal/call-each.ts';
+import { type EngineServerLike, engineOf, type SocketServerLike } from '../internal/engine-io.ts';
 import { readBag, readInteger } from '../internal/option.ts';
 import { writtenBytes } from './ack-probe.ts';
 import type { Transport } from './connection-info.ts';
+import { EngineSockets } from './engine-sockets.ts';
 import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from './health-options.ts';
 import type { Peer } from './peer.ts';
 import { QueueGauge } from './queue-gauge.ts';
@@ -46,11 +48,13 @@ interface ResolvedWatchWebSocketsOptions extends ResolvedHealthOptions {
  * Watches the clients of a server of WebSockets, or one of them, by pings: any frame is a sign of life, a pong with the bytes of its ping a round trip. Who is given up gets the close code 1012, service
  * restart. Returns the undo, which ends nothing. Throws `InvalidOptionError`.
  */
-export function watchWebSockets(target: WatchedWebSocketServer | WatchedWebSocket, given?: WatchWebSocketsOptions): () => void {
+export function watchWebSockets(target: WatchedWebSocketServer | WatchedWebSocket | SocketServerLike | EngineServerLike, given?: WatchWebSocketsOptions): () => void {
   const options = resolveWatchWebSocketsOptions(given);
   if (isServer(target)) return watchServer(target, options);
+  const engine = engineOf(target);
+  if (engine) return watchServer(new EngineSockets(engine), options);
   if (isWebSocket(target)) return watch(target, options, undefined);
-  throw new InvalidOptionError('watchWebSockets.target', 'a server of WebSockets or a WebSocket, as those of `ws`', target);
+  throw new InvalidOptionError('watchWebSockets.target', 'a server of WebSockets that tracks its clients or a WebSocket, as those of `ws`, or a server of Socket.IO', target);
 }
 
 function resolveWatchWebSocketsOptions(given: WatchWebSocketsOptions | undefined): ResolvedWatchWebSocketsOptions {

@@ -1,3 +1,4 @@
+import type { EngineServerLike, SocketServerLike } from '../internal/engine-io.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
 import type { AttachableServer } from './connections.ts';
 import { Life } from './life.ts';
@@ -6,15 +7,16 @@ import type { LifecycleState } from './phase.ts';
 import { makeLiveness, makeReadiness, type Probe } from './probes.ts';
 import type { LifecycleChange } from './report.ts';
 import type { DrainReport } from './tally.ts';
-import type { WebSocketServerLike } from './web-sockets.ts';
+import type { WebSocketServerLike } from './socket-servers.ts';
 
+export type { EngineServerLike, SocketServerLike } from '../internal/engine-io.ts';
 export type { AttachableServer } from './connections.ts';
 export type { LifecycleOptions } from './options.ts';
 export type { LifecycleState } from './phase.ts';
 export type { Probe } from './probes.ts';
 export type { LifecycleChange, LifecycleErrorMessage } from './report.ts';
 export type { DrainEnd, DrainReport, UntoldReason } from './tally.ts';
-export type { WebSocketLike, WebSocketServerLike } from './web-sockets.ts';
+export type { WebSocketLike, WebSocketServerLike } from './socket-servers.ts';
 
 /** The middleware that `lifecycle` makes, and the life of the process behind it. */
 export interface Lifecycle {
@@ -25,10 +27,10 @@ export interface Lifecycle {
   readonly signal: AbortSignal;
   /**
    * Watches a server: its connections, its requests before anybody else sees them, its end. Several servers at once; each before it
-   * listens, since earlier connections are not known. A server of WebSockets, as that of `ws`, is attached beside the server that it
-   * belongs to. Returns the undo, which ends nothing. Throws `InvalidOptionError`.
+   * listens, since earlier connections are not known. A server of WebSockets, as that of `ws` or Socket.IO's, is attached beside the server that
+   * it belongs to. Returns the undo, which ends nothing. Throws `InvalidOptionError`.
    */
-  attach(server: AttachableServer | WebSocketServerLike): () => void;
+  attach(server: AttachableServer | WebSocketServerLike | SocketServerLike | EngineServerLike): () => void;
   /** Goes down. However often it is called, there is one drain, and one promise of its report, which does not reject. */
   drain(): Promise<DrainReport>;
   /** Answers a readiness probe: 200 while `active`, else 503; `{"state":"…"}`. */
@@ -63,7 +65,7 @@ function assemble(life: Life): Lifecycle {
   return Object.defineProperties(lifecycle, {
     state: { get: () => life.state, enumerable: true },
     signal: { value: life.drain.signal, enumerable: true },
-    attach: { value: (server: AttachableServer | WebSocketServerLike) => life.attach(server) },
+    attach: { value: (server: object) => life.attach(server) },
     drain: { value: () => life.goDown() },
     ready: { value: makeReadiness(() => life.stateForProbe()) },
     live: { value: makeLiveness(() => life.stateForProbe()) },

@@ -1,6 +1,7 @@
 import { Server } from 'node:net';
 import { InvalidOptionError } from '../errors.ts';
 import { callEach } from '../internal/call-each.ts';
+import { engineOf } from '../internal/engine-io.ts';
 import { offerContext } from '../internal/request-context.ts';
 import { Listeners } from '../internal/listeners.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
@@ -16,9 +17,10 @@ import { isProbe } from './probes.ts';
 import { isRefusing, type LifecycleState, stateOf } from './phase.ts';
 import { type LifecycleChange, reportLifecycleError } from './report.ts';
 import { Requests } from './requests.ts';
+import { fromEngine, fromWebSocketServer, isWebSocketServer, type SocketServer } from './socket-servers.ts';
 import { decideSignal, watchSignals } from './signals.ts';
 import { type DrainReport, hasCut } from './tally.ts';
-import { isWebSocketServer, WebSockets } from './web-sockets.ts';
+import { WebSockets } from './web-sockets.ts';
 import { disconnectWorker, noteServing } from './worker.ts';
 
 /** What a drain is made of, and who asks for it: requests that come, servers that are attached, signals. */
@@ -107,7 +109,8 @@ export class Life {
 
   #attachNew(server: object): () => void {
     const { keepAlive, webSocketCode } = this.#options;
-    if (isWebSocketServer(server)) return this.drain.add(new WebSockets(this.drain, server, webSocketCode));
+    const sockets = socketServerOf(server);
+    if (sockets) return this.drain.add(new WebSockets(this.drain, sockets, webSocketCode));
     if (!(server instanceof Server)) throw refusedServer(server);
     const remove = this.drain.add(new Connections(this.drain, server, (res) => this.#requests.track(res)));
     const shorten = keepAlive === undefined ? undefined : lengthenKeepAlive(server, keepAlive);
@@ -156,6 +159,12 @@ function exitSoon(report: DrainReport): void {
   setImmediate(() => process.exit(hasCut(report) ? 1 : 0));
 }
 
+function socketServerOf(server: object): SocketServer | undefined {
+  if (isWebSocketServer(server)) return fromWebSocketServer(server);
+  const engine = engineOf(server);
+  return engine && fromEngine(engine);
+}
+
 function refusedServer(value: unknown): InvalidOptionError {
-  return new InvalidOptionError('lifecycle.attach', 'a server of node:http, node:https or node:http2, or a WebSocketServer', value);
+  return new InvalidOptionError('lifecycle.attach', 'a server of node:http, node:https or node:http2, a WebSocketServer that tracks its clients, or a server of Socket.IO', value);
 }

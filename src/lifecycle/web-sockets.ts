@@ -1,25 +1,7 @@
-import { isSet } from 'node:util/types';
 import { callEach } from '../internal/call-each.ts';
 import type { Drainable, DrainSite, Farewell } from './drainable.ts';
 import { isLeaving } from './phase.ts';
-
-/** A WebSocket of the server's side, as those of `ws`. */
-export interface WebSocketLike {
-  /** 2 and 3: closing, closed. */
-  readonly readyState?: number;
-  close(code?: number, reason?: string): void;
-  terminate(): void;
-  on(event: 'close', listener: () => void): unknown;
-}
-
-/** A server of WebSockets, as that of `ws`: known by its `clients`. */
-export interface WebSocketServerLike {
-  readonly clients: Set<WebSocketLike>;
-  on(event: 'connection', listener: (client: WebSocketLike) => void): unknown;
-  off(event: 'connection', listener: (client: WebSocketLike) => void): unknown;
-  /** Takes in no new ones. */
-  close(): void;
-}
+import type { SocketServer, WebSocketLike } from './socket-servers.ts';
 
 const closing = 2;
 
@@ -27,18 +9,18 @@ const closing = 2;
 export class WebSockets implements Drainable {
   readonly carries: boolean = false;
   readonly #site: DrainSite;
-  readonly #server: WebSocketServerLike;
+  readonly #server: SocketServer;
   readonly #code: number;
   /** What was done about a client, from the begin of the drain. */
   readonly #fates = new Map<WebSocketLike, 'here' | 'leaving' | 'told'>();
   #accepts = true;
-  readonly #serverOnConnection = (client: WebSocketLike): void => this.#take(client);
+  readonly #unwatch: () => void;
 
-  constructor(site: DrainSite, server: WebSocketServerLike, code: number) {
+  constructor(site: DrainSite, server: SocketServer, code: number) {
     this.#site = site;
     this.#server = server;
     this.#code = code;
-    server.on('connection', this.#serverOnConnection);
+    this.#unwatch = server.onConnection((client) => this.#take(client));
     if (site.phase !== 'active') this.announce();
   }
 
@@ -53,7 +35,7 @@ export class WebSockets implements Drainable {
   leave(): readonly Farewell[] {
     const accepted = this.#accepts;
     this.#accepts = false;
-    if (accepted) this.#callEach([this.#server], (server) => server.close());
+    if (accepted) this.#callEach([this.#server], (server) => server.stop());
     const waiting = [...this.#fates].filter(([, fate]) => fate === 'here').map(([client]) => client);
     for (const client of waiting) this.#fates.set(client, 'leaving');
     return waiting.map((client) => () => this.#sendAway(client));
@@ -76,7 +58,7 @@ export class WebSockets implements Drainable {
   }
 
   release(): void {
-    this.#server.off('connection', this.#serverOnConnection);
+    this.#unwatch();
   }
 
   #take(client: WebSocketLike): void {
@@ -105,9 +87,4 @@ export class WebSockets implements Drainable {
     else this.#site.tally.finished('webSockets');
     this.#site.settleSoon();
   }
-}
-
-/** Whether something is a server of WebSockets. */
-export function isWebSocketServer(value: unknown): value is WebSocketServerLike {
-  return typeof value === 'object' && value !== null && isSet((value as { clients?: unknown }).clients) && typeof (value as { on?: unknown }).on === 'function';
 }

@@ -127,6 +127,18 @@ describe('an event stream that a handler writes by itself', () => {
   });
 });
 
+describe('the report', () => {
+  it('says why streams were cut that were not told', async () => {
+    const routes: Readonly<Record<string, string>> = { '/no-id': 'data: one\n\n', '/half-event': 'id: 1\ndata: o', '/method': 'id: 1\n\n', '/unfollowed': 'id: 1\n\n', '/plain': 'id: 1\n\n' };
+    const { served, drain } = await open(bare, (req, res, next) => {
+      if (req.url === '/plain') (res as ServerResponse).writeHead(200, { 'Content-Type': 'text/plain' }).write('plain');
+      else void write(routes[req.url!]!)(req, res, next);
+    }, { filter: ({ url }) => url !== '/unfollowed' }, '200');
+    for (const path of Object.keys(routes)) await served.visit({ ...eventSource, path, method: path === '/method' ? 'POST' : 'GET' });
+    expect(await settles(drain())).toMatchObject({ cut: { requests: 1, streams: 4 }, untold: { 'no-id': 1, 'half-event': 1, method: 1, unfollowed: 1 }, told: { streams: 0 }, reason: 'timeout' });
+  });
+});
+
 describe('a stream of better-sse', () => {
   it.each(http1Carriers.map((carrier) => ({ on: carrier.name, carrier })))('is told to come back on $on', async ({ carrier }) => {
     const { served, drain } = await open(carrier, async (req, res) => {

@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { IncomingMessage, OutgoingMessage, Server, ServerResponse } from 'node:http';
+import { createServer, IncomingMessage, OutgoingMessage, Server, ServerResponse } from 'node:http';
 import { Http2ServerResponse } from 'node:http2';
-import { Socket } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { connect, Socket } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { listen } from '../support/carriers.ts';
+import { until } from '../support/until.ts';
 
-// What the seam replaces or relies on. When Node changes one of these the seam must be read against the new
+// What the seam replaces, and it and `lifecycle` rely on. When Node changes one of these the seam must be read against the new
 // source before the new hash is added: SLUICE_UPDATE_CANARY=1 adds it.
 const replaced: Record<string, unknown> = {
   'OutgoingMessage.prototype.write': OutgoingMessage.prototype.write,
@@ -21,6 +23,7 @@ const replaced: Record<string, unknown> = {
   'OutgoingMessage.prototype.writableFinished': getter(OutgoingMessage.prototype, 'writableFinished'),
   'OutgoingMessage.prototype._storeHeader': (OutgoingMessage.prototype as unknown as Record<string, unknown>)['_storeHeader'],
   'OutgoingMessage.prototype._flush': (OutgoingMessage.prototype as unknown as Record<string, unknown>)['_flush'],
+  'Server.prototype.close': Server.prototype.close,
   'Server.prototype.closeIdleConnections': Server.prototype.closeIdleConnections,
   'ServerResponse.prototype.writeHead': ServerResponse.prototype.writeHead,
   'ServerResponse.prototype._implicitHeader': (ServerResponse.prototype as unknown as Record<string, unknown>)['_implicitHeader'],
@@ -64,6 +67,24 @@ describe.runIf(testedLines.includes(major))(`the functions of Node ${major} that
     expect(fieldsOf(res)).toBeNull();
     res.setHeader('X-Given', '1');
     expect(fieldsOf(res)).not.toBeNull();
+  });
+
+  it('keeps on a socket what tells whether it is idle', async () => {
+    type HttpSocket = Socket & { parser?: { incoming?: IncomingMessage | null } | null; _httpMessage?: unknown };
+    const seen: [socket: HttpSocket, req: IncomingMessage, res: ServerResponse][] = [];
+    const { port, close } = await listen(createServer((req, res) => void seen.push([req.socket, req, res])));
+    onTestFinished(() => close());
+    const client = connect(port, '127.0.0.1', () => client.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1'));
+    onTestFinished(() => void client.destroy());
+    await until(() => seen.length > 0);
+    const [socket, req, res] = seen[0]!;
+    expect([socket._httpMessage, socket.parser?.incoming, req.complete]).toEqual([res, req, false]);
+    res.end();
+    await until(() => !socket._httpMessage);
+    expect(socket.parser?.incoming?.complete).toBe(false);
+    client.write('2');
+    await until(() => socket.parser?.incoming?.complete !== false);
+    expect(socket.parser).toBeTruthy();
   });
 
   it('writes with the call by which the bottom knows it for the own one of Node', () => {

@@ -1,0 +1,51 @@
+import type { IncomingMessage } from 'node:http';
+import type { EngineServer, EngineSession, EngineTransport } from '../internal/engine-io.ts';
+import type { WatchedWebSocket, WatchedWebSocketServer } from './web-sockets.ts';
+
+type Listener = (client: WatchedWebSocket, req: IncomingMessage) => void;
+
+/**
+ * The WebSockets of a server of Engine.IO, as those of a server of `ws`. A session has one from its begin, or from its upgrade on; one that polls has
+ * none, and Engine.IO sees to its end.
+ */
+export class EngineSockets implements WatchedWebSocketServer {
+  readonly #engine: EngineServer;
+  readonly #undos = new Map<Listener, () => void>();
+
+  constructor(engine: EngineServer) {
+    this.#engine = engine;
+  }
+
+  get clients(): Set<WatchedWebSocket> {
+    return new Set(Object.values(this.#engine.clients).flatMap(({ transport }) => socketOf(transport) ?? []));
+  }
+
+  on(_event: 'connection', listener: Listener): void {
+    let isOff = false;
+    const tell = (session: EngineSession, transport: EngineTransport): void => {
+      const socket = socketOf(transport);
+      if (socket && !isOff) listener(socket, session.request);
+    };
+    const awaitUpgrade = (session: EngineSession): void => void session.on('upgrade', (transport: EngineTransport) => tell(session, transport));
+    const engineOnConnection = (session: EngineSession): void => {
+      tell(session, session.transport);
+      awaitUpgrade(session);
+    };
+    this.#engine.on('connection', engineOnConnection);
+    for (const session of Object.values(this.#engine.clients)) awaitUpgrade(session);
+    this.#undos.set(listener, () => {
+      isOff = true;
+      this.#engine.off('connection', engineOnConnection);
+    });
+  }
+
+  off(_event: 'connection', listener: Listener): void {
+    this.#undos.get(listener)?.();
+  }
+}
+
+/** That of `ws`, or one that is as good. */
+function socketOf({ socket }: EngineTransport): WatchedWebSocket | undefined {
+  const { ping, terminate } = (socket ?? {}) as Partial<WatchedWebSocket>;
+  return typeof ping === 'function' && typeof terminate === 'function' ? (socket as WatchedWebSocket) : undefined;
+}
