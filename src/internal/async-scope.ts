@@ -9,9 +9,9 @@ export function captureScope(): AsyncResource {
 }
 
 /** A callback that runs in the async context in which it was given, as the callbacks of Node's own `write` do. */
-export function inScope<Args extends unknown[]>(callback: (...args: Args) => void): (...args: Args) => void {
+export function inScope<Args extends unknown[], Result>(callback: (...args: Args) => Result): (...args: Args) => Result {
   const scope = captureScope();
-  return (...args) => {
-    scope.runInAsyncScope(callback, undefined, ...args);
+  return function (this: unknown, ...args) {
+    return scope.runInAsyncScope(callback, this, ...args);
   };
 }

@@ -172,7 +172,9 @@ export class Seam implements Ground {
     }
   }
 
-  #endLayers(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: EndCallback): void {
+  #endLayers(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, given: EndCallback): void {
+    // Over HTTP/2 Node may call it back for the last write of a layer.
+    const callback = typeof given === 'function' ? inScope(given) : given;
     this.#ended = true;
     try {
       this.#top.end(chunk, encoding, callback);
