@@ -1,7 +1,9 @@
+import type { AsyncResource } from 'node:async_hooks';
 import type { Http2ServerResponse } from 'node:http2';
 import { Socket } from 'node:net';
 import { type CloseReason, closeError, type StreamClosedError } from '../errors.ts';
 import type { Departure, FiniteReason } from '../internal/departure.ts';
+import { captureScope } from '../internal/async-scope.ts';
 import { jittered } from '../internal/jitter.ts';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
 import { abortResponse, closeUnterminated, type HttpRequest, type HttpResponse, isGone, isHttp2, requestField, requestPath } from '../internal/message.ts';
@@ -51,6 +53,8 @@ export class Pulse extends Layer implements Wire, Departure {
   readonly #boundary: BoundaryTracker;
   /** The stream of ours that writes here, if one does. */
   readonly #writer: OutStream | undefined;
+  /** Where that has none of its own: the async context of the code that sent the head. */
+  readonly #scope: AsyncResource | undefined;
   /** Of an event stream that is not ours. */
   readonly #resumption: Resumption | undefined;
   #state: 'open' | 'leaving' | 'left' | 'ended' = 'open';
@@ -79,6 +83,7 @@ export class Pulse extends Layer implements Wire, Departure {
     this.#options = options;
     this.#boundary = carrier.makeBoundary();
     this.#writer = streamOf(seam.res);
+    this.#scope = this.#writer ? undefined : captureScope();
     if (carrier.isEventStream && !this.#writer) {
       this.#resumption = new Resumption(options.drain, { method: req.method, lastEventId: requestField(req, 'last-event-id') });
     }
@@ -197,8 +202,10 @@ export class Pulse extends Layer implements Wire, Departure {
   ask(now: number): boolean {
     if (!this.#canBeat()) return false;
     if (!this.#hasWritten && this.#carrier.isEventStream) this.#bom ??= new BomFilter();
-    this.below.write(this.#carrier.beat, undefined, undefined);
-    this.below.flush(undefined);
+    this.#inScope(() => {
+      this.below.write(this.#carrier.beat, undefined, undefined);
+      this.below.flush(undefined);
+    });
     this.#options.registry.noteHeartbeat();
     this.#noteSent(now);
     return true;
@@ -228,9 +235,17 @@ export class Pulse extends Layer implements Wire, Departure {
   cut(reason: CloseReason, cause?: Error): void {
     this.#state = 'left';
     this.#farewell ??= closeError(reason, cause);
-    if (this.#writer) this.#writer.abort(reason, cause);
-    else abortRequest(this.#req, closeError(reason, cause));
-    abortResponse(this.#res);
+    this.#inScope(() => {
+      if (this.#writer) this.#writer.abort(reason, cause);
+      else abortRequest(this.#req, closeError(reason, cause));
+      abortResponse(this.#res);
+    });
+  }
+
+  /** Calls a function in the async context of the handler: the clock has none, and an administrator's request its own. */
+  #inScope(call: () => void): void {
+    if (this.#writer) this.#writer.inScope(call);
+    else this.#scope?.runInAsyncScope(call);
   }
 
   #note(reason: CloseReason, cause: Error | undefined): void {
@@ -243,7 +258,7 @@ export class Pulse extends Layer implements Wire, Departure {
     if (this.#state !== 'open') return;
     this.#note(reason, cause);
     this.#state = 'leaving';
-    if (this.#boundary.atBoundary) this.#leave();
+    if (this.#boundary.atBoundary) this.#inScope(() => this.#leave());
   }
 
   #pass(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {

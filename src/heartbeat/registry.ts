@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { type CloseReason, InvalidOptionError } from '../errors.ts';
+import { captureScope } from '../internal/async-scope.ts';
 import { type Clock, systemClock } from '../internal/clock.ts';
 import { Listeners } from '../internal/listeners.ts';
 import type { HttpRequest } from '../internal/message.ts';
@@ -73,6 +74,8 @@ export class Registry implements ConnectionRegistry {
   readonly #states = new Listeners<ConnectionStateChange>(reportHeartbeatError);
   readonly #ends = new Listeners<ConnectionEnd>(reportHeartbeatError);
   #endListeners = 0;
+  /** What is the registry's own runs there, and not in the async context of the request that evicts, or that has ended. */
+  readonly #scope = captureScope();
   #probe: AckProbe | undefined;
   #lastNumber = 0;
 
@@ -113,8 +116,7 @@ export class Registry implements ConnectionRegistry {
     const peer = this.#find(id);
     if (!peer?.isOpen) return false;
     const known = reasons.find((each) => each === reason);
-    if (known) peer.evict(known);
-    else peer.evict('draining', new Error(reason));
+    this.#scope.runInAsyncScope(() => (known ? peer.evict(known) : peer.evict('draining', new Error(reason))));
     return true;
   }
 
@@ -153,7 +155,7 @@ export class Registry implements ConnectionRegistry {
     if (reason === undefined || (this.#endListeners === 0 && !hasEndObservers())) return;
     try {
       const end = { connection: peer.info(this.now()), reason };
-      reportEnd(end);
+      this.#scope.runInAsyncScope(reportEnd, undefined, end);
       this.#ends.emit(end);
     } catch (error) {
       this.fail(error);

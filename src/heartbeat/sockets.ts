@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { type CloseReason, InvalidOptionError } from '../errors.ts';
+import { inScope } from '../internal/async-scope.ts';
 import { readBag, readBoolean, readFunction } from '../internal/option.ts';
 import { writtenBytes } from './ack-probe.ts';
 import type { Transport } from './connection-info.ts';
@@ -48,7 +49,8 @@ function resolveWatchSocketOptions(given: WatchSocketOptions | undefined): Resol
     ...resolveHealthOptions('watchSocket', options),
     send: readBoolean('watchSocket.send', options.send ?? true),
     answers: readBoolean('watchSocket.answers', options.answers ?? true),
-    atBoundary: readFunction('watchSocket.atBoundary', options.atBoundary) ?? (() => true),
+    // The clock that asks is that of all connections.
+    atBoundary: inScope(readFunction('watchSocket.atBoundary', options.atBoundary) ?? (() => true)),
   };
 }
 

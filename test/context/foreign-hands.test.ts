@@ -8,7 +8,7 @@ import { noise } from '../support/texts.ts';
 import { settles, turns, until } from '../support/until.ts';
 import { callerOf, crowdSize } from './crowd.ts';
 import { signed, watchedCodec } from './watched-codec.ts';
-import { mounted, overHttp1, ownerOf, places, type Row, Witness } from './witness.ts';
+import { mounted, overHttp1, overHttp2, ownerOf, places, type Row, Witness } from './witness.ts';
 
 const whoEnds = 'Node emits it for a stream of HTTP/2 in the context of its session';
 
@@ -16,6 +16,7 @@ const rows: Readonly<Record<string, Row>> = {
   'res finish': { sees: overHttp1, because: whoEnds },
   'res close': { sees: overHttp1, because: whoEnds },
   'res close, after a cut': { sees: 'none', because: 'Node emits it in the context of the connection' },
+  'req aborted, after a cut': { sees: overHttp2, because: 'Node emits it in the context of the connection' },
   'res drain': { sees: 'own' },
   'compress filter': { sees: 'own' },
   'codec.createBlocks': { sees: 'own' },
@@ -190,6 +191,7 @@ describe.each(places)('$carrier, stores set $mount the middlewares', (place) => 
       }
       for (const event of ['finish', 'drain']) res.on(event, watch(`res ${event}`));
       res.on('close', watch(situation.isCut ? 'res close, after a cut' : 'res close'));
+      if (situation.isCut) req.on('aborted', watch('req aborted, after a cut'));
       const options = {
         ...situation.options?.(watch),
         onError: (_error: unknown, of: HttpRequest) => witness.see('option onError', ownerOf(of)),

@@ -51,6 +51,9 @@ function nameOf(owner: string | undefined): string {
   return owner ?? 'none';
 }
 
+/** And others where it has none over HTTP/1.1. */
+export const overHttp2 = ({ protocol }: Place): Sight => (protocol === 'http2' ? 'own' : 'none');
+
 interface Sighting {
   readonly callback: string;
   /** The request that the callback belongs to. */
