@@ -32,7 +32,7 @@ export interface Codec {
   readonly available: boolean;
   /**
    * Loads what it needs and settles whether it is available. What is merely not installed may leave it unavailable; what should be
-   * there rejects with `CodecUnavailableError`, which says what to install. Called once by `compress`, and awaited by `swap` before the new profile is used.
+   * there rejects with `CodecUnavailableError`, which says what to install. Called once by `compress`, and awaited by `swap`, for 10 s at most, before the new profile is used.
    */
   load?(): Promise<void>;
   /** Estimate of the memory of a `createStream` for a body of unknown length, in bytes. @defaultValue `0` */

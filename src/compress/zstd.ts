@@ -85,7 +85,9 @@ const largestDense = 128 * 1024;
 export function zstd(options?: ZstdOptions): Codec {
   const resolved = resolveZstdOptions(options);
   const addon = readFunction('zstd.addon', options?.addon);
-  return 'zstdCompressSync' in zlib && !addon ? nativeCodec(zlib as unknown as NativeZstd, resolved) : addonCodec(addon, resolved);
+  if (addon) return addonCodec(addon, resolved);
+  if ('zstdCompressSync' in zlib) return nativeCodec(zlib as unknown as NativeZstd, resolved);
+  return trustCodec(addonCodec(undefined, resolved));
 }
 
 function resolveZstdOptions(given: ZstdOptions | undefined): Resolved {
