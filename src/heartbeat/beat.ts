@@ -45,7 +45,8 @@ export function formatOf(mediaType: string): StreamFormat | undefined {
  * A heartbeat. May be written only where the `BoundaryTracker` of the format says so. Throws `InvalidEventError` for an event name that
  * cannot be framed.
  *
- * - `event-stream`: a comment line (WHATWG HTML 9.2.5), or an event with its blank line; padding is spaces in comment lines
+ * - `event-stream`: a comment line (WHATWG HTML 9.2.5), or an event with its blank line; padding is spaces in comment
+ *   lines
  * - `ndjson`: an empty line, which readers of JSON lines skip; padding is more of them
  * - `json-seq`: RS LF; RFC 7464 2.1 lets a reader go on after an element that holds no JSON text; padding is spaces between
  */

@@ -19,12 +19,12 @@ const openBrace = 0x7b;
 const closeBrace = 0x7d;
 
 /**
- * Event streams: the start of a line, where no field of an event is pending since the last blank line. WHATWG HTML 9.2.5:
- * `end-of-line = ( cr lf / cr / lf )`.
+ * Event streams: the start of a line, where no field of an event is pending since the last blank line. WHATWG HTML
+ * 9.2.5: `end-of-line = ( cr lf / cr / lf )`.
  *
- * A comment and a `retry` take effect by themselves (WHATWG HTML 9.2.6), so that a heartbeat may follow them. Any other line waits for
- * its blank line, a first line with a BOM too. One CR alone is not the end yet: the LF that may follow it would become a blank line
- * behind a heartbeat.
+ * A comment and a `retry` take effect by themselves (WHATWG HTML 9.2.6), so that a heartbeat may follow them. Any other
+ * line waits for its blank line, a first line with a BOM too. One CR alone is not the end yet: the LF that may follow
+ * it would become a blank line behind a heartbeat.
  */
 export class EventBoundary implements BoundaryTracker {
   /** The first characters of the line that is being written. */

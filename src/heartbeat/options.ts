@@ -19,8 +19,9 @@ export interface HeartbeatOptions extends HealthOptions {
   /** The name of an event, with empty data, that clients get in place of a comment, which they skip. @defaultValue none */
   event?: string;
   /**
-   * How comments and retry hints are written into event streams. `'line'`: as lines, so that no blank line comes without an event: some
-   * clients take each for a message. `'block'`: with a blank line behind each, for readers that split the stream at blank lines.
+   * How comments and retry hints are written into event streams. `'line'`: as lines, so that no blank line comes
+   * without an event: some clients take each for a message. `'block'`: with a blank line behind each, for readers that
+   * split the stream at blank lines.
    * @defaultValue `'line'`
    */
   comments?: CommentStyle;

@@ -9,8 +9,8 @@ export function isAbort(error: unknown): boolean {
 const cutCodes: readonly unknown[] = ['ABORT_ERR', 'ERR_CANCELED', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED', 'ECONNRESET', 'EPIPE', 'UND_ERR_ABORTED'];
 
 /**
- * Whether an error that comes after a close only follows from it, whatever a source calls that: SDKs have classes of their own, such as
- * `APIUserAbortError`, without a name or a code.
+ * Whether an error that comes after a close only follows from it, whatever a source calls that: SDKs have classes of
+ * their own, such as `APIUserAbortError`, without a name or a code.
  */
 export function followsFromClose(error: unknown): boolean {
   let each = error;

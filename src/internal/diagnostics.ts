@@ -26,7 +26,8 @@ const reported = new WeakSet();
 const cure = 'To handle such errors, give the stream an `onError`, or subscribe to the diagnostics channel `sluice:stream:error`.';
 
 /**
- * Reports an error that has no caller to be thrown at: on the channel, and where nothing listens there, as a process warning.
+ * Reports an error that has no caller to be thrown at: on the channel, and where nothing listens there, as a process
+ * warning.
  * @param isHeard - whether a hook of the application gets it, so that no warning is due
  */
 export function reportError(req: HttpRequest, error: unknown, isHeard = false): void {

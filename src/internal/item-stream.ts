@@ -26,11 +26,11 @@ export interface ItemStream<Item> {
   /**
    * Sends one item. All sends of one tick leave in one write.
    *
-   * Resolves when the connection is under its high-water mark, so that awaiting it is back-pressure; also for an item that was dropped
-   * or superseded. Rejects with
-   * `StreamClosedError`, or with `InvalidEventError` or `InvalidRecordError` for an item that cannot be framed: then nothing was
-   * written and the stream goes on. A rejection that nothing waits for does not crash the process. An invalid item is published on the
-   * diagnostics channel `sluice:stream:error`; if nothing waits for its promise, it also goes to `onError`, or is warned of.
+   * Resolves when the connection is under its high-water mark, so that awaiting it is back-pressure; also for an item
+   * that was dropped or superseded. Rejects with `StreamClosedError`, or with `InvalidEventError` or
+   * `InvalidRecordError` for an item that cannot be framed: then nothing was written and the stream goes on. A
+   * rejection that nothing waits for does not crash the process. An invalid item is published on the diagnostics
+   * channel `sluice:stream:error`; if nothing waits for its promise, it also goes to `onError`, or is warned of.
    */
   send(item: Item): Promise<void>;
   /**

@@ -18,9 +18,10 @@ export type GapOf<AnyItem> = (dropped: number) => AnyItem | undefined;
 export interface StreamOptions<Item, AnyItem> {
   /**
    * Called with an error of the handler or its source that `next(error)` cannot take: the head is sent, the stream is
-   * closed, or there is no `next` (the answer is then 500 without a body). Also with the error of a `send` or `pipe` that nothing
-   * waits for. Client aborts are not errors. Without it, such errors are published on the diagnostics channel `sluice:stream:error`
-   * and the debug namespace `sluice:stream`; without a subscriber of the channel, they are process warnings `SLUICE_UNHANDLED`.
+   * closed, or there is no `next` (the answer is then 500 without a body). Also with the error of a `send` or `pipe`
+   * that nothing waits for. Client aborts are not errors. Without it, such errors are published on the diagnostics
+   * channel `sluice:stream:error` and the debug namespace `sluice:stream`; without a subscriber of the channel, they
+   * are process warnings `SLUICE_UNHANDLED`.
    */
   onError?: (error: unknown, req: HttpRequest) => void;
   /**
@@ -53,9 +54,9 @@ export interface StreamOptions<Item, AnyItem> {
    */
   headers?: Fields;
   /**
-   * A request whose `Accept` excludes the media type: `'ignore'` streams all the same, since many clients that want a stream
-   * say something else, such as SDKs for language models that always send `application/json`. `'next'` leaves it to the next handler
-   * of the route, `'strict'` answers 406.
+   * A request whose `Accept` excludes the media type: `'ignore'` streams all the same, since many clients that want a
+   * stream say something else, such as SDKs for language models that always send `application/json`. `'next'` leaves it
+   * to the next handler of the route, `'strict'` answers 406.
    * @defaultValue `'ignore'`
    */
   negotiate?: Negotiation;

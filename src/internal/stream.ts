@@ -171,7 +171,8 @@ export class OutStream extends Layer implements Outlet, Gate {
   }
 
   /**
-   * A promise whose caller may not wait for it. Its failure is published, and reported if nothing waits; a closed stream is none.
+   * A promise whose caller may not wait for it. Its failure is published, and reported if nothing waits; a closed
+   * stream is none.
    * @param isWanted - whether the failure is not one that the caller asked for
    */
   watch(promise: Promise<void>, isWanted: () => boolean): Promise<void> {

@@ -5,7 +5,8 @@ import { type HttpRequest, requestPath } from './message.ts';
 const warningCode = 'SLUICE_UNHANDLED';
 
 const minute = 60_000;
-// A service fails at a few places at once. With more than that in one minute the rest is not warned of: a log has to stay readable.
+// A service fails at a few places at once. With more than that in one minute the rest is not warned of: a log has to
+// stay readable.
 const maxPlaces = 100;
 
 /** Decides which errors are warned of: the first of each place in the code and minute. */

@@ -13,8 +13,8 @@ class WatchedPromise<T> extends Promise<T> {
 }
 
 /**
- * The same promise for a caller who may ignore it. Its rejection crashes nothing; if nothing waits for it a turn of the event loop later,
- * `onIgnored` gets the error.
+ * The same promise for a caller who may ignore it. Its rejection crashes nothing; if nothing waits for it a turn of the
+ * event loop later, `onIgnored` gets the error.
  */
 export function watched<T>(promise: Promise<T>, onIgnored: (error: unknown) => void): Promise<T> {
   const result = new WatchedPromise<T>((resolve, reject) => void promise.then(resolve, reject));

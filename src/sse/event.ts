@@ -22,8 +22,8 @@ export interface EventInput {
 }
 
 /**
- * How what is no event looks: comments and lone retry hints. `line`: a line each, as WHATWG HTML 9.2.5 allows; they take effect at its end.
- * `block`: with a blank line behind it, for readers that split a stream at blank lines.
+ * How what is no event looks: comments and lone retry hints. `line`: a line each, as WHATWG HTML 9.2.5 allows; they
+ * take effect at its end. `block`: with a blank line behind it, for readers that split a stream at blank lines.
  */
 export type CommentStyle = 'line' | 'block';
 
@@ -34,8 +34,9 @@ export const commentStyles: readonly CommentStyle[] = ['line', 'block'];
 const breaksField = /[\r\n\0]/;
 
 /**
- * The bytes of an event, ended by its blank line. Comments and a retry hint without an event are lines, in the given style: many clients
- * take each blank line for a message (https://github.com/Azure/fetch-event-source/issues/15). Throws `InvalidEventError`.
+ * The bytes of an event, ended by its blank line. Comments and a retry hint without an event are lines, in the given
+ * style: many clients take each blank line for a message (https://github.com/Azure/fetch-event-source/issues/15).
+ * Throws `InvalidEventError`.
  */
 export function formatEvent(event: EventInput | string, comments: CommentStyle = 'line'): string {
   if (typeof event === 'string') return `${formatData(event)}\n`;
@@ -78,7 +79,10 @@ export function formatRetryHint(retry: number, comments: CommentStyle = 'line'):
   return ended(formatRetry(retry), comments);
 }
 
-/** The bytes of an id alone. Without its blank line a client by the letter does not take it over. Throws `InvalidEventError`. */
+/**
+ * The bytes of an id alone. Without its blank line a client by the letter does not take it over. Throws
+ * `InvalidEventError`.
+ */
 export function formatLoneId(id: string, hasBlankLine: boolean): string {
   return hasBlankLine ? `${formatId(id)}\n` : formatId(id);
 }
@@ -114,7 +118,8 @@ function formatData(data: unknown): string {
 
 /** WHATWG HTML 9.2.5: `end-of-line = ( cr lf / cr / lf )`. All three end a line for the client. */
 function formatLines(prefix: string, text: string): string {
-  // At one character `split` costs a tenth of what it does at a pattern, and less than `replace` where line breaks are many.
+  // At one character `split` costs a tenth of what it does at a pattern, and less than `replace` where line breaks are
+  // many.
   const lines = text.includes('\r') ? text.split('\r\n').join('\n').split('\r').join('\n') : text;
   return lines.includes('\n') ? `${prefix}${lines.split('\n').join(`\n${prefix}`)}\n` : `${prefix}${text}\n`;
 }

@@ -31,8 +31,8 @@ type EventItems<M extends object> = AsyncIterable<Sendable<M>> | Generator<Senda
  * Makes a handler for event streams (WHATWG HTML 9.2): `app.get('/ticks', sse(async function* (stream, req) { … }))`.
  *
  * The head goes out at the end of the turn, with a first comment. An error before it goes to `next`; after it, to
- * `options.onError`, and the connection is closed without an end. `Accept` is not looked at, unless `negotiate` says so. A client that was
- * told to `stop`: 204. A request whose client has left already is not handled at all.
+ * `options.onError`, and the connection is closed without an end. `Accept` is not looked at, unless `negotiate` says
+ * so. A client that was told to `stop`: 204. A request whose client has left already is not handled at all.
  *
  * Throws `InvalidOptionError`.
  */

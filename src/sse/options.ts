@@ -16,14 +16,15 @@ export interface SseOptions<Item extends EventInput | string = EventInput | stri
    */
   retry?: Duration;
   /**
-   * Whether the body begins with the comment `:ok`. Some HTTP/2 hops hold the head back until the first byte of the body. `false`: the
-   * body begins with the first event, or with the retry hint of `retry`.
+   * Whether the body begins with the comment `:ok`. Some HTTP/2 hops hold the head back until the first byte of the
+   * body. `false`: the body begins with the first event, or with the retry hint of `retry`.
    * @defaultValue `true`
    */
   prelude?: boolean;
   /**
-   * How comments and lone retry hints are sent. `'line'`: as lines, so that no blank line comes without an event: some clients
-   * take each for a message. `'block'`: with a blank line behind each, for readers that split the stream at blank lines.
+   * How comments and lone retry hints are sent. `'line'`: as lines, so that no blank line comes without an event: some
+   * clients take each for a message. `'block'`: with a blank line behind each, for readers that split the stream at
+   * blank lines.
    * @defaultValue `'line'`
    */
   comments?: CommentStyle;

@@ -76,8 +76,8 @@ export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>,
   }
 
   async stop(): Promise<void> {
-    // An id without data moves the client's last event id and dispatches nothing. For an `EventSource` that takes a blank line, which others
-    // take for a message.
+    // An id without data moves the client's last event id and dispatches nothing. For an `EventSource` that takes a
+    // blank line, which others take for a message.
     const hasBlankLine = this.#options.comments === 'block' || mayBeEventSource(this.out.req);
     await this.out.finish(formatLoneId(stopId, hasBlankLine));
   }

@@ -28,7 +28,7 @@ let made = 0;
 
 /** An error of a kind of its own: what one test warned of, the next one could not. */
 function makeError(): Error {
-  return Object.assign(new Error('nobody listens'), { name: `Unheard${++made}` });
+  return Object.assign(new Error('no listener'), { name: `Unheard${++made}` });
 }
 
 /** Everything that was to be warned of by now has been. */
@@ -62,9 +62,9 @@ describe.each(carriers)('on $name, a handler that throws after its first event',
   it('is warned of once, with its place, the request and the cure', async () => {
     const error = makeError();
     await visitTwice(failing(error));
-    expect(await given()).toEqual([expect.stringMatching(/^Unhandled error of GET \/events: \w+: nobody listens$/)]);
+    expect(await given()).toEqual([expect.stringMatching(/^Unhandled error of GET \/events: \w+: no listener$/)]);
     expect(warnings[0]).toMatchObject({ name: 'SluiceWarning', detail: expect.stringMatching(/unheard\.test\.ts:\d+[^]*`onError`[^]*`sluice:stream:error`/) as string });
-    expect(warnings[0]!.detail).not.toContain('nobody listens');
+    expect(warnings[0]!.detail).not.toContain('no listener');
   });
 
   it('is not warned of where there is an onError', async () => {
@@ -297,7 +297,7 @@ describe('other middlewares', () => {
       res.end();
     });
     await settles((await running.visit()).over);
-    expect(await given()).toEqual([expect.stringMatching(/^Unhandled error: \w+: nobody listens$/)]);
+    expect(await given()).toEqual([expect.stringMatching(/^Unhandled error: \w+: no listener$/)]);
     expect(warnings[0]!.detail).toContain('`sluice:heartbeat:error`');
     const messages = listenTo('sluice:heartbeat:error');
     await settles((await running.visit()).over);

@@ -60,8 +60,8 @@ abstract class LineDecoder implements LenientDecoder {
 }
 
 /**
- * By the rule of SDKs for Python: a blank line makes a message once any of event, data, id and retry was seen. The id stays seen, so that from
- * the first one on every blank line does.
+ * By the rule of SDKs for Python: a blank line makes a message once any of event, data, id and retry was seen. The id
+ * stays seen, so that from the first one on every blank line does.
  */
 export class SeenFieldDecoder extends LineDecoder {
   #hasId = false;
