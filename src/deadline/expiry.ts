@@ -1,9 +1,11 @@
-import { type ServerResponse, STATUS_CODES } from 'node:http';
+import { STATUS_CODES } from 'node:http';
 import { DeadlineExceededError, IdleTimeoutError } from '../errors.ts';
+import { answer, forbidCaching } from '../internal/answer.ts';
 import { isThenable } from '../internal/deferred.ts';
 import { reportError } from '../internal/diagnostics.ts';
 import { endsIn } from '../internal/ends-in.ts';
-import { abortResponse, type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
+import { abortResponse, type HttpRequest, type HttpResponse, isGone } from '../internal/message.ts';
+import { announceClose } from '../internal/refusal.ts';
 import { openSeam } from '../internal/response.ts';
 import { streamOf } from '../internal/stream.ts';
 import { decideExpiry, type ExpiryOutcome } from './decide.ts';
@@ -38,7 +40,7 @@ function settle(input: ExpiryInput, reason: Error): ExpiryOutcome {
   try {
     const outcome = decideExpiry({ gone: isGone(res), ended: res.writableEnded, headersSent: res.headersSent, streamed: streamOf(res) !== undefined });
     if (outcome !== 'nothing') settled.add(res);
-    if (outcome === 'answer') answer(input, reason);
+    if (outcome === 'answer') answerExpired(input, reason);
     else if (outcome === 'cut') abortResponse(res);
     return outcome;
   } catch (error) {
@@ -55,12 +57,14 @@ function retire({ req, res, onLate }: ExpiryInput, reason: Error): void {
   });
 }
 
-function answer(input: ExpiryInput, reason: Error): void {
+function answerExpired(input: ExpiryInput, reason: Error): void {
   const { res, options } = input;
   // The request may not be read to its end, and its handler may still be at it: an error of that would end the connection.
-  if (!isHttp2(res)) res.setHeader('Connection', 'close');
+  announceClose(res);
+  // Also for `onExpired`, which may say otherwise.
+  forbidCaching(res);
   if (reason instanceof DeadlineExceededError && answersItself(input, reason)) return;
-  if (!res.headersSent) answerStatus(res, options.status);
+  if (!res.headersSent) answer(res, { status: options.status, text: `${STATUS_CODES[options.status] ?? String(options.status)}\n` });
   else if (!res.writableEnded) abortResponse(res);
 }
 
@@ -75,17 +79,4 @@ function answersItself({ req, res, options }: ExpiryInput, reason: DeadlineExcee
       reportError(req, error);
     }
   });
-}
-
-// What describes the body that will not come; others, such as those of CORS, are the answer's too.
-const bodyFields = /^(content-(?!security-policy).*|etag|last-modified|accept-ranges|cache-control|expires|transfer-encoding|trailer|location)$/;
-
-function answerStatus(response: HttpResponse, status: number): void {
-  const res = response as ServerResponse;
-  for (const name of res.getHeaderNames()) if (bodyFields.test(name)) res.removeHeader(name);
-  res.statusCode = status;
-  // The text that goes with another status.
-  if (!isHttp2(response)) res.statusMessage = '';
-  res.setHeader('Content-Type', 'text/plain; charset=utf-8');
-  res.end(`${STATUS_CODES[status] ?? String(status)}\n`);
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { CommentStyle } from '../sse/event.ts';
 import { openEventStream } from '../sse/index.ts';
+import { answer, dropRepresentation } from './answer.ts';
 import { namesMediaType } from './accept.ts';
 import { jittered } from './jitter.ts';
 import { type HttpRequest, type HttpResponse, isHttp2, requestField } from './message.ts';
@@ -36,6 +37,8 @@ export function refuse(req: HttpRequest, res: HttpResponse, options: RefusalOpti
   }
   // WHATWG HTML 9.2.3: any status but 200 is final for an event source. Only a stream can tell it when to come back.
   const { reconnectDelay, comments = 'line' } = options;
+  // Its `Cache-Control` is then the stream's.
+  dropRepresentation(res);
   void openEventStream(req as IncomingMessage, res, { reconnectDelay, comments }).reconnect();
   return 'streams';
 }
@@ -47,11 +50,8 @@ export function announceClose(res: HttpResponse): void {
 }
 
 function answerUnavailable(res: HttpResponse, { retryAfter, text, closes }: RefusalOptions): void {
-  res.statusCode = 503;
   // RFC 9110 10.2.3: whole seconds.
   res.setHeader('Retry-After', String(Math.max(1, Math.ceil(jittered(retryAfter, Math.random) / 1000))));
-  res.setHeader('Cache-Control', 'no-store');
-  res.setHeader('Content-Type', 'text/plain; charset=utf-8');
   if (closes) announceClose(res);
-  res.end(text);
+  answer(res, { status: 503, text });
 }

@@ -5,6 +5,7 @@ import { isAbort } from './abort.ts';
 import { contextIn, runIn } from './request-context.ts';
 import { isThenable } from './deferred.ts';
 import { type Admission, decideAdmission } from './admit.ts';
+import { answer } from './answer.ts';
 import { reportError } from './diagnostics.ts';
 import { type HttpRequest, type HttpResponse, isGone, type Next, requestField } from './message.ts';
 import { pipeInto } from './pipe.ts';
@@ -100,15 +101,13 @@ function startStream<S>(kind: StreamKind<S>, mediaType: string, req: HttpRequest
 }
 
 function answerStopped(res: HttpResponse): void {
-  res.statusCode = 204;
-  res.end();
+  // A cache must not stop others by it.
+  answer(res, { status: 204 });
 }
 
 function refuse(res: HttpResponse, mediaTypes: readonly string[]): void {
   vary(res as ServerResponse, 'Accept');
-  res.statusCode = 406;
-  res.setHeader('Content-Type', 'text/plain; charset=utf-8');
-  res.end(`Available as ${mediaTypes.join(', ')}\n`);
+  answer(res, { status: 406, text: `Available as ${mediaTypes.join(', ')}\n` });
 }
 
 /** In the stream's own context, where its request has one: so are the steps of a generator. */
@@ -161,8 +160,7 @@ function isNormalEnd(out: OutStream, error: unknown): boolean {
 
 function answerFailure(out: OutStream, error: unknown): void {
   out.onSourceError(error);
-  out.res.statusCode = 500;
-  out.res.end();
+  answer(out.res, { status: 500 });
 }
 
 /**

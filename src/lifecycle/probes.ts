@@ -1,3 +1,4 @@
+import { answer } from '../internal/answer.ts';
 import { type HttpRequest, type HttpResponse, requestPath } from '../internal/message.ts';
 import type { LifecycleState } from './phase.ts';
 
@@ -7,14 +8,14 @@ export type Probe = (req: HttpRequest, res: HttpResponse) => void;
 /** 200 while new requests are welcome, else 503. */
 export function makeReadiness(stateNow: () => LifecycleState): Probe {
   return function ready(_req, res) {
-    answer(res, stateNow(), stateNow() === 'active');
+    tell(res, stateNow(), stateNow() === 'active');
   };
 }
 
 /** 200 until all is over: a process that drains must not be restarted for it. */
 export function makeLiveness(stateNow: () => LifecycleState): Probe {
   return function live(_req, res) {
-    answer(res, stateNow(), stateNow() !== 'dead');
+    tell(res, stateNow(), stateNow() !== 'dead');
   };
 }
 
@@ -24,9 +25,6 @@ export function isProbe(req: HttpRequest): boolean {
   return path.endsWith('/livez') || path.endsWith('/readyz') || path.endsWith('/healthz');
 }
 
-function answer(res: HttpResponse, state: LifecycleState, passes: boolean): void {
-  res.statusCode = passes ? 200 : 503;
-  res.setHeader('Content-Type', 'application/json');
-  res.setHeader('Cache-Control', 'no-store');
-  res.end(JSON.stringify({ state }));
+function tell(res: HttpResponse, state: LifecycleState, passes: boolean): void {
+  answer(res, { status: passes ? 200 : 503, text: JSON.stringify({ state }), contentType: 'application/json' });
 }

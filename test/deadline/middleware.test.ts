@@ -248,8 +248,9 @@ describe.each(carriers)('deadline on $name', (carrier) => {
       'content-security-policy': "default-src 'none'",
       'x-request-id': '7',
       'content-type': 'text/plain; charset=utf-8',
+      'cache-control': 'no-store',
     });
-    for (const name of ['content-encoding', 'content-disposition', 'content-range', 'cache-control', 'expires', 'etag', 'last-modified', 'accept-ranges', 'location']) expect(headers).not.toHaveProperty(name);
+    for (const name of ['content-encoding', 'content-disposition', 'content-range', 'expires', 'etag', 'last-modified', 'accept-ranges', 'location']) expect(headers).not.toHaveProperty(name);
     expect(headers['content-length'] ?? '16').toBe('16');
   });
 

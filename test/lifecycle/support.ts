@@ -1,4 +1,5 @@
-import type { AddressInfo, Server, Socket } from 'node:net';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { type AddressInfo, type Server, Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 import type { HttpRequest, HttpResponse, Next } from '../../src/internal/message.ts';
 import { lifecycle, type Lifecycle, type LifecycleOptions } from '../../src/lifecycle/index.ts';
@@ -15,7 +16,8 @@ export function makeLife(options: LifecycleOptions = {}): Lifecycle {
 
 /** Has a load balancer ask once: a drain of what nothing watches has no `preDrain`. */
 export function probe(life: Lifecycle): Lifecycle {
-  life.ready({} as HttpRequest, { setHeader: () => undefined, end: () => undefined } as unknown as HttpResponse);
+  const req = new IncomingMessage(new Socket());
+  life.ready(req, new ServerResponse(req));
   return life;
 }
 
