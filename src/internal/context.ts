@@ -105,8 +105,9 @@ export class Context implements ChildContext, Queued {
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController();
-      // A request may have many calls under way at once. Node 20 warns of the eleventh listener.
-      setMaxListeners(0, this.#controller.signal);
+      // A request may have many calls under way at once. Node 20 warns of the eleventh listener. Not 0: for that Node 20 throws in
+      // `getMaxListeners`, which the `fetch` of undici calls.
+      setMaxListeners(Infinity, this.#controller.signal);
       this.#signalScope ??= captureScope();
       if (this.#state === 'aborted') this.#controller.abort(this.#reason);
       else this.arm();

@@ -44,7 +44,7 @@ export class Drain implements DrainSite {
     this.#plan = options;
     this.#onChange = onChange;
     // Whoever waits for the end of the process waits on it: any number of them is right.
-    setMaxListeners(0, this.#controller.signal);
+    setMaxListeners(Infinity, this.#controller.signal);
     this.#departures = new Departures(() => this.settleSoon(), reportLifecycleError);
     this.over = new Promise((resolve) => {
       this.#resolve = resolve;
