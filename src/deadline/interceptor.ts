@@ -1,3 +1,5 @@
+import type { AsyncResource } from 'node:async_hooks';
+import { captureScope } from '../internal/async-scope.ts';
 import { background, Context, type RequestContext, requireContext } from '../internal/context.ts';
 import { contextHere, runIn } from '../internal/request-context.ts';
 import { type PropagateOptions, resolvePropagateOptions, type ResolvedPropagateOptions, writeTimeout } from './propagate.ts';
@@ -87,20 +89,21 @@ function interceptDispatch(dispatch: Dispatch, propagation: ResolvedPropagateOpt
  *     queued ──onRequestStart──▶ started ──end, error, upgrade──▶ done
  *       └─────────────── context aborted ────────────────────────▶ done
  *
- * Everything is passed on in the context of the call. A callback of a pooled socket runs in that of whoever opened the socket, and a
- * retry that starts there would be made for somebody else's request.
+ * Everything is passed on in the async context of the call. A callback of a pooled socket runs in that of the call that opened the
+ * socket, and a retry that starts there would be made for another request.
  */
 class CallHandler implements DispatchHandler {
   /** None when it is done. */
   #handler: DispatchHandler | undefined;
-  #context: Context;
+  /** The async context of the dispatch, with the context of the call as the current one. */
+  readonly #scope: AsyncResource;
   #call: Context;
   /** None while it is queued. */
   #controller: DispatchController | undefined;
 
   constructor(handler: DispatchHandler, context: Context) {
     this.#handler = handler;
-    this.#context = context;
+    this.#scope = runIn(context, captureScope);
     this.#call = context.child();
     this.#call.onAbort((reason) => this.#abort(reason));
   }
@@ -152,7 +155,7 @@ class CallHandler implements DispatchHandler {
   onResponseError(controller: DispatchController, error: unknown): void {
     const handler = this.#handler;
     this.close();
-    if (handler) runIn(this.#context, () => handler.onResponseError?.(controller, error));
+    if (handler) this.#scope.runInAsyncScope(() => handler.onResponseError?.(controller, error));
   }
 
   #abort(reason: unknown): void {
@@ -164,7 +167,7 @@ class CallHandler implements DispatchHandler {
 
   #tell(call: (handler: DispatchHandler) => unknown): unknown {
     const handler = this.#handler;
-    return handler && runIn(this.#context, () => call(handler));
+    return handler && this.#scope.runInAsyncScope(call, undefined, handler);
   }
 
   #tellLast(call: (handler: DispatchHandler) => unknown): unknown {
@@ -172,7 +175,7 @@ class CallHandler implements DispatchHandler {
     if (!handler) return undefined;
     this.#handler = undefined;
     try {
-      const result = runIn(this.#context, () => call(handler));
+      const result = this.#scope.runInAsyncScope(call, undefined, handler);
       this.close();
       return result;
     } catch (error) {

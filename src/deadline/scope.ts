@@ -1,5 +1,5 @@
-import { AsyncResource } from 'node:async_hooks';
 import { ClientClosedError, IdleTimeoutError } from '../errors.ts';
+import { captureScope } from '../internal/async-scope.ts';
 import { Context } from '../internal/context.ts';
 import { runIn } from '../internal/request-context.ts';
 import { reportError } from '../internal/diagnostics.ts';
@@ -23,8 +23,8 @@ export class Scope extends Context {
   #settings: DeadlineSettings;
   #req: HttpRequest;
   #res: HttpResponse;
-  /** Whose stores those find who are told that it is over: the timer is that of another request. */
-  #resource = new AsyncResource('sluice.deadline', { requireManualDestroy: true });
+  /** Of the code that `deadline` was called by. The timer may be that of another request, and so may be the code that finds the time over. */
+  readonly #scope = captureScope();
 
   /** @param total - ms from now */
   constructor(parent: Context | undefined, settings: DeadlineSettings, total: number, req: HttpRequest, res: HttpResponse) {
@@ -42,21 +42,14 @@ export class Scope extends Context {
     if (this.isLive && this.#settings.options.idle !== Infinity) this.#watchIdle(hard);
   }
 
-  override expire(): void {
-    const expire = (): void => super.expire();
-    this.#resource.runInAsyncScope(() => {
-      if (this.#settings.options.asyncContext) runIn(this, expire);
-      else expire();
-    });
-  }
-
   override fail(error: unknown): void {
     reportError(this.#req, error);
   }
 
   protected override aborted(reason: unknown): void {
     const { options, onLate } = this.#settings;
-    settleExpiry({ req: this.#req, res: this.#res, options, onLate }, reason);
+    const settle = (): void => settleExpiry({ req: this.#req, res: this.#res, options, onLate }, reason);
+    this.#scope.runInAsyncScope(() => (options.asyncContext ? runIn(this, settle) : settle()));
   }
 
   #watchIdle(hard: number): void {
