@@ -132,6 +132,8 @@ export class Drain implements DrainSite {
         this.sweep(this.#options.spread);
         break;
       case 'parting':
+        // This is the last time: what may still come must not put the end off.
+        clearInterval(this.#sweeping);
         this.sweep(0);
         this.#departures.hurry();
         break;

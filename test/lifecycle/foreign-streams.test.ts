@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { createSession } from 'better-sse';
 import { describe, expect, it } from 'vitest';
-import { compress, contextOf, type DrainReport, heartbeat, type HeartbeatOptions, type HttpRequest, type HttpResponse, StreamClosedError } from '../../src/index.ts';
+import { compress, contextOf, type DrainReport, heartbeat, type HeartbeatOptions, type HttpRequest, type HttpResponse, pipeBody, StreamClosedError } from '../../src/index.ts';
 import { departureOf } from '../../src/internal/departure.ts';
 import { bare, type Carrier, carriers, http1Carriers, type Middleware } from '../support/carriers.ts';
 import type { RequestInput } from '../support/clients.ts';
@@ -43,6 +43,22 @@ describe('an event stream that a handler writes by itself', () => {
     expect(await reading.over).toBe('aborted');
     expect(reading.text).toMatch(/data: one\n\nretry: \d+\n+$/);
     expect(report).toMatchObject({ told: { streams: 1 }, finished: { requests: 0, streams: 0 }, cut: { requests: 0, streams: 0 }, reason: 'complete' });
+  });
+
+  it.each(matrix)('and that pipeBody passes on is told as well, and its source is cancelled, on $on', async ({ carrier }) => {
+    let isCancelled = false;
+    const { served, drain } = await open(carrier, async (req, res) => {
+      const source = new ReadableStream<string>({
+        start: (controller) => controller.enqueue('id: 1\ndata: one\n\n'),
+        cancel: () => void (isCancelled = true),
+      });
+      await pipeBody(source, req, res, { headers: { 'Content-Type': 'text/event-stream' } }).catch(() => undefined);
+    });
+    const reading = await served.visit(eventSource);
+    await until(() => reading.text.includes('data: one'));
+    expect(await settles(drain())).toMatchObject({ told: { streams: 1 }, reason: 'complete' });
+    expect(reading.text).toMatch(/data: one\n\nretry: \d+\n+$/);
+    await until(() => isCancelled);
   });
 
   it('aborts the context of its request, so that its source ends', async () => {

@@ -1,12 +1,15 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
 import net from 'node:net';
 import tls from 'node:tls';
+import { gunzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { HttpResponse } from '../../src/index.ts';
+import { compress, type HttpResponse } from '../../src/index.ts';
 import type { AttachableServer, DrainReport, Lifecycle } from '../../src/lifecycle/index.ts';
+import { http1Client, http2Client } from '../support/body-clients.ts';
 import { bare, type Carrier, carriers, h2c, type Middleware } from '../support/carriers.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { getRequest } from '../support/raw.ts';
@@ -175,6 +178,32 @@ describe('a response that is not sent when a drain begins', () => {
     expect(await settles(drained)).toMatchObject({ finished: { requests: 1 }, reason: 'complete' });
     await settles(reader.closed);
     expect(reader.bytes()).toBeGreaterThanOrEqual(large);
+  });
+});
+
+describe('a response that is still in the encoder when a drain begins', () => {
+  it.each([bare, h2c])('arrives whole, on $name', async (carrier) => {
+    const life = makeLife();
+    // What no encoder makes shorter.
+    const body = randomBytes(8_000_000);
+    let isEnded = false;
+    const served = await serveAttached(carrier, life, compress() as Middleware, (_req, response) => {
+      const res = response as http.ServerResponse;
+      res.setHeader('Content-Type', 'text/plain');
+      res.write(body.subarray(0, 1000));
+      res.end(body.subarray(1000));
+      isEnded = true;
+    });
+    const client = carrier === h2c ? http2Client(served) : http1Client(served);
+    onTestFinished(() => client.close());
+    const visit = client.get('/', 'gzip');
+    await until(() => isEnded);
+    const drained = life.drain();
+    await until(() => !served.server.listening);
+    const reading = await visit;
+    expect(await settles(reading.over)).toBe('end');
+    expect([reading.coding, gunzipSync(reading.bytes).equals(body)]).toEqual(['gzip', true]);
+    expect(await settles(drained)).toMatchObject({ finished: { requests: 1 }, aborted: { requests: 0 }, cut: { requests: 0 }, reason: 'complete' });
   });
 });
 
