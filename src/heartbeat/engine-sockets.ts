@@ -5,8 +5,8 @@ import type { WatchedWebSocket, WatchedWebSocketServer } from './web-sockets.ts'
 type Listener = (client: WatchedWebSocket, req: IncomingMessage) => void;
 
 /**
- * The WebSockets of a server of Engine.IO, as those of a server of `ws`. A session has one from its begin, or from its upgrade on; one that polls has
- * none, and Engine.IO sees to its end.
+ * The WebSockets of a server of Engine.IO, as those of a server of `ws`. A session has one from its begin, or from its
+ * upgrade on; one that polls has none, and Engine.IO sees to its end.
  */
 export class EngineSockets implements WatchedWebSocketServer {
   readonly #engine: EngineServer;
@@ -26,7 +26,9 @@ export class EngineSockets implements WatchedWebSocketServer {
       const socket = socketOf(transport);
       if (socket && !isOff) listener(socket, session.request);
     };
-    const awaitUpgrade = (session: EngineSession): void => void session.on('upgrade', (transport: EngineTransport) => tell(session, transport));
+    const awaitUpgrade = (session: EngineSession): void => {
+      session.on('upgrade', (transport: EngineTransport) => tell(session, transport));
+    };
     const engineOnConnection = (session: EngineSession): void => {
       tell(session, session.transport);
       awaitUpgrade(session);

@@ -1,5 +1,13 @@
 import { InvalidOptionError } from '../errors.ts';
-import { type Duration, readBag, readDuration, readInteger, readOneOf, readSize, type Size } from '../internal/option.ts';
+import {
+  type Duration,
+  readBag,
+  readDuration,
+  readInteger,
+  readOneOf,
+  readSize,
+  type Size,
+} from '../internal/option.ts';
 import { AckProbe } from './ack-probe.ts';
 import { type ConnectionRegistry, Registry, requireRegistry } from './registry.ts';
 

@@ -42,8 +42,9 @@ export interface HeartbeatOptions extends HealthOptions {
   // A method, so that functions typed for a framework's request fit.
   filter?(req: HttpRequest, res: HttpResponse): boolean;
   /**
-   * What a drain of `lifecycle` does with event streams that are not made by `sse`. `'auto'`: one that answers a GET is told to come back once it has sent an
-   * event with an id, or if its client came with one; any other runs to its end. `'resumable'`: all that answer a GET are told. `'finite'`: none is.
+   * What a drain of `lifecycle` does with event streams that are not made by `sse`. `'auto'`: one that answers a GET is
+   * told to come back once it has sent an event with an id, or if its client came with one; any other runs to its end.
+   * `'resumable'`: all that answer a GET are told. `'finite'`: none is.
    * @defaultValue `'auto'`
    */
   drain?: DrainMode;

@@ -56,7 +56,8 @@ export class Peer implements Timed {
     this.number = number;
     this.openedAt = this.#quietAt = this.#lookedAt = now;
     this.#interval = this.#drawInterval();
-    this.#read = new ReadChannel(now, Math.round(varied(policy.readDeadline, policy.readJitter, Math.random)), policy.grace);
+    const readDeadline = Math.round(varied(policy.readDeadline, policy.readJitter, Math.random));
+    this.#read = new ReadChannel(now, readDeadline, policy.grace);
     if (policy.maxAge !== Infinity) this.#endsAt = Math.round(now + varied(policy.maxAge, policy.jitter, Math.random));
     this.#received = wire.received();
   }

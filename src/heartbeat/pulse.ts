@@ -85,7 +85,8 @@ export class Pulse extends Layer implements Wire, Departure {
     this.#writer = streamOf(seam.res);
     this.#scope = this.#writer ? undefined : captureScope();
     if (carrier.isEventStream && !this.#writer) {
-      this.#resumption = new Resumption(options.drain, { method: req.method, lastEventId: requestField(req, 'last-event-id') });
+      const lastEventId = requestField(req, 'last-event-id');
+      this.#resumption = new Resumption(options.drain, { method: req.method, lastEventId });
     }
     if (!(this.#socket instanceof Socket)) this.#gauge = new QueueGauge();
     this.#noteProduced(options.registry.now());

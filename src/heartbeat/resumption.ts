@@ -3,13 +3,22 @@ import type { FiniteReason } from '../internal/departure.ts';
 /** What a drain does with the event streams of others: by their ids, or the same with all that answer a GET. */
 export type DrainMode = 'auto' | 'resumable' | 'finite';
 
+/** What matters of a request. */
+interface Asked {
+  readonly method: string | undefined;
+  readonly lastEventId: string | undefined;
+}
+
 // WHATWG HTML 9.2.6: one space after the colon is no part of the value, and an empty id takes the last one away.
 const idLine = /[\r\n]id:(?: [^\r\n]|[^ \r\n])/;
 
 // All of what the pattern matches but its last character.
 const longestBegin = '\nid: '.length;
 
-/** Whether the client of an event stream can go on elsewhere where it stopped here. Follows what its handler writes, however that is cut. */
+/**
+ * Whether the client of an event stream can go on elsewhere where it stopped here. Follows what its handler writes,
+ * however that is cut.
+ */
 export class Resumption {
   readonly #mode: DrainMode;
   readonly #method: string | undefined;
@@ -17,8 +26,7 @@ export class Resumption {
   /** What may be the begin of a line with an id; the stream begins as a line does. */
   #before = '\n';
 
-  /** @param lastEventId - of the request */
-  constructor(mode: DrainMode, { method, lastEventId }: { method: string | undefined; lastEventId: string | undefined }) {
+  constructor(mode: DrainMode, { method, lastEventId }: Asked) {
     this.#mode = mode;
     this.#method = method;
     this.#hasId = lastEventId !== undefined && lastEventId !== '';

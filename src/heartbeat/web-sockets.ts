@@ -34,6 +34,9 @@ export interface WatchedWebSocketServer {
   off(event: 'connection', listener: (client: WatchedWebSocket, req: IncomingMessage) => void): unknown;
 }
 
+/** What `watchWebSockets` takes. */
+type WebSocketsTarget = WatchedWebSocketServer | WatchedWebSocket | SocketServerLike | EngineServerLike;
+
 /** Options of `watchWebSockets`. */
 export interface WatchWebSocketsOptions extends HealthOptions {
   /** Pings that may wait for their pong at once, 1 to 100. @defaultValue `3` */
@@ -48,13 +51,14 @@ interface ResolvedWatchWebSocketsOptions extends ResolvedHealthOptions {
  * Watches the clients of a server of WebSockets, or one of them, by pings: any frame is a sign of life, a pong with the bytes of its ping a round trip. Who is given up gets the close code 1012, service
  * restart. Returns the undo, which ends nothing. Throws `InvalidOptionError`.
  */
-export function watchWebSockets(target: WatchedWebSocketServer | WatchedWebSocket | SocketServerLike | EngineServerLike, given?: WatchWebSocketsOptions): () => void {
+export function watchWebSockets(target: WebSocketsTarget, given?: WatchWebSocketsOptions): () => void {
   const options = resolveWatchWebSocketsOptions(given);
   if (isServer(target)) return watchServer(target, options);
   const engine = engineOf(target);
   if (engine) return watchServer(new EngineSockets(engine), options);
   if (isWebSocket(target)) return watch(target, options, undefined);
-  throw new InvalidOptionError('watchWebSockets.target', 'a server of WebSockets that tracks its clients or a WebSocket, as those of `ws`, or a server of Socket.IO', target);
+  const expected = 'a server of WebSockets that tracks its clients or a WebSocket, as those of `ws`, or a server of Socket.IO';
+  throw new InvalidOptionError('watchWebSockets.target', expected, target);
 }
 
 function resolveWatchWebSocketsOptions(given: WatchWebSocketsOptions | undefined): ResolvedWatchWebSocketsOptions {

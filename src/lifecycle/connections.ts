@@ -27,9 +27,9 @@ type Listener = Parameters<EventEmitter['on']>[1];
 /**
  * The connections of one server, and the way to its requests.
  *
- * There is no listener for `'upgrade'`: with one, Node no longer answers by itself who asks for an upgrade that nobody does. What was
- * upgraded is a connection in use like any other. Nor is there one for `'request'` before somebody else has one: it would make a server of
- * HTTP/2 that works with streams answer them.
+ * There is no listener for `'upgrade'`: with one, Node no longer answers by itself who asks for an upgrade that nobody
+ * does. What was upgraded is a connection in use like any other. Nor is there one for `'request'` before somebody else
+ * has one: it would make a server of HTTP/2 that works with streams answer them.
  */
 export class Connections implements Drainable {
   readonly carries: boolean = true;
@@ -176,8 +176,9 @@ export class Connections implements Drainable {
 }
 
 /**
- * Tells a client to use another connection. With the id of the last stream that was taken in, and not with the highest there is, as RFC 9113
- * 6.8 has it for a warning: after any GOAWAY Node ignores new streams, and a client would wait for them. Those above the id it may send again.
+ * Tells a client to use another connection. With the id of the last stream that was taken in, and not with the highest
+ * there is, as RFC 9113 6.8 has it for a warning: after any GOAWAY Node ignores new streams, and a client would wait
+ * for them. Those above the id it may send again.
  */
 function sendGoaway(session: ServerHttp2Session): void {
   if (!session.destroyed && !session.closed) session.goaway();

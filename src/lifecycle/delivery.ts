@@ -21,7 +21,8 @@ export function isDeliveredUnterminated(res: HttpResponse): boolean {
 
 /** Whether all that was written so far, to a response that is open, was given to the kernel. */
 export function isHandedOver(res: HttpResponse): boolean {
-  return res.writableLength === 0 && (isHttp2(res) ? res.stream.writableLength === 0 : res.socket?.writableLength === 0);
+  const below = isHttp2(res) ? res.stream : res.socket;
+  return res.writableLength === 0 && below?.writableLength === 0;
 }
 
 /** Whether the head of a response, which may be out, says that it is an event stream. */

@@ -26,7 +26,10 @@ export interface Drainable {
   readonly isEmpty: boolean;
   /** The drain has begun: whoever can be told so without being sent away is. */
   announce(): void;
-  /** Takes in nothing new, and gives those that are to be sent away, for each once. Called again now and then, for latecomers. */
+  /**
+   * Takes in nothing new, and gives those that are to be sent away, for each once. Called again now and then, for
+   * latecomers.
+   */
   leave(): readonly Farewell[];
   /** Closes what has become idle, of the sockets that lost something since the last time. */
   tidy(freed: ReadonlySet<Socket>): void;

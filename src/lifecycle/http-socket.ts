@@ -10,11 +10,12 @@ interface HttpSocket extends Socket {
 }
 
 /**
- * Whether a connection carries nothing: no response is under way, no request body, and all that was sent is with the kernel. One that has sent
- * nothing yet, or half the head of a request, carries nothing either.
+ * Whether a connection carries nothing: no response is under way, no request body, and all that was sent is with the
+ * kernel. One that has sent nothing yet, or half the head of a request, carries nothing either.
  *
- * Node's own `closeIdleConnections` does not ask about the kernel: it cuts a response that was ended and is not sent yet. And a connection
- * that waits for the rest of a head is not idle to it, so that half a head would keep a drain (Go closes such connections, net/http `StateNew`).
+ * Node's own `closeIdleConnections` does not ask about the kernel: it cuts a response that was ended and is not sent
+ * yet. And a connection that waits for the rest of a head is not idle to it, so that half a head would keep a drain (Go
+ * closes such connections, net/http `StateNew`).
  */
 export function isIdle(socket: Socket): boolean {
   const { parser, _httpMessage: response } = socket as HttpSocket;

@@ -26,12 +26,15 @@ export interface Lifecycle {
   /** Aborts when a drain begins; `signal.reason` is a `DrainingError`. */
   readonly signal: AbortSignal;
   /**
-   * Watches a server: its connections, its requests before anybody else sees them, its end. Several servers at once; each before it
-   * listens, since earlier connections are not known. A server of WebSockets, as that of `ws` or Socket.IO's, is attached beside the server that
-   * it belongs to. Returns the undo, which ends nothing. Throws `InvalidOptionError`.
+   * Watches a server: its connections, its requests before anybody else sees them, its end. Several servers at once;
+   * each before it listens, since earlier connections are not known. A server of WebSockets, as that of `ws` or
+   * Socket.IO's, is attached beside the server that it belongs to. Returns the undo, which ends nothing. Throws
+   * `InvalidOptionError`.
    */
   attach(server: AttachableServer | WebSocketServerLike | SocketServerLike | EngineServerLike): () => void;
-  /** Goes down. However often it is called, there is one drain, and one promise of its report, which does not reject. */
+  /**
+   * Goes down. However often it is called, there is one drain, and one promise of its report, which does not reject.
+   */
   drain(): Promise<DrainReport>;
   /** Answers a readiness probe: 200 while `active`, else 503; `{"state":"…"}`. */
   readonly ready: Probe;
@@ -42,15 +45,21 @@ export interface Lifecycle {
    * `sluice:lifecycle:error`. Throws `InvalidOptionError`.
    */
   on(event: 'state', listener: (change: LifecycleChange) => void): () => void;
-  /** Work outside of requests, a job or an upload of one's own: a drain waits for it until the function is called that this returns. */
+  /**
+   * Work outside of requests, a job or an upload of one's own: a drain waits for it until the function is called that
+   * this returns.
+   */
   hold(): () => void;
-  /** Removes everything that it registered: at the process, at servers, listeners of its own. Ends nothing: a drain under way goes on. */
+  /**
+   * Removes everything that it registered: at the process, at servers, listeners of its own. Ends nothing: a drain
+   * under way goes on.
+   */
   close(): void;
 }
 
 /**
- * The life of a process that serves: requests run on, streams move to another process, load balancers hear of it in time.
- * `const life = lifecycle(); app.use(life); life.attach(server);`
+ * The life of a process that serves: requests run on, streams move to another process, load balancers hear of it in
+ * time. `const life = lifecycle(); app.use(life); life.attach(server);`
  *
  * Throws `InvalidOptionError`.
  */

@@ -7,7 +7,10 @@ interface Clocks {
   headersTimeout: number;
 }
 
-/** Lengthens the keep-alive of a server that still has Node's default. Returns the undo, which leaves alone what somebody changed since. */
+/**
+ * Lengthens the keep-alive of a server that still has Node's default. Returns the undo, which leaves alone what
+ * somebody changed since.
+ */
 export function lengthenKeepAlive(server: Server, keepAlive: number): () => void {
   const clocks = server as Server & Partial<Clocks>;
   const before = { keepAliveTimeout: clocks.keepAliveTimeout, headersTimeout: clocks.headersTimeout };

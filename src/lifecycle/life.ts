@@ -166,5 +166,10 @@ function socketServerOf(server: object): SocketServer | undefined {
 }
 
 function refusedServer(value: unknown): InvalidOptionError {
-  return new InvalidOptionError('lifecycle.attach', 'a server of node:http, node:https or node:http2, a WebSocketServer that tracks its clients, or a server of Socket.IO', value);
+  const expected = [
+    'a server of node:http, node:https or node:http2',
+    'a WebSocketServer that tracks its clients',
+    'or a server of Socket.IO',
+  ];
+  return new InvalidOptionError('lifecycle.attach', expected.join(', '), value);
 }

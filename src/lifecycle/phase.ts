@@ -2,8 +2,8 @@
 export type LifecycleState = 'active' | 'draining' | 'dead';
 
 /**
- * Where a lifecycle is. `announcing`: still serving, while load balancers learn of it; `leaving`: nothing new, and what is there goes; `parting`: the
- * time is over and everyone has been told, the last bytes are on their way.
+ * Where a lifecycle is. `announcing`: still serving, while load balancers learn of it; `leaving`: nothing new, and what
+ * is there goes; `parting`: the time is over and everyone has been told, the last bytes are on their way.
  *
  *     active ──drain──▶ announcing ──announced──▶ leaving ──overdue──▶ parting ──emptied, cut──▶ dead
  *                           └──────────cut───────────┴────emptied, cut──────────────────────────▲

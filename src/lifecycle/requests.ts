@@ -157,6 +157,7 @@ export class Requests implements Drainable {
   }
 
   #kindOf(res: HttpResponse): Kind {
-    return this.#streamed.has(res.req) || streamOf(res) || departureOf(res) || carriesEventStream(res) ? 'streams' : 'requests';
+    const isStream = this.#streamed.has(res.req) || streamOf(res) || departureOf(res) || carriesEventStream(res);
+    return isStream ? 'streams' : 'requests';
   }
 }

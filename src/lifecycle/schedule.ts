@@ -16,20 +16,28 @@ export interface Progress {
   readonly toldAt: number | undefined;
 }
 
-/** What a drain does next. `last-call`: tells at once all that are still to be told. `wait`: nothing before `until`, in ms from the begin. */
-export type DrainStep = { readonly kind: 'leave' | 'last-call' | 'cut' } | { readonly kind: 'wait'; readonly until: number };
+/**
+ * What a drain does next. `last-call`: tells at once all that are still to be told. `wait`: nothing before `until`, in
+ * ms from the begin.
+ */
+export type DrainStep =
+  | { readonly kind: 'leave' | 'last-call' | 'cut' }
+  | { readonly kind: 'wait'; readonly until: number };
 
-// Of the time that is left before everything is cut, that in which clients are told: the last ones need some for their last bytes.
+// Of the time that is left before everything is cut, that in which clients are told: the last ones need some for their
+// last bytes.
 const tellingPart = 0.8;
 
-// The longest that a cut waits for the last bytes of a client that was told late. A retry hint is written at once, and closed behind it within some 50 ms.
+// The longest that a cut waits for the last bytes of a client that was told late. A retry hint is written at once, and
+// closed behind it within some 50 ms.
 const longestFarewell = 1000;
 
 const wait = (until: number): DrainStep => ({ kind: 'wait', until });
 
 /**
- * The one decision about time in a drain. A step depends on the phase before it, and not only on the clock: a timer that comes late, because the process
- * was stopped or busy, makes steps late and skips none. So nothing is cut before those were told that are to be told.
+ * The one decision about time in a drain. A step depends on the phase before it, and not only on the clock: a timer
+ * that comes late, because the process was stopped or busy, makes steps late and skips none. So nothing is cut before
+ * those were told that are to be told.
  */
 export function decideStep(plan: Plan, { phase, elapsed, toldAt }: Progress): DrainStep {
   switch (phase) {
@@ -53,7 +61,8 @@ export function tellingWindow({ drainTimeout }: Plan, elapsed: number, wanted: n
 }
 
 /**
- * `preDrain`, or nothing where it would help nobody: it is for load balancers that learn late, by probes or by the connections they hold.
+ * `preDrain`, or nothing where it would help nobody: it is for load balancers that learn late, by probes or by the
+ * connections they hold.
  * @param isUnseen - no probe was ever asked, and nothing is open
  */
 export function effectivePreDrain(preDrain: number, isUnseen: boolean): number {

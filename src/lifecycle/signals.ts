@@ -2,8 +2,9 @@
 export type SignalEffect = 'begin' | 'ignore' | 'force';
 
 /**
- * The one decision about signals. The first begins a drain; another forces it, but not one that comes with the first: Ctrl-C reaches node twice
- * where npm or a shell runs it, once from the terminal and once from its parent (hemerajs/fastify-graceful-shutdown#3).
+ * The one decision about signals. The first begins a drain; another forces it, but not one that comes with the first:
+ * Ctrl-C reaches node twice where npm or a shell runs it, once from the terminal and once from its parent
+ * (hemerajs/fastify-graceful-shutdown#3).
  * @param sinceFirst - ms since the first; `undefined` for the first
  */
 export function decideSignal(sinceFirst: number | undefined, forceAfter: number): SignalEffect {

@@ -64,7 +64,10 @@ export function fromEngine(engine: EngineServer): SocketServer {
 
 const closing = 2;
 
-/** A session of Engine.IO as a WebSocket. What `socket.disconnect()` of Socket.IO closes stays away; what is closed here comes back. */
+/**
+ * A session of Engine.IO as a WebSocket. What `socket.disconnect()` of Socket.IO closes stays away; what is closed here
+ * comes back.
+ */
 class EngineClient implements WebSocketLike {
   readonly #session: EngineSession;
 
@@ -95,5 +98,7 @@ class EngineClient implements WebSocketLike {
 
 /** Whether something is a server of WebSockets. */
 export function isWebSocketServer(value: unknown): value is WebSocketServerLike {
-  return typeof value === 'object' && value !== null && isSet((value as { clients?: unknown }).clients) && typeof (value as { on?: unknown }).on === 'function';
+  if (typeof value !== 'object' || value === null) return false;
+  const { clients, on } = value as { clients?: unknown; on?: unknown };
+  return isSet(clients) && typeof on === 'function';
 }

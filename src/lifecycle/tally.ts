@@ -6,16 +6,19 @@ export interface DrainReport {
   readonly finished: { readonly requests: number; readonly streams: number; readonly webSockets: number; readonly holds: number };
   /** What was told to come back, and closed: resumable streams, WebSockets. */
   readonly told: { readonly streams: number; readonly webSockets: number };
-  /** Responses that ended before all of them was given to the kernel, and not by the drain: mostly their client had left. */
+  /** Responses that ended before the kernel had all of them, and not by the drain: mostly, their client had left. */
   readonly aborted: { readonly requests: number; readonly streams: number };
   /** New requests that were not served; as `streams`, those of event sources, which were told when to come back. */
   readonly refused: { readonly requests: number; readonly streams: number };
   /**
-   * What was there at the end and was ended by force. `sockets`: connections in use that carry none of the others, such as one that was
-   * still sending a request, or one that was upgraded by somebody else. Idle ones do not count: nobody lost anything.
+   * What was there at the end and was ended by force. `sockets`: connections in use that carry none of the others, such
+   * as one that was still sending a request, or one that was upgraded by somebody else. Idle ones do not count: nobody
+   * lost anything.
    */
   readonly cut: { readonly requests: number; readonly streams: number; readonly webSockets: number; readonly sockets: number; readonly holds: number };
-  /** Event streams of `cut.streams`, by the reason why their clients were not told before. Only reasons that there were. */
+  /**
+   * Event streams of `cut.streams`, by the reason why their clients were not told before. Only reasons that there were.
+   */
   readonly untold: Readonly<Partial<Record<UntoldReason, number>>>;
   /** From the begin of the drain, in ms. */
   readonly duration: number;
@@ -29,8 +32,9 @@ export interface DrainReport {
 export type DrainEnd = 'complete' | 'timeout' | 'signal';
 
 /**
- * Why a client was not told to come back before its stream was cut: a `FiniteReason`, or `unfollowed`: something writes the stream of which no layer knows
- * where its events end; `early`: it was to be told later, and a signal forced the drain.
+ * Why a client was not told to come back before its stream was cut: a `FiniteReason`, or `unfollowed`: something writes
+ * the stream of which no layer knows where its events end; `early`: it was to be told later, and a signal forced the
+ * drain.
  */
 export type UntoldReason = FiniteReason | 'unfollowed' | 'early';
 

@@ -10,8 +10,9 @@ export function noteServing(life: object, isServing: boolean): void {
 }
 
 /**
- * Lets a worker of `node:cluster` end by itself, once nothing in it serves: it is only its channel to the primary that keeps it then. By the worker's own
- * `disconnect`, which tells the primary that this was meant; after `process.disconnect` Node would exit at once, whatever is still to be closed.
+ * Lets a worker of `node:cluster` end by itself, once nothing in it serves: it is only its channel to the primary that
+ * keeps it then. By the worker's own `disconnect`, which tells the primary that this was meant; after
+ * `process.disconnect` Node would exit at once, whatever is still to be closed.
  */
 export function disconnectWorker(): void {
   if (serving.size === 0 && cluster.isWorker && process.connected) cluster.worker?.disconnect();

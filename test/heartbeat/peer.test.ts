@@ -98,7 +98,8 @@ function bench({ options = {}, policy = {}, wire: shape = {}, isProbed = false, 
   const awaited = new Set<Acknowledgements>();
   registry.probe = (acknowledgements) => void awaited.add(acknowledgements);
   registry.forgetProbe = (acknowledgements) => void awaited.delete(acknowledgements);
-  const resolved = { ...resolveHealthOptions('test', { registry, ackProbe: false, ...options }), isProbing: isProbed, ...policy };
+  const health = resolveHealthOptions('test', { registry, ackProbe: false, ...options });
+  const resolved = { ...health, isProbing: isProbed, ...policy };
   const states: ConnectionStateChange[] = [];
   const ends: ConnectionEnd[] = [];
   registry.on('state', (change) => void states.push(change));
@@ -611,7 +612,8 @@ describe('a connection that is sent away', () => {
 
 describe('the age', () => {
   it.each([[0, 54_000], [0.5, 60_000], [0.999_999, 66_000]])('of %d is drawn once: it ends gently', (random, at) => {
-    const { advance, wire, peer } = bench({ options: { every: '1h', maxAge: '60s', jitter: 0.1 }, random: () => random });
+    const options = { every: '1h', maxAge: '60s', jitter: 0.1 };
+    const { advance, wire, peer } = bench({ options, random: () => random });
     advance(at - 1, 1000, (now) => peer.noteLife(now));
     expect(wire.moves).toEqual([]);
     advance(1 + slot);
@@ -1121,7 +1123,8 @@ describe.each(everies)('with a heartbeat every %d ms', (every) => {
     ] as const)('a peer that %s, where %s count, is cut in time whenever it dies', (how, quietBy, lookEvery) => {
       let worst = 0;
       for (const moment of momentsOf(every)) {
-        const { advance, clock, wire, peer } = bench({ options: { every }, random: random(), wire: { quietBy, ...(lookEvery !== undefined && { lookEvery }) } });
+        const shape = { quietBy, ...(lookEvery !== undefined && { lookEvery }) };
+        const { advance, clock, wire, peer } = bench({ options: { every }, random: random(), wire: shape });
         const answer = (): void => {
           if (clock.now() > start + moment) return;
           if (how === 'answers') peer.noteLife(clock.now(), 30);

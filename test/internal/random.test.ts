@@ -3,14 +3,25 @@ import { Duplex } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { Registry } from '../../src/heartbeat/registry.ts';
-import { compress, createRegistry, heartbeat, lifecycle, sse, watchHttp2, watchSocket, watchWebSockets } from '../../src/index.ts';
+import {
+  compress,
+  createRegistry,
+  heartbeat,
+  lifecycle,
+  sse,
+  watchHttp2,
+  watchSocket,
+  watchWebSockets,
+} from '../../src/index.ts';
 import { settles } from '../support/until.ts';
 
 /** Options with a source of time or chance that says so when it is read. */
 function makeTrap(): { options: object; read: string[] } {
   const read: string[] = [];
   const options = {};
-  for (const name of ['random', 'clock']) Object.defineProperty(options, name, { enumerable: true, get: () => read.push(name) });
+  for (const name of ['random', 'clock']) {
+    Object.defineProperty(options, name, { enumerable: true, get: () => read.push(name) });
+  }
   return { options, read };
 }
 

@@ -103,7 +103,12 @@ describe('a connection of HTTP/1.1', () => {
     const { length } = before;
     client.send('GET / HTTP/1.1\r\nHost:');
     await connections.heard(length + 1);
-    expect(await settles(life.drain())).toMatchObject({ cut: { requests: 0, sockets: 0 }, aborted: { requests: 0 }, forced: false, reason: 'complete' });
+    expect(await settles(life.drain())).toMatchObject({
+      cut: { requests: 0, sockets: 0 },
+      aborted: { requests: 0 },
+      forced: false,
+      reason: 'complete',
+    });
     expect(await client.closed).toBe('end');
   });
 

@@ -38,7 +38,8 @@ class Part implements Drainable {
 function make(options: LifecycleOptions = {}, part = new Part()): { drain: Drain; part: Part; changes: LifecycleChange[] } {
   useRandom(() => 0);
   const changes: LifecycleChange[] = [];
-  const drain = new Drain(resolveLifecycleOptions({ preDrain: '5s', spread: '10s', drainTimeout: '25s', ...options }), (change) => changes.push(change));
+  const resolved = resolveLifecycleOptions({ preDrain: '5s', spread: '10s', drainTimeout: '25s', ...options });
+  const drain = new Drain(resolved, (change) => changes.push(change));
   drain.add(part);
   return { drain, part, changes };
 }
@@ -70,7 +71,7 @@ describe('a drain', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('serves for preDrain, even with nothing to wait for, where probes are asked: load balancers do not know yet', () => {
+  it('serves for preDrain with nothing to wait for, where probes are asked: load balancers learn late', () => {
     const { drain, part } = make();
     part.isEmpty = true;
     drain.begin(true);

@@ -1,7 +1,17 @@
 import type { ServerResponse } from 'node:http';
 import { createSession } from 'better-sse';
 import { describe, expect, it } from 'vitest';
-import { compress, contextOf, type DrainReport, heartbeat, type HeartbeatOptions, type HttpRequest, type HttpResponse, pipeBody, StreamClosedError } from '../../src/index.ts';
+import {
+  compress,
+  contextOf,
+  type DrainReport,
+  heartbeat,
+  type HeartbeatOptions,
+  type HttpRequest,
+  type HttpResponse,
+  pipeBody,
+  StreamClosedError,
+} from '../../src/index.ts';
 import { departureOf } from '../../src/internal/departure.ts';
 import { bare, type Carrier, carriers, http1Carriers, type Middleware } from '../support/carriers.ts';
 import type { RequestInput } from '../support/clients.ts';
@@ -26,26 +36,37 @@ interface Site {
   drain(): Promise<DrainReport>;
 }
 
-async function open(carrier: Carrier, handler: Middleware, options: HeartbeatOptions = {}, drainTimeout = '10s'): Promise<Site> {
+async function open(
+  carrier: Carrier,
+  handler: Middleware,
+  options: HeartbeatOptions = {},
+  drainTimeout = '10s',
+): Promise<Site> {
   const life = makeLife({ drainTimeout });
-  const served = await serveAttached(carrier, life, compress({ threshold: 0 }) as Middleware, heartbeat({ every: '1h', ...options }) as Middleware, handler);
+  const stack = [compress({ threshold: 0 }) as Middleware, heartbeat({ every: '1h', ...options }) as Middleware];
+  const served = await serveAttached(carrier, life, ...stack, handler);
   return { served, drain: () => life.drain() };
 }
 
 const eventSource: RequestInput = { headers: { accept: 'text/event-stream' } };
 
 describe('an event stream that a handler writes by itself', () => {
-  it.each(matrix)('and that has sent an id is told to come back, and closes without an end, on $on', async ({ carrier }) => {
+  it.each(matrix)('and that has sent an id is told to come back, and closes unterminated, on $on', async ({ carrier }) => {
     const { served, drain } = await open(carrier, write('id: 1\ndata: one\n\n'));
     const reading = await served.visit(eventSource);
     await until(() => reading.text.includes('data: one'));
     const report = await settles(drain());
     expect(await reading.over).toBe('aborted');
     expect(reading.text).toMatch(/data: one\n\nretry: \d+\n+$/);
-    expect(report).toMatchObject({ told: { streams: 1 }, finished: { requests: 0, streams: 0 }, cut: { requests: 0, streams: 0 }, reason: 'complete' });
+    expect(report).toMatchObject({
+      told: { streams: 1 },
+      finished: { requests: 0, streams: 0 },
+      cut: { requests: 0, streams: 0 },
+      reason: 'complete',
+    });
   });
 
-  it.each(matrix)('and that pipeBody passes on is told as well, and its source is cancelled, on $on', async ({ carrier }) => {
+  it.each(matrix)('and that pipeBody passes on is told, and its source cancelled, on $on', async ({ carrier }) => {
     let isCancelled = false;
     const { served, drain } = await open(carrier, async (req, res) => {
       const source = new ReadableStream<string>({
@@ -145,18 +166,33 @@ describe('an event stream that a handler writes by itself', () => {
 
 describe('the report', () => {
   it('says why streams were cut that were not told', async () => {
-    const routes: Readonly<Record<string, string>> = { '/no-id': 'data: one\n\n', '/half-event': 'id: 1\ndata: o', '/method': 'id: 1\n\n', '/unfollowed': 'id: 1\n\n', '/plain': 'id: 1\n\n' };
+    const routes: Readonly<Record<string, string>> = {
+      '/no-id': 'data: one\n\n',
+      '/half-event': 'id: 1\ndata: o',
+      '/method': 'id: 1\n\n',
+      '/unfollowed': 'id: 1\n\n',
+      '/plain': 'id: 1\n\n',
+    };
     const { served, drain } = await open(bare, (req, res, next) => {
       if (req.url === '/plain') (res as ServerResponse).writeHead(200, { 'Content-Type': 'text/plain' }).write('plain');
       else void write(routes[req.url!]!)(req, res, next);
     }, { filter: ({ url }) => url !== '/unfollowed' }, '200');
-    for (const path of Object.keys(routes)) await served.visit({ ...eventSource, path, method: path === '/method' ? 'POST' : 'GET' });
-    expect(await settles(drain())).toMatchObject({ cut: { requests: 1, streams: 4 }, untold: { 'no-id': 1, 'half-event': 1, method: 1, unfollowed: 1 }, told: { streams: 0 }, reason: 'timeout' });
+    for (const path of Object.keys(routes)) await served.visit({
+      ...eventSource,
+      path,
+      method: path === '/method' ? 'POST' : 'GET',
+    });
+    expect(await settles(drain())).toMatchObject({
+      cut: { requests: 1, streams: 4 },
+      untold: { 'no-id': 1, 'half-event': 1, method: 1, unfollowed: 1 },
+      told: { streams: 0 },
+      reason: 'timeout',
+    });
   });
 });
 
 describe('a stream of better-sse', () => {
-  it.each(http1Carriers.map((carrier) => ({ on: carrier.name, carrier })))('is told to come back on $on', async ({ carrier }) => {
+  it.each(http1Carriers)('is told to come back on $name', async (carrier) => {
     const { served, drain } = await open(carrier, async (req, res) => {
       const session = await createSession(req as HttpRequest as never, res as never);
       session.push({ n: 1 }, 'tick', '1');

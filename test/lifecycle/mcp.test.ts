@@ -37,7 +37,10 @@ async function open(options: HeartbeatOptions, isResumable: boolean): Promise<Si
     await gate.promise;
     return { content: [{ type: 'text', text: 'done' }] };
   });
-  const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: () => randomUUID(), ...(isResumable && { eventStore: new InMemoryEventStore() }) });
+  const transport = new StreamableHTTPServerTransport({
+    sessionIdGenerator: () => randomUUID(),
+    ...(isResumable && { eventStore: new InMemoryEventStore() }),
+  });
   await mcp.connect(transport as never);
   let streams = 0;
   const app = express();
@@ -56,10 +59,18 @@ async function open(options: HeartbeatOptions, isResumable: boolean): Promise<Si
   await client.connect(new StreamableHTTPClientTransport(new URL(`${running.origin}/mcp`)) as never);
   onTestFinished(() => client.close());
   await until(() => streams > 0);
-  return { client, notes, calls: () => calls, notify: () => mcp.server.sendLoggingMessage({ level: 'info', data: 'note' }), answer: () => gate.resolve(), isListening: () => server.listening, drain: () => life.drain() };
+  return {
+    client,
+    notes,
+    calls: () => calls,
+    notify: () => mcp.server.sendLoggingMessage({ level: 'info', data: 'note' }),
+    answer: () => gate.resolve(),
+    isListening: () => server.listening,
+    drain: () => life.drain(),
+  };
 }
 
-it('the GET stream of the MCP SDK that has sent an id is told to come back, while the answer to a tool runs to its end', async () => {
+it('the GET stream of the MCP SDK that has sent an id is told to come back, while a tool answers', async () => {
   const site = await open({}, true);
   await site.notify();
   await until(() => site.notes.length > 0);
@@ -69,10 +80,19 @@ it('the GET stream of the MCP SDK that has sent an id is told to come back, whil
   await until(() => !site.isListening());
   site.answer();
   expect(await settles(answered)).toMatchObject({ content: [{ text: 'done' }] });
-  expect(await settles(drained)).toMatchObject({ told: { streams: 1 }, finished: { streams: 1 }, cut: { requests: 0, streams: 0 }, reason: 'complete' });
+  expect(await settles(drained)).toMatchObject({
+    told: { streams: 1 },
+    finished: { streams: 1 },
+    cut: { requests: 0, streams: 0 },
+    reason: 'complete',
+  });
 });
 
 it('that without ids is told where the option says so', async () => {
   const site = await open({ drain: 'resumable' }, false);
-  expect(await settles(site.drain())).toMatchObject({ told: { streams: 1 }, cut: { requests: 0, streams: 0 }, reason: 'complete' });
+  expect(await settles(site.drain())).toMatchObject({
+    told: { streams: 1 },
+    cut: { requests: 0, streams: 0 },
+    reason: 'complete',
+  });
 });

@@ -48,7 +48,9 @@ describe('an option of lifecycle that is wrong', () => {
 
   it.each([undefined, null, {}, 3000, () => undefined, new EventTarget()])('attach(%o) is refused', (value) => {
     const life = lifecycle({ signals: false });
-    expect(() => life.attach(value as never)).toThrow('Expected `lifecycle.attach` to be a server of node:http, node:https or node:http2, a WebSocketServer that tracks its clients, or a server of Socket.IO');
+    const [http, sockets] = ['a server of node:http, node:https or node:http2', 'a WebSocketServer that tracks its clients'];
+    const expected = `Expected \`lifecycle.attach\` to be ${http}, ${sockets}, or a server of Socket.IO`;
+    expect(() => life.attach(value as never)).toThrow(expected);
   });
 
   it('an event or a listener of another kind is refused', () => {

@@ -5,6 +5,7 @@ import { decideStep, effectivePreDrain, tellingWindow } from '../../src/lifecycl
 import { decideSignal } from '../../src/lifecycle/signals.ts';
 
 const plan = { preDrain: 5000, drainTimeout: 25_000 };
+const share = fc.double({ min: 0, max: 1, noNaN: true });
 
 describe('the next step of a drain', () => {
   it.each([
@@ -27,25 +28,28 @@ describe('the next step of a drain', () => {
   });
 
   it('is never a cut by time where there is no drainTimeout', () => {
-    expect(decideStep({ preDrain: 0, drainTimeout: Infinity }, { phase: 'leaving', elapsed: 1e12, toldAt: 5 })).toEqual({ kind: 'wait', until: Infinity });
+    const step = decideStep({ preDrain: 0, drainTimeout: Infinity }, { phase: 'leaving', elapsed: 1e12, toldAt: 5 });
+    expect(step).toEqual({ kind: 'wait', until: Infinity });
   });
 
   it('leaves clients that were told in time no longer than drainTimeout', () => {
     fc.assert(
-      fc.property(fc.double({ min: 0, max: 1, noNaN: true }), fc.integer({ min: 1, max: 1e7 }), fc.double({ min: 0, max: 1, noNaN: true }), (part, drainTimeout, moment) => {
+      fc.property(share, fc.integer({ min: 1, max: 1e7 }), share, (part, drainTimeout, moment) => {
         const short = { preDrain: part * drainTimeout, drainTimeout };
         const begin = short.preDrain;
         const toldAt = begin + moment * tellingWindow(short, begin, Infinity);
-        expect(decideStep(short, { phase: 'parting', elapsed: drainTimeout * (1 + 1e-9), toldAt })).toEqual({ kind: 'cut' });
+        expect(decideStep(short, { phase: 'parting', elapsed: drainTimeout * (1 + 1e-9), toldAt })).toEqual({
+          kind: 'cut',
+        });
       }),
     );
   });
 
   it('follows the same order, however late each is', () => {
     const events: Readonly<Record<string, PhaseEvent>> = { leave: 'announced', 'last-call': 'overdue', cut: 'cut' };
-    const late = fc.double({ min: 0, max: 1e9, noNaN: true });
+    const lateness = fc.array(fc.double({ min: 0, max: 1e9, noNaN: true }), { minLength: 12, maxLength: 12 });
     fc.assert(
-      fc.property(fc.record({ preDrain: fc.nat(5000), rest: fc.nat(20_000) }), fc.array(late, { minLength: 12, maxLength: 12 }), ({ preDrain, rest }, delays) => {
+      fc.property(fc.nat(5000), fc.nat(20_000), lateness, (preDrain, rest, delays) => {
         const drawn = { preDrain, drainTimeout: preDrain + rest };
         const steps: string[] = [];
         let [elapsed, toldAt] = [0, undefined as number | undefined];
@@ -70,7 +74,7 @@ describe('the next step of a drain', () => {
 
 describe('the window for telling', () => {
   it('is what is wanted, or four fifths of what is left', () => {
-    expect([tellingWindow(plan, 5000, 10_000), tellingWindow(plan, 20_000, 10_000), tellingWindow(plan, 30_000, 10_000)]).toEqual([10_000, 4000, 0]);
+    expect([5000, 20_000, 30_000].map((elapsed) => tellingWindow(plan, elapsed, 10_000))).toEqual([10_000, 4000, 0]);
     expect(tellingWindow({ preDrain: 0, drainTimeout: Infinity }, 1e9, 10_000)).toBe(10_000);
   });
 });

@@ -50,7 +50,11 @@ describe('a process that gets SIGTERM', { timeout }, () => {
     await client.waitFor('service');
     service.kill('SIGINT');
     service.kill('SIGTERM');
-    expect(await settles(service.exit, 30_000)).toMatchObject({ code: 0, signal: null, report: { reason: 'complete', cut: { requests: 0 } } });
+    expect(await settles(service.exit, 30_000)).toMatchObject({
+      code: 0,
+      signal: null,
+      report: { reason: 'complete', cut: { requests: 0 } },
+    });
     expect(client.received).toContain('waited');
   });
 
@@ -64,7 +68,10 @@ describe('a process that gets SIGTERM', { timeout }, () => {
     service.kill('SIGSTOP');
     await pause(1200);
     service.kill('SIGCONT');
-    expect(await settles(service.exit, 30_000)).toMatchObject({ stderr: '', report: { told: { streams: 1 }, aborted: { streams: 0 }, cut: { streams: 0, requests: 1 }, reason: 'timeout' } });
+    expect(await settles(service.exit, 30_000)).toMatchObject({
+      stderr: '',
+      report: { told: { streams: 1 }, aborted: { streams: 0 }, cut: { streams: 0, requests: 1 }, reason: 'timeout' },
+    });
     await settles(events.closed);
     expect(parseChunked(events.received).chunks.join('')).toMatch(/\n\nretry: \d+\n+$/);
     expect(parseChunked(events.received).complete).toBe(false);

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import { Server } from 'socket.io';
 import { io as connect, type Socket } from 'socket.io-client';
@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { createRegistry, watchWebSockets } from '../../src/index.ts';
 import { listen } from '../support/carriers.ts';
 import { settles, until } from '../support/until.ts';
-import { makeLife, routes } from './support.ts';
+import { makeLife } from './support.ts';
 
 interface Site {
   readonly server: http.Server;
@@ -16,7 +16,7 @@ interface Site {
 }
 
 async function open(): Promise<Site> {
-  const server = http.createServer((req, res) => void routes({ '/': (_req, answer) => answer.end('hello') })(req, res, () => undefined));
+  const server = http.createServer((_req, res) => void res.end('hello'));
   const io = new Server(server, { serveClient: false });
   io.on('connection', (socket) => socket.on('echo', (text: string, reply: (text: string) => void) => reply(text)));
   const { port } = await listen(server);
@@ -29,7 +29,12 @@ async function open(): Promise<Site> {
     io,
     port,
     async dial(transports = ['websocket']) {
-      const socket = connect(`http://127.0.0.1:${port}`, { transports, forceNew: true, reconnectionDelay: 10, reconnectionDelayMax: 20 });
+      const socket = connect(`http://127.0.0.1:${port}`, {
+        transports,
+        forceNew: true,
+        reconnectionDelay: 10,
+        reconnectionDelayMax: 20,
+      });
       onTestFinished(() => void socket.disconnect());
       await new Promise<void>((resolve) => {
         socket.once('connect', resolve);
@@ -44,7 +49,10 @@ const targets: [name: string, target: (io: Server) => Server | Server['engine']]
   ['io', (io) => io],
   ['io.engine', ({ engine }) => engine],
 ];
-const transports = [['websocket'], ['polling'], ['polling', 'websocket']].map((names) => ({ names, over: names.join(', then ') }));
+const transports = [['websocket'], ['polling'], ['polling', 'websocket']].map((names) => ({
+  names,
+  over: names.join(', then '),
+}));
 
 describe.each(targets)('%s of Socket.IO', (_name, targetOf) => {
   it.each(transports)('is drained to the end: its clients are closed, and come back, over $over', async ({ names }) => {
@@ -54,7 +62,12 @@ describe.each(targets)('%s of Socket.IO', (_name, targetOf) => {
     life.attach(targetOf(io));
     const [one, two] = [await dial(names), await dial(names)];
     const reasons = Promise.all([one, two].map((socket) => once(socket as never, 'disconnect')));
-    expect(await settles(life.drain())).toMatchObject({ told: { webSockets: 2 }, cut: { webSockets: 0, sockets: 0, requests: 0 }, forced: false, reason: 'complete' });
+    expect(await settles(life.drain())).toMatchObject({
+      told: { webSockets: 2 },
+      cut: { webSockets: 0, sockets: 0, requests: 0 },
+      forced: false,
+      reason: 'complete',
+    });
     // Whatever else it is, it is not "io server disconnect", after which a client stays away.
     for (const [reason] of await settles(reasons)) expect(['transport close', 'transport error']).toContain(reason);
     const next = http.createServer();
@@ -73,8 +86,14 @@ it('a client of Socket.IO that comes while the rest leaves is sent away as well'
   const release = life.hold();
   const drained = life.drain();
   const ends: string[] = [];
-  io.engine.prependListener('connection', (session: { on(event: 'close', listener: (reason: string) => void): void }) => session.on('close', (reason) => ends.push(reason)));
-  const socket = connect(`http://127.0.0.1:${port}`, { transports: ['websocket'], forceNew: true, reconnection: false });
+  io.engine.prependListener('connection', (session: EventEmitter) => {
+    session.on('close', (reason: string) => ends.push(reason));
+  });
+  const socket = connect(`http://127.0.0.1:${port}`, {
+    transports: ['websocket'],
+    forceNew: true,
+    reconnection: false,
+  });
   await until(() => ends.length > 0);
   expect(ends).toEqual(['forced close']);
   socket.disconnect();
@@ -85,8 +104,9 @@ it('a client of Socket.IO that comes while the rest leaves is sent away as well'
 it('what has no clients that can be counted is refused, with what is to be given instead', async () => {
   const { io } = await open();
   const life = makeLife();
-  expect(() => life.attach((io.engine as unknown as { ws: never }).ws)).toThrow(/a WebSocketServer that tracks its clients, or a server of Socket\.IO/);
-  expect(() => watchWebSockets((io.engine as unknown as { ws: never }).ws)).toThrow(/or a server of Socket\.IO/);
+  const { ws } = io.engine as unknown as { ws: never };
+  expect(() => life.attach(ws)).toThrow(/a WebSocketServer that tracks its clients, or a server of Socket\.IO/);
+  expect(() => watchWebSockets(ws)).toThrow(/or a server of Socket\.IO/);
 });
 
 describe.each(targets)('%s of Socket.IO, watched', (_name, targetOf) => {

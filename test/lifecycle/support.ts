@@ -45,7 +45,10 @@ export function portOf(server: { address(): AddressInfo | string | null }): numb
 }
 
 /** What the server knows of its connections, from now on: a client that is connected, or has written, says nothing of that. */
-export function followConnections(server: Pick<Server, 'on'>): { accepted(count: number): Promise<void>; heard(bytes?: number): Promise<void> } {
+export function followConnections(server: Pick<Server, 'on'>): {
+  accepted(count: number): Promise<void>;
+  heard(bytes?: number): Promise<void>;
+} {
   const sockets: Socket[] = [];
   server.on('connection', (socket: Socket) => sockets.push(socket));
   return {

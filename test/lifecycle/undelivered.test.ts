@@ -43,13 +43,20 @@ interface Reader {
 
 /** Writes requests on a connection of its own, and reads nothing yet. */
 function request(port: number, requests: string, isSecure = false): Reader {
-  const socket = isSecure ? tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] }) : net.connect(port, '127.0.0.1');
+  const where = { port, host: '127.0.0.1' };
+  const secure = { ...where, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] };
+  const socket = isSecure ? tls.connect(secure) : net.connect(where);
   onTestFinished(() => void socket.destroy());
   let bytes = 0;
   socket.on('error', () => undefined);
   const count = (chunk: Buffer): void => void (bytes += chunk.length);
   socket.write(requests);
-  return { bytes: () => bytes, read: () => void socket.on('data', count), leave: () => void socket.resetAndDestroy(), closed: once(socket, 'close') };
+  return {
+    bytes: () => bytes,
+    read: () => void socket.on('data', count),
+    leave: () => void socket.resetAndDestroy(),
+    closed: once(socket, 'close'),
+  };
 }
 
 function requestHttp2(url: string, bytes: number): Reader {
@@ -59,7 +66,12 @@ function requestHttp2(url: string, bytes: number): Reader {
   const stream = session.request({ ':path': `/?bytes=${bytes}` });
   stream.on('error', () => undefined);
   let count = 0;
-  return { bytes: () => count, read: () => void stream.on('data', (chunk: Buffer) => (count += chunk.length)), leave: () => stream.close(http2.constants.NGHTTP2_CANCEL), closed: once(session, 'close') };
+  return {
+    bytes: () => count,
+    read: () => void stream.on('data', (chunk: Buffer) => (count += chunk.length)),
+    leave: () => stream.close(http2.constants.NGHTTP2_CANCEL),
+    closed: once(session, 'close'),
+  };
 }
 
 interface Site {
@@ -83,7 +95,9 @@ async function openOn(carrier: Carrier, drainTimeout = '10s'): Promise<Site & { 
   };
 }
 
-async function openSecure(make: (listener: (req: never, res: never) => void) => AttachableServer, isHttp2 = false): Promise<Site> {
+type MakeServer = (listener: (req: never, res: never) => void) => AttachableServer;
+
+async function openSecure(make: MakeServer, isHttp2 = false): Promise<Site> {
   const life = makeLife();
   let answers = 0;
   const handler = answer(() => (answers += 1));
@@ -95,7 +109,11 @@ async function openSecure(make: (listener: (req: never, res: never) => void) => 
   return {
     life,
     server,
-    ask: (bytes) => (isHttp2 ? requestHttp2(`https://127.0.0.1:${portOf(server)}`, bytes) : request(portOf(server), getRequest(`/?bytes=${bytes}`), true)),
+    ask(bytes) {
+      const port = portOf(server);
+      if (isHttp2) return requestHttp2(`https://127.0.0.1:${port}`, bytes);
+      return request(port, getRequest(`/?bytes=${bytes}`), true);
+    },
     answered: (count) => until(() => answers >= count),
   };
 }
@@ -104,10 +122,11 @@ const sites: [name: string, open: () => Promise<Site>][] = [
   ...carriers.map((carrier): [string, () => Promise<Site>] => [carrier.name, () => openOn(carrier)]),
 ];
 if (certificate) {
+  const both = { ...certificate, allowHTTP1: true };
   sites.push(
     ['node:https', () => openSecure((listener) => https.createServer(certificate, listener as never))],
     ['node:http2 with TLS', () => openSecure((listener) => http2.createSecureServer(certificate, listener as never), true)],
-    ['HTTP/1.1 of node:http2', () => openSecure((listener) => http2.createSecureServer({ ...certificate, allowHTTP1: true }, listener as never))],
+    ['HTTP/1.1 of node:http2', () => openSecure((listener) => http2.createSecureServer(both, listener as never))],
   );
 }
 
@@ -122,7 +141,12 @@ describe.each(sites)('a response that was ended and is not sent when a drain beg
     const report = await settles(drained);
     await settles(reader.closed);
     expect(reader.bytes()).toBeGreaterThanOrEqual(bytes);
-    expect(report).toMatchObject({ aborted: { requests: 0 }, cut: { requests: 0, sockets: 0 }, forced: false, reason: 'complete' });
+    expect(report).toMatchObject({
+      aborted: { requests: 0 },
+      cut: { requests: 0, sockets: 0 },
+      forced: false,
+      reason: 'complete',
+    });
     expect(report.finished.requests).toBeLessThanOrEqual(1);
   });
 });
@@ -136,14 +160,23 @@ describe('a response that is not sent when a drain begins', () => {
     await until(() => !server.listening);
     expect(life.state).toBe('draining');
     reader.read();
-    expect(await settles(drained)).toMatchObject({ finished: { requests: 1 }, aborted: { requests: 0 }, cut: { requests: 0 } });
+    expect(await settles(drained)).toMatchObject({
+      finished: { requests: 1 },
+      aborted: { requests: 0 },
+      cut: { requests: 0 },
+    });
   });
 
   it.each([bare, h2c])('counts as cut when drainTimeout cuts it, on $name', async (carrier) => {
     const { life, ask, answered } = await openOn(carrier, '200');
     ask(large);
     await answered(1);
-    expect(await settles(life.drain())).toMatchObject({ finished: { requests: 0 }, aborted: { requests: 0 }, cut: { requests: 1, sockets: 0 }, reason: 'timeout' });
+    expect(await settles(life.drain())).toMatchObject({
+      finished: { requests: 0 },
+      aborted: { requests: 0 },
+      cut: { requests: 1, sockets: 0 },
+      reason: 'timeout',
+    });
   });
 
   it.each([bare, h2c])('counts as aborted when its client leaves, on $name', async (carrier) => {
@@ -153,17 +186,28 @@ describe('a response that is not sent when a drain begins', () => {
     const drained = life.drain();
     await until(() => !server.listening);
     reader.leave();
-    expect(await settles(drained)).toMatchObject({ finished: { requests: 0 }, aborted: { requests: 1 }, cut: { requests: 0 }, reason: 'complete' });
+    expect(await settles(drained)).toMatchObject({
+      finished: { requests: 0 },
+      aborted: { requests: 1 },
+      cut: { requests: 0 },
+      reason: 'complete',
+    });
   });
 
   it('arrives with those that are pipelined behind it', async () => {
     const { life, server, port, answered } = await openOn(bare);
-    const reader = request(port, getRequest(`/?bytes=${large}`) + getRequest('/?bytes=1000') + getRequest('/?bytes=70000'));
+    const requests = [large, 1000, 70_000].map((bytes) => getRequest(`/?bytes=${bytes}`));
+    const reader = request(port, requests.join(''));
     await answered(3);
     const drained: Promise<DrainReport> = life.drain();
     await until(() => !server.listening);
     reader.read();
-    expect(await settles(drained)).toMatchObject({ finished: { requests: 3 }, aborted: { requests: 0 }, cut: { requests: 0, sockets: 0 }, reason: 'complete' });
+    expect(await settles(drained)).toMatchObject({
+      finished: { requests: 3 },
+      aborted: { requests: 0 },
+      cut: { requests: 0, sockets: 0 },
+      reason: 'complete',
+    });
     await settles(reader.closed);
     expect(reader.bytes()).toBeGreaterThanOrEqual(large + 71_000);
   });
@@ -203,12 +247,20 @@ describe('a response that is still in the encoder when a drain begins', () => {
     const reading = await visit;
     expect(await settles(reading.over)).toBe('end');
     expect([reading.coding, gunzipSync(reading.bytes).equals(body)]).toEqual(['gzip', true]);
-    expect(await settles(drained)).toMatchObject({ finished: { requests: 1 }, aborted: { requests: 0 }, cut: { requests: 0 }, reason: 'complete' });
+    expect(await settles(drained)).toMatchObject({
+      finished: { requests: 1 },
+      aborted: { requests: 0 },
+      cut: { requests: 0 },
+      reason: 'complete',
+    });
   });
 });
 
 describe('a response without a body', () => {
-  it.each(carriers.flatMap((carrier) => [204, 304, 200].map((status) => ({ on: carrier.name, carrier, status }))))('counts as finished: $status on $on', async ({ carrier, status }) => {
+  const statuses = [204, 304, 200];
+  const answers = carriers.flatMap((carrier) => statuses.map((status) => ({ on: carrier.name, carrier, status })));
+
+  it.each(answers)('counts as finished: $status on $on', async ({ carrier, status }) => {
     const life = makeLife();
     let finish: (() => void) | undefined;
     const served = await serveAttached(carrier, life, (_req, response) => {
@@ -223,6 +275,10 @@ describe('a response without a body', () => {
     const drained = life.drain();
     finish!();
     expect((await visit).status).toBe(status);
-    expect(await settles(drained)).toMatchObject({ finished: { requests: 1 }, aborted: { requests: 0 }, reason: 'complete' });
+    expect(await settles(drained)).toMatchObject({
+      finished: { requests: 1 },
+      aborted: { requests: 0 },
+      reason: 'complete',
+    });
   });
 });

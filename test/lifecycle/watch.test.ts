@@ -21,7 +21,8 @@ it('node --watch restarts a service that nothing asks without waiting for load b
     rmSync(folder, { recursive: true });
   });
   let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+  const note = (text: string): void => void (output += text);
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', note);
   const count = (text: string): number => output.split(text).length - 1;
   await until(() => count('up') > 0, () => output);
   // Again and again: a change before the watcher listens is not seen.

@@ -8,8 +8,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { listen } from '../support/carriers.ts';
 import { until } from '../support/until.ts';
 
-// What the seam replaces, and it and `lifecycle` rely on. When Node changes one of these the seam must be read against the new
-// source before the new hash is added: SLUICE_UPDATE_CANARY=1 adds it.
+// What the seam replaces, and it and `lifecycle` rely on. When Node changes one of these the seam must be read against
+// the new source before the new hash is added: SLUICE_UPDATE_CANARY=1 adds it.
 const replaced: Record<string, unknown> = {
   'OutgoingMessage.prototype.write': OutgoingMessage.prototype.write,
   'OutgoingMessage.prototype.end': OutgoingMessage.prototype.end,
