@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import { DrainingError } from '../errors.ts';
+import { captureScope } from '../internal/async-scope.ts';
 import { callEach } from '../internal/call-each.ts';
 import { Departures } from './departures.ts';
 import type { Drainable, DrainSite } from './drainable.ts';
@@ -37,6 +38,8 @@ export class Drain implements DrainSite {
   #end: DrainEnd = 'complete';
   #settling: NodeJS.Immediate | undefined;
   #freed = new Set<Socket>();
+  /** Whichever request begins the drain, or is the last to end: clocks, listeners and connections find no stores of it. */
+  readonly #scope = captureScope();
   #resolve!: (report: DrainReport) => void;
 
   constructor(options: ResolvedLifecycleOptions, onChange: (change: LifecycleChange) => void) {
@@ -75,14 +78,20 @@ export class Drain implements DrainSite {
     if (this.#phase !== 'active') return;
     const isUnseen = !isProbed && this.#isEmpty();
     this.#plan = { ...this.#plan, preDrain: effectivePreDrain(this.#plan.preDrain, isUnseen) };
-    this.#move('drain');
-    this.advance();
+    this.#scope.runInAsyncScope(() => {
+      this.#move('drain');
+      this.advance();
+    });
   }
 
   /** Ends what is left, if it has begun. */
   force(end: DrainEnd): void {
     if (stateOf(this.#phase) !== 'draining') return;
     this.#end = end;
+    this.#scope.runInAsyncScope(this.#cut, this);
+  }
+
+  #cut(): void {
     const parts = [...this.#parts];
     const cut = (part: Drainable): void => part.cut();
     this.#callEach(cut, parts.filter(({ carries }) => !carries));
@@ -93,7 +102,7 @@ export class Drain implements DrainSite {
   settleSoon(socket?: Socket): void {
     if (!isLeaving(this.#phase)) return;
     if (socket) this.#freed.add(socket);
-    this.#settling ??= setImmediate(settle, this);
+    this.#settling ??= this.#scope.runInAsyncScope(setImmediate, undefined, settle, this);
   }
 
   settle(): void {

@@ -1,4 +1,3 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import http from 'node:http';
 import net from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -13,7 +12,7 @@ import { noise } from '../support/texts.ts';
 import { settles, until } from '../support/until.ts';
 import { type Call, type Caller, callerOf, crowdSize } from './crowd.ts';
 import { signed, watchedCodec } from './watched-codec.ts';
-import { mounted, named, overHttp2, ownerOf, places, type Row, Witness, withStore } from './witness.ts';
+import { followUnowned, mounted, named, overHttp2, ownerOf, places, type Row, Witness, withStore } from './witness.ts';
 
 const ofConnection = 'Node emits it in the context of the connection';
 const ofNobody = 'the registry is older than all requests';
@@ -163,13 +162,6 @@ describe.each(places)('$carrier, stores set $mount the middlewares', (place) => 
     expect(witness.faults(place)).toEqual([]);
   });
 });
-
-/** Follows the messages of a channel that belong to no request. */
-function followUnowned(witness: Witness, channel: string): void {
-  const listener = witness.watch(channel, 'nobody');
-  subscribe(channel, listener);
-  onTestFinished(() => void unsubscribe(channel, listener));
-}
 
 it('asks for the boundary of a socket in the context in which it was watched', async () => {
   const witness = new Witness({ 'watchSocket atBoundary': { sees: 'own' } });

@@ -145,3 +145,10 @@ export class Witness {
     return due.map(([callback]) => callback).filter((callback) => this.count(callback) === 0);
   }
 }
+
+/** Follows the messages of a channel that belong to no request. */
+export function followUnowned(witness: Witness, channel: string): void {
+  const listener = witness.watch(channel, 'nobody');
+  subscribe(channel, listener);
+  onTestFinished(() => void unsubscribe(channel, listener));
+}
