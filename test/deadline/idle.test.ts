@@ -38,6 +38,22 @@ describe.each(carriers.filter((each) => ['Express 5', 'node:http', 'node:http2']
     expect((await settles(running.visit())).status).toBe(504);
   });
 
+  it('counts max from the arrival of the request, however late its head is', async () => {
+    const deadlines: number[] = [];
+    const running = await serve(carrier, deadline({ default: '5m', max: '10m', idle: '1m' }), async (req, response) => {
+      const res = response as http.ServerResponse;
+      const arrived = Date.now();
+      await pause(60);
+      res.write('x');
+      deadlines.push(contextOf(req).deadline - arrived);
+      res.end();
+    });
+    expect(await settles((await settles(running.visit())).over)).toBe('end');
+    // Computed, and not waited for: counted from the head it would be the pause later.
+    expect(deadlines[0]).toBeLessThan(600_000 + 30);
+    expect(deadlines[0]).toBeGreaterThan(590_000);
+  });
+
   it.each([
     ['max', { max: 700 }, {}],
     ['the deadline of the client', {}, { 'x-request-timeout-ms': '700' }],

@@ -1,8 +1,9 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import type http from 'node:http';
 import express from 'express';
-import { describe, expect, it } from 'vitest';
-import { contextOf, currentContext, deadline, DeadlineExceededError, type DeadlineOptions, IdleTimeoutError, type RequestContext, sse } from '../../src/index.ts';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { contextOf, currentContext, deadline, DeadlineExceededError, type DeadlineExpiredMessage, type DeadlineOptions, IdleTimeoutError, type RequestContext, sse } from '../../src/index.ts';
 import { bare, carriers, h2c, type Middleware } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { serve } from '../support/serve.ts';
@@ -123,6 +124,28 @@ describe('requests at the same time under two deadlines', () => {
     });
     await Promise.all(['/1', '/2', '/3'].map((path) => settles(running.visit({ path }))));
     expect(seen).toEqual([true, true, true, true, true, true]);
+  });
+});
+
+describe('a deadline in another', () => {
+  const stream = sse(async (events) => {
+    await events.send('a part');
+    await new Promise((resolve) => events.signal.addEventListener('abort', resolve));
+  });
+
+  it.each([
+    ['before the head', () => undefined, 'answer'],
+    ['in the middle of a body', (_req, res) => void (res as http.ServerResponse).write('a part'), 'cut'],
+    ['in the middle of a stream', stream, 'stream'],
+  ] satisfies [string, Middleware, string][])('is told once when both pass %s', async (_when, handler, outcome) => {
+    const outcomes: string[] = [];
+    const onMessage = (message: unknown): void => void outcomes.push((message as DeadlineExpiredMessage).outcome);
+    subscribe('sluice:deadline:expired', onMessage);
+    onTestFinished(() => void unsubscribe('sluice:deadline:expired', onMessage));
+    const running = await serve(bare, deadline({ default: 40 }), deadline({ default: 40 }), handler);
+    await settles((await settles(running.visit())).over);
+    await turns();
+    expect(outcomes).toEqual([outcome]);
   });
 });
 
