@@ -26,7 +26,8 @@ const settled = new WeakSet<HttpResponse>();
 /** The context of a request is aborted: whatever the reason, nobody waits for the handler any more. */
 export function settleExpiry(input: ExpiryInput, reason: unknown): void {
   // Whoever aborts it for another reason answers too. With one deadline in another, both expire.
-  if (!(reason instanceof DeadlineExceededError || reason instanceof IdleTimeoutError) || settled.has(input.res)) return;
+  const isExpiry = reason instanceof DeadlineExceededError || reason instanceof IdleTimeoutError;
+  if (!isExpiry || settled.has(input.res)) return;
   const outcome = settle(input, reason);
   if (outcome === 'nothing') return;
   reportExpired({ req: input.req, reason, outcome });
@@ -38,7 +39,8 @@ export function settleExpiry(input: ExpiryInput, reason: unknown): void {
 function settle(input: ExpiryInput, reason: Error): ExpiryOutcome {
   const { req, res } = input;
   try {
-    const outcome = decideExpiry({ gone: isGone(res), ended: res.writableEnded, headersSent: res.headersSent, streamed: streamOf(res) !== undefined });
+    const { writableEnded: ended, headersSent } = res;
+    const outcome = decideExpiry({ gone: isGone(res), ended, headersSent, streamed: streamOf(res) !== undefined });
     if (outcome !== 'nothing') settled.add(res);
     if (outcome === 'answer') answerExpired(input, reason);
     else if (outcome === 'cut') abortResponse(res);
@@ -58,13 +60,14 @@ function retire({ req, res, onLate }: ExpiryInput, reason: Error): void {
 }
 
 function answerExpired(input: ExpiryInput, reason: Error): void {
-  const { res, options } = input;
-  // The request may not be read to its end, and its handler may still be at it: an error of that would end the connection.
+  const { res, options: { status } } = input;
+  // The request may not be read to its end, and its handler may still be at it: an error of that would end the
+  // connection.
   announceClose(res);
   // Also for `onExpired`, which may say otherwise.
   forbidCaching(res);
   if (reason instanceof DeadlineExceededError && answersItself(input, reason)) return;
-  if (!res.headersSent) answer(res, { status: options.status, text: `${STATUS_CODES[options.status] ?? String(options.status)}\n` });
+  if (!res.headersSent) answer(res, { status, text: `${STATUS_CODES[status] ?? String(status)}\n` });
   else if (!res.writableEnded) abortResponse(res);
 }
 

@@ -23,7 +23,10 @@ export class Scope extends Context {
   #settings: DeadlineSettings;
   #req: HttpRequest;
   #res: HttpResponse;
-  /** Of the code that `deadline` was called by. The timer may be that of another request, and so may be the code that finds the time over. */
+  /**
+   * Of the code that `deadline` was called by. The timer may be that of another request, and so may be the code that
+   * finds the time over.
+   */
   readonly #scope = captureScope();
 
   /** @param total - ms from now */

@@ -1,6 +1,6 @@
 /**
- * Whether the message ends with its head, whatever is written after it: Node drops that (RFC 9112 6.3). The fields may still describe
- * a body: that of the GET, or of the 200.
+ * Whether the message ends with its head, whatever is written after it: Node drops that (RFC 9112 6.3). The fields may
+ * still describe a body: that of the GET, or of the 200.
  */
 export function endsWithHead(method: string | undefined, status: number): boolean {
   return method === 'HEAD' || status < 200 || status === 204 || status === 304;
@@ -12,8 +12,8 @@ export function mayHaveContent(method: string | undefined, status: number): bool
 }
 
 /**
- * Whether its fields describe content: its own, or that of the 200 that a 304 stands for. A 1xx or a 204 has no `Content-Length`
- * (RFC 9110 8.6), and that of a 205 is 0.
+ * Whether its fields describe content: its own, or that of the 200 that a 304 stands for. A 1xx or a 204 has no
+ * `Content-Length` (RFC 9110 8.6), and that of a 205 is 0.
  */
 export function describesContent(status: number): boolean {
   return mayHaveContent('GET', status) || status === 304;

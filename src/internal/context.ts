@@ -156,7 +156,10 @@ export class Context implements ChildContext, Queued {
     }
   }
 
-  /** Takes an error of one that was told of the end, which has no caller to be thrown at. By default as Node does for the listeners of a signal. */
+  /**
+   * Takes an error of one that was told of the end, which has no caller. Throws it later, as Node does for a listener
+   * of a signal.
+   */
   fail(error: unknown): void {
     process.nextTick(() => {
       throw error;

@@ -20,18 +20,19 @@ const lifetimeKey = Symbol('sluice.lifetime');
 type Living = HttpResponse & { [lifetimeKey]?: Lifetime };
 
 /**
- * Calls a listener once, when the life of a response is over: all of it is with the kernel, or its connection is gone. Soon, if it is over
- * already. Returns the undo.
+ * Calls a listener once, when the life of a response is over: all of it is with the kernel, or its connection is gone.
+ * Soon, if it is over already. Returns the undo.
  *
- * However many wait, one registration with `on-finished` serves them. It is called after the response's `'close'`, at which encoders are freed.
+ * However many wait, one registration with `on-finished` serves them. It is called after the response's `'close'`, at
+ * which encoders are freed.
  */
 export function whenOver(res: HttpResponse, listener: OverListener): () => void {
   return (lifetimeOf(res) ?? startLifetime(res)).add({ res, listener });
 }
 
 /**
- * Calls back when a connection dies before a response had its turn on it. And ends an HTTP/2 stream that its client has reset without an
- * error, so that its response emits `'close'`.
+ * Calls back when a connection dies before a response had its turn on it. And ends an HTTP/2 stream that its client has
+ * reset without an error, so that its response emits `'close'`.
  */
 export function watchSilentClose(res: HttpResponse, onClose: () => void): void {
   if (isHttp2(res)) watchReset(res.stream);
@@ -69,7 +70,9 @@ class Lifetime {
     watchSilentClose(res, () => process.nextTick(() => this.end()));
   }
 
-  /** The response has emitted `'close'`, or is about to: on-finished calls back at the `'error'` of a connection too. */
+  /**
+   * The response has emitted `'close'`, or is about to: on-finished calls back at the `'error'` of a connection too.
+   */
   finished(): void {
     if (isClosed(this.#res)) this.end();
     else this.#endOnClose();
@@ -108,8 +111,8 @@ function startLifetime(res: HttpResponse): Lifetime {
   return lifetime;
 }
 
-// on-finished calls back at 'finish', when the kernel has all, or at the 'error' or the 'close' of the connection. After 'finish', the
-// response's own 'close' follows in this tick.
+// on-finished calls back at 'finish', when the kernel has all, or at the 'error' or the 'close' of the connection.
+// After 'finish', the response's own 'close' follows in this tick.
 function responseOnFinished(_error: Error | null, res: HttpResponse): void {
   process.nextTick(lifetimeOnFinished, lifetimeOf(res));
 }
@@ -122,8 +125,8 @@ function watchReset(stream: ServerHttp2Stream): void {
   if (!stream.listeners('aborted').includes(streamOnAborted)) stream.on('aborted', streamOnAborted);
 }
 
-// After a client's reset without an error Node destroys the stream when its writes are done, which they never are: nobody
-// takes them. (A reset of our own comes by here too, with an error code.)
+// After a client's reset without an error Node destroys the stream when its writes are done, which they never are:
+// nobody takes them. (A reset of our own comes by here too, with an error code.)
 function streamOnAborted(this: ServerHttp2Stream): void {
   if (this.rstCode === 0) this.destroy();
 }
@@ -136,8 +139,8 @@ interface Pipelined {
 
 const pipelined = new WeakMap<Socket, Set<Pipelined>>();
 
-// Before Node 24 a pipelined response whose connection dies before its turn never emits 'close'. One listener for all of a
-// connection: a client may send as many requests as it likes.
+// Before Node 24 a pipelined response whose connection dies before its turn never emits 'close'. One listener for all
+// of a connection: a client may send as many requests as it likes.
 function watchPipelined(res: ServerResponse, onClose: () => void): void {
   const socket = (res.req as typeof res.req | undefined)?.socket;
   if (!socket) return;
