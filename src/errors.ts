@@ -178,6 +178,21 @@ export class DrainingError extends StreamClosedError {
   }
 }
 
+/**
+ * Close reason `draining`: the registry of `heartbeat` had no room for the stream, and its client was told to come back
+ * later. Nothing that the handler wrote was sent.
+ */
+export class StreamRefusedError extends StreamClosedError {
+  override readonly code = 'ERR_SLUICE_STREAM_REFUSED';
+  /** The limit that was reached: `maxConnections` or `maxPerClient`. */
+  readonly limit: 'total' | 'client';
+
+  constructor(limit: 'total' | 'client', options?: ErrorOptions) {
+    super('draining', 'The stream was refused: too many are open', options);
+    this.limit = limit;
+  }
+}
+
 /** Close reason `slow-consumer`: more than `maxBuffered` bytes waited for a client that does not read, or it took nothing for too long. */
 export class SlowConsumerError extends StreamClosedError {
   override readonly code = 'ERR_SLUICE_SLOW_CONSUMER';
@@ -225,6 +240,7 @@ export const errorClasses: Readonly<Record<string, SluiceErrorClass>> = {
   ERR_SLUICE_DEADLINE_EXCEEDED: DeadlineExceededError,
   ERR_SLUICE_IDLE_TIMEOUT: IdleTimeoutError,
   ERR_SLUICE_DRAINING: DrainingError,
+  ERR_SLUICE_STREAM_REFUSED: StreamRefusedError,
   ERR_SLUICE_SLOW_CONSUMER: SlowConsumerError,
   ERR_SLUICE_HEARTBEAT_TIMEOUT: HeartbeatTimeoutError,
   ERR_SLUICE_STREAM_FAILED: StreamFailedError,

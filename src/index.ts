@@ -77,6 +77,7 @@ export {
 export * from './errors.ts';
 export {
   type AckProbeMode,
+  clientOfAddress,
   type ConnectionEnd,
   type ConnectionInfo,
   type ConnectionRegistry,

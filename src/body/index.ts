@@ -6,7 +6,7 @@ import { describesContent, mayHaveContent } from '../internal/body-rules.ts';
 import { contextIn } from '../internal/request-context.ts';
 import { followsFromClose } from '../internal/abort.ts';
 import { reportError } from '../internal/diagnostics.ts';
-import { setFields } from '../internal/fields.ts';
+import { rememberHead, setFields } from '../internal/fields.ts';
 import { setLength } from '../internal/head.ts';
 import { type Chunk, Layer, type Rank, rank } from '../internal/layer.ts';
 import { whenOver } from '../internal/lifetime.ts';
@@ -183,6 +183,7 @@ class Transfer extends Layer implements Gate {
   #setHead(): void {
     const res = this.#res as ServerResponse;
     if (this.#restoreHead || res.headersSent) return;
+    // So that an error before the head is sent leaves no trace.
     this.#restoreHead = rememberHead(res);
     res.statusCode = this.#statusCode();
     const mine = new Set(res.getHeaderNames());
@@ -210,17 +211,6 @@ function forgetLength(res: ServerResponse): void {
   res.removeHeader('Content-Length');
   // Node gives a 205 the framing of one that has content.
   if (res.statusCode === 205) setLength(res, 0);
-}
-
-/** So that an error before the head is sent leaves no trace on `res`. */
-function rememberHead(res: ServerResponse): () => void {
-  const { statusCode } = res;
-  const fields = res.getHeaders();
-  return () => {
-    res.statusCode = statusCode;
-    for (const name of res.getHeaderNames()) if (!(name in fields)) res.removeHeader(name);
-    for (const [name, value] of Object.entries(fields)) if (value !== undefined) res.setHeader(name, value);
-  };
 }
 
 function announcedLength(res: ServerResponse): number | undefined {

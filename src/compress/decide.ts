@@ -44,7 +44,7 @@ export interface CompressionFacts {
  * | `digest` | no | a digest of the bytes as they are: `Content-Digest`, `Repr-Digest` (RFC 9530), `Digest` (RFC 3230), `Content-MD5` (RFC 1864) |
  * | `not-modified` | yes | 304: no content, and the fields of the 200 that it stands for (RFC 9110 15.4.5) |
  * | `partial` | yes | a range of the representation without a coding: 206, `Content-Range`, `multipart/byteranges` (RFC 9110 14.4, 15.3.7) |
- * | `encoded` | yes | a `Content-Encoding` is there already (RFC 9110 8.4), or `none`, which asks to leave the body plain |
+ * | `encoded` | yes | a `Content-Encoding` is there already (RFC 9110 8.4); `none` asks to keep the body plain |
  * | `head` | yes | no content (RFC 9110 9.3.2) |
  * | `below-threshold` | yes | shorter than the threshold, or empty |
  * | `switch-off` | yes | |

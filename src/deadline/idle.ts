@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { startTimer } from '../internal/clock.ts';
 import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
 import { type HttpResponse, isHttp2 } from '../internal/message.ts';
+import { seamOf } from '../internal/response.ts';
 
 /** What an idle clock is given. */
 export interface IdleInput {
@@ -54,6 +55,12 @@ export class IdleLayer extends Layer {
     return isHttp2(res) ? '' : `${res.writableLength} ${socketProgress(res.socket ?? res.req.socket)}`;
   }
 
+  /** Whether bytes wait for the client. */
+  protected isWaiting(): boolean {
+    const { res } = this.#input;
+    return !isHttp2(res) && (res.writableLength > 0 || queuedBytes(res.socket ?? res.req.socket) > 0);
+  }
+
   #start(): void {
     this.#input.onStart();
     this.#progress = this.measure();
@@ -63,11 +70,16 @@ export class IdleLayer extends Layer {
   #look(): void {
     this.#stop = startTimer(this.#input.idle / looks, () => {
       const progress = this.measure();
-      this.#unmoved = progress === this.#progress ? this.#unmoved + 1 : 0;
+      this.#unmoved = progress === this.#progress && this.#mustMove() ? this.#unmoved + 1 : 0;
       this.#progress = progress;
       if (this.#unmoved < looks) this.#look();
       else this.#input.onIdle();
     });
+  }
+
+  /** An event stream that `heartbeat` cannot keep busy has to move only while something waits for its client. */
+  #mustMove(): boolean {
+    return seamOf(this.#input.res)?.mayBeQuiet !== true || this.isWaiting();
   }
 }
 
@@ -94,11 +106,19 @@ export class Http2IdleLayer extends IdleLayer {
     // What the client may still send shrinks with what it sends.
     return `${this.#writes} ${stream.bufferSize} ${written} ${stream.state.localWindowSize ?? 0}`;
   }
+
+  protected override isWaiting(): boolean {
+    return this.#res.stream.bufferSize > 0;
+  }
+}
+
+function socketProgress(socket: Socket): string {
+  return `${socket.bytesWritten} ${socket.bytesRead} ${queuedBytes(socket)}`;
 }
 
 // What libuv has not given to the kernel yet. Node's own socket timeout looks at it too, for the same reason: of one large write,
 // `bytesWritten` counts all at once.
-function socketProgress(socket: Socket): string {
+function queuedBytes(socket: Socket): number {
   const { writeQueueSize } = (socket as { _handle?: { writeQueueSize?: unknown } | null })._handle ?? {};
-  return `${socket.bytesWritten} ${socket.bytesRead} ${String(writeQueueSize)}`;
+  return typeof writeQueueSize === 'number' ? writeQueueSize : 0;
 }

@@ -1,34 +1,52 @@
+import { StreamRefusedError } from '../errors.ts';
 import { whenOver } from '../internal/lifetime.ts';
 import type { HttpRequest, HttpResponse } from '../internal/message.ts';
 import { asksForEventStream, refuse, type RefusalOptions } from '../internal/refusal.ts';
 import type { Registry } from './registry.ts';
 
-/** In which registries a response has its seat: a middleware may be mounted more than once. */
-const seated = new WeakMap<HttpResponse, Set<Registry>>();
+/** One mounted `heartbeat` on the way to a handler: where it counts, and how it refuses. */
+export interface Door {
+  readonly registry: Registry;
+  readonly refusal: RefusalOptions;
+}
 
-/** Gives a seat to a request that asks for an event stream, or refuses it where there is none. @returns whether it goes on */
-export function admit(registry: Registry, refusal: RefusalOptions, req: HttpRequest, res: HttpResponse): boolean {
-  if (!registry.seats.isLimited || !asksForEventStream(req) || isSeated(registry, res)) return true;
-  const admission = registry.admit(req);
-  if (admission.kind === 'seat') {
-    hold(registry, res, admission.release);
-    return true;
-  }
+/** Whether a stream may begin: with the function that gives its seats back, or with how and why it is refused. */
+export type Entry =
+  | { readonly kind: 'admitted'; readonly leave: () => void }
+  | { readonly kind: 'refused'; readonly refusal: RefusalOptions; readonly error: StreamRefusedError };
+
+/**
+ * Refuses a request for an event stream while a limit is reached, so that nothing is started for it. It counts nothing:
+ * what a request asks for is the client's to say.
+ * @returns whether it was refused
+ */
+export function refuseEarly({ registry, refusal }: Door, req: HttpRequest, res: HttpResponse): boolean {
+  if (!registry.seats.mayBeFull || !asksForEventStream(req)) return false;
+  const limit = registry.findLimit(req);
+  if (!limit) return false;
+  registry.noteRefused(limit);
   refuse(req, res, refusal);
-  return false;
+  return true;
 }
 
-/** A stream has begun: it counts, also one that nobody asked for. */
-export function occupy(registry: Registry, req: HttpRequest, res: HttpResponse): void {
-  if (registry.seats.isLimited && !isSeated(registry, res)) hold(registry, res, registry.occupy(req));
+/** A response has turned out to be a stream: it counts in each registry from here on, or in none. */
+export function enter(doors: readonly Door[], req: HttpRequest, res: HttpResponse): Entry {
+  for (const { registry, refusal } of doors) {
+    const limit = registry.findLimit(req);
+    if (!limit) continue;
+    registry.noteRefused(limit);
+    return { kind: 'refused', refusal, error: new StreamRefusedError(limit) };
+  }
+  const releases = doors.filter(({ registry }) => registry.seats.isLimited).map(({ registry }) => registry.occupy(req));
+  const leave = (): void => {
+    for (const release of releases) release();
+  };
+  if (releases.length > 0) whenOver(res, leave);
+  return { kind: 'admitted', leave };
 }
 
-function isSeated(registry: Registry, res: HttpResponse): boolean {
-  return seated.get(res)?.has(registry) === true;
-}
-
-function hold(registry: Registry, res: HttpResponse, release: () => void): void {
-  const registries = seated.get(res) ?? new Set();
-  seated.set(res, registries.add(registry));
-  whenOver(res, release);
+/** Adds doors to those before them. A registry counts a stream once, however often it is mounted. */
+export function withDoors(before: readonly Door[], own: readonly Door[]): readonly Door[] {
+  const isOwn = ({ registry }: Door): boolean => own.some((door) => door.registry === registry);
+  return [...before.filter((door) => !isOwn(door)), ...own];
 }

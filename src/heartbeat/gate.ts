@@ -4,11 +4,21 @@ import { type Head, Layer, type Rank, rank } from '../internal/layer.ts';
 import { mediaTypeOf } from '../internal/media-type.ts';
 import { type HttpRequest, type HttpResponse, isGone } from '../internal/message.ts';
 import type { Seam } from '../internal/response.ts';
-import { occupy } from './admission.ts';
-import { decideInjection, type Injection } from './injection.ts';
+import { type Door, enter, type Entry } from './admission.ts';
+import { EncodedStream } from './encoded-stream.ts';
+import { type Carrier, decideInjection, type Injection, isStream } from './injection.ts';
 import type { ResolvedHeartbeatOptions } from './options.ts';
 import { Pulse } from './pulse.ts';
-import { reportInjection } from './report.ts';
+import { RefusedStream } from './refused-stream.ts';
+import { reportInjection, warnOfEncoded } from './report.ts';
+
+/** What a gate is given. */
+export interface GateInput {
+  readonly seam: Seam;
+  readonly req: HttpRequest;
+  readonly options: ResolvedHeartbeatOptions;
+  readonly doors: readonly Door[];
+}
 
 /** Waits for the head of a response, and takes itself away if that is not the head of a stream. */
 export class Gate extends Layer {
@@ -18,8 +28,12 @@ export class Gate extends Layer {
   readonly #req: HttpRequest;
   readonly #options: ResolvedHeartbeatOptions;
 
-  constructor(seam: Seam, req: HttpRequest, options: ResolvedHeartbeatOptions) {
+  /** Of this mount, and of those that it takes the place of. */
+  readonly doors: readonly Door[];
+
+  constructor({ seam, req, options, doors }: GateInput) {
     super();
+    this.doors = doors;
     this.#seam = seam;
     this.#req = req;
     this.#options = options;
@@ -29,16 +43,29 @@ export class Gate extends Layer {
     return false;
   }
 
-  override head({ res, complete, onRefused }: Head): boolean {
-    const injection = this.#decide(res as ServerResponse, complete !== undefined);
+  override head(head: Head): boolean {
+    const { res, complete } = head;
+    const carrier = this.#options.carrierOf(mediaTypeOf(responseField(res, 'content-type')));
+    const injection = this.#decide(res as ServerResponse, carrier, complete !== undefined);
     reportInjection(this.#req, injection);
-    if (injection.kind === 'none' || isGone(res)) {
-      this.#seam.remove(this);
-      onRefused(() => void this.#seam.add(this));
-      return false;
-    }
-    occupy(this.#options.registry, this.#req, res);
-    const pulse = new Pulse({ seam: this.#seam, req: this.#req, carrier: injection.carrier, options: this.#options });
+    if (isGone(res) || !isStream(injection)) return this.#stepAside(head);
+    const entry = enter(this.doors, this.#req, res);
+    if (entry.kind === 'refused') return this.#refuse(head, entry);
+    head.onRefused(entry.leave);
+    if (injection.kind === 'inject') return this.#watch(head, injection.carrier);
+    const isEncoded = carrier?.isEventStream === true && injection.reason === 'encoded';
+    return isEncoded ? this.#leaveQuiet(head) : this.#stepAside(head);
+  }
+
+  /** It is no stream, or none of ours. */
+  #stepAside({ onRefused }: Head): false {
+    this.#seam.remove(this);
+    onRefused(() => void this.#seam.add(this));
+    return false;
+  }
+
+  #watch({ onRefused }: Head, carrier: Carrier): true {
+    const pulse = new Pulse({ seam: this.#seam, req: this.#req, carrier, options: this.#options });
     pulse.begin();
     this.#seam.replace(this, pulse);
     onRefused(() => {
@@ -48,8 +75,27 @@ export class Gate extends Layer {
     return true;
   }
 
-  #decide(res: ServerResponse, isComplete: boolean): Injection {
-    const carrier = this.#options.carrierOf(mediaTypeOf(responseField(res, 'content-type')));
+  #refuse({ onRefused }: Head, { refusal, error }: Extract<Entry, { kind: 'refused' }>): true {
+    const refused = new RefusedStream({ seam: this.#seam, req: this.#req, options: refusal, error });
+    refused.begin(onRefused);
+    this.#seam.replace(this, refused);
+    onRefused(() => this.#seam.replace(refused, this));
+    return true;
+  }
+
+  #leaveQuiet({ res, onRefused }: Head): false {
+    warnOfEncoded(this.#req, responseField(res, 'content-encoding'));
+    const stream = new EncodedStream(this.#seam, this.#req);
+    stream.begin(this.#options);
+    this.#seam.replace(this, stream);
+    onRefused(() => {
+      stream.withdraw();
+      this.#seam.replace(stream, this);
+    });
+    return false;
+  }
+
+  #decide(res: ServerResponse, carrier: Carrier | undefined, isComplete: boolean): Injection {
     return decideInjection({
       method: this.#req.method,
       status: res.statusCode,

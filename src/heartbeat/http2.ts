@@ -184,8 +184,8 @@ export class SessionWatch implements Wire {
     if (isOver(this.#session)) return false;
     // Other frames were life, and the question waits for its answer still.
     if (this.#isAsking) return true;
-    if (!this.#isInUse() || now < this.#askedAt + this.#options.minInterval * this.#calm.factorOf(this.remoteAddress, now)) return false;
-    if (!this.#sendQuestion()) return false;
+    const interval = this.#options.minInterval * this.#calm.factorOf(this.remoteAddress, now);
+    if (!this.#isInUse() || now < this.#askedAt + interval || !this.#sendQuestion()) return false;
     this.#isAsking = true;
     this.#askedAt = now;
     this.#options.registry.noteHeartbeat();
@@ -213,7 +213,8 @@ export class SessionWatch implements Wire {
   }
 
   /**
-   * A PING; on a session that is closing, where Node sends none any more, SETTINGS without a parameter, which have to be acknowledged too (RFC 9113 6.5.3).
+   * A PING; on a session that is closing, where Node sends none any more, SETTINGS without a parameter, which have to be
+   * acknowledged too (RFC 9113 6.5.3).
    * @returns whether it was sent
    */
   #sendQuestion(): boolean {

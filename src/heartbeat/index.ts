@@ -1,12 +1,13 @@
 import { rank } from '../internal/layer.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
 import { openSeam } from '../internal/response.ts';
-import { admit } from './admission.ts';
+import { type Door, refuseEarly, withDoors } from './admission.ts';
 import { Gate } from './gate.ts';
 import { type HeartbeatOptions, resolveHeartbeatOptions, type ResolvedHeartbeatOptions } from './options.ts';
 import type { ConnectionRegistry } from './registry.ts';
 
-export type { CloseReason } from '../errors.ts';
+export { type CloseReason, StreamRefusedError } from '../errors.ts';
+export { clientOfAddress } from './address.ts';
 export type { RegistryStats, StateCounts } from './census.ts';
 export type { ConnectionEnd, ConnectionInfo, ConnectionStateChange, Transport } from './connection-info.ts';
 export { encodeHeartbeat, HeartbeatParser, type HeartbeatParserOptions, type ParsedChunk } from './frame.ts';
@@ -35,20 +36,23 @@ export interface Heartbeat {
 export function heartbeat(given?: HeartbeatOptions): Heartbeat {
   const options = resolveHeartbeatOptions(given);
   const refusal = { ...options, text: 'Too many streams are open. Try again later.\n', closes: false };
+  const door: Door = { registry: options.registry, refusal };
+  const doors = [door];
   function heartbeat(req: HttpRequest, res: HttpResponse, next: Next): void {
-    if (res.headersSent) next();
-    else if (admit(options.registry, refusal, req, res)) {
-      openGate(options, req, res);
-      next();
+    if (!res.headersSent) {
+      if (refuseEarly(door, req, res)) return;
+      openGate(options, doors, req, res);
     }
+    next();
   }
   return Object.defineProperties(heartbeat, { registry: { value: options.registry, enumerable: true } }) as unknown as Heartbeat;
 }
 
-function openGate(options: ResolvedHeartbeatOptions, req: HttpRequest, res: HttpResponse): void {
+function openGate(options: ResolvedHeartbeatOptions, own: readonly Door[], req: HttpRequest, res: HttpResponse): void {
   const seam = openSeam(res);
-  const gate = new Gate(seam, req, options);
   const before = seam.layerAt(rank.heartbeat);
+  const doors = before instanceof Gate ? withDoors(before.doors, own) : own;
+  const gate = new Gate({ seam, req, options, doors });
   // Mounted twice: the one nearest to the handler decides, and its options hold.
   if (before) seam.replace(before, gate);
   else seam.add(gate);

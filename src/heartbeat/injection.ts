@@ -26,10 +26,26 @@ export interface Departing {
 }
 
 /** Why a body carries no heartbeats. */
-export type QuietReason = 'no-body' | 'not-a-stream' | 'complete' | 'filtered' | 'length' | 'range' | 'encoded' | 'digest';
+export type QuietReason =
+  | 'no-body'
+  | 'not-a-stream'
+  | 'complete'
+  | 'length'
+  | 'range'
+  | 'filtered'
+  | 'encoded'
+  | 'digest';
+
+// A stream all the same.
+const quietStreams: readonly QuietReason[] = ['filtered', 'encoded', 'digest'];
 
 /** Whether heartbeats go into a body, or why not. */
 export type Injection = { readonly kind: 'inject'; readonly carrier: Carrier } | { readonly kind: 'none'; readonly reason: QuietReason };
+
+/** Whether the body is a stream, with heartbeats or without. */
+export function isStream(injection: Injection): boolean {
+  return injection.kind === 'inject' || quietStreams.includes(injection.reason);
+}
 
 // RFC 9530 and what was before it: each is of the bytes as the handler means them.
 const digests = ['content-digest', 'repr-digest', 'digest', 'content-md5'];
@@ -40,9 +56,9 @@ export function decideInjection({ method, status, field, carrier, isComplete, is
   if (!mayHaveContent(method, status)) return none('no-body');
   if (!carrier) return none('not-a-stream');
   if (isComplete) return none('complete');
-  if (isFiltered) return none('filtered');
   if (field('content-length') !== undefined) return none('length');
   if (status === 206 || field('content-range') !== undefined) return none('range');
+  if (isFiltered) return none('filtered');
   if (readBodyCoding(field('content-encoding')) === 'encoded') return none('encoded');
   if (digests.some((name) => field(name) !== undefined)) return none('digest');
   return { kind: 'inject', carrier };

@@ -8,26 +8,32 @@ import { readBag, readFunction, readInteger, readOneOf, requireFunction } from '
 import { TimingWheel } from '../internal/wheel.ts';
 import { AckProbe } from './ack-probe.ts';
 import type { Acknowledgements } from './acknowledgements.ts';
+import { clientOfAddress } from './address.ts';
 import { Census, type RegistryStats } from './census.ts';
 import type { ConnectionEnd, ConnectionInfo, ConnectionStateChange } from './connection-info.ts';
 import type { HealthState } from './health.ts';
 import type { ResolvedHealthOptions } from './health-options.ts';
 import { Peer } from './peer.ts';
 import { hasEndObservers, reportEnd, reportHealth, reportHeartbeatError } from './report.ts';
-import { type Admission, Seats } from './seats.ts';
+import { type Limit, Seats } from './seats.ts';
 import type { Wire } from './wire.ts';
 
 /** Options of `createRegistry`. */
 export interface RegistryOptions {
   /**
-   * Streams that may be open at once. Counted are requests that ask for an event stream, and WebSockets. One more is refused, so that it tries again later:
-   * an event source is told when, any other request is answered 503, a WebSocket closed with 1013. Nobody is sent away to make room.
+   * Streams and WebSockets that may be open at once. A response counts from the moment its headers show that it is a
+   * stream, whatever its request asked for. One more is refused, so that it tries again later: an event source is told
+   * when, any other request is answered 503, a WebSocket closed with 1013. No connection is closed to make room.
    * @defaultValue `Infinity`
    */
   maxConnections?: number;
   /** The same, of one client. @defaultValue `Infinity` */
   maxPerClient?: number;
-  /** Who a client is. What it throws is published on `sluice:heartbeat:error`, and the address counts. @defaultValue the address of the connection */
+  /**
+   * Names the client of a request. Called when its stream begins; and when it arrives, if it asks for an event stream
+   * while a limit is reached. What it throws is published on `sluice:heartbeat:error`, and the default counts.
+   * @defaultValue the address of the connection; of an IPv6 address its /64, as `clientOfAddress` gives it
+   */
   // A method, so that functions typed for a framework's request fit.
   clientKey?(req: HttpRequest): string;
 }
@@ -187,23 +193,31 @@ export class Registry implements ConnectionRegistry {
     this.#probe?.remove(acknowledgements);
   }
 
-  /** Counts a stream that is there. @returns the function that gives its seat back */
-  occupy(req: HttpRequest): () => void {
-    return this.seats.occupy(this.#keyOf(req));
+  /** The limit that one more connection of a request's client would go over. */
+  findLimit(req: HttpRequest): Limit | undefined {
+    return this.seats.mayBeFull ? this.seats.findLimit(this.#clientOf(req)) : undefined;
   }
 
-  /** Admits the client of a request, or not. */
-  admit(req: HttpRequest): Admission {
-    const admission = this.seats.take(this.#keyOf(req));
-    if (admission.kind === 'full') this.#census.refused[admission.limit] += 1;
-    return admission;
+  /**
+   * Counts a connection that is there.
+   * @param req - `undefined` where it is not known: the address counts
+   * @returns the function that gives its seat back
+   */
+  occupy(req: HttpRequest | undefined, address?: string): () => void {
+    if (!this.seats.isLimited) return () => undefined;
+    return this.seats.occupy(req ? this.#clientOf(req) : clientOfAddress(address));
+  }
+
+  noteRefused(limit: Limit): void {
+    this.#census.refused[limit] += 1;
   }
 
   fail(error: unknown): void {
     reportHeartbeatError(error);
   }
 
-  // The id may come from a client, at any length: no regular expression that looks for the digits at its end, which starts anew at each digit.
+  // The id may come from a client, at any length: no regular expression that looks for the digits at its end, which
+  // starts anew at each digit.
   #find(id: string): Peer | undefined {
     const peer = typeof id === 'string' ? this.#peers.get(Number(id.slice(id.lastIndexOf('-') + 1))) : undefined;
     return peer?.id === id ? peer : undefined;
@@ -220,14 +234,14 @@ export class Registry implements ConnectionRegistry {
     };
   }
 
-  #keyOf(req: HttpRequest): string {
+  #clientOf(req: HttpRequest): string {
     try {
       const key: unknown = this.#clientKey?.(req);
       if (typeof key === 'string') return key;
     } catch (error) {
       this.fail(error);
     }
-    return (req.socket as { remoteAddress?: string } | undefined)?.remoteAddress ?? '';
+    return clientOfAddress((req.socket as { remoteAddress?: string } | undefined)?.remoteAddress);
   }
 }
 

@@ -4,10 +4,19 @@ export interface SeatLimits {
   readonly perClient: number;
 }
 
-/** What became of a newcomer: a seat, with the function that gives it back, or the limit that was reached. */
-export type Admission = { readonly kind: 'seat'; readonly release: () => void } | { readonly kind: 'full'; readonly limit: 'total' | 'client' };
+/** A limit that a newcomer would go over. */
+export type Limit = 'total' | 'client';
 
-/** Who is there, by client. A newcomer is refused where there is no room: nobody who has a seat is sent away for one who has not. */
+/**
+ * The one decision about a newcomer.
+ * @returns the limit that is reached already; the total first, since another name would not help there
+ */
+export function reachedLimit(taken: number, own: number, limits: SeatLimits): Limit | undefined {
+  if (taken >= limits.total) return 'total';
+  return own >= limits.perClient ? 'client' : undefined;
+}
+
+/** Open connections per client. Never refuses; callers ask `findLimit` before they `occupy`. */
 export class Seats {
   readonly #limits: SeatLimits;
   readonly #byClient = new Map<string, number>();
@@ -21,14 +30,17 @@ export class Seats {
     return this.#limits.total !== Infinity || this.#limits.perClient !== Infinity;
   }
 
-  take(client: string): Admission {
-    const taken = this.#byClient.get(client) ?? 0;
-    if (this.#taken >= this.#limits.total) return { kind: 'full', limit: 'total' };
-    if (taken >= this.#limits.perClient) return { kind: 'full', limit: 'client' };
-    return { kind: 'seat', release: this.occupy(client) };
+  /** Whether so many are here that someone may be over a limit. */
+  get mayBeFull(): boolean {
+    return this.#taken >= Math.min(this.#limits.total, this.#limits.perClient);
   }
 
-  /** Takes a seat, whether there is one or not, for who is here already. @returns the function that gives it back */
+  /** The limit that one more connection of a client would go over. */
+  findLimit(client: string): Limit | undefined {
+    return reachedLimit(this.#taken, this.#byClient.get(client) ?? 0, this.#limits);
+  }
+
+  /** Counts a connection. @returns the function that gives its seat back */
   occupy(client: string): () => void {
     this.#taken += 1;
     this.#byClient.set(client, (this.#byClient.get(client) ?? 0) + 1);

@@ -1,3 +1,5 @@
+import { addressBytes } from './address.ts';
+
 /** Where the kernel lists a connection, and by what text. */
 export interface ConnectionKey {
   /** IPv4 connections are in `tcp`; those of IPv6 sockets in `tcp6`, also to an IPv4-mapped address. */
@@ -76,47 +78,6 @@ export function connectionKey(
     table: local.length === 4 ? 'tcp' : 'tcp6',
     key: `${formatAddress(local, littleEndian)}:${formatPort(localPort)} ${formatAddress(remote, littleEndian)}:${formatPort(remotePort)}`,
   };
-}
-
-function addressBytes(address: string): number[] | undefined {
-  // RFC 4007 11: what comes after the percent sign is the zone, which is not part of the address.
-  const text = address.includes('%') ? address.slice(0, address.indexOf('%')) : address;
-  const bytes = mappedBytes(text) ?? (text.includes(':') ? ipv6Bytes(text) : ipv4Bytes(text));
-  const length = text.includes(':') ? 16 : 4;
-  return bytes.length === length && bytes.every((byte) => byte <= 0xff) ? bytes : undefined;
-}
-
-// What is no number comes out as NaN, which no comparison above lets through.
-function ipv4Bytes(text: string): number[] {
-  return text.split('.').map((octet) => (octet === '' ? NaN : Number(octet)));
-}
-
-const mappedPrefix = '::ffff:';
-const mappedStart = [...new Array<number>(10).fill(0), 0xff, 0xff];
-
-// The address of a client that came by IPv4 to a server that listens on both, as most do: it is looked up with each heartbeat, and four times as fast here.
-function mappedBytes(text: string): number[] | undefined {
-  const isMapped = text.startsWith(mappedPrefix) && text.lastIndexOf(':') === mappedPrefix.length - 1 && text.includes('.');
-  return isMapped ? [...mappedStart, ...ipv4Bytes(text.slice(mappedPrefix.length))] : undefined;
-}
-
-// RFC 4291 2.2: `::` stands for as many groups of zeros as are missing, once; the last two groups may be an IPv4 address.
-function ipv6Bytes(text: string): number[] {
-  const [head = '', tail, ...more] = text.split('::');
-  const first = groupBytes(head);
-  if (tail === undefined || more.length > 0) return more.length > 0 ? [] : first;
-  const last = groupBytes(tail);
-  return [...first, ...new Array<number>(Math.max(16 - first.length - last.length, 0)).fill(0), ...last];
-}
-
-function groupBytes(text: string): number[] {
-  if (text === '') return [];
-  return text.split(':').flatMap((group) => {
-    const octets = group.includes('.') ? ipv4Bytes(group) : undefined;
-    if (octets) return octets.length === 4 ? octets : [NaN];
-    const value = Number(`0x${group}`);
-    return [Math.floor(value / 0x100), value % 0x100];
-  });
 }
 
 function formatAddress(bytes: readonly number[], littleEndian: boolean): string {

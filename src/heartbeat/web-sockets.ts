@@ -81,7 +81,7 @@ function watchServer(server: WatchedWebSocketServer, options: ResolvedWatchWebSo
     });
   };
   const serverOnConnection = (client: WatchedWebSocket, req: IncomingMessage): void => {
-    if (hasSeat(client, req, options)) take(client, req);
+    if (hasRoom(client, req, options)) take(client, req);
   };
   for (const client of server.clients) take(client, undefined);
   server.on('connection', serverOnConnection);
@@ -93,12 +93,12 @@ function watchServer(server: WatchedWebSocketServer, options: ResolvedWatchWebSo
 }
 
 /** Whether there is room for a newcomer. */
-function hasSeat(client: WatchedWebSocket, req: IncomingMessage, { registry }: ResolvedHealthOptions): boolean {
-  if (!registry.seats.isLimited) return true;
-  const admission = registry.admit(req);
-  if (admission.kind === 'seat') client.on('close', admission.release);
-  else turnAway(client);
-  return admission.kind === 'seat';
+function hasRoom(client: WatchedWebSocket, req: IncomingMessage, { registry }: ResolvedHealthOptions): boolean {
+  const limit = registry.findLimit(req);
+  if (!limit) return true;
+  registry.noteRefused(limit);
+  turnAway(client);
+  return false;
 }
 
 /** One that does not go is cut, as any other that is sent away. */
@@ -132,6 +132,7 @@ class WebSocketWire implements Wire {
   readonly #socket: Socket | undefined;
   readonly #gauge = new QueueGauge();
   readonly #peer: Peer;
+  readonly #leaveSeat: () => void;
   /** The pings that wait for their pong: when each was sent. The oldest first. */
   #pending: { readonly id: number; readonly at: number }[] = [];
   #lastId = 0;
@@ -145,6 +146,7 @@ class WebSocketWire implements Wire {
     this.label = req?.url?.split('?')[0];
     this.lookEvery = options.maxBuffered === Infinity ? Infinity : 1000;
     this.#peer = options.registry.add(this, options, this.#socket);
+    this.#leaveSeat = options.registry.occupy(req, this.remoteAddress);
     for (const [event, listener] of listeners) client.on(event, listener);
   }
 
@@ -195,7 +197,7 @@ class WebSocketWire implements Wire {
   }
 
   release(): void {
-    this.#removeListeners();
+    this.#stop();
     this.#peer.release();
   }
 
@@ -213,11 +215,12 @@ class WebSocketWire implements Wire {
   }
 
   noteClosed(): void {
-    this.#removeListeners();
+    this.#stop();
     this.#peer.noteClosed('client-closed');
   }
 
-  #removeListeners(): void {
+  #stop(): void {
+    this.#leaveSeat();
     wires.delete(this.#client);
     for (const [event, listener] of listeners) this.#client.off(event, listener);
   }

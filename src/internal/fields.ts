@@ -43,3 +43,15 @@ export function responseField(res: HttpResponse, name: string): string | undefin
   if (value === undefined || typeof value === 'string') return value;
   return Array.isArray(value) ? value.join(', ') : String(value);
 }
+
+/** Remembers status and fields. Returns what puts them back. */
+export function rememberHead(response: HttpResponse): () => void {
+  const res = response as ServerResponse;
+  const { statusCode } = res;
+  const fields = res.getHeaders();
+  return () => {
+    res.statusCode = statusCode;
+    for (const name of res.getHeaderNames()) if (!(name in fields)) res.removeHeader(name);
+    for (const [name, value] of Object.entries(fields)) if (value !== undefined) res.setHeader(name, value);
+  };
+}

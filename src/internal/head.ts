@@ -56,7 +56,8 @@ export function completeHead({ res, args, layers, complete, onRefused }: AskedHe
   return {
     isHeld,
     strictLength,
-    args: () => [res.statusCode, ...reason, ...(isUnset ? [takeFields(res)] : [])],
+    // A layer may have put an answer of its own in the place of the handler's.
+    args: () => [res.statusCode, ...(res.statusCode === status ? reason : []), ...(isUnset ? [takeFields(res)] : [])],
   };
 }
 

@@ -49,7 +49,8 @@ export function abortResponse(res: HttpResponse): void {
     // may be one that was taken from its handler.
     (Reflect.get(Object.getPrototypeOf(res) as object, 'destroy', res) as ServerResponse['destroy']).call(res);
   } else if (res.stream.closed) {
-    // A stream that the client has reset already: `close` does nothing, and its writes, which nobody takes, would keep it and its session for ever.
+    // A stream that the client has reset already: `close` does nothing, and its writes, which nobody takes, would keep
+    // it and its session for ever.
     res.stream.destroy();
   } else {
     res.stream.close(h2InternalError);

@@ -1,8 +1,10 @@
-import type { IncomingMessage } from 'node:http';
-import type { CommentStyle } from '../sse/event.ts';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type CommentStyle, formatRetryHint } from '../sse/event.ts';
 import { openEventStream } from '../sse/index.ts';
-import { answer, dropRepresentation } from './answer.ts';
+import { dropRepresentation } from './answer.ts';
 import { namesMediaType } from './accept.ts';
+import { type Fields, setFields } from './fields.ts';
+import { setLength } from './head.ts';
 import { jittered } from './jitter.ts';
 import { type HttpRequest, type HttpResponse, isHttp2, requestField } from './message.ts';
 
@@ -29,29 +31,73 @@ function isEventSource(req: HttpRequest): boolean {
   return (req.method === 'GET' || req.method === 'HEAD') && asksForEventStream(req);
 }
 
-/** Refuses a request, so that its client comes back: later, or to another process. @returns as what it was refused */
-export function refuse(req: HttpRequest, res: HttpResponse, options: RefusalOptions): 'requests' | 'streams' {
-  if (!isEventSource(req)) {
-    answerUnavailable(res, options);
-    return 'requests';
+interface RefusalHead {
+  readonly status: number;
+  readonly fields: Fields;
+  /** What follows the head. */
+  readonly text: string;
+}
+
+/**
+ * What a refused client is answered. `stream`: a hint to come back after `retry` ms, in a stream that is closed and not
+ * ended. `unavailable`: a 503.
+ */
+export type Refusal = RefusalHead &
+  ({ readonly kind: 'stream'; readonly retry: number } | { readonly kind: 'unavailable' });
+
+/** The one decision about how a client is told to come back later, or to another process. */
+export function decideRefusal(req: HttpRequest, options: RefusalOptions): Refusal {
+  const { retryAfter, reconnectDelay, comments = 'line', text } = options;
+  if (isEventSource(req)) {
+    // WHATWG HTML 9.2.3: any status but 200 is final for an event source. Only a stream can tell it when to come back.
+    const retry = Math.max(1, Math.round(jittered(reconnectDelay, Math.random)));
+    const fields = {
+      'Content-Type': 'text/event-stream; charset=utf-8',
+      'Cache-Control': 'no-cache, no-transform',
+      'X-Accel-Buffering': 'no',
+    };
+    return { kind: 'stream', status: 200, fields, text: formatRetryHint(retry, comments), retry };
   }
-  // WHATWG HTML 9.2.3: any status but 200 is final for an event source. Only a stream can tell it when to come back.
-  const { reconnectDelay, comments = 'line' } = options;
-  // Its `Cache-Control` is then the stream's.
+  // RFC 9110 10.2.3: whole seconds.
+  const seconds = Math.max(1, Math.ceil(jittered(retryAfter, Math.random) / 1000));
+  const fields = {
+    'Retry-After': String(seconds),
+    'Cache-Control': 'no-store',
+    'Content-Type': 'text/plain; charset=utf-8',
+  };
+  return { kind: 'unavailable', status: 503, fields, text };
+}
+
+/** Puts the head of a refusal on a response. */
+export function setRefusalHead(response: HttpResponse, { kind, status, fields, text }: Refusal): void {
+  const res = response as ServerResponse;
   dropRepresentation(res);
-  void openEventStream(req as IncomingMessage, res, { reconnectDelay, comments }).reconnect();
-  return 'streams';
+  res.statusCode = status;
+  // The text that goes with another status.
+  if (!isHttp2(response)) res.statusMessage = '';
+  setFields(res, fields);
+  if (kind === 'unavailable') setLength(res, Buffer.byteLength(text));
+}
+
+/** Refuses a request whose response has not begun. @returns as what it was refused */
+export function refuse(req: HttpRequest, response: HttpResponse, options: RefusalOptions): 'requests' | 'streams' {
+  const res = response as ServerResponse;
+  const refusal = decideRefusal(req, options);
+  if (refusal.kind === 'stream') {
+    // Its `Cache-Control` is then the stream's.
+    dropRepresentation(res);
+    const { comments = 'line' } = options;
+    void openEventStream(req as IncomingMessage, res, { comments }).reconnect({ retry: refusal.retry });
+    return 'streams';
+  }
+  setRefusalHead(res, refusal);
+  if (options.closes) announceClose(res);
+  res.end(refusal.text);
+  return 'requests';
 }
 
 /** Tells the client that its connection ends with this response, where that is said by a field and not too late. */
 export function announceClose(res: HttpResponse): void {
   // RFC 9113 8.2.2: HTTP/2 has no such field.
   if (!isHttp2(res) && !res.headersSent) res.setHeader('Connection', 'close');
-}
-
-function answerUnavailable(res: HttpResponse, { retryAfter, text, closes }: RefusalOptions): void {
-  // RFC 9110 10.2.3: whole seconds.
-  res.setHeader('Retry-After', String(Math.max(1, Math.ceil(jittered(retryAfter, Math.random) / 1000))));
-  if (closes) announceClose(res);
-  answer(res, { status: 503, text });
 }

@@ -29,6 +29,8 @@ export class Seam implements Ground {
   readonly bottom: Bottom;
   /** The `Cache-Control: no-transform` on `res` is a writer's, meant for intermediaries: our own `compress` may still compress. */
   noTransformByWriter = false;
+  /** An event stream in which no heartbeat can stand: that nothing moves in it says nothing. */
+  mayBeQuiet = false;
   /** What made a layer cut the response. */
   failure: unknown;
   /** The methods that were on `res` when they became ours. */

@@ -13,7 +13,8 @@ import { readSize } from '../../src/internal/option.ts';
 import { decodeLastEventId } from '../../src/sse/last-event-id.ts';
 import { Duplex } from 'node:stream';
 
-// Where work grows with the square of the length, a million characters are a trillion steps: no test would see their end.
+// Where work grows with the square of the length, a million characters are a trillion steps: no test would see their
+// end.
 const million = 1_000_000;
 
 function many(text: string): string {
@@ -43,13 +44,14 @@ function reasonFor(fields: Record<string, string>): string {
 
 const timeoutOf = (source: DeadlineSource, field: string): number => readTimeout({ [source]: field }, [source]);
 
-describe('a text of a million characters is read in one pass:', () => {
+describe('a text of a million characters is read in one pass, or not at all:', () => {
   it('an id for `evict`', () => {
     const registry = createRegistry();
     const undo = watchSocket(new Duplex(), { registry });
     const { id } = registry.connections()[0]!;
     const digits = many('9');
-    for (const text of [`${digits}x`, digits, `socket-${digits}x`, `socket-${digits}`, many('-'), `${digits}-1`]) expect(registry.evict(text)).toBe(false);
+    const texts = [`${digits}x`, digits, `socket-${digits}x`, `socket-${digits}`, many('-'), `${digits}-1`];
+    for (const text of texts) expect(registry.evict(text)).toBe(false);
     expect(registry.evict(id)).toBe(true);
     undo();
   });
@@ -57,7 +59,8 @@ describe('a text of a million characters is read in one pass:', () => {
   it.each(['9', ' ', '"', '\\"', 'a=b;', 'no-transform'])('Cache-Control, of %j', (part) => {
     const open = part === '"' || part === '\\"';
     expect(reasonFor({ 'cache-control': `no-transform, a="${many(part)}` })).toBe('no-transform');
-    expect(reasonFor({ 'cache-control': `x${many(part)}, ${open ? '' : 'x'}no-transformed` })).toBe('no-accept-encoding');
+    const other = `x${many(part)}, ${open ? '' : 'x'}no-transformed`;
+    expect(reasonFor({ 'cache-control': other })).toBe('no-accept-encoding');
   });
 
   it('the type and the coding of a response', () => {
@@ -75,12 +78,12 @@ describe('a text of a million characters is read in one pass:', () => {
   it('Accept-Encoding', () => {
     expect(parseAcceptEncoding(`gzip;q${many(' ')}=1`).get('gzip')).toBe(0);
     expect(parseAcceptEncoding(`${many('x;q=0,')}gzip`).get('gzip')).toBe(1);
-    expect(fingerprint({ headers: { 'accept-encoding': `gzip,${many(' ')}br` } }).family).toBe('cdn');
+    expect(fingerprint({ headers: { 'accept-encoding': `gzip,${many(' ')}br` } }).family).toBe('other');
   });
 
   it('entity tags', () => {
-    expect(plainConditions(`${many('"')}, "a-gzip"`, ['gzip']).codings).toEqual(['gzip']);
-    expect(plainConditions(`"${many('-gzip')}"`, ['gzip']).field).toHaveLength(million + 2 - '-gzip'.length);
+    const fields = [`${many('"')}, "a-gzip"`, `"${many('-gzip')}"`];
+    for (const field of fields) expect(plainConditions(field, ['gzip']).field).toBe(field);
     expect(matchedEtag('"a"', { ifNoneMatch: `${many('W/')}"a"`, codings: ['gzip'], mode: 'suffix' })).toBe('"a"');
     expect(encodedEtag(`"${many('a')}`, 'gzip', 'suffix')).toHaveLength(million + 1);
   });

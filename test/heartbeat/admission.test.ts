@@ -105,16 +105,25 @@ describe('a newcomer where there is no room', () => {
     await hasRoom(site);
   });
 
-  it('is anybody who asks for a stream by name: other requests are no matter', async () => {
-    const site = await open({ maxConnections: 1 });
+  it('is anybody whose response becomes a stream, whatever it asked for; other requests are no matter', async () => {
+    const site = await open({ maxConnections: 1 }, (req, res, next) => {
+      if (req.url !== '/page') return quiet(req, res, next);
+      (res as http.ServerResponse).end('page');
+      return undefined;
+    });
     await ask(site);
-    for (const headers of [{}, { accept: '*/*' }, { accept: 'text/html, */*;q=0.1' }, { accept: 'text/event-stream;q=0, */*' }]) {
+    const accepts = ['*/*', 'text/html, */*;q=0.1', 'text/event-stream;q=0, */*'];
+    const others: Record<string, string>[] = [{}, ...accepts.map((accept) => ({ accept }))];
+    for (const [index, headers] of others.entries()) {
       const other = await site.visit({ headers });
-      expect(other.status).toBe(200);
-      expect(other.text).not.toContain('retry');
-      other.destroy();
+      expect(other.status).toBe(503);
+      expect(other.text).not.toContain('hello');
+      expect(site.registry.stats().refused).toEqual({ total: index + 1, client: 0 });
+      const page = await site.visit({ path: '/page', headers });
+      await settles(page.over);
+      expect([page.status, page.text]).toEqual([200, 'page']);
     }
-    expect(site.registry.stats().refused).toEqual({ total: 0, client: 0 });
+    expect(site.registry.stats().refused).toEqual({ total: others.length, client: 0 });
   });
 
   it('is refused over HTTP/2, on a session that stays', async () => {

@@ -1,7 +1,14 @@
 import http2 from 'node:http2';
 import type { Socket } from 'node:net';
 import { describe, it, type TestContext } from 'vitest';
-import { type ConnectionEnd, type ConnectionRegistry, createRegistry, heartbeat, watchHttp2, type WatchHttp2Options } from '../../src/index.ts';
+import {
+  type ConnectionEnd,
+  type ConnectionRegistry,
+  createRegistry,
+  heartbeat,
+  watchHttp2,
+  type WatchHttp2Options,
+} from '../../src/index.ts';
 import { listen } from '../support/carriers.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { until } from '../support/until.ts';
@@ -18,10 +25,23 @@ interface Site {
   readonly sockets: Set<Socket>;
 }
 
-const quick: WatchHttp2Options = { every: 100, readDeadline: 300, writeDeadline: 300, grace: 100, jitter: 0, minInterval: 0 };
+const quick: WatchHttp2Options = {
+  every: 100,
+  readDeadline: 300,
+  writeDeadline: 300,
+  grace: 100,
+  jitter: 0,
+  minInterval: 0,
+};
+
+interface SiteOptions extends WatchHttp2Options {
+  readonly secure?: boolean;
+  readonly beats?: boolean;
+}
 
 /** A server whose sessions are watched. Of `/ended` it has sent all, of `/open` it goes on. */
-async function serveHttp2({ onTestFinished }: TestContext, { secure = false, beats = false, ...options }: WatchHttp2Options & { secure?: boolean; beats?: boolean } = {}): Promise<Site> {
+async function serveHttp2({ onTestFinished }: TestContext, given: SiteOptions = {}): Promise<Site> {
+  const { secure = false, beats = false, ...options } = given;
   const registry = createRegistry();
   const ends: ConnectionEnd[] = [];
   registry.on('end', (end) => ends.push(end));
@@ -65,12 +85,13 @@ describe.concurrent('a session of HTTP/2', () => {
     ['TLS, sessions watched', { secure: true, beats: false }],
     ['TCP, streams watched too', { secure: false, beats: true }],
     ['TLS, streams watched too', { secure: true, beats: true }],
-  ] as const)('is found, whose client resets a stream that waits for its window, and leaves: over %s', async ([, options], context) => {
+  ] as const)('is found, whose client resets a stream that waits, and leaves: over %s', async ([, options], context) => {
     const { secure } = options;
     context.skip(secure && !certificate, 'no certificate');
     const { expect, onTestFinished } = context;
     const site = await serveHttp2(context, options);
-    const clients = Array.from({ length: 10 }, () => connectFrames(site.port, { secure, settings: noWindow, onTestFinished }));
+    const dialing = { secure, settings: noWindow, onTestFinished };
+    const clients = Array.from({ length: 10 }, () => connectFrames(site.port, dialing));
     for (const client of clients) {
       client.send(getFrame(1, '/ended'));
       await client.waitFor(({ type }) => type === 'HEADERS');
@@ -78,10 +99,12 @@ describe.concurrent('a session of HTTP/2', () => {
     }
     await until(() => site.sessions.length === 10 && site.sessions.every(({ closed }) => closed));
     for (const client of clients) client.destroy();
-    await until(() => site.sockets.size === 0, () => `${site.sockets.size} sockets, ${JSON.stringify(site.registry.stats())}`);
+    const describe = (): string => `${site.sockets.size} sockets, ${JSON.stringify(site.registry.stats())}`;
+    await until(() => site.sockets.size === 0, describe);
     await until(() => site.registry.stats().connections === 0);
     // From Node 24 on the stream is closed by its reset, after its end.
-    expect(['client-closed', 'ended', 'heartbeat-timeout', 'slow-consumer']).toEqual(expect.arrayContaining(site.ends.map(({ reason }) => reason)));
+    const reasons = site.ends.map(({ reason }) => reason);
+    expect(['client-closed', 'ended', 'heartbeat-timeout', 'slow-consumer']).toEqual(expect.arrayContaining(reasons));
   });
 
   const closings = [
@@ -89,7 +112,16 @@ describe.concurrent('a session of HTTP/2', () => {
     ['the server', (_client: FrameClient, { sessions }: Site) => sessions[0]!.close()],
   ] as const;
 
-  async function openClosing(context: TestContext, close: (typeof closings)[number][1], options: WatchHttp2Options = {}): Promise<{ site: Site; client: FrameClient; asked: number }> {
+  interface Closing {
+    readonly site: Site;
+    readonly client: FrameClient;
+    /** SETTINGS that it has had. */
+    readonly asked: number;
+  }
+
+  type Close = (typeof closings)[number][1];
+
+  async function openClosing(context: TestContext, close: Close, options: WatchHttp2Options = {}): Promise<Closing> {
     const site = await serveHttp2(context, options);
     const client = connectFrames(site.port, context);
     client.send(getFrame(1, '/open'), frame('SETTINGS', 1, 0));
@@ -99,7 +131,7 @@ describe.concurrent('a session of HTTP/2', () => {
     return { site, client, asked: settingsOf(client) };
   }
 
-  it.for(closings)('with an open stream, after a GOAWAY of %s, is asked by SETTINGS, one at a time, and stays while it answers', async ([, close], context) => {
+  it.for(closings)('is asked by SETTINGS after a GOAWAY of %s, and stays while it answers', async ([, close], context) => {
     const { site, client, asked } = await openClosing(context, close, { readDeadline: '5m' });
     for (let answered = 0; answered < 3; answered += 1) {
       await until(() => settingsOf(client) > asked + answered);
@@ -111,13 +143,14 @@ describe.concurrent('a session of HTTP/2', () => {
     context.expect(site.ends).toEqual([]);
   });
 
-  it.for(closings)('with an open stream, after a GOAWAY of %s, is given up when it does not answer', async ([, close], context) => {
+  it.for(closings)('is given up after a GOAWAY of %s when it does not answer', async ([, close], context) => {
     const { site, client } = await openClosing(context, close);
     await until(() => client.isClosed && site.ends.length === 1);
-    context.expect(site.ends).toMatchObject([{ reason: 'heartbeat-timeout', connection: { transport: 'http2', state: 'dead' } }]);
+    const connection = { transport: 'http2', state: 'dead' };
+    context.expect(site.ends).toMatchObject([{ reason: 'heartbeat-timeout', connection }]);
   });
 
-  it('goes on when a stream is given up that its client has reset without an error, and that stream is destroyed', async (context) => {
+  it('goes on without a stream that its client has reset and that is given up', async (context) => {
     const { expect } = context;
     const site = await serveHttp2(context, { beats: true, readDeadline: '5m' });
     const streams: http2.ServerHttp2Stream[] = [];

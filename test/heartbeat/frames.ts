@@ -70,7 +70,8 @@ export interface FrameClientOptions {
 export function connectFrames(port: number, options: FrameClientOptions = {}): FrameClient {
   const { secure = false, settings = Buffer.alloc(0), onTestFinished: whenOver = onTestFinished } = options;
   const address = { port, host: '127.0.0.1' };
-  const socket = secure ? tls.connect({ ...address, ALPNProtocols: ['h2'], rejectUnauthorized: false }) : net.connect(address);
+  const security = { ALPNProtocols: ['h2'], rejectUnauthorized: false };
+  const socket = secure ? tls.connect({ ...address, ...security }) : net.connect(address);
   whenOver(() => void socket.destroy());
   const frames: ReceivedFrame[] = [];
   let rest: Buffer = Buffer.alloc(0);

@@ -12,12 +12,18 @@ const every = 15;
 const idle = 150;
 const manyBeats = 30;
 
+interface Site extends Served {
+  readonly registry: ConnectionRegistry;
+  readonly aborted: unknown[];
+}
+
 /** Compression, heartbeats and an idle deadline, as a service has them. */
-async function serveBehindStack(carrier: Carrier, handler: Middleware): Promise<Served & { registry: ConnectionRegistry; aborted: unknown[] }> {
+async function serveBehindStack(carrier: Carrier, handler: Middleware): Promise<Site> {
   const registry = createRegistry();
   const aborted: unknown[] = [];
   const beats = heartbeat({ registry, every, jitter: 0, readDeadline: '5m' }) as Middleware;
-  const served = await serve(carrier, deadline({ default: '1m', idle }) as Middleware, compress(), beats, (req, res, next) => {
+  const limits = deadline({ default: '1m', idle }) as Middleware;
+  const served = await serve(carrier, limits, compress(), beats, (req, res, next) => {
     const { signal } = contextOf(req);
     signal.addEventListener('abort', () => aborted.push(signal.reason));
     return handler(req, res, next);
@@ -43,17 +49,21 @@ describe.each(carriers)('a stream with `Content-Encoding: none` on $name', (carr
     const reading = await served.visit({ headers: coded });
     await until(() => beatsIn(reading.text) >= manyBeats, () => reading.text);
     expect(reading.headers['content-encoding']).toBe('none');
-    expect(served.registry.connections()).toMatchObject([{ state: 'healthy', label: '/' }, ...(carrier.protocol === 'http2' ? [{ transport: 'http2' }] : [])]);
+    const session = carrier.protocol === 'http2' ? [{ transport: 'http2' }] : [];
+    expect(served.registry.connections()).toMatchObject([{ state: 'healthy', label: '/' }, ...session]);
     expect(served.aborted).toEqual([]);
     (await opened.promise).end('data: bye\n\n');
     await settles(reading.over);
     expect(reading.text.replaceAll(/^:\n+/gm, '')).toBe('data: hello\n\ndata: bye\n\n');
-    await until(() => served.registry.stats().transports[carrier.protocol === 'http2' ? 'http2-stream' : 'http1']?.healthy === 0);
+    const transport = carrier.protocol === 'http2' ? 'http2-stream' : 'http1';
+    await until(() => served.registry.stats().transports[transport]?.healthy === 0);
   });
 
 });
 
-describe.each(carriers.filter(({ name }) => ['Express 5', 'node:http', 'node:http2'].includes(name)))('a subscription of graphql-yoga on $name', (carrier) => {
+const some = carriers.filter(({ name }) => ['Express 5', 'node:http', 'node:http2'].includes(name));
+
+describe.each(some)('a subscription of graphql-yoga on $name', (carrier) => {
   it('is such a stream', async () => {
     const subscriptions = yoga.createYoga({
       logging: false,
@@ -63,7 +73,8 @@ describe.each(carriers.filter(({ name }) => ['Express 5', 'node:http', 'node:htt
       }),
     });
     const served = await serveBehindStack(carrier, (req, res) => subscriptions(req, res));
-    const reading = await served.visit({ path: `/graphql?query=${encodeURIComponent('subscription { ticks }')}`, headers: { ...coded, accept: 'text/event-stream' } });
+    const path = `/graphql?query=${encodeURIComponent('subscription { ticks }')}`;
+    const reading = await served.visit({ path, headers: { ...coded, accept: 'text/event-stream' } });
     await until(() => reading.text.includes('"ticks":1') && beatsIn(reading.text) >= manyBeats, () => reading.text);
     expect(reading.headers['content-encoding']).toBe('none');
     expect(served.registry.connections()[0]).toMatchObject({ state: 'healthy', label: '/graphql' });

@@ -6,10 +6,12 @@ interface Schema {
   readonly resolvers: object;
 }
 
+type Listener = (req: HttpRequest, res: HttpResponse) => Promise<void>;
+
 /** What the tests use of `graphql-yoga`. */
 export interface GraphqlYoga {
   createSchema(schema: Schema): object;
-  createYoga(options: { readonly schema: object; readonly logging?: boolean }): (req: HttpRequest, res: HttpResponse) => Promise<void>;
+  createYoga(options: { readonly schema: object; readonly logging?: boolean }): Listener;
 }
 
 // Not by `import`: its own types bring those of the DOM, in which `performance` is another.

@@ -1,0 +1,121 @@
+import type { ServerResponse } from 'node:http';
+import type { StreamRefusedError } from '../errors.ts';
+import { rememberHead } from '../internal/fields.ts';
+import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
+import { abortResponse, closeUnterminated, type HttpRequest, type HttpResponse, isGone } from '../internal/message.ts';
+import { decideRefusal, type Refusal, type RefusalOptions, setRefusalHead } from '../internal/refusal.ts';
+import { abortRequest } from '../internal/request-context.ts';
+import type { Seam } from '../internal/response.ts';
+import { streamOf } from '../internal/stream.ts';
+import { reportHeartbeatError } from './report.ts';
+import { shortMove } from './wire.ts';
+
+/** What is known of a stream that is refused at its head. */
+export interface RefusedStreamInput {
+  readonly seam: Seam;
+  readonly req: HttpRequest;
+  readonly options: RefusalOptions;
+  readonly error: StreamRefusedError;
+}
+
+/**
+ * A stream that is over a limit. Its head becomes that of the refusal. What its handler writes is dropped, and the
+ * signals of its stream and of its request abort.
+ *
+ *     head of the refusal ──next tick──▶ its text, closed or ended ──▶ the handler's calls do nothing
+ */
+export class RefusedStream extends Layer {
+  override readonly rank: Rank = rank.heartbeat;
+  override readonly transforms: boolean = true;
+  readonly #seam: Seam;
+  readonly #req: HttpRequest;
+  readonly #res: HttpResponse;
+  readonly #refusal: Refusal;
+  readonly #error: StreamRefusedError;
+  #state: 'waiting' | 'answered' | 'withdrawn' = 'waiting';
+  #hasEnded = false;
+
+  constructor({ seam, req, options, error }: RefusedStreamInput) {
+    super();
+    this.#seam = seam;
+    this.#req = req;
+    this.#res = seam.res;
+    this.#refusal = decideRefusal(req, options);
+    this.#error = error;
+  }
+
+  override get wantsFlush(): boolean {
+    return false;
+  }
+
+  /** Changes the head that is about to go out. In this tick the response is still the handler's. */
+  begin(onRefused: Head['onRefused']): void {
+    const restore = rememberHead(this.#res);
+    setRefusalHead(this.#res, this.#refusal);
+    onRefused(() => {
+      this.#state = 'withdrawn';
+      restore();
+    });
+    process.nextTick(answer, this);
+  }
+
+  override write(_chunk: Chunk, _encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    if (callback) process.nextTick(callback, this.#error);
+    // In the handler's tick there is no room, so that no loop of it spins. What comes later is what an encoder above held,
+    // and has to get rid of.
+    return this.#state === 'answered';
+  }
+
+  override end(_chunk: Chunk | undefined, _encoding: BufferEncoding | undefined, callback?: () => void): void {
+    if (this.#refusal.kind === 'unavailable' && !this.#hasEnded) this.#end(callback);
+    else if (callback) process.nextTick(callback, this.#error);
+  }
+
+  /** Sends what follows the head, and takes the response from its handler. */
+  answer(): void {
+    if (this.#state !== 'waiting' || isGone(this.#res)) return;
+    this.#state = 'answered';
+    try {
+      if (this.#refusal.kind === 'stream') this.#sendHint();
+      else this.#endForAll();
+    } catch (error) {
+      // That of somebody's patch, and here is no caller to catch it.
+      reportHeartbeatError(error);
+      abortResponse(this.#res);
+    }
+    this.#seam.retire(this.#error, ignoreLate);
+    streamOf(this.#res)?.finishClose(this.#error.reason, this.#error);
+    abortRequest(this.#req, this.#error);
+  }
+
+  /**
+   * Past the patches above, since an encoder would hold the text back. But they wait for the `end`, as that of
+   * `express-session` does to save what it holds.
+   */
+  #endForAll(): void {
+    const hasHandlerEnded = this.#res.writableEnded;
+    if (!this.#hasEnded) this.#end(undefined);
+    if (!hasHandlerEnded) (this.#res as ServerResponse).end();
+  }
+
+  #end(callback: (() => void) | undefined): void {
+    this.#hasEnded = true;
+    // Over HTTP/2 the text of an `end` goes through `res.write`, and what patched that.
+    this.below.write(this.#refusal.text, undefined, undefined);
+    this.below.end(undefined, undefined, callback);
+  }
+
+  #sendHint(): void {
+    this.below.write(this.#refusal.text, undefined, undefined);
+    this.below.flush(undefined);
+    closeUnterminated(this.#res, shortMove);
+  }
+}
+
+function answer(stream: RefusedStream): void {
+  stream.answer();
+}
+
+function ignoreLate(): void {
+  // A handler may still write: it could not know.
+}
