@@ -1,4 +1,5 @@
 import { CodecFailedError, CodecUnavailableError } from '../errors.ts';
+import { captureScope } from '../internal/async-scope.ts';
 import { within } from '../internal/deferred.ts';
 import { destroyTransform } from './checked-stream.ts';
 import { type Codec, type StreamEncoder, unknownBody } from './codec.ts';
@@ -9,12 +10,15 @@ const patience = 10_000;
 
 const loads = new WeakMap<Codec, Promise<void>>();
 
+// What is loaded is for all requests, also where one of them is the first to need it.
+const scope = captureScope();
+
 /** Loads a codec: once, and again only after it failed. Rejects with `CodecFailedError` when that takes too long. */
 export function loadCodec(codec: Codec): Promise<void> {
   let load = loads.get(codec);
   if (!load) {
     // A codec may be anybody's: one that throws rejects.
-    const loading = Promise.resolve().then(() => codec.load?.());
+    const loading = scope.runInAsyncScope(() => Promise.resolve().then(() => codec.load?.()));
     load = codec.load ? inTime(codec, 'load', loading) : loading;
     loads.set(codec, load);
     load.catch(() => loads.delete(codec));

@@ -1,5 +1,6 @@
 import { InvalidSourceError } from '../errors.ts';
 import { isAbort } from './abort.ts';
+import { inScope } from './async-scope.ts';
 
 /** Anything that can be pulled from, one item at a time. */
 export type PullSource<T> = AsyncIterable<T> | Iterable<T> | ReadableStream<T> | NodeJS.ReadableStream;
@@ -54,7 +55,7 @@ function pullNodeStream<T>(stream: DestroyableStream<T>): Pull<T> {
     next: () => iterator.next(),
     cancel(_reason, onError) {
       // What the stream reports on its way down has no reader left, and would be an uncaught exception.
-      stream.on('error', onError);
+      stream.on('error', inScope(onError));
       stream.destroy();
       Promise.resolve(iterator.return?.()).catch(onError);
     },

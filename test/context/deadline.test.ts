@@ -7,7 +7,7 @@ import type { FlushingResponse } from '../support/compress-responses.ts';
 import { serve } from '../support/serve.ts';
 import { settles, until } from '../support/until.ts';
 import { callerOf, crowdSize } from './crowd.ts';
-import { mounted, ownerOf, places, type Row, whereSetBefore, Witness } from './witness.ts';
+import { mounted, ownerOf, fewPlaces, type Row, whereSetBefore, Witness } from './witness.ts';
 
 const before = 'stores are found as they were where `deadline` was reached';
 
@@ -75,7 +75,7 @@ const ends = {
   hub: { default: 700 },
 } as const;
 
-describe.each(places)('$carrier, stores set $mount the middlewares', (place) => {
+describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) => {
   it('runs what the end of a deadline leads to in the context of the request', async () => {
     const witness = new Witness(rows);
     const contexts: RequestContext[] = [];

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
@@ -140,6 +141,7 @@ const situations: Readonly<Record<string, Situation>> = {
     },
   },
   'a body whose client does not read': {
+    codings: ['identity', 'x-watched'],
     async run(visit) {
       const { res, owner, watch, ready } = visit;
       res.setHeader('Content-Type', 'text/plain');
@@ -167,6 +169,15 @@ const situations: Readonly<Record<string, Situation>> = {
       watch('after await pipeBody')();
     },
   },
+  'a Readable that fails on its way down': {
+    async run({ req, res, owner, ready }) {
+      res.setHeader('Content-Type', 'text/plain');
+      const source = new Readable({ read() {}, destroy: (_error, callback) => elsewhere(() => callback(new Error('a source that fails late'))) });
+      source.push(signed(owner, 'first'));
+      setImmediate(ready);
+      await pipeBody(source, req, res);
+    },
+  },
   'a web stream': {
     async run({ req, res, owner, watch, ready }) {
       res.setHeader('Content-Type', 'text/plain');
@@ -177,6 +188,10 @@ const situations: Readonly<Record<string, Situation>> = {
     },
   },
 };
+
+// As what comes from a pool, which was made for another request.
+const pool = new AsyncResource('pool');
+const elsewhere = (call: () => void): void => void pool.runInAsyncScope(setImmediate, undefined, call);
 
 /** Fails at whatever it has to encode. */
 const brokenCodec: Codec = {

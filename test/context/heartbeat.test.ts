@@ -12,7 +12,7 @@ import { noise } from '../support/texts.ts';
 import { settles, until } from '../support/until.ts';
 import { type Call, type Caller, callerOf, crowdSize } from './crowd.ts';
 import { signed, watchedCodec } from './watched-codec.ts';
-import { followUnowned, mounted, named, overHttp2, ownerOf, places, type Row, Witness, withStore } from './witness.ts';
+import { followUnowned, mounted, named, overHttp2, ownerOf, fewPlaces, type Row, Witness, withStore } from './witness.ts';
 
 const ofConnection = 'Node emits it in the context of the connection';
 const ofNobody = 'the registry is older than all requests';
@@ -80,7 +80,7 @@ const ends: Readonly<Record<string, HeartbeatOptions>> = {
 
 const codings = ['identity', 'gzip', 'x-watched'];
 
-describe.each(places)('$carrier, stores set $mount the middlewares', (place) => {
+describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) => {
   it('runs what heartbeats, their clocks and an eviction lead to in the context of the request', async () => {
     const witness = new Witness(rows);
     const closed = new Set<string>();

@@ -9,7 +9,7 @@ import type { FlushingResponse } from '../support/compress-responses.ts';
 import { serve } from '../support/serve.ts';
 import { settles, until } from '../support/until.ts';
 import { type Call, callerOf, crowdSize } from './crowd.ts';
-import { followUnowned, mounted, overHttp2, ownerOf, places, type Row, whereSetBefore, Witness } from './witness.ts';
+import { followUnowned, mounted, overHttp2, ownerOf, fewPlaces, type Row, whereSetBefore, Witness } from './witness.ts';
 
 const ofNobody = 'the lifecycle is older than all requests';
 const ofConnection = 'Node emits it in the context of the connection';
@@ -65,7 +65,7 @@ const kinds: Readonly<Record<string, (visit: Visit) => unknown>> = {
 
 const codings = ['identity', 'gzip'];
 
-describe.each(places)('$carrier, stores set $mount the middlewares', (place) => {
+describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) => {
   it('runs what a drain leads to in the context of the request, whichever request began it', async () => {
     const witness = new Witness(rows);
     const closed = new Set<string>();

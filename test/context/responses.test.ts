@@ -219,7 +219,7 @@ describe.each(places)('$carrier, stores set $mount the middlewares', (place) => 
     const calls: Promise<unknown>[] = [];
     for (const name of Object.keys(bodies)) {
       for (const coding of codings) {
-        for (const trigger of triggers) {
+        for (const trigger of coding === 'br' || coding === 'zstd' ? triggers.slice(0, 1) : triggers) {
           const situation = `${name}, ${coding}, ${trigger}`;
           const path = `/${encodeURIComponent(JSON.stringify([situation, name, trigger]))}`;
           for (let number = 1; number <= crowdSize; number++) {
