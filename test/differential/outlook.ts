@@ -1,0 +1,90 @@
+import { isCutting, isEnding, isHttp2, isPiping, type Scenario, type Step } from './script.ts';
+
+/**
+ * What a script leaves to chance: when an ended response finishes is the connection's business, and the encoder's; so is
+ * when a client that leaves is missed. What comes behind that, and does not wait for it, meets it at any stage, on a bare response too.
+ */
+export interface Outlook {
+  /** Of each step, whether it meets the response at a stage that the script does not fix. */
+  readonly timed: readonly boolean[];
+  /** The response is destroyed: what had gone out by then is the encoder's business. */
+  readonly isCut: boolean;
+  /** It is ended and destroyed, in either order, without a wait: then even whether it is whole, and finishes. */
+  readonly isCutAtEnd: boolean;
+  /** A source ends the response, and so does the script, or writes: which comes first is for who sets the pace, the encoder. */
+  readonly isContested: boolean;
+  /**
+   * The client half-closes and the response takes more than the turn of its request. Node ends its socket when it reads the FIN;
+   * what comes later is lost, or not.
+   */
+  readonly isLateForHalfClose: boolean;
+}
+
+export function foresee(scenario: Scenario, steps: readonly Step[]): Outlook {
+  const timed = timing(scenario, steps);
+  return {
+    timed,
+    isCut: steps.some(isCutting),
+    isCutAtEnd: cutsAtEnd(scenario, steps),
+    isContested: isContested(steps, timed),
+    isLateForHalfClose: scenario.client === 'half-closes' && !isPrompt(steps),
+  };
+}
+
+function timing(scenario: Scenario, steps: readonly Step[]): boolean[] {
+  // From here on its end may come at any time.
+  const hasLeaver = scenario.client.startsWith('leaves');
+  let canEnd = hasLeaver || scenario.client === 'half-closes';
+  let isCut = canEnd;
+  let isTimed = false;
+  return steps.map((step) => {
+    // Over HTTP/2 a write behind the end destroys the stream: now, or when an encoder has sent its end.
+    if (canEnd && isChunk(step) && isHttp2(scenario)) isTimed = true;
+    if (isCutting(step)) isCut = true;
+    if (isEnding(step) || isCutting(step)) canEnd = true;
+    if (step.do !== 'wait') return isTimed;
+    if (hasLeaver) isTimed = true;
+    else if (step.for === 'finish' || step.for === 'close') isTimed = false;
+    // Of one that is cut the finish may never come.
+    else if (step.for !== 'within finish' || isCut) isTimed ||= canEnd;
+    return isTimed;
+  });
+}
+
+/** Whether a step writes; `end` does so with a chunk. */
+function isChunk(step: Step): boolean {
+  return step.do === 'write' || (step.do === 'end' && step.form !== 'none' && step.form !== 'callback');
+}
+
+function cutsAtEnd(scenario: Scenario, steps: readonly Step[]): boolean {
+  let hasEnded = false;
+  let isCut = false;
+  for (const step of steps) {
+    if (hasEnded && isChunk(step) && isHttp2(scenario)) return true;
+    if (isEnding(step) && !(isPiping(step) && step.fails)) hasEnded = true;
+    if (isCutting(step)) isCut = true;
+    if (hasEnded && isCut) return true;
+    if (step.do === 'wait' && (step.for === 'finish' || step.for === 'close')) hasEnded = false;
+  }
+  return false;
+}
+
+const changes = ['write', 'end', 'send', 'json', 'addTrailers', 'writeHead', 'setHeader', 'setHeaders', 'appendHeader', 'removeHeader', 'statusCode', 'contentLength'];
+
+function isContested(steps: readonly Step[], timed: readonly boolean[]): boolean {
+  return steps.some((piping, piped) => {
+    if (!isPiping(piping)) return false;
+    const source = steps.findIndex((step, at) => at > piped && step.do === 'wait' && step.for === 'source');
+    const isUnderway = (at: number): boolean => at > piped && (source < 0 || at < source);
+    return steps.some((step, at) => {
+      if (at === piped) return false;
+      if (isEnding(piping) && (isEnding(step) || isPiping(step))) return at > piped || isEnding(step);
+      return isUnderway(at) && (isEnding(step) || isPiping(step) || step.do === 'write' || (timed[at] === true && changes.includes(step.do)));
+    });
+  });
+}
+
+function isPrompt(steps: readonly Step[]): boolean {
+  const end = steps.findIndex((step) => step.do === 'end' || step.do === 'send' || step.do === 'json');
+  return end >= 0 && !steps.slice(0, end).some((step) => isPiping(step) || (step.do === 'wait' && step.for !== 'microtask' && step.for !== 'nextTick'));
+}
