@@ -44,6 +44,7 @@ export function completeHead({ res, args, layers, complete, onRefused }: AskedHe
   if (!isHttp2(res)) setStatus(res, status, reason[0]);
   if (isUnset) onRefused(() => dropFields(res));
   if (!mergeFields(res, fields, isUnset)) return undefined;
+  if (isHttp2(res) && hasRefusedField(res)) return undefined;
   if (!isHttp2(res) && (badStatusText.test(res.statusMessage) || hasLostTrailer(res, status))) return undefined;
   res.statusCode = status;
   const strictLength = openStrictLength(res);
@@ -53,11 +54,13 @@ export function completeHead({ res, args, layers, complete, onRefused }: AskedHe
   const isHeld = outcomes.includes('held');
   // Node sets it with the head, which goes out later here.
   if (isHeld && !isHttp2(res)) res.statusMessage ||= STATUS_CODES[res.statusCode] ?? 'unknown';
+  // What the handler sets from here on is too late. A layer may have put an answer of its own in the place of the handler's.
+  const { statusCode } = res;
+  const text = isHeld && !isHttp2(res) ? [res.statusMessage] : statusCode === status ? reason : [];
   return {
     isHeld,
     strictLength,
-    // A layer may have put an answer of its own in the place of the handler's.
-    args: () => [res.statusCode, ...(res.statusCode === status ? reason : []), ...(isUnset ? [takeFields(res)] : [])],
+    args: () => [statusCode, ...text, ...(isUnset ? [takeFields(res)] : [])],
   };
 }
 
@@ -65,6 +68,37 @@ export function completeHead({ res, args, layers, complete, onRefused }: AskedHe
 function hasLostTrailer(res: ServerResponse, status: number): boolean {
   if (!res.hasHeader('trailer') || res.hasHeader('transfer-encoding')) return false;
   return !res.useChunkedEncodingByDefault || endsWithHead(res.req.method, status);
+}
+
+// RFC 9113 8.2.2.
+const connectionFields = ['connection', 'upgrade', 'http2-settings', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'te'];
+
+const singleFields = [
+  'access-control-allow-credentials',
+  'access-control-max-age',
+  'age',
+  'content-language',
+  'content-length',
+  'content-location',
+  'content-md5',
+  'content-range',
+  'content-type',
+  'date',
+  'etag',
+  'expires',
+  'last-modified',
+  'location',
+  'retry-after',
+];
+
+/** Whether there are fields for which Node refuses a head of HTTP/2. It says so when the head is sent: now, and not later. */
+function hasRefusedField(response: HttpResponse): boolean {
+  const res = response as ServerResponse;
+  if (connectionFields.some((name) => res.hasHeader(name))) return true;
+  return singleFields.some((name) => {
+    const value: unknown = res.getHeader(name);
+    return Array.isArray(value) && value.length > 1;
+  });
 }
 
 function setStatus(res: ServerResponse, status: number, text: string | undefined): void {

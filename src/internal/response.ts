@@ -120,7 +120,11 @@ export class Seam implements Ground {
     releaseHead(this.res);
     complete();
     this.#head = 'fixed';
+    const { statusCode, statusMessage } = this.res;
     this.#coreWriteHead(this.#heldHead?.args() ?? []);
+    // As the handler may have set them since: for its own eyes.
+    this.res.statusCode = statusCode;
+    if (!isHttp2(this.res)) this.res.statusMessage = statusMessage;
     if (this.#retired) Object.assign(this.res, this.#retired);
   }
 

@@ -564,6 +564,24 @@ describe('early hints of a pipelined response', () => {
   });
 });
 
+describe('a status that is set after the end', () => {
+  it('changes nothing, while the head waits for a body', async () => {
+    for (const carrier of [bare, h2c]) {
+      const [without, behind] = await compare(async (res) => {
+        res.setHeader('Content-Type', 'text/plain');
+        const closed = new Promise((resolve) => res.on('close', resolve));
+        res.end(text);
+        res.statusCode = 304;
+        if (carrier === bare) res.statusMessage = 'Fine';
+        await closed;
+        return [res.statusCode, res.statusMessage];
+      }, carrier);
+      expect(behind.outcome).toEqual(without.outcome);
+      expect([behind.reading.status, behind.reading.coding, behind.reading.decode()]).toEqual([200, 'gzip', text]);
+    }
+  });
+});
+
 describe('over HTTP/2', () => {
   it('a write is called back that was taken before the stream was destroyed', async () => {
     let called = 0;
