@@ -132,7 +132,8 @@ function mayDiffer(name: string, { left, right, isCoded, status, hasBody }: Chan
   const isHead = method === 'HEAD';
   switch (name) {
     case 'vary':
-      return right === left || right === (left === '' ? 'Accept-Encoding' : `${left}, Accept-Encoding`);
+      // To name another field beside a star means nothing.
+      return right === left || (right === '*' && left.includes('*')) || right === (left === '' ? 'Accept-Encoding' : `${left}, Accept-Encoding`);
     case 'content-encoding':
       return (left === '' || left === 'identity') && !isHead && hasBody && accepts.includes(right) && !/ ?(204|205|206|304)\b/.test(status);
     case 'content-length':

@@ -70,7 +70,9 @@ export async function search(pair: Pair, { seed, runs, limit = 600_000, isKnown 
     found = second;
     throw new Error(kind);
   });
-  await fc.check(property, { numRuns: runs, seed, interruptAfterTimeLimit: limit, markInterruptAsFailure: false, endOnFailure: takesFirst });
+  const { failed, errorInstance } = await fc.check(property, { numRuns: runs, seed, interruptAfterTimeLimit: limit, markInterruptAsFailure: false, endOnFailure: takesFirst });
+  // Of the harness itself.
+  if (failed && !found) throw errorInstance;
   return found;
 }
 

@@ -1,6 +1,7 @@
 import http from 'node:http';
 import type { ServerResponse } from 'node:http';
 import http2 from 'node:http2';
+import { setTimeout as delay } from 'node:timers/promises';
 import express from 'express';
 import express4 from 'express4';
 import { compress, deadline, heartbeat, type HttpRequest, type HttpResponse, lifecycle } from '../../src/index.ts';
@@ -104,6 +105,8 @@ export async function openSite(dressing: Dressing, carrier: CarrierName, middlew
       try {
         const visit = isHttp2(scenario) ? await visitHttp2(running, scenario, players) : await visitHttp1(running, scenario, players);
         for (const player of players) player.stop();
+        // What an encoder still does for a response that is gone is this scenario's.
+        await delay(2);
         return { ...visit, traces: players.map((player) => player.trace), uncaught: uncaught.seen };
       } finally {
         current = undefined;

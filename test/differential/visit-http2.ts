@@ -19,12 +19,17 @@ export async function visitHttp2(running: Running, scenario: Scenario, players: 
   await nowOr(() => first.isOver, 50);
   const message = first.message();
   const waits = first.isOver ? '' : 'the client waits, ';
-  const again = new Exchange(session, { ...scenario, method: 'GET', client: 'reads' }, '/after');
-  await nowOr(() => again.isOver);
+  const left = session.destroyed || session.closed ? 'closed' : await askAgain(session, scenario);
   session.destroy();
   await delay(0);
-  const connection = `${isOver ? '' : 'never closed, '}${waits}${again.message().complete ? 'serves another' : 'breaks at another'}`;
+  const connection = `${isOver ? '' : 'never closed, '}${waits}${left}`;
   return { messages: message.statusLine === '' ? [] : [message], hasRest: false, connection };
+}
+
+async function askAgain(session: http2.ClientHttp2Session, scenario: Scenario): Promise<string> {
+  const again = new Exchange(session, { ...scenario, method: 'GET', client: 'reads' }, '/after');
+  await nowOr(() => again.isOver);
+  return again.message().complete ? 'serves another' : 'breaks at another';
 }
 
 /** One stream of a connection. */
