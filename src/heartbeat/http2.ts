@@ -1,5 +1,5 @@
 import { constants, type Http2SecureServer, type Http2Server, type Http2Session, type Http2Stream } from 'node:http2';
-import { Server } from 'node:net';
+import { Server, type Socket } from 'node:net';
 import { type CloseReason, InvalidOptionError } from '../errors.ts';
 import { callEach } from '../internal/call-each.ts';
 import { type Duration, readBag, readBoolean, readDuration } from '../internal/option.ts';
@@ -102,8 +102,9 @@ export class SessionWatch implements Wire {
   readonly answers: boolean = true;
   readonly quietBy = 'reads' as const;
   readonly label: undefined;
-  #remoteAddress: string | undefined;
   readonly #session: Http2Session;
+  /** `undefined` while the session of a client is not connected. */
+  #below: Socket | undefined;
   readonly #options: ResolvedWatchHttp2Options;
   readonly #calm: Calm;
   readonly #peer: Peer;
@@ -118,18 +119,15 @@ export class SessionWatch implements Wire {
     this.#session = session;
     this.#options = options;
     this.#calm = calmOf(options.registry);
-    const socket = isOver(session) ? undefined : session.socket;
-    this.#peer = options.registry.add(this, options, socket);
+    this.#peer = options.registry.add(this, options, this.#socket);
     session.on('close', this.#sessionOnClose);
     session.on('stream', this.#sessionOnStream);
     session.on('goaway', this.#sessionOnGoaway);
     if (session.destroyed) this.#sessionOnClose();
   }
 
-  /** That of a client's session is there once it is connected, and only as long as that is. */
   get remoteAddress(): string | undefined {
-    if (!isOver(this.#session)) this.#remoteAddress ??= this.#session.socket.remoteAddress;
-    return this.#remoteAddress;
+    return this.#socket?.remoteAddress;
   }
 
   /** A stream that is watched by itself. */
@@ -152,7 +150,7 @@ export class SessionWatch implements Wire {
   };
 
   received(): number | undefined {
-    return isOver(this.#session) ? undefined : this.#session.socket.bytesRead;
+    return this.#socket?.bytesRead;
   }
 
   queued(): number {
@@ -161,15 +159,15 @@ export class SessionWatch implements Wire {
   }
 
   taken(): number {
-    if (isOver(this.#session)) return this.#taken;
-    const taken = writtenBytes(this.#session.socket);
+    if (!this.#socket) return this.#taken;
+    const taken = writtenBytes(this.#socket);
     // By streams that are not watched by themselves, too.
     if (taken > this.#taken) this.#peer.noteWrite(this.#options.registry.now());
     return (this.#taken = taken);
   }
 
   given(): number {
-    return isOver(this.#session) ? this.#taken : givenBytes(this.#session.socket);
+    return this.#socket ? givenBytes(this.#socket) : this.#taken;
   }
 
   /**
@@ -181,9 +179,10 @@ export class SessionWatch implements Wire {
   }
 
   ask(now: number): boolean {
-    if (isOver(this.#session)) return false;
-    // Other frames were life, and the question waits for its answer still.
-    if (this.#isAsking) return true;
+    if (!this.#socket) return false;
+    // Other frames were life, and the question waits for its answer still. A session that is destroyed waits for its
+    // connection to close, which one whose peer is gone may never do.
+    if (this.#isAsking || this.#session.destroyed) return true;
     const interval = this.#options.minInterval * this.#calm.factorOf(this.remoteAddress, now);
     if (!this.#isInUse() || now < this.#askedAt + interval || !this.#sendQuestion()) return false;
     this.#isAsking = true;
@@ -197,7 +196,7 @@ export class SessionWatch implements Wire {
     if (isLateness(reason)) this.cut(reason);
     else {
       this.#callMembers((member) => member.evict(reason));
-      if (!isOver(this.#session)) this.#session.close();
+      if (this.#socket && !this.#session.destroyed) this.#session.close();
     }
   }
 
@@ -210,6 +209,11 @@ export class SessionWatch implements Wire {
     this.#callMembers((member) => member.cut(reason));
     // It says GOAWAY before.
     if (!this.#session.destroyed) this.#session.destroy();
+    if (this.#socket) setTimeout(destroySocket, shortMove, this.#socket).unref();
+  }
+
+  get #socket(): Socket | undefined {
+    return (this.#below ??= socketBelow(this.#session));
   }
 
   /**
@@ -264,8 +268,18 @@ export class SessionWatch implements Wire {
   }
 }
 
-function isOver(session: Http2Session): boolean {
-  return session.destroyed || (session.socket as unknown) === undefined;
+/**
+ * The socket itself: `session.socket` is a proxy of it that cannot be destroyed, and that throws once the session is over.
+ * Node ends the socket of a session that was closed, and waits for its peer to do the same.
+ */
+function socketBelow(session: Http2Session): Socket | undefined {
+  if (session.destroyed || (session.socket as unknown) === undefined) return undefined;
+  // An emitter returns itself from `off`, also where there was no such listener.
+  return session.socket.off('close', destroySocket);
+}
+
+function destroySocket(socket: Socket): void {
+  socket.destroy();
 }
 
 function isSession(value: unknown): value is Http2Session {

@@ -150,6 +150,18 @@ describe.concurrent('a session of HTTP/2', () => {
     context.expect(site.ends).toMatchObject([{ reason: 'heartbeat-timeout', connection }]);
   });
 
+  it('is given up when it has ended, and its client does not close the connection', async (context) => {
+    const site = await serveHttp2(context);
+    const { onTestFinished } = context;
+    const client = connectFrames(site.port, { staysHalfOpen: true, onTestFinished });
+    client.send(getFrame(1, '/ended'), frame('SETTINGS', 1, 0));
+    await client.waitFor(({ type, flags }) => type === 'DATA' && (flags & 1) === 1);
+    site.sessions[0]!.close();
+    await until(() => site.sessions[0]!.destroyed);
+    await until(() => site.sockets.size === 0 && site.registry.stats().connections === 0);
+    context.expect(site.ends).toMatchObject([{ reason: 'heartbeat-timeout', connection: { transport: 'http2' } }]);
+  });
+
   it('goes on without a stream that its client has reset and that is given up', async (context) => {
     const { expect } = context;
     const site = await serveHttp2(context, { beats: true, readDeadline: '5m' });

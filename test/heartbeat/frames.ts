@@ -62,6 +62,8 @@ export interface FrameClient {
 export interface FrameClientOptions {
   readonly secure?: boolean;
   readonly settings?: Uint8Array;
+  /** Whether it stays when the server has sent its FIN. @defaultValue `false` */
+  readonly staysHalfOpen?: boolean;
   /** Of tests that run at once, each has its own. */
   readonly onTestFinished?: (undo: () => void) => void;
 }
@@ -69,7 +71,7 @@ export interface FrameClientOptions {
 /** Connects with prior knowledge, or over TLS. */
 export function connectFrames(port: number, options: FrameClientOptions = {}): FrameClient {
   const { secure = false, settings = Buffer.alloc(0), onTestFinished: whenOver = onTestFinished } = options;
-  const address = { port, host: '127.0.0.1' };
+  const address = { port, host: '127.0.0.1', allowHalfOpen: options.staysHalfOpen ?? false };
   const security = { ALPNProtocols: ['h2'], rejectUnauthorized: false };
   const socket = secure ? tls.connect({ ...address, ...security }) : net.connect(address);
   whenOver(() => void socket.destroy());
