@@ -68,7 +68,7 @@ it.each(['before', 'behind'] as const)('calls for requests that go on together s
     expect(contextOf(req).signal.aborted).toBe(true);
     res.end();
   };
-  const running = await serve(bare, ...mounted(mount, deadline({ default: 500 }) as Middleware), handler);
+  const running = await serve(bare, ...mounted(mount, deadline({ default: 3000 }) as Middleware), handler);
   const caller = callerOf(running, 'http1');
   const calls = Array.from({ length: crowdSize }, (_, index) => caller.call(`request ${index + 1}`, '/').then(({ over }) => over));
   await settles(Promise.all(calls));
