@@ -12,7 +12,8 @@ type OverListener = (res: HttpResponse) => void;
 
 interface Wait {
   readonly res: HttpResponse;
-  readonly listener: OverListener;
+  /** None once it was taken back. */
+  listener: OverListener | undefined;
 }
 
 const lifetimeKey = Symbol('sluice.lifetime');
@@ -42,7 +43,7 @@ export function watchSilentClose(res: HttpResponse, onClose: () => void): void {
 /** The listeners that wait for the end of one response. */
 class Lifetime {
   readonly #res: HttpResponse;
-  readonly #waits = new Set<Wait>();
+  #waits: Wait[] = [];
   #isOver = false;
 
   constructor(res: HttpResponse) {
@@ -50,10 +51,11 @@ class Lifetime {
   }
 
   add(wait: Wait): () => void {
-    this.#waits.add(wait);
+    this.#waits.push(wait);
     if (this.#isOver) setImmediate(() => this.end());
     return () => {
-      this.#waits.delete(wait);
+      wait.listener = undefined;
+      this.#waits = this.#waits.filter((other) => other !== wait);
     };
   }
 
@@ -63,32 +65,23 @@ class Lifetime {
       setImmediate(() => this.end());
       return;
     }
-    // on-finished takes a response that is ended for one that is sent, and calls back at once.
-    if (onFinished.isFinished(res as ServerResponse)) this.#endOnClose();
-    else onFinished(res as ServerResponse, responseOnFinished);
+    onFinished(res as ServerResponse, responseOnFinished);
     // Later than at once, for the encoders on the same connection to be first.
-    watchSilentClose(res, () => process.nextTick(() => this.end()));
+    if (!res.socket || isHttp2(res)) watchSilentClose(res, () => process.nextTick(() => this.end()));
   }
 
-  /**
-   * The response has emitted `'close'`, or is about to: on-finished calls back at the `'error'` of a connection too.
-   */
+  /** on-finished has called back. */
   finished(): void {
     if (isClosed(this.#res)) this.end();
-    else this.#endOnClose();
+    // It does so at the 'error' of a connection too, and it takes a response that was ended for one that is sent.
+    else (this.#res as ServerResponse).once('close', () => this.end());
   }
 
   end(): void {
     this.#isOver = true;
-    const take = (wait: Wait): void => {
-      this.#waits.delete(wait);
-      wait.listener(wait.res);
-    };
-    callEach(this.#waits, take, (error) => reportError(this.#res.req, error));
-  }
-
-  #endOnClose(): void {
-    (this.#res as ServerResponse).once('close', () => this.end());
+    const waits = this.#waits;
+    this.#waits = [];
+    callEach(waits, ({ res, listener }) => listener?.(res), (error) => reportError(this.#res.req, error));
   }
 }
 

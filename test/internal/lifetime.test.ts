@@ -101,6 +101,25 @@ describe('the end of a response', () => {
     expect(told).toBe(2);
   });
 
+  it.each(carriers)('is told over $name to one that waits for the first time when all is over', async (carrier) => {
+    const responses: HttpResponse[] = [];
+    let closed = 0;
+    const running = await serve(carrier, (req, res) => {
+      responses.push(res);
+      (res as EventEmitter).on('close', () => void (closed += 1));
+      if (req.url === '/ended') res.end();
+      else (res as ServerResponse).write('begun');
+    });
+    await settles((await running.visit({ path: '/ended' })).over);
+    (await running.visit({ path: '/left' })).destroy();
+    await until(() => closed === 2);
+    await turns();
+    const told: HttpResponse[] = [];
+    for (const res of responses) whenOver(res, () => void told.push(res));
+    expect(told).toEqual([]);
+    await until(() => told.length === 2);
+  });
+
   it.each(carriers)('is told over $name when the client leaves', async (carrier) => {
     const told: string[] = [];
     const running = await serve(carrier, (_req, res) => {
