@@ -101,7 +101,8 @@ export class BlockLayer extends CodingLayer implements Flushable {
 
   override drained(): void {
     this.#blocked = false;
-    if (this.#textBytes > 0) this.#schedule();
+    // A connection that has room again is in no context, or in that of its session.
+    if (this.#textBytes > 0) this.inScope(() => this.#schedule());
     else this.#full = false;
   }
 

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { type CloseReason, InvalidOptionError } from '../errors.ts';
-import { inScope } from '../internal/async-scope.ts';
+import { captureScope } from '../internal/async-scope.ts';
 import { readBag, readBoolean, readFunction } from '../internal/option.ts';
 import { writtenBytes } from './ack-probe.ts';
 import type { Transport } from './connection-info.ts';
@@ -49,8 +49,7 @@ function resolveWatchSocketOptions(given: WatchSocketOptions | undefined): Resol
     ...resolveHealthOptions('watchSocket', options),
     send: readBoolean('watchSocket.send', options.send ?? true),
     answers: readBoolean('watchSocket.answers', options.answers ?? true),
-    // The clock that asks is that of all connections.
-    atBoundary: inScope(readFunction('watchSocket.atBoundary', options.atBoundary) ?? (() => true)),
+    atBoundary: readFunction('watchSocket.atBoundary', options.atBoundary) ?? (() => true),
   };
 }
 
@@ -67,6 +66,8 @@ class SocketWire implements Wire {
   readonly #gauge = new QueueGauge();
   readonly #peer: Peer;
   readonly #uncount: readonly (() => void)[];
+  /** Of the code that called `watchSocket`: the clock is that of all connections, and an eviction that of another request. */
+  readonly #scope = captureScope();
   #counted = 0;
   #written = 0;
 
@@ -111,7 +112,7 @@ class SocketWire implements Wire {
     const duplex = this.#duplex;
     if (duplex.destroyed || duplex.writableEnded || !duplex.writable) return false;
     if (this.#options.send && duplex.writableLength === 0 && this.#isAtBoundary()) {
-      duplex.write(encodeHeartbeat());
+      this.#scope.runInAsyncScope(() => duplex.write(encodeHeartbeat()));
       this.#options.registry.noteHeartbeat();
       this.#peer.noteWrite(now);
     }
@@ -121,7 +122,7 @@ class SocketWire implements Wire {
 
   move(reason: CloseReason): void {
     if (reason === 'heartbeat-timeout' || reason === 'slow-consumer') this.cut();
-    else this.#duplex.end();
+    else this.#scope.runInAsyncScope(() => this.#duplex.end());
   }
 
   moveTimeout(): number {
@@ -129,7 +130,7 @@ class SocketWire implements Wire {
   }
 
   cut(): void {
-    this.#duplex.destroy();
+    this.#scope.runInAsyncScope(() => this.#duplex.destroy());
   }
 
   release(): void {
@@ -149,7 +150,7 @@ class SocketWire implements Wire {
 
   #isAtBoundary(): boolean {
     try {
-      return this.#options.atBoundary();
+      return this.#scope.runInAsyncScope(this.#options.atBoundary);
     } catch (error) {
       this.#options.registry.fail(error);
       return false;

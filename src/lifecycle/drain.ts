@@ -88,10 +88,6 @@ export class Drain implements DrainSite {
   force(end: DrainEnd): void {
     if (stateOf(this.#phase) !== 'draining') return;
     this.#end = end;
-    this.#scope.runInAsyncScope(this.#cut, this);
-  }
-
-  #cut(): void {
     const parts = [...this.#parts];
     const cut = (part: Drainable): void => part.cut();
     this.#callEach(cut, parts.filter(({ carries }) => !carries));

@@ -3,9 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { compress, gzip } from '../../src/compress/index.ts';
 import { type EventStream, type HttpRequest, jsonSeq, ndjson, type RecordStream, sse, type SseOptions } from '../../src/index.ts';
 import type { Middleware } from '../support/carriers.ts';
+import { deferred } from '../support/deferred.ts';
 import { serve } from '../support/serve.ts';
 import { noise } from '../support/texts.ts';
-import { settles, turns, until } from '../support/until.ts';
+import { settles, turns } from '../support/until.ts';
 import { callerOf, crowdSize } from './crowd.ts';
 import { signed, watchedCodec } from './watched-codec.ts';
 import { mounted, overHttp1, overHttp2, ownerOf, places, type Row, Witness } from './witness.ts';
@@ -44,6 +45,18 @@ interface Member {
   readonly owner: string;
   readonly stream: EventStream | RecordStream;
   readonly watch: Watch;
+}
+
+interface Crowd {
+  readonly members: Member[];
+  /** Resolves when all are there. */
+  readonly joined: Promise<void>;
+  readonly open: () => void;
+}
+
+function makeCrowd(): Crowd {
+  const { promise: joined, resolve } = deferred();
+  return { members: [], joined, open: () => resolve() };
 }
 
 interface Situation {
@@ -173,7 +186,7 @@ const codings = ['identity', 'gzip', 'x-watched'];
 describe.each(places)('$carrier, stores set $mount the middlewares', (place) => {
   it('runs callbacks of a stream in the context of its own request, whoever writes and closes it', async () => {
     const witness = new Witness(rows);
-    const crowds = new Map<string, Member[]>();
+    const crowds = new Map<string, Crowd>();
     const handler: Middleware = async (req, response, next) => {
       const res = response as ServerResponse;
       const owner = ownerOf(req);
@@ -181,11 +194,13 @@ describe.each(places)('$carrier, stores set $mount the middlewares', (place) => 
       const [kind, coding, number, isHub] = JSON.parse(decodeURIComponent(req.url!.slice(1))) as [keyof typeof kinds, string, number, boolean];
       const situation = situations[number]!;
       const key = `${kind} ${coding} ${number}`;
-      const crowd = crowds.get(key) ?? [];
+      const crowd = crowds.get(key) ?? makeCrowd();
       crowds.set(key, crowd);
+      const { members, joined, open } = crowd;
       if (isHub) {
-        await until(() => crowd.length === crowdSize);
-        await situation.act(crowd, watch);
+        // At once: before the head of the last one has gone out.
+        await joined;
+        await situation.act(members, watch);
         res.end('done');
         return;
       }
@@ -198,7 +213,8 @@ describe.each(places)('$carrier, stores set $mount the middlewares', (place) => 
       };
       const make = kinds[kind] as typeof sse;
       const middleware = make(async (stream) => {
-        crowd.push({ owner, stream, watch });
+        members.push({ owner, stream, watch });
+        if (members.length === crowdSize) open();
         stream.onClose(watch('onClose of the handler'));
         await turns(2);
         const { signal, context } = stream;

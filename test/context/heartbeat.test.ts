@@ -1,9 +1,10 @@
 import http from 'node:http';
+import http2 from 'node:http2';
 import net from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { compress, gzip } from '../../src/compress/index.ts';
 import { contextOf, deadline } from '../../src/deadline/index.ts';
-import { createRegistry, heartbeat, type HeartbeatOptions, watchSocket } from '../../src/heartbeat/index.ts';
+import { type ConnectionRegistry, createRegistry, heartbeat, type HeartbeatOptions, watchHttp2, watchSocket } from '../../src/heartbeat/index.ts';
 import { type HttpRequest, ndjson, sse } from '../../src/index.ts';
 import { listen, type Middleware } from '../support/carriers.ts';
 import type { FlushingResponse } from '../support/compress-responses.ts';
@@ -12,7 +13,7 @@ import { noise } from '../support/texts.ts';
 import { settles, until } from '../support/until.ts';
 import { type Call, type Caller, callerOf, crowdSize } from './crowd.ts';
 import { signed, watchedCodec } from './watched-codec.ts';
-import { followUnowned, mounted, named, overHttp2, ownerOf, fewPlaces, type Row, Witness, withStore } from './witness.ts';
+import { followUnowned, mounted, named, overHttp2, ownerOf, fewPlaces, type Place, type Row, Witness, withStore } from './witness.ts';
 
 const ofConnection = 'Node emits it in the context of the connection';
 const ofNobody = 'the registry is older than all requests';
@@ -166,8 +167,12 @@ describe.each(watchedPlaces)('$carrier, stores set $mount the middlewares', (pla
   });
 });
 
-it('asks for the boundary of a socket in the context in which it was watched', async () => {
-  const witness = new Witness({ 'watchSocket atBoundary': { sees: 'own' } });
+it('asks, and evicts, a socket in the context in which it was watched', async () => {
+  const witness = new Witness({
+    'watchSocket atBoundary': { sees: 'own' },
+    'write of a heartbeat': { sees: 'own' },
+    'socket finish': { sees: 'own' },
+  });
   const registry = createRegistry();
   const server = http.createServer();
   server.on('upgrade', (req, socket) => {
@@ -176,6 +181,12 @@ it('asks for the boundary of a socket in the context in which it was watched', a
       const atBoundary = (): boolean => {
         witness.see('watchSocket atBoundary', ownerOf(req));
         return true;
+      };
+      socket.on('finish', witness.watch('socket finish', ownerOf(req)));
+      const { write } = socket;
+      socket.write = (...args: unknown[]) => {
+        witness.see('write of a heartbeat', ownerOf(req));
+        return write.apply(socket, args as never);
       };
       onTestFinished(watchSocket(socket, { every: 20, registry, atBoundary, ackProbe: false }));
       onTestFinished(() => void socket.destroy());
@@ -192,6 +203,36 @@ it('asks for the boundary of a socket in the context in which it was watched', a
     const fields = Object.entries(named(`request ${number}`)).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.write(`GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: test\r\n${fields.join('')}\r\n`);
   }
+  const place: Place = { carrier: 'node:http', protocol: 'http1', mount: 'before' };
   await until(() => witness.count('watchSocket atBoundary') >= 2 * crowdSize);
-  expect(witness.faults({ carrier: 'node:http', protocol: 'http1', mount: 'before' })).toEqual([]);
+  evictFromRequest(registry);
+  await until(() => witness.unseen(place).length === 0, () => `never seen: ${witness.unseen(place).join(', ')}`);
+  expect(witness.faults(place)).toEqual([]);
+});
+
+/** As the request of an administrator does. */
+function evictFromRequest(registry: ConnectionRegistry): void {
+  const req = { headers: named('an administrator') } as unknown as HttpRequest;
+  void withStore(req, undefined as never, () => {
+    for (const { id } of registry.connections()) registry.evict(id);
+  });
+}
+
+it('evicts a session in the context of its registry', async () => {
+  const witness = new Witness({ 'session close': { sees: 'none', because: 'all requests of a session share it' } });
+  const registry = createRegistry();
+  const server = http2.createServer();
+  onTestFinished(watchHttp2(server, { registry, whileIdle: true, ackProbe: false }));
+  server.on('session', (session) => session.on('close', witness.watch('session close', 'nobody')));
+  const running = await listen(server);
+  onTestFinished(() => {
+    registry.close();
+    return running.close();
+  });
+  const client = http2.connect(running.origin);
+  onTestFinished(() => client.destroy());
+  await until(() => registry.connections().length === 1);
+  evictFromRequest(registry);
+  await until(() => witness.count('session close') === 1);
+  expect(witness.faults({ carrier: 'node:http2', protocol: 'http2', mount: 'before' })).toEqual([]);
 });

@@ -4,12 +4,12 @@ import { contextOf } from '../../src/deadline/index.ts';
 import { heartbeat } from '../../src/heartbeat/index.ts';
 import { type HttpRequest, ndjson, sse } from '../../src/index.ts';
 import { lifecycle } from '../../src/lifecycle/index.ts';
-import type { Middleware } from '../support/carriers.ts';
+import { bare, type Middleware } from '../support/carriers.ts';
 import type { FlushingResponse } from '../support/compress-responses.ts';
 import { serve } from '../support/serve.ts';
 import { settles, until } from '../support/until.ts';
 import { type Call, callerOf, crowdSize } from './crowd.ts';
-import { followUnowned, mounted, overHttp2, ownerOf, fewPlaces, type Row, whereSetBefore, Witness } from './witness.ts';
+import { followUnowned, mounted, overHttp2, ownerOf, fewPlaces, type Place, type Row, whereSetBefore, Witness, withStore } from './witness.ts';
 
 const ofNobody = 'the lifecycle is older than all requests';
 const ofConnection = 'Node emits it in the context of the connection';
@@ -64,6 +64,26 @@ const kinds: Readonly<Record<string, (visit: Visit) => unknown>> = {
 };
 
 const codings = ['identity', 'gzip'];
+
+it('ends a drain in the context of the lifecycle, whichever response was the last', async () => {
+  const witness = new Witness({
+    'lifecycle state': { sees: 'none', because: ofNobody },
+    'sluice:lifecycle:drain': { sees: 'none', because: ofNobody },
+  });
+  const life = lifecycle({ signals: false, preDrain: 0, spread: 0 });
+  onTestFinished(() => life.close());
+  followUnowned(witness, 'sluice:lifecycle:drain');
+  life.on('state', witness.watch('lifecycle state', 'nobody'));
+  const running = await serve(bare, withStore, life as Middleware, (_req, res) => {
+    void life.drain();
+    res.end('the last');
+  });
+  const caller = callerOf(running, 'http1');
+  await settles((await caller.call('the last', '/')).over);
+  const place: Place = { carrier: bare.name, protocol: 'http1', mount: 'before' };
+  await until(() => witness.unseen(place).length === 0, () => `never seen: ${witness.unseen(place).join(', ')}`);
+  expect(witness.faults(place)).toEqual([]);
+});
 
 describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) => {
   it('runs what a drain leads to in the context of the request, whichever request began it', async () => {
