@@ -101,8 +101,7 @@ export class BlockLayer extends CodingLayer implements Flushable {
 
   override drained(): void {
     this.#blocked = false;
-    // A connection that has room again is in no context, or in that of its session.
-    if (this.#textBytes > 0) this.inScope(() => this.#schedule());
+    if (this.#textBytes > 0) this.#schedule();
     else this.#full = false;
   }
 

@@ -127,6 +127,7 @@ const situations: readonly Situation[] = [
     isCut: true,
     async act(members) {
       for (const { stream, owner } of members) {
+        stream.flush();
         void (stream as RecordStream).send({ data: signed(owner, 'first') });
         stream.flush();
       }

@@ -1,10 +1,10 @@
+import { EventEmitter } from 'node:events';
 import http from 'node:http';
-import http2 from 'node:http2';
 import net from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { compress, gzip } from '../../src/compress/index.ts';
 import { contextOf, deadline } from '../../src/deadline/index.ts';
-import { type ConnectionRegistry, createRegistry, heartbeat, type HeartbeatOptions, watchHttp2, watchSocket } from '../../src/heartbeat/index.ts';
+import { type ConnectionRegistry, createRegistry, heartbeat, type HeartbeatOptions, watchSocket, watchWebSockets } from '../../src/heartbeat/index.ts';
 import { type HttpRequest, ndjson, sse } from '../../src/index.ts';
 import { listen, type Middleware } from '../support/carriers.ts';
 import type { FlushingResponse } from '../support/compress-responses.ts';
@@ -218,21 +218,19 @@ function evictFromRequest(registry: ConnectionRegistry): void {
   });
 }
 
-it('evicts a session in the context of its registry', async () => {
-  const witness = new Witness({ 'session close': { sees: 'none', because: 'all requests of a session share it' } });
+it('evicts a WebSocket in the context of its registry', async () => {
+  const witness = new Witness({ 'close of a WebSocket': { sees: 'none', because: 'whoever evicts it, it is the registry that closes it' } });
   const registry = createRegistry();
-  const server = http2.createServer();
-  onTestFinished(watchHttp2(server, { registry, whileIdle: true, ackProbe: false }));
-  server.on('session', (session) => session.on('close', witness.watch('session close', 'nobody')));
-  const running = await listen(server);
-  onTestFinished(() => {
-    registry.close();
-    return running.close();
+  onTestFinished(() => registry.close());
+  const client = Object.assign(new EventEmitter(), {
+    readyState: 1,
+    bufferedAmount: 0,
+    ping: () => undefined,
+    terminate: () => undefined,
+    close: witness.watch('close of a WebSocket', 'nobody'),
   });
-  const client = http2.connect(running.origin);
-  onTestFinished(() => client.destroy());
-  await until(() => registry.connections().length === 1);
+  onTestFinished(watchWebSockets(client as never, { registry }));
   evictFromRequest(registry);
-  await until(() => witness.count('session close') === 1);
-  expect(witness.faults({ carrier: 'node:http2', protocol: 'http2', mount: 'before' })).toEqual([]);
+  expect(witness.count('close of a WebSocket')).toBe(1);
+  expect(witness.faults({ carrier: 'ws', protocol: 'http1', mount: 'before' })).toEqual([]);
 });

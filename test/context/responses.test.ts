@@ -151,7 +151,10 @@ const bodies: Readonly<Record<string, Body>> = {
     res.write(`data: ${short}\n\n`, watch('callback of write'));
     res.flush(watch('callback of flush'));
     await point(2);
-    await writeLong(res, `data: ${long}\n\n`, watch('callback of write'));
+    const written = writeLong(res, `data: ${long}\n\n`, watch('callback of write'));
+    // It waits for the client, too.
+    res.write(`data: ${short}\n\n`, watch('callback of write'));
+    await written;
     await point(3);
     res.write(`data: ${short}\n\n`, watch('callback of write'));
     res.end(`data: ${short}\n\n`, watch('callback of end'));
