@@ -16,7 +16,7 @@ export function serveBare() {
   app.get('/events', (_req, res) => {
     res.writeHead(200, head);
     res.flushHeaders();
-    res.write(':ok\n');
+    res.write(':ok\n\n');
     clients.add(res);
     res.on('close', () => clients.delete(res));
   });
@@ -35,7 +35,7 @@ export async function serveCompression() {
   app.use(compression({ level: 6 }));
   app.get('/events', (_req, res) => {
     res.writeHead(200, { ...head, ...transformable });
-    res.write(':ok\n');
+    res.write(':ok\n\n');
     res.flush();
     clients.add(res);
     res.on('close', () => clients.delete(res));
@@ -87,6 +87,7 @@ export async function serveCompressedSluice() {
 }
 
 /**
+ * Its streams begin with a comment and a blank line, as those of the others do: the readers wait for one.
  * @param {import('sluice').SseOptions} [options]
  * @param {(app: import('express').Express) => void} [setUp] - before the route
  */
@@ -101,7 +102,7 @@ export async function serveSluice(options, setUp) {
     sse((stream) => {
       clients.add(stream);
       stream.onClose(() => clients.delete(stream));
-    }, options),
+    }, { comments: 'block', ...options }),
   );
   return { app, clients };
 }
