@@ -12,17 +12,17 @@ const seconds = Number(process.env['SLUICE_DIFF_SECONDS'] ?? 0);
 
 /** What is tried, and how often: the whole stack most, each part alone a little. */
 const plan: readonly (readonly [CarrierName, Dressing, runs: number])[] = [
-  ['http1', 'full', 250],
-  ['http2', 'full', 120],
-  ['express5', 'full', 80],
-  ['express4', 'full', 40],
-  ['http1', 'compress', 60],
-  ['http1', 'heartbeat', 40],
-  ['http1', 'deadline', 40],
-  ['http1', 'lifecycle', 40],
-  ['http2', 'compress', 30],
+  ['http1', 'full', 150],
+  ['http2', 'full', 80],
+  ['express5', 'full', 50],
+  ['express4', 'full', 30],
+  ['http1', 'compress', 40],
+  ['http2', 'compress', 20],
+  ['http1', 'heartbeat', 20],
   ['http2', 'heartbeat', 20],
+  ['http1', 'deadline', 20],
   ['http2', 'deadline', 20],
+  ['http1', 'lifecycle', 20],
   ['http2', 'lifecycle', 20],
 ];
 
@@ -48,12 +48,17 @@ describe('a response behind the library', () => {
   it.each(Object.keys(faults))('that %s is not', async (name) => {
     const pair = await openPair('http1', 'full', faults[name]);
     onTestFinished(() => pair.close());
-    expect(await search(pair, { seed: 1, runs: 1000, takesFirst: true })).toBeDefined();
+    expect(await search(pair, { seed: 2, runs: 1000, takesFirst: true })).toBeDefined();
   });
 
-  it.each(plan)('is like a bare one, whatever is called (%s, %s)', { timeout: seconds * 1000 + 120_000 }, async (carrier, dressing, runs) => {
+  const timeout = seconds * 1000 + 120_000;
+
+  it.each(plan)('is like a bare one, whatever is called (%s, %s)', { timeout }, async (carrier, dressing, runs) => {
     const limit = (seconds * 1000) / plan.length;
-    const found = await search(await pairOf(carrier, dressing), seconds > 0 ? { seed, runs: 1e9, limit } : { seed, runs });
+    const found = await search(
+      await pairOf(carrier, dressing),
+      seconds > 0 ? { seed, runs: 1e9, limit } : { seed, runs },
+    );
     expect(found?.differences ?? [], found && `SLUICE_SEED=${seed} shows it\n${formatComparison(found)}`).toEqual([]);
   });
 });

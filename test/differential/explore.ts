@@ -18,7 +18,13 @@ export interface Pair {
 /** @param middleware - in place of the library */
 export async function openPair(carrier: CarrierName, dressing: Dressing, middleware?: Middleware): Promise<Pair> {
   const [bare, dressed] = await Promise.all([openSite('bare', carrier), openSite(dressing, carrier, middleware)]);
-  return { carrier, dressing, bare, dressed, close: async () => void (await Promise.all([bare.close(), dressed.close()])) };
+  return {
+    carrier,
+    dressing,
+    bare,
+    dressed,
+    close: async () => void (await Promise.all([bare.close(), dressed.close()])),
+  };
 }
 
 /** What one scenario showed on both. */
@@ -34,7 +40,13 @@ export interface Comparison {
 export async function compareOn(pair: Pair, scenario: Scenario): Promise<Comparison> {
   const bare = await pair.bare.observe(scenario);
   const dressed = await pair.dressed.observe(scenario);
-  return { dressing: pair.dressing, scenario, differences: differences(scenario, pair.dressing, bare, dressed), bare, dressed };
+  return {
+    dressing: pair.dressing,
+    scenario,
+    differences: differences(scenario, pair.dressing, bare, dressed),
+    bare,
+    dressed,
+  };
 }
 
 export interface Search {
@@ -52,7 +64,8 @@ export interface Search {
 }
 
 /** Looks for a scenario that differs, and makes it small. */
-export async function search(pair: Pair, { seed, runs, limit = 600_000, isKnown = () => false, takesFirst = false, onRun, onFlake }: Search): Promise<Comparison | undefined> {
+export async function search(pair: Pair, wish: Search): Promise<Comparison | undefined> {
+  const { seed, runs, limit = 600_000, isKnown = () => false, takesFirst = false, onRun, onFlake } = wish;
   let wanted: string | undefined;
   let found: Comparison | undefined;
   const property = fc.asyncProperty(scenarios[pair.carrier], async (scenario) => {
@@ -61,7 +74,7 @@ export async function search(pair: Pair, { seed, runs, limit = 600_000, isKnown 
     const kind = first.differences.find((each) => !isKnown(each.kind))?.kind;
     if (kind === undefined) return;
     // What is not seen twice is the machine's. While it is made small it stays the same difference.
-    const second = await compareOn(pair, scenario);
+    const second = takesFirst ? first : await compareOn(pair, scenario);
     if (!second.differences.some((each) => each.kind === (wanted ?? kind))) {
       if (wanted === undefined) onFlake?.(first);
       return;
@@ -70,7 +83,10 @@ export async function search(pair: Pair, { seed, runs, limit = 600_000, isKnown 
     found = second;
     throw new Error(kind);
   });
-  const { failed, errorInstance } = await fc.check(property, { numRuns: runs, seed, interruptAfterTimeLimit: limit, markInterruptAsFailure: false, endOnFailure: takesFirst });
+  const { failed, errorInstance } = await fc.check(
+    property,
+    { numRuns: runs, seed, interruptAfterTimeLimit: limit, markInterruptAsFailure: false, endOnFailure: takesFirst },
+  );
   // Of the harness itself.
   if (failed && !found) throw errorInstance;
   return found;
@@ -78,7 +94,11 @@ export async function search(pair: Pair, { seed, runs, limit = 600_000, isKnown 
 
 /** A comparison, to be read. */
 export function formatComparison({ dressing, scenario, differences: found, bare, dressed }: Comparison): string {
-  const own = Object.fromEntries(Object.entries(scenario).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(plain[name as keyof Scenario])));
+  const own = Object.fromEntries(
+    Object.entries(scenario).filter(
+      ([name, value]) => JSON.stringify(value) !== JSON.stringify(plain[name as keyof Scenario]),
+    ),
+  );
   const events = (seen: Observation): string => seen.traces.map((trace) => trace.events.join(', ')).join(' | ');
   return [
     `behind ${dressing}, Node ${process.versions.node}: ${inspect(own, { depth: 9, breakLength: 140 })}`,

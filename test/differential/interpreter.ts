@@ -1,49 +1,22 @@
 import type { ServerResponse } from 'node:http';
-import { pipeline, Readable } from 'node:stream';
+import { pipeline } from 'node:stream';
+import { chunkValue, makeSource, bodyLength, writeArguments } from './chunks.ts';
+import { fieldSets, fieldValues, headForms, statusValues, trailers } from './heads.ts';
 import { isEnding, isPiping, type PipeStep, type Step, type Wait } from './script.ts';
-import { bodyLength, fieldSets, fieldValues, headForms, pipedChunks, statusValues, trailers, writeArguments, chunkValue } from './values.ts';
-
-/** What a handler sees of its response. */
-export interface Trace {
-  /** One for each step, in order. */
-  readonly calls: Call[];
-  /** Callbacks and events, in order. */
-  readonly events: string[];
-  /** Whether the script was through, and whether it left the response open: it is destroyed then. */
-  outcome: 'running' | 'ended' | 'left open';
-  /** Of the response when it had closed. */
-  last: Sample | undefined;
-}
-
-export interface Call {
-  readonly step: Step;
-  /** Its index in the script. */
-  readonly at: number;
-  /** What it returned or threw. */
-  readonly result: string;
-  /** Of the response, directly behind it. */
-  readonly sample: Sample;
-}
-
-/** What a response says of itself. */
-export type Sample = Readonly<Record<(typeof properties)[number], unknown>>;
-
-const properties = ['headersSent', 'writableEnded', 'finished', 'destroyed', 'closed', 'statusCode', 'statusMessage', 'writableFinished', 'writableCorked', 'writableLength', 'writableNeedDrain'] as const;
-
-function sample(res: ServerResponse): Sample {
-  const seen = Object.fromEntries(properties.map((name) => [name, res[name]])) as Record<(typeof properties)[number], unknown>;
-  // How much waits is the encoder's business.
-  return { ...seen, writableLength: typeof seen.writableLength };
-}
+import { describeValue, nameOfError, sample, type Trace } from './trace.ts';
 
 // A wait that takes longer has missed what it waits for.
-const patience = 1000;
+const patience = 1500;
 
 // Nothing comes of a response that is neither ended nor destroyed.
 const hopeless = 30;
 
-/** As a script calls it: with whatever arguments. */
-type Loose = Record<'write' | 'end' | 'writeHead' | 'setHeader' | 'appendHeader' | 'setHeaders' | 'addTrailers' | 'flush' | 'writeEarlyHints' | 'writeContinue' | 'writeProcessing' | 'send' | 'json' | 'getRawHeaderNames', (...args: unknown[]) => unknown>;
+/** A response as a script calls it: with whatever arguments. */
+type Loose = Record<
+  | ('write' | 'end' | 'writeHead' | 'setHeader' | 'appendHeader' | 'setHeaders' | 'addTrailers' | 'flush')
+  | ('writeEarlyHints' | 'writeContinue' | 'writeProcessing' | 'getRawHeaderNames' | 'send' | 'json'),
+  (...args: unknown[]) => unknown
+>;
 
 export interface PlayerInput {
   readonly res: ServerResponse;
@@ -94,7 +67,8 @@ export class Player {
   async play(): Promise<void> {
     await new Promise<void>((resolve) => this.#run(0, resolve));
     this.#uncorkAll();
-    const isOver = this.#isOver() || this.#steps.some((step) => step.do === 'destroy' || (isPiping(step) && isEnding(step)));
+    const ends = (step: Step): boolean => step.do === 'destroy' || (isPiping(step) && isEnding(step));
+    const isOver = this.#isOver() || this.#steps.some(ends);
     this.trace.outcome = isOver ? 'ended' : 'left open';
     if (isOver) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
@@ -127,8 +101,8 @@ export class Player {
     this.#isCalling = true;
     try {
       const value = this.#perform(step, at);
-      if (value === false && step.do === 'write' && !this.#res.writableEnded) this.#owesDrain = true;
-      return describe(value, this.#res);
+      if (value === false && step.do === 'write' && !this.#isOver()) this.#onFull();
+      return describeValue(value, this.#res);
     } catch (error) {
       return `threw ${nameOfError(error)}`;
     } finally {
@@ -136,10 +110,16 @@ export class Player {
     }
   }
 
-  /** Its number is the connection's business; that it comes when it is due, and else not, is not. */
+  #onFull(): void {
+    this.#owesDrain = true;
+    // Before Node 24 HTTP/2 has no such property.
+    const needsDrain = (this.#res as { writableNeedDrain?: boolean }).writableNeedDrain ?? true;
+    if (!needsDrain && !this.#res.req.socket.destroyed) this.#tell('drain is not needed, though write says false');
+  }
+
+  /** How often it comes is the connection's business; that it comes when it is due, and else not, is not. */
   #onDrain(): void {
-    const isPiped = this.#steps.some(isPiping);
-    if (!this.#owesDrain && !isPiped) this.#tell('drain that nothing waits for');
+    if (!this.#owesDrain && !this.#steps.some(isPiping)) this.#tell('drain that nothing waits for');
     this.#owesDrain = false;
   }
 
@@ -173,15 +153,6 @@ export class Player {
         return res.setHeaders(fieldSets[step.form]());
       case 'addTrailers':
         return res.addTrailers(trailers[step.form]);
-      case 'getHeaderNames':
-      case 'getRawHeaderNames':
-      case 'getHeaders':
-      case 'flushHeaders':
-        return (res[step.do] as () => unknown)();
-      case 'strict':
-        return void (res.strictContentLength = true);
-      case 'contentLength':
-        return res.setHeader('Content-Length', Math.max(0, bodyLength(this.#steps) + { right: 0, short: -3, long: 3 }[step.length]));
       case 'writeEarlyHints':
       case 'writeContinue':
       case 'writeProcessing':
@@ -189,42 +160,62 @@ export class Player {
       case 'pipe':
       case 'pipeline':
         return this.#pipe(step, at, callback);
-      case 'destroy':
-        return step.error ? res.destroy(Object.assign(new Error('of the script'), { code: 'E_SCRIPT' })) : res.destroy();
       case 'send':
         return res.send(chunkValue(step.chunk, at));
       case 'json':
         return res.json({ text: chunkValue({ kind: 'string', size: step.size }, at) });
       default:
-        return this.#performRare(step);
+        return this.#performSimple(step);
     }
   }
 
-  #performRare(step: Step): unknown {
-    const res = this.#res as ServerResponse & { flush(): void };
-    if (step.do === 'cork') {
-      // Of an ended one the connection is the next response's.
-      if (res.writableEnded) return 'late';
-      this.#corks += 1;
-      return res.cork();
+  #performSimple(step: Step): unknown {
+    const res = this.#res as ServerResponse & Pick<Loose, 'getRawHeaderNames'>;
+    switch (step.do) {
+      case 'getHeaderNames':
+      case 'getRawHeaderNames':
+      case 'getHeaders':
+      case 'flushHeaders':
+        return (res[step.do] as () => unknown)();
+      case 'strict':
+        return void (res.strictContentLength = true);
+      case 'contentLength': {
+        const wrong = { right: 0, short: -3, long: 3 }[step.length];
+        return res.setHeader('Content-Length', Math.max(0, bodyLength(this.#steps) + wrong));
+      }
+      case 'destroy':
+        return step.error
+          ? res.destroy(Object.assign(new Error('of the script'), { code: 'E_SCRIPT' }))
+          : res.destroy();
+      case 'cork':
+        // Of an ended one the connection is the next response's.
+        return res.writableEnded ? 'late' : void (this.#corks++, res.cork());
+      case 'uncork':
+        // Node corks too, for a tick; only what the script has corked is its to uncork.
+        return this.#corks === 0 ? undefined : void (this.#corks--, res.uncork());
+      default:
+        return step.do === 'flush' ? this.#flush() : undefined;
     }
-    // Node corks too, for a tick; only what the script has corked is its to uncork.
-    if (step.do === 'uncork') return this.#corks === 0 ? undefined : void (this.#corks--, res.uncork());
-    if (step.do !== 'flush') return undefined;
+  }
+
+  #flush(): unknown {
+    const res = this.#res as ServerResponse & { flush(): void };
     if (this.#hasFlush) return res.flush();
     // Bare Node has none. What it does to the head is this; to one that is over, nothing.
-    return this.#isOver() || this.trace.calls.some((call) => call.step.do === 'destroy') ? undefined : res.flushHeaders();
+    const isDestroyed = this.trace.calls.some((call) => call.step.do === 'destroy');
+    return this.#isOver() || isDestroyed || res.req.socket.destroyed ? undefined : res.flushHeaders();
   }
 
   #interim(verb: 'writeEarlyHints' | 'writeContinue' | 'writeProcessing', rest: unknown[]): unknown {
     // Node would write it into the body.
     if (this.#res.headersSent) return 'late';
-    const method = (this.#res as unknown as Loose)[verb] as Loose['write'] | undefined;
-    return method?.call(this.#res, ...(verb === 'writeEarlyHints' ? [{ link: '</style.css>; rel=preload' }] : []), ...rest);
+    const method = (this.#res as unknown as Partial<Loose>)[verb];
+    const hints = verb === 'writeEarlyHints' ? [{ link: '</style.css>; rel=preload' }] : [];
+    return method?.call(this.#res, ...hints, ...rest);
   }
 
   #pipe(step: PipeStep, at: number, callback: (error?: unknown) => void): unknown {
-    const source = sourceOf(step, at);
+    const source = makeSource(step, at);
     this.#sources += 1;
     source.on('close', () => (this.#sources -= 1));
     if (step.do === 'pipeline') return void pipeline(source, this.#res, callback);
@@ -255,12 +246,14 @@ export class Player {
   }
 
   #await(wait: 'drain' | 'source' | 'finish' | 'within finish' | 'close', at: number, next: () => void): void {
-    if (wait === 'source') this.#until(() => this.#sources === 0 || this.#hasClosed, () => setImmediate(next));
+    const later = (): void => void setImmediate(next);
+    const isOver = this.#hasFinished || this.#hasClosed;
+    if (wait === 'source') this.#until(() => this.#sources === 0 || this.#hasClosed, later);
     // Whether there is one to wait for is the connection's business; that it comes is not.
     else if (wait === 'drain') this.#waitFor(['drain', 'close'], !this.#needsDrain() || this.#isOver(), at, next);
     // Behind 'finish' comes 'close', in the same turn.
-    else if (wait === 'finish') this.#waitFor(['finish', 'close'], this.#hasFinished || this.#hasClosed, at, () => setImmediate(next));
-    else if (wait === 'within finish') this.#waitFor(['finish', 'close'], this.#hasFinished || this.#hasClosed, at, next);
+    else if (wait === 'finish') this.#waitFor(['finish', 'close'], isOver, at, later);
+    else if (wait === 'within finish') this.#waitFor(['finish', 'close'], isOver, at, next);
     else this.#waitFor(['close'], this.#hasClosed, at, next);
   }
 
@@ -285,32 +278,12 @@ export class Player {
       for (const event of events) res.off(event, go);
       next();
     };
-    const before = this.#steps.slice(0, at);
-    const canCome = events.includes('drain') || res.writableEnded || res.destroyed || before.some((step) => step.do === 'destroy' || (isPiping(step) && (isEnding(step) || step.fails)));
+    const ends = (step: Step): boolean => step.do === 'destroy' || (isPiping(step) && (isEnding(step) || step.fails));
+    const canCome = events.includes('drain') || this.#isOver() || this.#steps.slice(0, at).some(ends);
     const timer = setTimeout(() => {
-      if (canCome) this.trace.events.push(`${events[0]} never came`);
+      if (canCome) this.#tell(`${events[0]} never came`);
       go();
     }, canCome ? patience : hopeless);
     for (const event of events) res.on(event, go);
   }
-}
-
-function sourceOf(step: PipeStep, at: number): Readable {
-  const values = pipedChunks(step, at);
-  async function* give(): AsyncGenerator<string | Uint8Array> {
-    yield* values;
-    if (step.fails) throw Object.assign(new Error('of the source'), { code: 'E_SOURCE' });
-  }
-  return Readable.from(give(), { objectMode: false });
-}
-
-function describe(value: unknown, res: ServerResponse): string {
-  if (value === res) return 'the response';
-  if (typeof value === 'object' || typeof value === 'string') return JSON.stringify(value, (_key, each: unknown) => (each === res ? 'the response' : each)).slice(0, 400);
-  return typeof value === 'function' ? 'a function' : String(value as undefined);
-}
-
-export function nameOfError(error: unknown): string {
-  const { code, name, message } = error as NodeJS.ErrnoException;
-  return code ?? `${name}: ${message}`;
 }

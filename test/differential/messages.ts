@@ -37,7 +37,13 @@ export function readMessages(received: Buffer, methods: readonly string[], hasEn
     // What is behind it is another's.
     if (last) messages[messages.length - 1] = { ...last, raw: last.body };
     const { end, ...body } = readBody(received, { ...head, method, hasEnded });
-    messages.push({ interim: head.interim, statusLine: head.statusLine, fields: head.fields, ...body, raw: received.subarray(head.end) });
+    messages.push({
+      interim: head.interim,
+      statusLine: head.statusLine,
+      fields: head.fields,
+      ...body,
+      raw: received.subarray(head.end),
+    });
     at = end;
     if (!body.complete) break;
   }
@@ -67,7 +73,12 @@ function readFields(lines: readonly string[]): (readonly [string, string])[] {
   return lines
     .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()] as const)
     .filter(([name]) => name.toLowerCase() !== 'date')
-    .map(([name, value]): readonly [string, string] => [name, name.toLowerCase() === 'keep-alive' ? value.replace(/\d+/, 'N') : value])
+    .map(
+      ([name, value]): readonly [string, string] => [
+        name,
+        name.toLowerCase() === 'keep-alive' ? value.replace(/\d+/, 'N') : value,
+      ],
+    )
     .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
@@ -75,14 +86,30 @@ interface Body extends Pick<Message, 'body' | 'complete' | 'trailers'> {
   readonly end: number;
 }
 
-function readBody(received: Buffer, { method, status, fields, end: at, hasEnded }: Head & { method: string; hasEnded: boolean }): Body {
-  if (method === 'HEAD' || status === 204 || status === 304 || status === 101) return { body: Buffer.alloc(0), trailers: [], complete: true, end: at };
+function readBody(received: Buffer, head: Head & { method: string; hasEnded: boolean }): Body {
+  const { method, status, fields, end: at, hasEnded } = head;
+  if (method === 'HEAD' || status === 204 || status === 304 || status === 101) return {
+    body: Buffer.alloc(0),
+    trailers: [],
+    complete: true,
+    end: at,
+  };
   const field = (name: string): string | undefined => fields.find(([each]) => each.toLowerCase() === name)?.[1];
   if (/chunked/i.test(field('transfer-encoding') ?? '')) return readChunks(received, at);
   const length = field('content-length');
-  if (length === undefined) return { body: received.subarray(at), trailers: [], complete: hasEnded, end: received.length };
+  if (length === undefined) return {
+    body: received.subarray(at),
+    trailers: [],
+    complete: hasEnded,
+    end: received.length,
+  };
   const end = at + Number(length);
-  return { body: received.subarray(at, end), trailers: [], complete: received.length >= end, end: Math.min(end, received.length) };
+  return {
+    body: received.subarray(at, end),
+    trailers: [],
+    complete: received.length >= end,
+    end: Math.min(end, received.length),
+  };
 }
 
 function readChunks(received: Buffer, start: number): Body {
@@ -106,7 +133,17 @@ function readChunks(received: Buffer, start: number): Body {
 }
 
 function readTrailers(received: Buffer, from: number, body: Buffer): Body | undefined {
-  if (received.toString('latin1', from, from + 2) === '\r\n') return { body, trailers: [], complete: true, end: from + 2 };
+  if (received.toString('latin1', from, from + 2) === '\r\n') return {
+    body,
+    trailers: [],
+    complete: true,
+    end: from + 2,
+  };
   const end = received.indexOf('\r\n\r\n', from, 'latin1');
-  return end < 0 ? undefined : { body, trailers: received.toString('latin1', from, end).split('\r\n').sort(), complete: true, end: end + 4 };
+  return end < 0 ? undefined : {
+    body,
+    trailers: received.toString('latin1', from, end).split('\r\n').sort(),
+    complete: true,
+    end: end + 4,
+  };
 }

@@ -1,41 +1,50 @@
 import { isCutting, isEnding, isHttp2, isPiping, type Scenario, type Step } from './script.ts';
 
 /**
- * What a script leaves to chance: when an ended response finishes is the connection's business, and the encoder's; so is
- * when a client that leaves is missed. What comes behind that, and does not wait for it, meets it at any stage, on a bare response too.
+ * What a script leaves to chance: when an ended response finishes is the connection's business, and the encoder's; so
+ * is
+ * when a client that leaves is missed. What comes behind that, and does not wait for it, meets it at any stage, on a
+ * bare
+ * response too.
  */
 export interface Outlook {
   /** Of each step, whether it meets the response at a stage that the script does not fix. */
   readonly timed: readonly boolean[];
   /** The response is destroyed: what had gone out by then is the encoder's business. */
   readonly isCut: boolean;
-  /** It is ended and destroyed, in either order, without a wait: then even whether it is whole, and finishes. */
-  readonly isCutAtEnd: boolean;
-  /** A source ends the response, and so does the script, or writes: which comes first is for who sets the pace, the encoder. */
+  /** A source ends the response, and so does the script, or writes: which comes first is for the encoder to say. */
   readonly isContested: boolean;
   /**
-   * The client half-closes and the response takes more than the turn of its request. Node ends its socket when it reads the FIN;
-   * what comes later is lost, or not.
+   * Even whether it is whole, and finishes: it is contested; or ended and destroyed without a wait between; or its
+   * client
+   * half-closes, and it takes more than the turn of its request. Node ends its socket when it reads the FIN.
    */
-  readonly isLateForHalfClose: boolean;
+  readonly isLeftToChance: boolean;
 }
 
 export function foresee(scenario: Scenario, steps: readonly Step[]): Outlook {
-  const timed = timing(scenario, steps);
+  const contested = isContested(steps, timing(scenario, steps, false));
+  const isLate = scenario.client === 'half-closes' && !isPrompt(steps);
   return {
-    timed,
+    timed: timing(scenario, steps, contested),
     isCut: steps.some(isCutting),
-    isCutAtEnd: cutsAtEnd(scenario, steps),
-    isContested: isContested(steps, timed),
-    isLateForHalfClose: scenario.client === 'half-closes' && !isPrompt(steps),
+    isContested: contested,
+    isLeftToChance: contested || isLate || cutsAtEnd(scenario, steps),
   };
 }
 
-function timing(scenario: Scenario, steps: readonly Step[]): boolean[] {
-  // From here on its end may come at any time.
+/** As that of a response that depends on others from its first wait on. */
+export function timedFromFirstWait(outlook: Outlook, steps: readonly Step[]): Outlook {
+  const wait = steps.findIndex((step) => step.do === 'wait');
+  return { ...outlook, timed: outlook.timed.map((isTimed, at) => isTimed || (wait >= 0 && at > wait)) };
+}
+
+/** @param mayNeverFinish - for another reason than that it is destroyed */
+function timing(scenario: Scenario, steps: readonly Step[], mayNeverFinish: boolean): boolean[] {
   const hasLeaver = scenario.client.startsWith('leaves');
+  // From here on its end may come at any time.
   let canEnd = hasLeaver || scenario.client === 'half-closes';
-  let isCut = canEnd;
+  let isCut = canEnd || mayNeverFinish;
   let isTimed = false;
   return steps.map((step) => {
     // Over HTTP/2 a write behind the end destroys the stream: now, or when an encoder has sent its end.
@@ -45,7 +54,7 @@ function timing(scenario: Scenario, steps: readonly Step[]): boolean[] {
     if (step.do !== 'wait') return isTimed;
     if (hasLeaver) isTimed = true;
     else if (step.for === 'finish' || step.for === 'close') isTimed = false;
-    // Of one that is cut the finish may never come.
+    // The finish may never come.
     else if (step.for !== 'within finish' || isCut) isTimed ||= canEnd;
     return isTimed;
   });
@@ -69,22 +78,40 @@ function cutsAtEnd(scenario: Scenario, steps: readonly Step[]): boolean {
   return false;
 }
 
-const changes = ['write', 'end', 'send', 'json', 'addTrailers', 'writeHead', 'setHeader', 'setHeaders', 'appendHeader', 'removeHeader', 'statusCode', 'contentLength'];
+const changes: ReadonlySet<Step['do']> = new Set([
+  'write',
+  'end',
+  'send',
+  'json',
+  'addTrailers',
+  'writeHead',
+  'setHeader',
+  'setHeaders',
+  'appendHeader',
+  'removeHeader',
+  'statusCode',
+  'contentLength',
+]);
 
 function isContested(steps: readonly Step[], timed: readonly boolean[]): boolean {
   return steps.some((piping, piped) => {
     if (!isPiping(piping)) return false;
     const source = steps.findIndex((step, at) => at > piped && step.do === 'wait' && step.for === 'source');
     const isUnderway = (at: number): boolean => at > piped && (source < 0 || at < source);
-    return steps.some((step, at) => {
-      if (at === piped) return false;
-      if (isEnding(piping) && (isEnding(step) || isPiping(step))) return at > piped || isEnding(step);
-      return isUnderway(at) && (isEnding(step) || isPiping(step) || step.do === 'write' || (timed[at] === true && changes.includes(step.do)));
-    });
+    const contests = (step: Step, at: number): boolean => {
+      if (isEnding(step) || isPiping(step)) return isUnderway(at) || (
+        isEnding(piping) &&
+        (at > piped || isEnding(step))
+      );
+      return isUnderway(at) && (step.do === 'write' || (timed[at] === true && changes.has(step.do)));
+    };
+    return steps.some((step, at) => at !== piped && contests(step, at));
   });
 }
 
+/** Whether a script ends its response in the turn of its request. */
 function isPrompt(steps: readonly Step[]): boolean {
-  const end = steps.findIndex((step) => step.do === 'end' || step.do === 'send' || step.do === 'json');
-  return end >= 0 && !steps.slice(0, end).some((step) => isPiping(step) || (step.do === 'wait' && step.for !== 'microtask' && step.for !== 'nextTick'));
+  const end = steps.findIndex((step) => isEnding(step) && !isPiping(step));
+  const waits = (step: Step): boolean => step.do === 'wait' && step.for !== 'microtask' && step.for !== 'nextTick';
+  return end >= 0 && !steps.slice(0, end).some((step) => isPiping(step) || waits(step));
 }

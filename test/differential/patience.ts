@@ -1,10 +1,11 @@
 import type { Player } from './interpreter.ts';
 
 /**
- * Waits for a condition, and gives whether it came true in time. Most do within some turns of the event loop. A process that stands
+ * Waits for a condition, and gives whether it came true in time. Most do within some turns of the event loop. A process
+ * that stands
  * still makes no turns: time alone does not end the wait.
  */
-export async function nowOr(condition: () => boolean, limit = 1500): Promise<boolean> {
+export async function nowOr(condition: () => boolean, limit = 3000): Promise<boolean> {
   const end = performance.now() + limit;
   for (let turn = 0; !condition(); turn++) {
     if (turn > 60 && performance.now() > end) return false;

@@ -1,4 +1,5 @@
-import type { ArgumentForm, ChunkSpec, Encoding, FieldSetForm, FieldValue, HeadForm, StatusValue, TrailerForm } from './values.ts';
+import type { ArgumentForm, ChunkSpec, Encoding } from './chunks.ts';
+import type { FieldSetForm, FieldValue, HeadForm, StatusValue, TrailerForm } from './heads.ts';
 
 // What a handler may do to a response, as data: the same script runs on a bare response and on one behind the library.
 
@@ -18,7 +19,10 @@ export interface PipeStep {
   readonly open: boolean;
 }
 
-/** What a script waits for. `source`: all sources that it pipes. `finish` goes on when 'close' is over, `within finish` in the event. */
+/**
+ * What a script waits for. `source`: all sources that it pipes. `finish` goes on when 'close' is over, `within finish`
+ * in the event.
+ */
 export type Wait = 'nextTick' | 'microtask' | 'immediate' | 'drain' | 'source' | 'finish' | 'within finish' | 'close';
 
 export type Step =
@@ -31,7 +35,11 @@ export type Step =
   | { readonly do: 'removeHeader' | 'getHeader' | 'hasHeader'; readonly name: string }
   | { readonly do: 'setHeaders'; readonly form: FieldSetForm }
   | { readonly do: 'addTrailers'; readonly form: TrailerForm }
-  | { readonly do: 'getHeaderNames' | 'getRawHeaderNames' | 'getHeaders' | 'flushHeaders' | 'flush' | 'cork' | 'uncork' | 'strict' }
+  | {
+    readonly do:
+      | ('getHeaderNames' | 'getRawHeaderNames' | 'getHeaders')
+      | ('flushHeaders' | 'flush' | 'cork' | 'uncork' | 'strict');
+  }
   | { readonly do: 'contentLength'; readonly length: 'right' | 'short' | 'long' }
   | { readonly do: 'writeEarlyHints' | 'writeContinue' | 'writeProcessing'; readonly callback: boolean }
   /** Express' own. */
@@ -86,7 +94,10 @@ export function isPiping(step: Step): step is PipeStep {
 
 /** Whether a step ends the body, if it is not refused. */
 export function isEnding(step: Step): boolean {
-  return step.do === 'end' || step.do === 'send' || step.do === 'json' || (isPiping(step) && !(step.do === 'pipe' && step.open));
+  return step.do === 'end' || step.do === 'send' || step.do === 'json' || (
+    isPiping(step) &&
+    !(step.do === 'pipe' && step.open)
+  );
 }
 
 /** Whether a step destroys the response. */
@@ -98,4 +109,9 @@ export function isCutting(step: Step): boolean {
 export function nameOfStep(step: Step): string {
   if ('form' in step) return `${step.do}(${step.form})`;
   return 'name' in step ? `${step.do}(${step.name})` : step.do;
+}
+
+/** Whether a step may set a length that is not that of the body. */
+export function setsLength(step: Step): boolean {
+  return step.do === 'contentLength' || ('name' in step && step.name === 'Content-Length');
 }

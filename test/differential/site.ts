@@ -6,9 +6,10 @@ import express from 'express';
 import express4 from 'express4';
 import { compress, deadline, heartbeat, type HttpRequest, type HttpResponse, lifecycle } from '../../src/index.ts';
 import { listen, type Middleware } from '../support/carriers.ts';
-import { nameOfError, Player, type Trace } from './interpreter.ts';
+import { Player } from './interpreter.ts';
 import type { Message } from './messages.ts';
 import { type CarrierName, isHttp2, type Scenario } from './script.ts';
+import { nameOfError, type Trace } from './trace.ts';
 import { visitHttp1 } from './visit-http1.ts';
 import { visitHttp2 } from './visit-http2.ts';
 
@@ -67,7 +68,9 @@ function stackOf(dressing: Dressing): Stack {
 
 type Listener = (req: HttpRequest, res: HttpResponse) => void;
 
-function makeServer(carrier: CarrierName, middlewares: readonly Middleware[], last: Listener): http.Server | http2.Http2Server {
+type AnyServer = http.Server | http2.Http2Server;
+
+function makeServer(carrier: CarrierName, middlewares: readonly Middleware[], last: Listener): AnyServer {
   if (carrier === 'express4' || carrier === 'express5') {
     const app = (carrier === 'express4' ? express4 : express)();
     for (const middleware of [...middlewares, last]) app.use(middleware as express.RequestHandler);
@@ -89,7 +92,11 @@ function makeServer(carrier: CarrierName, middlewares: readonly Middleware[], la
  * @param middleware - in place of the library
  */
 export async function openSite(dressing: Dressing, carrier: CarrierName, middleware?: Middleware): Promise<Site> {
-  const stack = middleware ? { middlewares: [middleware], attach: () => undefined, close: () => undefined } : stackOf(dressing);
+  const stack = middleware ? {
+    middlewares: [middleware],
+    attach: () => undefined,
+    close: () => undefined,
+  } : stackOf(dressing);
   let current: Listener | undefined;
   const server = makeServer(carrier, stack.middlewares, (req, res) => current?.(req, res));
   stack.attach(server);
@@ -103,7 +110,9 @@ export async function openSite(dressing: Dressing, carrier: CarrierName, middlew
         serve(req, res as ServerResponse, scenario, players);
       };
       try {
-        const visit = isHttp2(scenario) ? await visitHttp2(running, scenario, players) : await visitHttp1(running, scenario, players);
+        const visit = isHttp2(scenario)
+          ? await visitHttp2(running, scenario, players)
+          : await visitHttp1(running, scenario, players);
         for (const player of players) player.stop();
         // What an encoder still does for a response that is gone is this scenario's.
         await delay(2);

@@ -45,7 +45,11 @@ export async function visitHttp1(running: Running, scenario: Scenario, players: 
   const { socket } = line;
   await nowOr(() => socket.readyState === 'open');
   const methods = scenario.client === 'pipelines' ? [scenario.method, 'GET'] : [scenario.method];
-  socket.write(methods.map((method, index) => request({ ...scenario, method: method as 'GET' }, index === 0 ? '/first' : '/second')).join(''));
+  socket.write(
+    methods.map(
+      (method, index) => request({ ...scenario, method: method as 'GET' }, index === 0 ? '/first' : '/second'),
+    ).join(''),
+  );
   const hasLeft = await behave(line, scenario, players);
   const read = (): Reading => readMessages(line.received, methods, line.ended === 'end');
   const isWhole = (): boolean => isComplete(read(), methods.length);
@@ -60,7 +64,11 @@ export async function visitHttp1(running: Running, scenario: Scenario, players: 
   const reading = readMessages(isReady ? received : line.received, methods, line.ended === 'end');
   socket.destroy();
   await delay(0);
-  return { messages: reading.messages, hasRest: reading.rest.length > 0, connection: `${isOver ? '' : 'never closed, '}${left}` };
+  return {
+    messages: reading.messages,
+    hasRest: reading.rest.length > 0,
+    connection: `${isOver ? '' : 'never closed, '}${left}`,
+  };
 }
 
 /** @returns whether the client has left. */
@@ -68,7 +76,9 @@ async function behave({ socket }: Line, scenario: Scenario, players: readonly Pl
   if (scenario.client === 'half-closes') socket.end();
   if (!scenario.client.startsWith('leaves')) return false;
   await nowOr(() => players.length > 0);
-  if (scenario.client === 'leaves at the head') await nowOr(() => socket.bytesRead > 0 || socket.destroyed || players[0]!.trace.events.includes('close'));
+  if (scenario.client === 'leaves at the head') await nowOr(
+    () => socket.bytesRead > 0 || socket.destroyed || players[0]!.trace.events.includes('close'),
+  );
   socket.destroy();
   return true;
 }
@@ -90,7 +100,9 @@ async function howItEnds(line: Line, { client }: Scenario): Promise<string> {
   return line.ended === 'open' ? 'open' : 'closed';
 }
 
-function request({ method, version, connection, accepts }: Pick<Scenario, 'method' | 'version' | 'connection' | 'accepts'>, path: string): string {
+type Request = Pick<Scenario, 'method' | 'version' | 'connection' | 'accepts'>;
+
+function request({ method, version, connection, accepts }: Request, path: string): string {
   const lines = [`${method} ${path} HTTP/${version}`, 'Host: test'];
   if (accepts !== '') lines.push(`Accept-Encoding: ${accepts}`);
   if (connection !== 'none') lines.push(`Connection: ${connection}`);

@@ -68,7 +68,15 @@ class Exchange {
   message(): Message {
     const body = Buffer.concat(this.#pieces);
     const complete = this.#hasEnded && this.req.rstCode === 0;
-    return { interim: this.#interim, statusLine: this.status, fields: this.#fields, body, trailers: this.#trailers, complete, raw: body };
+    return {
+      interim: this.#interim,
+      statusLine: this.status,
+      fields: this.#fields,
+      body,
+      trailers: this.#trailers,
+      complete,
+      raw: body,
+    };
   }
 }
 
