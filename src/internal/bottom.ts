@@ -66,16 +66,15 @@ export class Bottom extends Layer {
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     if (this.writeDirect(chunk, encoding, callback)) return true;
     const { res, coreWrite } = this.#ground;
-    // For a stream that was destroyed and has not closed yet Node drops the callback.
-    if (callback && isHttp2(res) && isGone(res)) {
-      process.nextTick(callback, new ClientClosedError());
-      return false;
-    }
+    const answer = callback && isHttp2(res) && isGone(res) ? once(callback) : callback;
     this.#sendHeadBehindHints();
     this.atWork = true;
     let ok: unknown;
     try {
-      ok = coreWrite.call(res, chunk, encoding, callback);
+      ok = coreWrite.call(res, chunk, encoding, answer);
+      // Node drops the callback if the stream was destroyed and has not closed yet. Everywhere else it calls it in a tick,
+      // which comes before this one.
+      if (answer && answer !== callback) process.nextTick(answer, new ClientClosedError());
     } finally {
       this.atWork = false;
     }
@@ -129,6 +128,16 @@ export class Bottom extends Layer {
     if (typeof chunk !== 'string') return writeBytes(socket, chunk, callback);
     return (encoding === undefined || encoding === 'utf8') && writeText(socket, chunk, callback);
   }
+}
+
+/** Passes the first call on and ignores the others. */
+function once(callback: WriteCallback): WriteCallback {
+  let isDone = false;
+  return (error) => {
+    if (isDone) return;
+    isDone = true;
+    callback(error);
+  };
 }
 
 /**

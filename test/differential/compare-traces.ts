@@ -37,9 +37,7 @@ export function compareTraces(play: Play, bare: Trace, dressed: Trace, expect: E
     drains(bare),
     drains(dressed),
   );
-  // A response that a half-closing client waits for, and that nothing ends.
-  const isHalfDone = scenario.client === 'half-closes' && bare.last?.writableEnded === false;
-  if (hasLeft || play.isEntangled || isHalfDone || outlook.isLeftToChance || outlook.timed.includes(true)) return;
+  if (hasLeft || play.isEntangled || isHalfDone(scenario, bare) || outlook.isLeftToChance || outlook.timed.includes(true)) return;
   compareEvents(play, bare, dressed, expect);
   if (!bare.last || !dressed.last) return;
   compareSamples(
@@ -49,6 +47,11 @@ export function compareTraces(play: Play, bare: Trace, dressed: Trace, expect: E
     ['writableFinished', ...settled, ...fixed],
     sparing(bare, expect),
   );
+}
+
+/** Whether a half-closing client waits for the response, and nothing ends it before the connection closes. */
+export function isHalfDone(scenario: Scenario, bare: Trace): boolean {
+  return scenario.client === 'half-closes' && !bare.events.includes('finish');
 }
 
 function isRefusedSooner(bare: Call, dressed: Call): boolean {
@@ -121,14 +124,17 @@ function namesToLeaveOut({ dressing, scenario }: Play, { sample }: Call): Readon
   return isHttp2(scenario) ? new Set() : touchedAlways;
 }
 
-/** The result of a call, without the fields of these names. */
+/**
+ * The result of a call, without the fields of these names, and without `:status`: over HTTP/2 Node lists it once the head
+ * is out, which waits for an encoder here.
+ */
 function resultOf({ step, result }: Call, names: ReadonlySet<string>): string {
   if (step.do === 'getHeader' || step.do === 'hasHeader') return names.has(step.name.toLowerCase()) ? '' : result;
   const isList = step.do === 'getHeaderNames' || step.do === 'getRawHeaderNames';
   if ((!isList && step.do !== 'getHeaders') || result.startsWith('threw')) return result;
   const fields = JSON.parse(result) as string[] | Record<string, unknown>;
   const left = Object.entries(fields).filter(
-    ([name, value]) => !names.has(String(isList ? value : name).toLowerCase()),
+    ([name, value]) => !names.has(String(isList ? value : name).toLowerCase()) && !name.startsWith(':'),
   );
   return JSON.stringify(isList ? left.map(([, value]) => value as string) : Object.fromEntries(left));
 }

@@ -1,4 +1,4 @@
-import { compareTraces } from './compare-traces.ts';
+import { compareTraces, isHalfDone } from './compare-traces.ts';
 import { compareWire, hasWrongLength } from './compare-wire.ts';
 import { compareRefusals, isLost, isNoMeasure } from './measure.ts';
 import { foresee, type Outlook, timedFromFirstWait } from './outlook.ts';
@@ -123,9 +123,7 @@ class Comparison {
 
   #isLeftToChance(): boolean {
     const { client } = this.#scenario;
-    // A response that a half-closing client waits for, and that nothing ends.
-    const isHalfDone = client === 'half-closes' && this.#bare.traces.some(({ last }) => last?.writableEnded === false);
-    if (isHalfDone || client.startsWith('leaves') || this.#isEntangled()) return true;
+    if (this.#bare.traces.some((trace) => isHalfDone(this.#scenario, trace)) || client.startsWith('leaves') || this.#isEntangled()) return true;
     return this.#outlooks.some((outlook) => outlook.isLeftToChance || (outlook.isCut && outlook.timed.includes(true)));
   }
 
