@@ -57,7 +57,12 @@ export default tseslint.config(
       'src/compress/{accept-encoding,budget,decide,etag,fingerprint,gzip-member}.ts',
       'src/compress/{media-type,negotiate,profile,tier,tier-levels,zstd-frame}.ts',
     ],
-    rules: { 'no-restricted-imports': ['error', { patterns: [{ group: ['node:*'], message: 'A pure file imports no node: module.' }] }] },
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        { patterns: [{ group: ['node:*'], message: 'A pure file imports no node: module.' }] },
+      ],
+    },
   },
   {
     files: ['test/**', 'bench/**', 'examples/**', 'scripts/**', '*.js', '*.ts'],

@@ -26,7 +26,27 @@ import plain50k from './scenarios/plain-50k.js';
 import { evaluate, formatTables } from './support/report.js';
 import { roundsOf, runScenario } from './support/rounds.js';
 
-const scenarios = [identity, eventStreams, broadcast, idle, json2k, json10k, json50k, json10kBest, plain2k, plain10k, plain50k, contexts, long, gzipStreams, llmStreams, idleGzip, heartbeats, heartbeatRegistry, ackProbe];
+const scenarios = [
+  identity,
+  eventStreams,
+  broadcast,
+  idle,
+  json2k,
+  json10k,
+  json50k,
+  json10kBest,
+  plain2k,
+  plain10k,
+  plain50k,
+  contexts,
+  long,
+  gzipStreams,
+  llmStreams,
+  idleGzip,
+  heartbeats,
+  heartbeatRegistry,
+  ackProbe,
+];
 
 const usage = `usage: npm run bench -- <scenario> … [--rounds N] [--quick] [--json FILE] [--profile DIR]
 
@@ -40,7 +60,12 @@ function readArguments(args) {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { rounds: { type: 'string' }, quick: { type: 'boolean', default: false }, json: { type: 'string' }, profile: { type: 'string' } },
+    options: {
+      rounds: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      profile: { type: 'string' },
+    },
   });
   const chosen = positionals.map((name) => {
     const found = scenarios.find((scenario) => scenario.name === name);
@@ -48,14 +73,23 @@ function readArguments(args) {
     return found;
   });
   const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
-  if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0)) throw new UsageError('--rounds: expected a whole number, 1 or more.');
+  if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0))
+    throw new UsageError('--rounds: expected a whole number, 1 or more.');
   return { chosen, json: values.json, options: { rounds, quick: values.quick, profile: values.profile } };
 }
 
 /** @param {ReturnType<typeof readArguments>} arguments_ */
 async function run({ chosen, json, options }) {
-  const machine = { node: process.version, v8: process.versions.v8, platform: `${process.platform} ${process.arch}`, cpu: cpus()[0]?.model, cores: availableParallelism() };
-  console.log(`Node ${machine.node}, ${machine.platform}, ${machine.cores} cores (${machine.cpu ?? 'unknown'})${options.quick ? ', --quick: for a look, not for a claim' : ''}`);
+  const machine = {
+    node: process.version,
+    v8: process.versions.v8,
+    platform: `${process.platform} ${process.arch}`,
+    cpu: cpus()[0]?.model,
+    cores: availableParallelism(),
+  };
+  console.log(
+    `Node ${machine.node}, ${machine.platform}, ${machine.cores} cores (${machine.cpu ?? 'unknown'})${options.quick ? ', --quick: for a look, not for a claim' : ''}`,
+  );
   const results = [];
   for (const scenario of chosen) {
     const rounds = roundsOf(scenario, options);
@@ -64,7 +98,8 @@ async function run({ chosen, json, options }) {
     console.log(formatTables(evaluation, rounds));
     results.push({ ...evaluation, rounds });
   }
-  if (json !== undefined) await writeFile(json, `${JSON.stringify({ ...machine, quick: options.quick, results }, undefined, 2)}\n`);
+  if (json !== undefined)
+    await writeFile(json, `${JSON.stringify({ ...machine, quick: options.quick, results }, undefined, 2)}\n`);
 }
 
 try {
@@ -72,7 +107,8 @@ try {
   if (request.chosen.length === 0) console.log(usage);
   else await run(request);
 } catch (error) {
-  const misused = error instanceof UsageError || String(/** @type {{ code?: unknown }} */ (error).code).startsWith('ERR_PARSE_ARGS');
+  const misused =
+    error instanceof UsageError || String(/** @type {{ code?: unknown }} */ (error).code).startsWith('ERR_PARSE_ARGS');
   console.error(misused ? `${/** @type {Error} */ (error).message}\n\n${usage}` : error);
   process.exitCode = misused ? 2 : 1;
 }

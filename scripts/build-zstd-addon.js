@@ -51,8 +51,8 @@ function build() {
   npm(['run', '--silent', 'compile'], addonFolder);
 }
 
-// Its binding.gyp expects the sources of zstd, built, in deps/. A file named .a may be a linker script, and the system's
-// libzstd.a is not always made to go into a shared object.
+// Its binding.gyp expects the sources of zstd, built, in deps/. A file named .a may be a linker script, and the
+// system's libzstd.a is not always made to go into a shared object.
 function useSystemZstd() {
   const [headers, libraries] = [join(addonFolder, 'deps/zstd/lib'), join(addonFolder, 'deps/zstd/out/lib')];
   for (const each of [headers, libraries]) mkdirSync(each, { recursive: true });

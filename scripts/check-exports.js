@@ -23,9 +23,12 @@ function targets(entry) {
 const problems = [];
 for (const subpath of new Set([...Object.keys(expected), ...Object.keys(exports)])) {
   const [want, have] = [JSON.stringify(expected[subpath]), JSON.stringify(exports[subpath])];
-  if (want !== have) problems.push(`${subpath}: package.json has ${have ?? 'nothing'}, src asks for ${want ?? 'nothing'}`);
+  if (want !== have)
+    problems.push(`${subpath}: package.json has ${have ?? 'nothing'}, src asks for ${want ?? 'nothing'}`);
 }
-for (const target of Object.values(expected).flatMap((value) => (typeof value === 'string' ? [value] : Object.values(value)))) {
+for (const target of Object.values(expected).flatMap((value) =>
+  typeof value === 'string' ? [value] : Object.values(value),
+)) {
   if (!existsSync(join(root, target))) problems.push(`${target} is not there: run npm run build`);
 }
 

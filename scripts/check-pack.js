@@ -41,7 +41,9 @@ try {
   run('npm', ['pack', '--silent', '--pack-destination', work]);
   const tarball = join(work, readdirSync(work).find((name) => name.endsWith('.tgz')) ?? '');
   const files = run('tar', ['-tzf', tarball]).split('\n').filter(Boolean);
-  const strays = files.filter((name) => !/^package\/(dist\/|package\.json$|README\.md$|CHANGELOG\.md$|LICENSE$)/.test(name));
+  const strays = files.filter(
+    (name) => !/^package\/(dist\/|package\.json$|README\.md$|CHANGELOG\.md$|LICENSE$)/.test(name),
+  );
   if (strays.length > 0) throw new Error(`packed by mistake: ${strays.join(', ')}`);
   console.log(run('npx', ['publint', '--strict', tarball]));
   // ESM only on purpose: from CommonJS it is require(esm), on the Node versions that have it.

@@ -1,5 +1,5 @@
-// The structure of src in numbers: import cycles, imports from a lower floor up, floors of each part, and what has grown too long.
-// With --strict the exit code is 1 where a limit is passed.
+// The structure of src in numbers: import cycles, imports from a lower floor up, floors of each part, and what has
+// grown too long. With --strict the exit code is 1 where a limit is passed.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -40,13 +40,24 @@ function readFile(name) {
 
 /** @param {ts.Node} node @param {SourceFile} file */
 function visit(node, file) {
-  if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier && ts.isStringLiteral(node.moduleSpecifier)) {
+  if (
+    (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) &&
+    node.moduleSpecifier &&
+    ts.isStringLiteral(node.moduleSpecifier)
+  ) {
     const specifier = node.moduleSpecifier.text;
-    if (specifier.startsWith('.')) file.imports.push(relative('/', join('/', dirname(file.name), specifier)).split(sep).join('/'));
+    if (specifier.startsWith('.'))
+      file.imports.push(
+        relative('/', join('/', dirname(file.name), specifier))
+          .split(sep)
+          .join('/'),
+      );
   }
   if (ts.isClassDeclaration(node)) {
     // Overloads have no body; a getter and a setter are one.
-    const methods = node.members.filter((member) => (ts.isMethodDeclaration(member) || ts.isGetAccessor(member)) && member.body);
+    const methods = node.members.filter(
+      (member) => (ts.isMethodDeclaration(member) || ts.isGetAccessor(member)) && member.body,
+    );
     file.classes.push({ name: node.name?.text ?? 'anonymous', methods: methods.length });
   }
   ts.forEachChild(node, (child) => visit(child, file));
@@ -95,7 +106,10 @@ function findCycles(files) {
   return cycles;
 }
 
-/** The longest chain of imports within one part, in files; a cycle counts once. @param {SourceFile[]} files @param {string} part */
+/**
+ * The longest chain of imports within one part, in files; a cycle counts once. @param {SourceFile[]} files @param
+ * {string} part
+ */
 function countFloors(files, part) {
   const inside = new Map(files.filter(({ name }) => partOf(name) === part).map((file) => [file.name, file]));
   /** @type {Map<string, number>} */
@@ -115,9 +129,17 @@ function countFloors(files, part) {
 
 const files = readSource();
 const cycles = findCycles(files);
-const upward = files.flatMap(({ name, imports }) => imports.filter((next) => floorOf(next) > floorOf(name)).map((next) => `${name} → ${next}`));
-const floors = [...new Set(files.map(({ name }) => partOf(name)))].map((part) => ({ part, floors: countFloors(files, part) })).filter(({ part }) => part !== 'src');
-const large = files.flatMap(({ name, classes }) => classes.filter(({ methods }) => methods > limits.methods).map((each) => `${name}: ${each.name} has ${each.methods} methods`));
+const upward = files.flatMap(({ name, imports }) =>
+  imports.filter((next) => floorOf(next) > floorOf(name)).map((next) => `${name} → ${next}`),
+);
+const floors = [...new Set(files.map(({ name }) => partOf(name)))]
+  .map((part) => ({ part, floors: countFloors(files, part) }))
+  .filter(({ part }) => part !== 'src');
+const large = files.flatMap(({ name, classes }) =>
+  classes
+    .filter(({ methods }) => methods > limits.methods)
+    .map((each) => `${name}: ${each.name} has ${each.methods} methods`),
+);
 const tall = files.filter(({ lines }) => lines > limits.fileLines).map(({ name, lines }) => `${name}: ${lines} lines`);
 const wide = files.flatMap(({ name, long }) => long.map((line) => `${name}:${line}`));
 const total = files.reduce((sum, { lines }) => sum + lines, 0);
@@ -126,7 +148,11 @@ const total = files.reduce((sum, { lines }) => sum + lines, 0);
 const rows = [
   ['import cycles', cycles.map((cycle) => cycle.join(' ↔ ')), limits.cycles],
   ['imports from a lower floor up', upward, limits.upward],
-  [`parts deeper than ${limits.floors} floors`, floors.filter((each) => each.floors > limits.floors).map((each) => `${each.part}: ${each.floors}`), 0],
+  [
+    `parts deeper than ${limits.floors} floors`,
+    floors.filter((each) => each.floors > limits.floors).map((each) => `${each.part}: ${each.floors}`),
+    0,
+  ],
   [`classes over ${limits.methods} methods`, large, 0],
   [`files over ${limits.fileLines} lines`, tall, 0],
   [`lines over ${limits.columns} columns`, wide, 0],
@@ -140,5 +166,7 @@ for (const [title, found, allowed, count = found.length] of rows) {
   for (const line of found.slice(0, 20)) console.log(`       ${line}`);
   if (found.length > 20) console.log(`       and ${found.length - 20} more`);
 }
-console.log(`     ${files.length} files; floors: ${floors.map(({ part, floors: count }) => `${part} ${count}`).join(', ')}`);
+console.log(
+  `     ${files.length} files; floors: ${floors.map(({ part, floors: count }) => `${part} ${count}`).join(', ')}`,
+);
 if (process.argv.includes('--strict') && !passes) process.exitCode = 1;

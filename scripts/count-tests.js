@@ -4,7 +4,10 @@ import { readFileSync } from 'node:fs';
 import { basename, relative } from 'node:path';
 
 /** @typedef {{ name: string, status: string, assertionResults: { fullName: string, status: string }[] }} TestFile */
-/** @typedef {{ numTotalTests: number, numPassedTests: number, numFailedTests: number, numPendingTests: number, numTodoTests: number, testResults: TestFile[] }} Report */
+/**
+ * @typedef {{ numTotalTests: number, numPassedTests: number, numFailedTests: number, numPendingTests: number,
+ * numTodoTests: number, testResults: TestFile[] }} Report
+ */
 
 const [passedChecks, failedChecks, ...reports] = process.argv.slice(2);
 const total = { passed: Number(passedChecks), failed: Number(failedChecks), skipped: 0 };
@@ -21,7 +24,8 @@ for (const file of reports) {
     total.skipped += report.numPendingTests + report.numTodoTests;
     for (const { name, assertionResults } of report.testResults) {
       for (const test of assertionResults) {
-        if (test.status !== 'passed') console.log(`*** ${basename(file, '.json')}: ${relative('.', name)}: ${test.fullName}: ${test.status}`);
+        if (test.status !== 'passed')
+          console.log(`*** ${basename(file, '.json')}: ${relative('.', name)}: ${test.fullName}: ${test.status}`);
       }
     }
   } catch (error) {

@@ -11,14 +11,7 @@
  * - `error`: the handler, its source or the connection failed
  */
 export type CloseReason =
-  | 'ended'
-  | 'client-closed'
-  | 'deadline'
-  | 'idle'
-  | 'draining'
-  | 'slow-consumer'
-  | 'heartbeat-timeout'
-  | 'error';
+  'ended' | 'client-closed' | 'deadline' | 'idle' | 'draining' | 'slow-consumer' | 'heartbeat-timeout' | 'error';
 
 /** Base of every error that the library makes. Match on `code`: it is stable, the message is not. */
 export abstract class SluiceError extends Error {
@@ -30,7 +23,10 @@ export abstract class SluiceError extends Error {
   }
 }
 
-/** An option has the wrong type or is out of range. Thrown by the factory, before any request; `pipeBody`, `reconnect` and `swap` reject with it. */
+/**
+ * An option has the wrong type or is out of range. Thrown by the factory, before any request; `pipeBody`, `reconnect`
+ * and `swap` reject with it.
+ */
 export class InvalidOptionError extends SluiceError {
   override readonly code = 'ERR_SLUICE_OPTION_INVALID';
   /** The option's name, with its owner: `sse.maxBuffered`. */
@@ -42,7 +38,10 @@ export class InvalidOptionError extends SluiceError {
   }
 }
 
-/** An event cannot be framed: a line break or NUL in `event` or `id`, a bad `retry`, data that JSON cannot hold. Nothing was written. */
+/**
+ * An event cannot be framed: a line break or NUL in `event` or `id`, a bad `retry`, data that JSON cannot hold. Nothing
+ * was written.
+ */
 export class InvalidEventError extends SluiceError {
   override readonly code = 'ERR_SLUICE_EVENT_INVALID';
   /** The field at fault, or `event` for the object as a whole. */
@@ -64,7 +63,10 @@ export class InvalidSourceError extends SluiceError {
   override readonly code = 'ERR_SLUICE_SOURCE_INVALID';
 }
 
-/** A source for a body produced something that is neither a string nor bytes, or `HeartbeatParser.push` was given anything but bytes. */
+/**
+ * A source for a body produced something that is neither a string nor bytes, or `HeartbeatParser.push` was given
+ * anything but bytes.
+ */
 export class InvalidChunkError extends SluiceError {
   override readonly code = 'ERR_SLUICE_BODY_CHUNK_INVALID';
 }
@@ -193,7 +195,10 @@ export class StreamRefusedError extends StreamClosedError {
   }
 }
 
-/** Close reason `slow-consumer`: more than `maxBuffered` bytes waited for a client that does not read, or it took nothing for too long. */
+/**
+ * Close reason `slow-consumer`: more than `maxBuffered` bytes waited for a client that does not read, or it took
+ * nothing for too long.
+ */
 export class SlowConsumerError extends StreamClosedError {
   override readonly code = 'ERR_SLUICE_SLOW_CONSUMER';
 

@@ -124,7 +124,15 @@ export {
 } from './lifecycle/index.ts';
 export type { HttpRequest, HttpResponse, Next, RoutedRequest } from './internal/message.ts';
 export type { PipeOptions } from './internal/pipe.ts';
-export { jsonSeq, ndjson, openJsonSeq, openNdjson, type RecordHandler, type RecordOptions, type RecordStream } from './records/index.ts';
+export {
+  jsonSeq,
+  ndjson,
+  openJsonSeq,
+  openNdjson,
+  type RecordHandler,
+  type RecordOptions,
+  type RecordStream,
+} from './records/index.ts';
 export {
   type AnyEvents,
   type EventInput,

@@ -1,7 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as sluice from '../src/index.ts';
-import { closeError, type CloseReason, errorClasses, type SluiceErrorClass, SluiceError, StreamClosedError } from '../src/errors.ts';
+import {
+  closeError,
+  type CloseReason,
+  errorClasses,
+  type SluiceErrorClass,
+  SluiceError,
+  StreamClosedError,
+} from '../src/errors.ts';
 
 const page = readFileSync(new URL('../docs/errors.md', import.meta.url), 'utf8');
 const documented = [...new Set(page.match(/\bERR_SLUICE_[A-Z0-9_]+\b/g) ?? [])];
@@ -36,7 +43,16 @@ describe('docs/errors.md', () => {
   });
 
   it('names no error class that does not exist', () => {
-    const names = new Set<string>(['SluiceError', 'TypeError', 'RangeError', 'SyntaxError', 'AbortError', 'TimeoutError', 'Error', ...table.map(([, { name }]) => name)]);
+    const names = new Set<string>([
+      'SluiceError',
+      'TypeError',
+      'RangeError',
+      'SyntaxError',
+      'AbortError',
+      'TimeoutError',
+      'Error',
+      ...table.map(([, { name }]) => name),
+    ]);
     const named = page.match(/\b[A-Z][A-Za-z]*Error\b/g) ?? [];
     expect([...new Set(named)].filter((name) => !names.has(name))).toEqual([]);
   });
@@ -53,7 +69,9 @@ describe('the table of errors', () => {
   });
 
   it('has every error class that is exported, once', () => {
-    const exported = Object.values(sluice).filter((value) => typeof value === 'function' && value.prototype instanceof SluiceError);
+    const exported = Object.values(sluice).filter(
+      (value) => typeof value === 'function' && value.prototype instanceof SluiceError,
+    );
     expect(new Set<unknown>(exported)).toEqual(new Set<unknown>(table.map(([, errorClass]) => errorClass)));
     expect(new Set(table.map(([, errorClass]) => errorClass)).size).toBe(table.length);
   });

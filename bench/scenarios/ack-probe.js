@@ -75,11 +75,20 @@ async function probeAll(clients) {
       // The rest after the last pass counts as well.
       if (tally.main.length === warmUps + passes) setTimeout(resolve, tally.rests.at(-1));
     });
-    probe = new AckProbe({ onError: reject, clock, readTable: (table, onLines) => timedRead(tally, table, onLines), delay: 100 });
+    probe = new AckProbe({
+      onError: reject,
+      clock,
+      readTable: (table, onLines) => timedRead(tally, table, onLines),
+      delay: 100,
+    });
     for (const { socket } of clients) probe.add(makeEntry(/** @type {import('node:net').Socket} */ (socket), tally));
   });
   probe?.close();
-  return { ...summarise(tally), cpu: share(process.cpuUsage(cpu), performance.now() - start), found: tally.found / tally.main.length };
+  return {
+    ...summarise(tally),
+    cpu: share(process.cpuUsage(cpu), performance.now() - start),
+    found: tally.found / tally.main.length,
+  };
 }
 
 /**

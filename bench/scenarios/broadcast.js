@@ -11,7 +11,8 @@ const scenario = {
   rounds: 5,
   slices: 4,
   metrics: deliveryMetrics(),
-  prepare: (server, { quick }) => openDelivery(server, quick ? { clients: 100, warmUp: 10, ticks: 20 } : { clients: 1000, warmUp: 20, ticks: 25 }),
+  prepare: (server, { quick }) =>
+    openDelivery(server, quick ? { clients: 100, warmUp: 10, ticks: 20 } : { clients: 1000, warmUp: 20, ticks: 25 }),
   peers: [
     {
       name: 'bare',
@@ -32,7 +33,8 @@ const scenario = {
         const { createChannel } = await import('better-sse');
         const channel = createChannel();
         const { app } = await serveBetterSse((session) => channel.register(session));
-        const tick = (/** @type {number} */ number) => void channel.broadcast(tickFor(0, number), 'tick', { eventId: String(number) });
+        const tick = (/** @type {number} */ number) =>
+          void channel.broadcast(tickFor(0, number), 'tick', { eventId: String(number) });
         return { app, calls: { tick } };
       },
     },

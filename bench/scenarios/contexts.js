@@ -2,7 +2,16 @@
 import express from 'express';
 import { loadMetrics, openLoad } from '../support/load.js';
 
-const item = { id: 'order-000042', lines: Array.from({ length: 18 }, (_, line) => ({ line, sku: `SKU-${1000 + line * 37}`, title: `An article, number ${line}`, quantity: 1 + (line % 4), price: 995 + line * 110 })) };
+const item = {
+  id: 'order-000042',
+  lines: Array.from({ length: 18 }, (_, line) => ({
+    line,
+    sku: `SKU-${1000 + line * 37}`,
+    title: `An article, number ${line}`,
+    quantity: 1 + (line % 4),
+    price: 995 + line * 110,
+  })),
+};
 
 /** @param {...import('express').RequestHandler} middlewares */
 function serveItem(...middlewares) {
@@ -25,7 +34,11 @@ const scenario = {
   prepare: (server, { quick }) => openLoad(server, { text: JSON.stringify(item), acceptEncoding: null, quick }),
   peers: [
     { name: 'bare', title: 'Express', serve: () => serveItem() },
-    { name: 'empty', title: 'Express and a middleware that does nothing', serve: () => serveItem((_req, _res, next) => next()) },
+    {
+      name: 'empty',
+      title: 'Express and a middleware that does nothing',
+      serve: () => serveItem((_req, _res, next) => next()),
+    },
     {
       name: 'deadline',
       title: 'deadline of 30 s',

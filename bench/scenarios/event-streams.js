@@ -11,7 +11,8 @@ async function serveOurs(options, setUp) {
   const { app, clients } = await serveSluice(options, setUp);
   const tick = (/** @type {number} */ number) => {
     let client = 0;
-    for (const stream of clients) void stream.send({ event: 'tick', id: String(number), data: tickFor(client++, number) });
+    for (const stream of clients)
+      void stream.send({ event: 'tick', id: String(number), data: tickFor(client++, number) });
   };
   return { app, calls: { tick } };
 }
@@ -24,7 +25,8 @@ const scenario = {
   rounds: 5,
   slices: 4,
   metrics: deliveryMetrics({ sluice: 0.7 }),
-  prepare: (server, { quick }) => openDelivery(server, quick ? { clients: 100, warmUp: 10, ticks: 20 } : { clients: 1000, warmUp: 20, ticks: 25 }),
+  prepare: (server, { quick }) =>
+    openDelivery(server, quick ? { clients: 100, warmUp: 10, ticks: 20 } : { clients: 1000, warmUp: 20, ticks: 25 }),
   peers: [
     {
       name: 'bare',
@@ -33,7 +35,8 @@ const scenario = {
         const { app, clients } = serveBare();
         const tick = (/** @type {number} */ number) => {
           let client = 0;
-          for (const res of clients) res.write(`event: tick\nid: ${number}\ndata: ${JSON.stringify(tickFor(client++, number))}\n\n`);
+          for (const res of clients)
+            res.write(`event: tick\nid: ${number}\ndata: ${JSON.stringify(tickFor(client++, number))}\n\n`);
         };
         return { app, calls: { tick } };
       },
@@ -59,7 +62,11 @@ const scenario = {
         return serveOurs({}, (app) => void app.use(heartbeat()));
       },
     },
-    { name: 'sluice-indirect', title: 'stream.send, directChunks: false', serve: () => serveOurs({ directChunks: false }) },
+    {
+      name: 'sluice-indirect',
+      title: 'stream.send, directChunks: false',
+      serve: () => serveOurs({ directChunks: false }),
+    },
   ],
 };
 

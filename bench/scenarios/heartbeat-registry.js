@@ -94,7 +94,8 @@ function serveLoop() {
     let written = 0;
     // As often as ours wakes up at the most.
     setInterval(() => {
-      for (const due = ((performance.now() - start) / every) * all.length; written < due; written++) all[written % all.length]?.write(':\n');
+      for (const due = ((performance.now() - start) / every) * all.length; written < due; written++)
+        all[written % all.length]?.write(':\n');
     }, 16);
   });
 }
@@ -115,7 +116,8 @@ async function prepare(server, { quick, peer }) {
     async measure() {
       await server.call('open', clients, every);
       await server.call('memory');
-      if (peer.name === 'sluice' && (await server.call('registered')) !== clients) throw new Error('not every stream is registered');
+      if (peer.name === 'sluice' && (await server.call('registered')) !== clients)
+        throw new Error('not every stream is registered');
       // The first heartbeats compile; and V8 clears up what the opening left behind, some 15 s later.
       await delay(every * 1.6);
       const [cpuBefore, takenBefore, start] = [await server.call('cpu'), await server.call('taken'), performance.now()];
@@ -123,7 +125,8 @@ async function prepare(server, { quick, peer }) {
       const [cpu, taken, elapsed] = [await server.call('cpu'), await server.call('taken'), performance.now() - start];
       await server.call('close');
       const beats = (taken - takenBefore) / beatBytes;
-      if (Math.abs(beats / clients - elapsed / every) > 0.1) throw new Error(`${beats} heartbeats for ${clients} streams`);
+      if (Math.abs(beats / clients - elapsed / every) > 0.1)
+        throw new Error(`${beats} heartbeats for ${clients} streams`);
       return { cpu: (cpu - cpuBefore) / 10 / elapsed, each: (cpu - cpuBefore) / beats };
     },
     close: async () => {},

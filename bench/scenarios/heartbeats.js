@@ -45,7 +45,12 @@ async function serveHeartbeat(options) {
   const { heartbeat } = await import('sluice/heartbeat');
   /** @type {import('sluice/heartbeat').Heartbeat | undefined} */
   let middleware;
-  return withReset(await serveSluice({}, (app) => void app.use((req, res, next) => (middleware ??= heartbeat({ every, ...options }))(req, res, next))));
+  return withReset(
+    await serveSluice(
+      {},
+      (app) => void app.use((req, res, next) => (middleware ??= heartbeat({ every, ...options }))(req, res, next)),
+    ),
+  );
 }
 
 /** @type {import('../support/rounds.js').Scenario['prepare']} */
@@ -55,7 +60,8 @@ async function prepare(server, { quick, peer }) {
   await server.call('setEvery', interval);
   return {
     async measure() {
-      // The kernel's table has the rows of the whole machine: each peer has its clients while it is measured, and only then.
+      // The kernel's table has the rows of the whole machine: each peer has its clients while it is measured, and only
+      // then.
       const readers = new Child('clients', 'stream-clients.js');
       try {
         const before = await emptyMemory(server, readers);
@@ -64,7 +70,8 @@ async function prepare(server, { quick, peer }) {
         // The first heartbeats compile; and V8 clears up what the opening left behind, some 15 s later.
         await delay(interval * 1.6);
         const { cpu, beats } = await watch(server, readers, expected === 0 ? interval / 3 : interval);
-        if (Math.abs(beats - expected) > expected / 5) throw new Error(`${beats} heartbeats a second instead of ${expected}`);
+        if (Math.abs(beats - expected) > expected / 5)
+          throw new Error(`${beats} heartbeats a second instead of ${expected}`);
         const { heap } = weightOf(before, await server.call('memory'), clients);
         await connected(server, clients);
         return { cpu, heap };
@@ -96,7 +103,8 @@ async function watch(server, readers, time) {
 /** @type {import('../support/rounds.js').Scenario} */
 const scenario = {
   name: 'heartbeats',
-  summary: '9,500 event streams that say nothing but a comment every 15 s; both ends are in the kernel’s table of connections',
+  summary:
+    '9,500 event streams that say nothing but a comment every 15 s; both ends are in the kernel’s table of connections',
   baseline: 'better-sse',
   rounds: 1,
   // A process has one first time: it is weighed once.
@@ -108,7 +116,11 @@ const scenario = {
   prepare,
   peers: [
     { name: 'idle', title: 'sse, no heartbeats', serve: async () => withReset(await serveSluice()) },
-    { name: 'better-sse', title: 'keepAlive', serve: async () => withReset(await serveBetterSse(undefined, () => every)) },
+    {
+      name: 'better-sse',
+      title: 'keepAlive',
+      serve: async () => withReset(await serveBetterSse(undefined, () => every)),
+    },
     { name: 'unprobed', title: 'sse and heartbeat, ackProbe: false', serve: () => serveHeartbeat({ ackProbe: false }) },
     { name: 'sluice', title: 'sse and heartbeat', serve: () => serveHeartbeat() },
   ],

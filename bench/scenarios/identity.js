@@ -4,7 +4,14 @@ import { loadMetrics, openLoad } from '../support/load.js';
 
 const item = {
   id: 'order-000042',
-  lines: Array.from({ length: 18 }, (_, line) => ({ line, sku: `SKU-${1000 + line * 37}`, title: `An article, number ${line}`, quantity: 1 + (line % 4), price: 995 + line * 110, currency: 'EUR' })),
+  lines: Array.from({ length: 18 }, (_, line) => ({
+    line,
+    sku: `SKU-${1000 + line * 37}`,
+    title: `An article, number ${line}`,
+    quantity: 1 + (line % 4),
+    price: 995 + line * 110,
+    currency: 'EUR',
+  })),
 };
 
 /**
@@ -21,7 +28,8 @@ function serveItem(setUp) {
 }
 
 /**
- * Every response gets the library's seam with one layer, which passes everything on: what a middleware of ours costs where it has nothing to do.
+ * Every response gets the library's seam with one layer, which passes everything on: what a middleware of ours costs
+ * where it has nothing to do.
  * @param {boolean} transforms - whether the layer says that it may change bytes, as an encoder does
  */
 async function serveSeam(transforms) {
@@ -62,22 +70,46 @@ const scenario = {
     ...loadMetrics({ mounted: 0.97, seam: 0.97, 'compress-small': 0.97, 'compress-unasked': 0.97 }),
     { key: 'bytes', title: 'bytes of an answer', better: 'less', digits: 0 },
   ],
-  prepare: (server, { quick, peer: { acceptEncoding = 'gzip, deflate, br' } }) => openLoad(server, { text: JSON.stringify(item), acceptEncoding, quick }),
+  prepare: (server, { quick, peer: { acceptEncoding = 'gzip, deflate, br' } }) =>
+    openLoad(server, { text: JSON.stringify(item), acceptEncoding, quick }),
   peers: [
     { name: 'bare', title: 'Express', serve: () => serveItem() },
-    { name: 'empty', title: 'Express and a middleware that does nothing', serve: () => serveItem((app) => void app.use((_req, _res, next) => next())) },
+    {
+      name: 'empty',
+      title: 'Express and a middleware that does nothing',
+      serve: () => serveItem((app) => void app.use((_req, _res, next) => next())),
+    },
     {
       name: 'mounted',
       title: 'Express and an sse route elsewhere',
       async serve() {
         const { sse } = await import('sluice');
-        return serveItem((app) => void app.get('/events', sse(() => {})));
+        return serveItem(
+          (app) =>
+            void app.get(
+              '/events',
+              sse(() => {}),
+            ),
+        );
       },
     },
     { name: 'seam', title: 'the seam and a passive layer on every response', serve: () => serveSeam(false) },
-    { name: 'seam-encoder', title: 'the seam and a layer that could transform but does not', serve: () => serveSeam(true) },
-    { name: 'compress-small', title: 'compress, the body below its threshold', serve: () => serveCompress({ threshold: '4kb' }) },
-    { name: 'compress-unasked', title: 'compress, the request without Accept-Encoding', acceptEncoding: null, serve: () => serveCompress() },
+    {
+      name: 'seam-encoder',
+      title: 'the seam and a layer that could transform but does not',
+      serve: () => serveSeam(true),
+    },
+    {
+      name: 'compress-small',
+      title: 'compress, the body below its threshold',
+      serve: () => serveCompress({ threshold: '4kb' }),
+    },
+    {
+      name: 'compress-unasked',
+      title: 'compress, the request without Accept-Encoding',
+      acceptEncoding: null,
+      serve: () => serveCompress(),
+    },
   ],
 };
 

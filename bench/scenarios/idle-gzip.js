@@ -14,7 +14,11 @@ const scenario = {
   prepare: async (server, { quick }) => openScale(server, quick ? 500 : 5000, 'gzip'),
   peers: [
     { name: 'bare', title: 'Express, uncompressed', serve: () => withCount(serveBare()) },
-    { name: 'compression', title: 'Express, compression, res.flush', serve: async () => withCount(await serveCompression()) },
+    {
+      name: 'compression',
+      title: 'Express, compression, res.flush',
+      serve: async () => withCount(await serveCompression()),
+    },
     { name: 'sluice', title: 'sse and compress', serve: async () => withCount(await serveCompressedSluice()) },
   ],
 };

@@ -3,7 +3,8 @@ import { jsonBodies } from '../support/json-bodies.js';
 
 export default jsonBodies({
   name: 'json-10k-best',
-  summary: 'answers of 10 kB JSON over 32 connections to a client that takes every coding; what is to be reached is for Node 24',
+  summary:
+    'answers of 10 kB JSON over 32 connections to a client that takes every coding; what is to be reached is for Node 24',
   bytes: 10_000,
   acceptEncoding: 'gzip, deflate, br, zstd',
   toReach: { rate: 2.5, body: 1 },

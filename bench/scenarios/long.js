@@ -57,7 +57,13 @@ const scenario = {
   rounds: 5,
   slices: 4,
   metrics: [
-    { key: 'rate', title: 'MB of text per second', better: 'more', digits: 1, toReach: { sluice: 1, 'sluice-body': 1 } },
+    {
+      key: 'rate',
+      title: 'MB of text per second',
+      better: 'more',
+      digits: 1,
+      toReach: { sluice: 1, 'sluice-body': 1 },
+    },
     { key: 'cpu', title: 'CPU of the server per MB of text, ms', better: 'less', digits: 2 },
     { key: 'body', title: 'kB of the body per MB of text', better: 'less', digits: 1 },
   ],
@@ -70,7 +76,11 @@ const scenario = {
         const log = makeLog(bytes);
         return {
           app(_req, res) {
-            res.writeHead(200, { 'Content-Type': 'text/plain; charset=utf-8', 'Content-Encoding': 'gzip', Vary: 'Accept-Encoding' });
+            res.writeHead(200, {
+              'Content-Type': 'text/plain; charset=utf-8',
+              'Content-Encoding': 'gzip',
+              Vary: 'Accept-Encoding',
+            });
             // It destroys the response, and the client notices.
             pipeline(log.open(), createGzip({ level: 6 }), res, () => {});
           },

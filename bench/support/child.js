@@ -23,9 +23,16 @@ export class Child {
    */
   constructor(name, file, { args = [], execArgv = [] } = {}) {
     this.#name = name;
-    this.#process = fork(fileURLToPath(new URL(file, import.meta.url)), args, { execArgv, stdio: ['pipe', 'inherit', 'inherit', 'ipc'] });
-    this.#process.on('message', (message) => this.#settle(/** @type {{ id: number, error?: string, result?: unknown }} */ (message)));
-    this.#process.on('exit', (code, signal) => this.#rejectAll(new Error(`${name} ended by itself: ${signal ?? code ?? ''}`)));
+    this.#process = fork(fileURLToPath(new URL(file, import.meta.url)), args, {
+      execArgv,
+      stdio: ['pipe', 'inherit', 'inherit', 'ipc'],
+    });
+    this.#process.on('message', (message) =>
+      this.#settle(/** @type {{ id: number, error?: string, result?: unknown }} */ (message)),
+    );
+    this.#process.on('exit', (code, signal) =>
+      this.#rejectAll(new Error(`${name} ended by itself: ${signal ?? code ?? ''}`)),
+    );
   }
 
   /**
@@ -37,7 +44,10 @@ export class Child {
   call(method, ...args) {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#settle({ id, error: `${method}: no answer in ${answerTimeout / 1000} s` }), answerTimeout);
+      const timer = setTimeout(
+        () => this.#settle({ id, error: `${method}: no answer in ${answerTimeout / 1000} s` }),
+        answerTimeout,
+      );
       this.#pending.set(id, { resolve, reject, timer });
       this.#process.send({ id, method, args }, (error) => {
         if (error) this.#settle({ id, error: error.message });

@@ -16,7 +16,8 @@ import { weightMetrics, withCount } from './weight.js';
  * @returns {import('./rounds.js').Scenario}
  */
 export function compressedStreams({ name, summary, dataFor, toReach = {}, toReachBare = {} }) {
-  const textFor = (/** @type {number} */ client, /** @type {number} */ number) => `event: tick\nid: ${number}\ndata: ${JSON.stringify(dataFor(client, number))}\n\n`;
+  const textFor = (/** @type {number} */ client, /** @type {number} */ number) =>
+    `event: tick\nid: ${number}\ndata: ${JSON.stringify(dataFor(client, number))}\n\n`;
   return {
     name,
     summary,
@@ -24,7 +25,10 @@ export function compressedStreams({ name, summary, dataFor, toReach = {}, toReac
     rounds: 5,
     slices: 4,
     metrics: compressedMetrics(toReach, toReachBare),
-    prepare: (server, { quick }) => openDelivery(server, quick ? { clients: 100, warmUp: 10, ticks: 20 } : { clients: 1000, warmUp: 20, ticks: 25 }, { acceptEncoding: 'gzip' }),
+    prepare: (server, { quick }) =>
+      openDelivery(server, quick ? { clients: 100, warmUp: 10, ticks: 20 } : { clients: 1000, warmUp: 20, ticks: 25 }, {
+        acceptEncoding: 'gzip',
+      }),
     peers: [
       {
         name: 'compression',
@@ -75,7 +79,8 @@ export function compressedStreams({ name, summary, dataFor, toReach = {}, toReac
           const served = await serveCompressedSluice();
           const tick = (/** @type {number} */ number) => {
             let client = 0;
-            for (const stream of served.clients) void stream.send({ event: 'tick', id: String(number), data: dataFor(client++, number) });
+            for (const stream of served.clients)
+              void stream.send({ event: 'tick', id: String(number), data: dataFor(client++, number) });
           };
           return withCount(served, { tick, end: () => served.clients.forEach((stream) => void stream.end()) });
         },
@@ -92,7 +97,10 @@ export function compressedStreams({ name, summary, dataFor, toReach = {}, toReac
 function compressedMetrics(toReach, toReachBare) {
   /** @type {Metric[]} */
   const all = [...deliveryMetrics(), ...weightMetrics()];
-  return all.flatMap((metric) => [limited(metric, toReach[metric.key]), ...(metric.key in toReachBare ? [{ ...limited(metric, toReachBare[metric.key]), baseline: 'bare' }] : [])]);
+  return all.flatMap((metric) => [
+    limited(metric, toReach[metric.key]),
+    ...(metric.key in toReachBare ? [{ ...limited(metric, toReachBare[metric.key]), baseline: 'bare' }] : []),
+  ]);
 }
 
 /**

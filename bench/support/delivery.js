@@ -21,11 +21,12 @@ export function deliveryMetrics(toReach = {}) {
  * Connects an audience and sends ticks to it: a call of `tick(number)` in the server sends each client one event
  * with that number as its id. A tick starts when the one before has arrived everywhere.
  *
- * The clients read when the server has written. On one machine a write to a process that sleeps pays for
- * waking it, so the writer's CPU would depend on how often the readers fall asleep; a client elsewhere costs nothing of the kind.
+ * The clients read when the server has written. On one machine a write to a process that sleeps pays for waking it, so
+ * the writer's CPU would depend on how often the readers fall asleep; a client elsewhere costs nothing of the kind.
  * @param {Child} server
  * @param {{ clients: number, warmUp: number, ticks: number }} size
- * @param {{ acceptEncoding?: string }} [options] - with it, servers may write from other threads, and are weighed; a call of
+ * @param {{ acceptEncoding?: string }} [options] - with it, servers may write from other threads, and are weighed; a
+ * call of
  *   `end` ends their streams, for the checksums
  * @returns {Promise<Bench>}
  */
@@ -34,7 +35,7 @@ export async function openDelivery(server, { clients, warmUp, ticks }, { acceptE
   let sent = 0;
   // One event more than ticks: what the stream begins with.
   const run = async (/** @type {number} */ count) => {
-    for (const end = sent + count; sent < end; ) {
+    for (const end = sent + count; sent < end;) {
       await readers.call('hold');
       await server.call('tick', ++sent);
       // `cpu` is answered in a later turn: whatever the tick put off to the end of its own is written.
@@ -55,14 +56,23 @@ export async function openDelivery(server, { clients, warmUp, ticks }, { acceptE
   });
   return {
     async measure() {
-      const [cpuBefore, userBefore, bytesBefore] = await Promise.all([server.call('cpu'), server.call('userCpu'), readers.call('bytes')]);
+      const [cpuBefore, userBefore, bytesBefore] = await Promise.all([
+        server.call('cpu'),
+        server.call('userCpu'),
+        readers.call('bytes'),
+      ]);
       await run(ticks);
       const [cpu, user, bytes] = await Promise.all([server.call('cpu'), server.call('userCpu'), readers.call('bytes')]);
       // Time for an event too many to show up.
       await delay(20);
       await readers.call('verify', sent + 1);
       const deliveries = clients * ticks;
-      return { cpu: (cpu - cpuBefore) / deliveries, user: (user - userBefore) / deliveries, wire: (bytes - bytesBefore) / deliveries, ...weight };
+      return {
+        cpu: (cpu - cpuBefore) / deliveries,
+        user: (user - userBefore) / deliveries,
+        wire: (bytes - bytesBefore) / deliveries,
+        ...weight,
+      };
     },
     async finish() {
       if (acceptEncoding === undefined) return;

@@ -22,7 +22,11 @@ answerCalls({
     await new Promise((resolve, reject) => {
       const socket = connect({ port, host: '127.0.0.1' }, () => socket.write(request));
       socket.on('error', reject);
-      socket.on('close', () => (parser.isOver ? resolve(undefined) : reject(new Error('the server closed the connection before the end of the body'))));
+      socket.on('close', () =>
+        parser.isOver
+          ? resolve(undefined)
+          : reject(new Error('the server closed the connection before the end of the body')),
+      );
       socket.on('data', (bytes) => {
         try {
           parser.push(bytes);

@@ -99,10 +99,13 @@ export async function serveSluice(options, setUp) {
   setUp?.(app);
   app.get(
     '/events',
-    sse((stream) => {
-      clients.add(stream);
-      stream.onClose(() => clients.delete(stream));
-    }, { comments: 'block', ...options }),
+    sse(
+      (stream) => {
+        clients.add(stream);
+        stream.onClose(() => clients.delete(stream));
+      },
+      { comments: 'block', ...options },
+    ),
   );
   return { app, clients };
 }

@@ -30,13 +30,19 @@ async function serveFastify(body, settings) {
   await app.register(import('@fastify/compress'), settings.level === undefined ? {} : { zlibOptions: settings });
   app.get('/item', (_request, reply) => reply.send(body));
   await app.ready();
-  return { app: (/** @type {import('node:http').IncomingMessage} */ req, /** @type {import('node:http').ServerResponse} */ res) => app.routing(req, res) };
+  return {
+    app: (
+      /** @type {import('node:http').IncomingMessage} */ req,
+      /** @type {import('node:http').ServerResponse} */ res,
+    ) => app.routing(req, res),
+  };
 }
 
 /**
  * The text without a framework: what remains is Node and the middleware.
  * @param {string} text
- * @param {(req: import('node:http').IncomingMessage, res: import('node:http').ServerResponse, next: () => void) => void} [middleware]
+ * @param {(req: import('node:http').IncomingMessage, res: import('node:http').ServerResponse, next: () => void) =>
+ * void} [middleware]
  */
 function servePlain(text, middleware = (_req, _res, next) => next()) {
   /** @type {import('node:http').RequestListener} */
@@ -101,8 +107,18 @@ function loadScenario({ name, summary, text, acceptEncoding, toReach }) {
     baseline: 'compression',
     rounds: 5,
     slices: 4,
-    metrics: [...loadMetrics({ sluice: toReach.rate }), { key: 'body', title: 'bytes of the body', better: /** @type {const} */ ('less'), digits: 0, toReach: { sluice: toReach.body } }],
-    prepare: (/** @type {import('./child.js').Child} */ server, /** @type {{ quick: boolean }} */ { quick }) => openLoad(server, { text, acceptEncoding, quick }),
+    metrics: [
+      ...loadMetrics({ sluice: toReach.rate }),
+      {
+        key: 'body',
+        title: 'bytes of the body',
+        better: /** @type {const} */ ('less'),
+        digits: 0,
+        toReach: { sluice: toReach.body },
+      },
+    ],
+    prepare: (/** @type {import('./child.js').Child} */ server, /** @type {{ quick: boolean }} */ { quick }) =>
+      openLoad(server, { text, acceptEncoding, quick }),
   };
 }
 

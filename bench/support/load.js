@@ -18,13 +18,15 @@ export function loadMetrics(rate) {
 /**
  * Requests of `/item` over 32 connections, each as soon as the one before is answered.
  * @param {Child} server
- * @param {{ text: string, acceptEncoding: string | null, quick: boolean }} options - text: what the answers are to be, decoded; `null`: no such field
+ * @param {{ text: string, acceptEncoding: string | null, quick: boolean }} options - text: what the answers are to be,
+ * decoded; `null`: no such field
  * @returns {Promise<Bench>}
  */
 export async function openLoad(server, { text, acceptEncoding, quick }) {
   const clients = new Child('clients', 'request-clients.js');
   const port = await server.call('port');
-  const load = () => clients.call('load', port, { connections: 32, duration: quick ? 200 : 1000, acceptEncoding, text });
+  const load = () =>
+    clients.call('load', port, { connections: 32, duration: quick ? 200 : 1000, acceptEncoding, text });
   try {
     await load();
   } catch (error) {
@@ -36,7 +38,8 @@ export async function openLoad(server, { text, acceptEncoding, quick }) {
       const [cpuBefore, requestsBefore] = await Promise.all([server.call('cpu'), server.call('requests')]);
       const { responses, bytes, body, seconds } = await load();
       const [cpu, requests] = await Promise.all([server.call('cpu'), server.call('requests')]);
-      if (requests - requestsBefore !== responses) throw new Error(`${requests - requestsBefore} requests had ${responses} answers`);
+      if (requests - requestsBefore !== responses)
+        throw new Error(`${requests - requestsBefore} requests had ${responses} answers`);
       return { rate: responses / seconds, cpu: (cpu - cpuBefore) / responses, bytes, body };
     },
     close: () => clients.stop(),

@@ -2,9 +2,80 @@
 import { between, createRandom, pick, randomDigits } from './random.js';
 import { words } from './words.js';
 
-const given = ['Ada', 'Amir', 'Anna', 'Bruno', 'Chen', 'Clara', 'Dilek', 'Elias', 'Emma', 'Farid', 'Grace', 'Hana', 'Ivo', 'Jonas', 'Kofi', 'Lena', 'Maja', 'Nils', 'Olga', 'Pia', 'Rosa', 'Sven', 'Tariq', 'Uma', 'Vera', 'Yuki'];
-const family = ['Abbott', 'Bauer', 'Costa', 'Dubois', 'Eriksen', 'Fischer', 'Garcia', 'Haddad', 'Ito', 'Jansen', 'Keller', 'Lopez', 'Meyer', 'Novak', 'Okafor', 'Petrov', 'Rossi', 'Silva', 'Tanaka', 'Virtanen', 'Weber', 'Young', 'Zhang'];
-const cities = ['Aachen', 'Bergen', 'Bilbao', 'Cork', 'Dresden', 'Eindhoven', 'Genoa', 'Graz', 'Lille', 'Lund', 'Malmö', 'Nantes', 'Oulu', 'Porto', 'Riga', 'Split', 'Turin', 'Vilnius', 'Zürich'];
+const given = [
+  'Ada',
+  'Amir',
+  'Anna',
+  'Bruno',
+  'Chen',
+  'Clara',
+  'Dilek',
+  'Elias',
+  'Emma',
+  'Farid',
+  'Grace',
+  'Hana',
+  'Ivo',
+  'Jonas',
+  'Kofi',
+  'Lena',
+  'Maja',
+  'Nils',
+  'Olga',
+  'Pia',
+  'Rosa',
+  'Sven',
+  'Tariq',
+  'Uma',
+  'Vera',
+  'Yuki',
+];
+const family = [
+  'Abbott',
+  'Bauer',
+  'Costa',
+  'Dubois',
+  'Eriksen',
+  'Fischer',
+  'Garcia',
+  'Haddad',
+  'Ito',
+  'Jansen',
+  'Keller',
+  'Lopez',
+  'Meyer',
+  'Novak',
+  'Okafor',
+  'Petrov',
+  'Rossi',
+  'Silva',
+  'Tanaka',
+  'Virtanen',
+  'Weber',
+  'Young',
+  'Zhang',
+];
+const cities = [
+  'Aachen',
+  'Bergen',
+  'Bilbao',
+  'Cork',
+  'Dresden',
+  'Eindhoven',
+  'Genoa',
+  'Graz',
+  'Lille',
+  'Lund',
+  'Malmö',
+  'Nantes',
+  'Oulu',
+  'Porto',
+  'Riga',
+  'Split',
+  'Turin',
+  'Vilnius',
+  'Zürich',
+];
 const states = ['new', 'paid', 'packed', 'shipped', 'delivered', 'returned'];
 
 /** @param {() => number} random */
@@ -19,7 +90,12 @@ function makeOrder(random) {
   return {
     id: `ord_${randomDigits(random, 16, 36)}`,
     number: between(random, 100_000, 999_999),
-    customer: { id: between(random, 1, 90_000), name: `${first} ${last}`, email: `${first}.${last}${between(random, 1, 99)}@example.com`.toLowerCase(), city: pick(random, cities) },
+    customer: {
+      id: between(random, 1, 90_000),
+      name: `${first} ${last}`,
+      email: `${first}.${last}${between(random, 1, 99)}@example.com`.toLowerCase(),
+      city: pick(random, cities),
+    },
     state: pick(random, states),
     createdAt: new Date(1_767_225_600_000 + between(random, 0, 31_536_000) * 1000).toISOString(),
     lines,

@@ -56,7 +56,14 @@ function formatTable({ title, better, digits, baseline, peers }) {
     formatRange(peer.ratio, 3),
     peer.toReach === undefined ? '' : `${better === 'less' ? '≤' : '≥'} ${peer.toReach} ${peer.met ? 'met' : 'missed'}`,
   ]);
-  const titles = [`${title} (${better} is better)`, 'median', 'min – max', `ratio to ${baseline}`, 'min – max', 'to reach'];
+  const titles = [
+    `${title} (${better} is better)`,
+    'median',
+    'min – max',
+    `ratio to ${baseline}`,
+    'min – max',
+    'to reach',
+  ];
   const lines = [titles, ...rows];
   const widths = titles.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
   return `\n${lines.map((line) => formatLine(line, widths)).join('\n')}\n`;

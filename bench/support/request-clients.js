@@ -14,8 +14,8 @@ const ok = 'HTTP/1.1 200 OK\r\n';
  */
 
 /**
- * Sends requests on one connection until the time is over and the last answer is there. The first answer is decoded and compared.
- * All are alike, so the others are only measured: they have to be of the same length.
+ * Sends requests on one connection until the time is over and the last answer is there. The first answer is decoded and
+ * compared. All are alike, so the others are only measured: they have to be of the same length.
  * @param {number} port
  * @param {Load} load
  */
@@ -28,7 +28,8 @@ function runConnection(port, load) {
     /** @param {Buffer} bytes */
     const isComplete = (bytes) => {
       if (first) return first(bytes);
-      if (received === 0 && bytes.toString('latin1', 0, ok.length) !== ok) throw new Error(`unexpected answer: ${bytes.toString('latin1', 0, 80)}`);
+      if (received === 0 && bytes.toString('latin1', 0, ok.length) !== ok)
+        throw new Error(`unexpected answer: ${bytes.toString('latin1', 0, 80)}`);
       received += bytes.length;
       if (received > load.bytes) throw new Error(`an answer of ${load.bytes} bytes came with ${received}`);
       return received === load.bytes;
@@ -63,8 +64,10 @@ function readFirst(load) {
   return (/** @type {Buffer} */ bytes) => {
     parser.push(bytes);
     if (!parser.isOver) return false;
-    if (decodeBody(parts, parser.coding).toString() !== load.text) throw new Error(`an answer in ${parser.coding} is not what it is to be`);
-    if (load.bytes > 0 && load.bytes !== parser.bytes) throw new Error(`answers of ${load.bytes} and of ${parser.bytes} bytes`);
+    if (decodeBody(parts, parser.coding).toString() !== load.text)
+      throw new Error(`an answer in ${parser.coding} is not what it is to be`);
+    if (load.bytes > 0 && load.bytes !== parser.bytes)
+      throw new Error(`answers of ${load.bytes} and of ${parser.bytes} bytes`);
     load.bytes = parser.bytes;
     load.body = parser.bodyBytes;
     return true;
@@ -74,7 +77,8 @@ function readFirst(load) {
 answerCalls({
   /**
    * @param {number} port
-   * @param {{ connections: number, duration: number, acceptEncoding: string | null, text: string }} options - duration in ms
+   * @param {{ connections: number, duration: number, acceptEncoding: string | null, text: string }} options - duration
+   * in ms
    */
   async load(port, { connections, duration, acceptEncoding, text }) {
     const accept = acceptEncoding === null ? '' : `Accept-Encoding: ${acceptEncoding}\r\n`;

@@ -49,7 +49,7 @@ export class ResponseParser {
    */
   push(bytes) {
     this.bytes += bytes.length;
-    for (let at = 0; at < bytes.length; ) at += this.#take(bytes.subarray(at));
+    for (let at = 0; at < bytes.length;) at += this.#take(bytes.subarray(at));
   }
 
   /**

@@ -8,7 +8,8 @@ import { median } from './statistics.js';
  * @property {string} name
  * @property {string} title
  * @property {() => Served | Promise<Served>} serve
- * @property {string | null} [acceptEncoding] - of its clients' requests, where it is not the scenario's; `null`: they have none
+ * @property {string | null} [acceptEncoding] - of its clients' requests, where it is not the scenario's; `null`: they
+ * have none
  *
  * @typedef {{ app: import('node:http').RequestListener, calls?: Record<string, (...args: any[]) => unknown> }} Served
  *
@@ -43,8 +44,9 @@ import { median } from './statistics.js';
  */
 
 /**
- * Runs a scenario. A round starts every peer in a fresh process, then measures them by turns in slices, and the turns are
- * rotated: what the machine does meanwhile, and what luck a process has with its code and memory, hits all peers alike.
+ * Runs a scenario. A round starts every peer in a fresh process, then measures them by turns in slices, and the turns
+ * are rotated: what the machine does meanwhile, and what luck a process has with its code and memory, hits all peers
+ * alike.
  * @param {Scenario} scenario
  * @param {RunOptions} options
  * @param {(text: string) => void} progress
@@ -57,7 +59,11 @@ export async function runScenario(scenario, options, progress) {
   for (let round = 0; round < rounds; round++) {
     progress(`${scenario.name}: round ${round + 1} of ${rounds}`);
     for (const [name, slices] of await runRound(scenario, round, options)) {
-      for (const key of keys) samples.get(name)?.get(key)?.push(median(slices.map((slice) => slice[key] ?? NaN)));
+      for (const key of keys)
+        samples
+          .get(name)
+          ?.get(key)
+          ?.push(median(slices.map((slice) => slice[key] ?? NaN)));
     }
   }
   return samples;
@@ -101,8 +107,18 @@ async function runRound(scenario, round, options) {
  * @returns {Promise<Bench>}
  */
 async function openPeer(scenario, peer, { quick, profile }) {
-  const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`, `--cpu-prof-name=${scenario.name}.${peer.name}.${Date.now()}.cpuprofile`];
-  const server = new Child(`server of ${peer.name}`, 'server-process.js', { args: [scenario.name, peer.name], execArgv: ['--expose-gc', ...profiling] });
+  const profiling =
+    profile === undefined
+      ? []
+      : [
+          '--cpu-prof',
+          `--cpu-prof-dir=${profile}`,
+          `--cpu-prof-name=${scenario.name}.${peer.name}.${Date.now()}.cpuprofile`,
+        ];
+  const server = new Child(`server of ${peer.name}`, 'server-process.js', {
+    args: [scenario.name, peer.name],
+    execArgv: ['--expose-gc', ...profiling],
+  });
   try {
     const bench = await scenario.prepare(server, { quick, peer });
     return { ...bench, close: () => bench.close().finally(() => server.stop()) };

@@ -7,7 +7,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { answerCalls } from './answer.js';
 
 const [scenarioName = '', peerName = ''] = process.argv.slice(2);
-const { default: scenario } = /** @type {{ default: import('./rounds.js').Scenario }} */ (await import(`../scenarios/${scenarioName}.js`));
+const { default: scenario } = /** @type {{ default: import('./rounds.js').Scenario }} */ (
+  await import(`../scenarios/${scenarioName}.js`)
+);
 const peer = scenario.peers.find(({ name }) => name === peerName);
 if (!peer) throw new Error(`${scenarioName} has no peer ${peerName}`);
 
@@ -19,7 +21,8 @@ server.on('request', () => requests++);
 server.listen({ port: 0, host: '127.0.0.1', backlog: 1024 });
 await once(server, 'listening');
 
-// Longer than the clock tick by which the kernel charges a running thread; and less than a tenth of that time is nobody at work.
+// Longer than the clock tick by which the kernel charges a running thread; and less than a tenth of that time is nobody
+// at work.
 const quietTime = 10;
 const quietCpu = 1000;
 
@@ -34,9 +37,13 @@ answerCalls({
   port: () => /** @type {import('node:net').AddressInfo} */ (server.address()).port,
   requests: () => requests,
   cpu: usedCpu,
-  /** Waits until no thread has anything to do: what goes through the thread pool is not done when the call that began it is. */
+  /**
+   * Waits until no thread has anything to do: what goes through the thread pool is not done when the call that began it
+   * is.
+   */
   async quiet() {
-    for (let last = -Infinity, now = usedCpu(); now - last > quietCpu; [last, now] = [now, usedCpu()]) await delay(quietTime);
+    for (let last = -Infinity, now = usedCpu(); now - last > quietCpu; [last, now] = [now, usedCpu()])
+      await delay(quietTime);
   },
   /** Without the kernel's part: what of a write is the network stack is the same for every peer. */
   userCpu: () => process.cpuUsage().user,

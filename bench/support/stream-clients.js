@@ -62,7 +62,14 @@ function openReader(port, index, acceptEncoding) {
   const socket = connect({ port, host: '127.0.0.1', onread });
   const parser = new ResponseParser((bytes) => receive(reader, bytes));
   /** @type {Reader} */
-  const reader = { events: 0, lineFeed: false, text: index % keeperEvery === 0 ? [] : undefined, parser, decoder: undefined, socket };
+  const reader = {
+    events: 0,
+    lineFeed: false,
+    text: index % keeperEvery === 0 ? [] : undefined,
+    parser,
+    decoder: undefined,
+    socket,
+  };
   socket.on('error', fail);
   socket.on('end', () => {
     if (!parser.isOver) fail(new Error(`stream ${index} was ended by the server`));
@@ -146,7 +153,8 @@ answerCalls({
   /** Bytes so far, head and framing included. */
   bytes: () => readers.reduce((sum, { parser }) => sum + parser.bytes, 0),
   /**
-   * Throws unless each reader has got exactly `goal` events, and the ids `1 … goal - 1` in order where the text was kept.
+   * Throws unless each reader has got exactly `goal` events, and the ids `1 … goal - 1` in order where the text was
+   * kept.
    * @param {number} goal
    */
   verify(goal) {
@@ -156,7 +164,8 @@ answerCalls({
     const expected = Array.from({ length: goal - 1 }, (_, index) => String(index + 1)).join();
     for (const { text } of readers) {
       const ids = text?.join('').matchAll(/^id: ?(\d+)$/gm);
-      if (ids && Array.from(ids, ([, id]) => id).join() !== expected) throw new Error('a stream has lost, repeated or reordered ids');
+      if (ids && Array.from(ids, ([, id]) => id).join() !== expected)
+        throw new Error('a stream has lost, repeated or reordered ids');
     }
   },
   /** Waits until every stream is complete: that is when a decoder compares the checksum of all the text. */

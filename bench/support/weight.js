@@ -6,7 +6,8 @@ import { Child } from './child.js';
 /** @typedef {import('./rounds.js').Metric} Metric */
 /** @typedef {{ rss: number, heap: number }} Memory */
 
-// Streams that come and go before the empty server is weighed, so that code loaded and compiled for the first one is not charged to the others.
+// Streams that come and go before the empty server is weighed, so that code loaded and compiled for the first one is
+// not charged to the others.
 const visitors = 50;
 
 /**

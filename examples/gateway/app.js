@@ -30,7 +30,11 @@ export function createApp({ sampler, compression, life, file }) {
   // Without a deadline: a file may be silent for as long as it likes.
   app.get('/follow', traffic.meter('follow'), follow(file));
   app.use(deadline({ default: '10s', idle: '30s' }));
-  app.get('/metrics', traffic.meter('metrics'), metrics({ sampler, compression, traffic, life, registry: beat.registry }));
+  app.get(
+    '/metrics',
+    traffic.meter('metrics'),
+    metrics({ sampler, compression, traffic, life, registry: beat.registry }),
+  );
   app.get('/tokens', traffic.meter('tokens'), tokens());
   app.use('/uplot', express.static(dirname(createRequire(import.meta.url).resolve('uplot'))));
   app.use(express.static(join(import.meta.dirname, 'public')));

@@ -11,10 +11,14 @@ import { requireSameOrigin } from './same-origin.js';
  * @property {number} load - that decides the tier: 0 idle, 1 saturated
  */
 
-// What the machine is busy with beside this server is load to the governor, too: `GOVERNOR=off npm start` compresses whatever the load.
+// What the machine is busy with beside this server is load to the governor, too: `GOVERNOR=off npm start` compresses
+// whatever the load.
 const governor = process.env['GOVERNOR'] === 'off' ? undefined : {};
 
-/** One for everything that this server sends. Event streams that are open follow its switch, and the load of this process. */
+/**
+ * One for everything that this server sends. Event streams that are open follow its switch, and the load of this
+ * process.
+ */
 export function createCompression() {
   return compress({ switch: createSwitch({ name: 'gateway' }), governor, live: true, serverTiming: true });
 }
@@ -33,8 +37,8 @@ export function describeCompression({ switch: { current }, governor }) {
 }
 
 /**
- * `POST /compression` with `{"enabled": true}` or `{"enabled": false}`. Which of the two, and not merely the other one: of two
- * people who switch it off at the same time, neither switches it on. What came of it is an event of `/metrics`.
+ * `POST /compression` with `{"enabled": true}` or `{"enabled": false}`. Which of the two, and not merely the other one:
+ * of two people who switch it off at the same time, neither switches it on. What came of it is an event of `/metrics`.
  *
  * @param {import('sluice').Compression} compression
  * @returns {import('express').RequestHandler[]}

@@ -4,8 +4,9 @@ import { EventEmitter, once } from 'node:events';
 /**
  * The newest values of an endless series, numbered, and a reader of its own for every client.
  *
- * The series is the only queue: a reader keeps a position and no values. So nothing is lost or doubled where a replay meets
- * live values, and a client that reads slowly costs no memory and misses values only once they are no longer kept.
+ * The series is the only queue: a reader keeps a position and no values. So nothing is lost or doubled where a replay
+ * meets live values, and a client that reads slowly costs no memory and misses values only once they are no longer
+ * kept.
  *
  * @template T
  */

@@ -25,7 +25,8 @@ export class LineReader {
 
   /**
    * @param {string} path
-   * @param {{ lastLines?: number }} [options] - `lastLines`: how many lines before the end to start at; without it, the file's start
+   * @param {{ lastLines?: number }} [options] - `lastLines`: how many lines before the end to start at; without it, the
+   * file's start
    */
   static async open(path, { lastLines } = {}) {
     const file = await open(path);

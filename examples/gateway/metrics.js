@@ -35,7 +35,8 @@ const resolution = 10;
  * @property {number[]} cores - percent busy since the last sample, per core
  * @property {number[]} load - averages over 1, 5 and 15 minutes; zeros on Windows
  * @property {{ used: number, process: number }} memory - bytes
- * @property {{ median: number, p99: number, max: number }} delay - of the event loop since the last sample, in milliseconds
+ * @property {{ median: number, p99: number, max: number }} delay - of the event loop since the last sample, in
+ * milliseconds
  */
 
 /**
@@ -93,10 +94,9 @@ export function createSampler() {
 }
 
 /**
- * `GET /metrics`: a `host` event, then samples from where the client left off, a `compression` event whenever that is switched, and a
- * `lifecycle` event when this process begins to drain.
- * A page that says its name gets a `compression` event at once, and each second what its streams have cost and how the streams of
- * all clients are.
+ * `GET /metrics`: a `host` event, then samples from where the client left off, a `compression` event whenever that is
+ * switched, and a `lifecycle` event when this process begins to drain. A page that says its name gets a `compression`
+ * event at once, and each second what its streams have cost and how the streams of all clients are.
  *
  * @param {object} parts
  * @param {Sampler} parts.sampler
@@ -145,12 +145,18 @@ export function metrics({ sampler, compression, traffic, life, registry }) {
  */
 function describeTraffic(compression, page) {
   const { tier, load } = describeCompression(compression);
-  return { time: Date.now(), tier, load, encoders: { open: compression.activeEncoders, bytes: compression.encoderBytes }, page };
+  return {
+    time: Date.now(),
+    tier,
+    load,
+    encoders: { open: compression.activeEncoders, bytes: compression.encoderBytes },
+    page,
+  };
 }
 
 /**
- * A page whose EventSource was refused for good (a proxy's 502 during a restart) has to make another one, and cannot give it a
- * Last-Event-ID.
+ * A page whose EventSource was refused for good (a proxy's 502 during a restart) has to make another one, and cannot
+ * give it a Last-Event-ID.
  *
  * @param {import('sluice').RoutedRequest} req
  * @returns {string}

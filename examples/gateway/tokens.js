@@ -42,7 +42,9 @@ function requirePrompt(req, res, next) {
 /** @param {import('express').Request} req */
 function promptOf(req) {
   const { prompt } = req.query;
-  return typeof prompt === 'string' && prompt.trim() !== '' && prompt.length <= longestPrompt ? prompt.trim() : undefined;
+  return typeof prompt === 'string' && prompt.trim() !== '' && prompt.length <= longestPrompt
+    ? prompt.trim()
+    : undefined;
 }
 
 /**

@@ -18,14 +18,17 @@ import { randomUUID } from 'node:crypto';
  * @property {Record<string, StreamTraffic>} streams - by name
  */
 
-/** Counts what streams cost the pages that they belong to. A page makes up a name, and has it in `?page=…` of its requests. */
+/**
+ * Counts what streams cost the pages that they belong to. A page makes up a name, and has it in `?page=…` of its
+ * requests.
+ */
 export class Traffic {
   /** @type {Map<string, Account>} */
   #accounts = new Map();
 
   /**
-   * Counts responses that are written piece by piece. Comes after `compress`: what is written then is text still, and the
-   * socket has what became of it.
+   * Counts responses that are written piece by piece. Comes after `compress`: what is written then is text still, and
+   * the socket has what became of it.
    *
    * @param {string} name - of the streams that come this way
    * @returns {import('express').RequestHandler}
@@ -123,7 +126,10 @@ class Account {
 
   /** @returns {PageTraffic} */
   report() {
-    return { account: this.#id, streams: Object.fromEntries(Array.from(this.#rows, ([name, row]) => [name, row.report()])) };
+    return {
+      account: this.#id,
+      streams: Object.fromEntries(Array.from(this.#rows, ([name, row]) => [name, row.report()])),
+    };
   }
 }
 

@@ -17,13 +17,16 @@ setInterval(() => {
 
 const app = express();
 app.use(heartbeat());
-app.get('/events', sse(async function* (stream) {
-  let seen = Number(stream.lastEventId) || 0;
-  for (;;) {
-    const event = history.find(({ id }) => Number(id) > seen);
-    if (!event) await once(news, 'event', { signal: stream.signal });
-    else yield event;
-    seen = Number(event?.id ?? seen);
-  }
-}));
+app.get(
+  '/events',
+  sse(async function* (stream) {
+    let seen = Number(stream.lastEventId) || 0;
+    for (;;) {
+      const event = history.find(({ id }) => Number(id) > seen);
+      if (!event) await once(news, 'event', { signal: stream.signal });
+      else yield event;
+      seen = Number(event?.id ?? seen);
+    }
+  }),
+);
 app.listen(process.env['PORT'] ?? 3000);

@@ -10,7 +10,14 @@ import { rememberHead, setFields } from '../internal/fields.ts';
 import { setLength } from '../internal/head.ts';
 import { type Chunk, Layer, type Rank, rank } from '../internal/layer.ts';
 import { whenOver } from '../internal/lifetime.ts';
-import { abortResponse, endResponse, type HttpRequest, type HttpResponse, isGone, needsDrain } from '../internal/message.ts';
+import {
+  abortResponse,
+  endResponse,
+  type HttpRequest,
+  type HttpResponse,
+  isGone,
+  needsDrain,
+} from '../internal/message.ts';
 import { gateWithSignal } from '../internal/pipe.ts';
 import { type Gate, pump } from '../internal/pump.ts';
 import { openSeam, seamOf } from '../internal/response.ts';
@@ -28,19 +35,25 @@ export type { BodySource } from './source.ts';
  * Sends a source as the body of a response, pulling only while the client takes.
  *
  * The head goes out with the first chunk, so that a source that fails before it rejects with `res` untouched: pass the
- * error to `next`. A `Response` or `Blob` has succeeded already; its head goes out at once, with its status and end-to-end fields
- * where `res` has none of its own. A source that fails later rejects too, and the connection is cut: a body that ends
- * early must not look whole. The same goes for one that does not match its `Content-Length`.
+ * error to `next`. A `Response` or `Blob` has succeeded already; its head goes out at once, with its status and
+ * end-to-end fields where `res` has none of its own. A source that fails later rejects too, and the connection is cut:
+ * a body that ends early must not look whole. The same goes for one that does not match its `Content-Length`.
  *
- * It stops at the deadline of its request, too, where `deadline` gave it one: then it rejects with `DeadlineExceededError`.
+ * It stops at the deadline of its request, too, where `deadline` gave it one: then it rejects with
+ * `DeadlineExceededError`.
  *
- * When the client leaves, the source is cancelled and the promise resolves: that is a normal outcome, and `res.writableEnded`
- * tells it from a complete one. HEAD, 204, 205 and 304 send the head and cancel the source.
+ * When the client leaves, the source is cancelled and the promise resolves: that is a normal outcome, and
+ * `res.writableEnded` tells it from a complete one. HEAD, 204, 205 and 304 send the head and cancel the source.
  *
- * Rejects with the source's error, `InvalidSourceError`, `InvalidChunkError`, `BodyLengthError`, `ResponseStartedError`,
- * `InvalidOptionError`, or `signal.reason`.
+ * Rejects with the source's error, `InvalidSourceError`, `InvalidChunkError`, `BodyLengthError`,
+ * `ResponseStartedError`, `InvalidOptionError`, or `signal.reason`.
  */
-export async function pipeBody(source: BodySource, req: HttpRequest, res: HttpResponse, options?: BodyOptions): Promise<void> {
+export async function pipeBody(
+  source: BodySource,
+  req: HttpRequest,
+  res: HttpResponse,
+  options?: BodyOptions,
+): Promise<void> {
   const resolved = resolveBodyOptions(options);
   const body = openBody(source);
   const transfer = new Transfer(req, res, body, resolved);
@@ -93,7 +106,8 @@ class Transfer extends Layer implements Gate {
       if (settled && !this.closedError) this.#sendHead();
       const gate = signal ? gateWithSignal(this, signal) : this;
       if (this.#takesNoBody()) this.cancelSource(new ClientClosedError());
-      else if (pull) await pump(pull, context ? gateWithSignal(gate, context.signal) : gate, (chunk) => this.#take(chunk));
+      else if (pull)
+        await pump(pull, context ? gateWithSignal(gate, context.signal) : gate, (chunk) => this.#take(chunk));
       if (this.closedError) return;
       this.#complete();
       await this.#untilHandedOver(gate);
@@ -141,10 +155,11 @@ class Transfer extends Layer implements Gate {
     if (bytes.length === 0) return undefined;
     this.#setHead();
     this.#sent += typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.byteLength;
-    if (this.#announced !== undefined && this.#sent > this.#announced) throw new BodyLengthError(this.#announced, this.#sent);
+    if (this.#announced !== undefined && this.#sent > this.#announced)
+      throw new BodyLengthError(this.#announced, this.#sent);
     // Somebody's patch may forget to pass the answer on.
     const ok = (this.#res as ServerResponse).write(bytes) as boolean | undefined;
-    return ok ?? !needsDrain(this.#res) ? undefined : this.#untilWritable();
+    return (ok ?? !needsDrain(this.#res)) ? undefined : this.#untilWritable();
   }
 
   async #untilWritable(): Promise<void> {
@@ -203,7 +218,6 @@ class Transfer extends Layer implements Gate {
   #statusCode(): number {
     return this.#options.status ?? this.#body.status ?? this.#res.statusCode;
   }
-
 }
 
 /** The length is that of a source that is not sent. */
@@ -222,5 +236,7 @@ function toChunk(chunk: unknown): Chunk {
   if (typeof chunk === 'string' || isUint8Array(chunk)) return chunk;
   if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   if (isAnyArrayBuffer(chunk)) return new Uint8Array(chunk);
-  throw new InvalidChunkError(`A chunk of a body must be a string or bytes, not ${chunk === null ? 'null' : typeof chunk}`);
+  throw new InvalidChunkError(
+    `A chunk of a body must be a string or bytes, not ${chunk === null ? 'null' : typeof chunk}`,
+  );
 }

@@ -10,7 +10,10 @@ export interface BodyOptions {
   status?: number;
   /** Response fields to set, over those of a `Response` or `Blob` source and over what is set on `res`. */
   headers?: Fields;
-  /** Stops the body: the source is cancelled and `pipeBody` rejects with `signal.reason`; a body that has begun is cut off. */
+  /**
+   * Stops the body: the source is cancelled and `pipeBody` rejects with `signal.reason`; a body that has begun is cut
+   * off.
+   */
   signal?: AbortSignal;
 }
 
@@ -24,7 +27,8 @@ export interface ResolvedBodyOptions {
 /** Checks. Throws `InvalidOptionError`. */
 export function resolveBodyOptions(options: BodyOptions | undefined): ResolvedBodyOptions {
   const { status, headers, signal } = readBag('pipeBody', options);
-  if (signal !== undefined && !isAbortSignal(signal)) throw new InvalidOptionError('pipeBody.signal', 'an AbortSignal', signal);
+  if (signal !== undefined && !isAbortSignal(signal))
+    throw new InvalidOptionError('pipeBody.signal', 'an AbortSignal', signal);
   return {
     status: status === undefined ? undefined : readInteger('pipeBody.status', status, { min: 200, max: 599 }),
     headers: readFields('pipeBody.headers', headers),

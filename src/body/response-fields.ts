@@ -23,8 +23,8 @@ export function endToEndFields(headers: Headers, decoded: ReadonlySet<string>): 
   return [...headers].filter(([name]) => !dropped.has(name.toLowerCase()));
 }
 
-// Element by element, empty ones and `identity` included: fetch of Node 20 to 26 decodes nothing of a body with one that
-// it does not know.
+// Element by element, empty ones and `identity` included: fetch of Node 20 to 26 decodes nothing of a body with one
+// that it does not know.
 function isDecoded(contentEncoding: string | null, decoded: ReadonlySet<string>): boolean {
   if (contentEncoding === null) return false;
   return contentEncoding.split(',').every((coding) => decoded.has(coding.trim().toLowerCase()));

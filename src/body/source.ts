@@ -23,8 +23,8 @@ export interface OpenBody {
   readonly settled: boolean;
 }
 
-// What fetch decodes. The Content-Encoding that it leaves on the Response is no longer true then. zstd takes a zlib that
-// has it and an undici that uses it: that of Node 22 does not, the package of the same name may.
+// What fetch decodes. The Content-Encoding that it leaves on the Response is no longer true then. zstd takes a zlib
+// that has it and an undici that uses it: that of Node 22 does not, the package of the same name may.
 const alwaysDecoded = ['gzip', 'x-gzip', 'deflate', 'br'];
 const zlibHasZstd = 'createZstdDecompress' in zlib;
 const decodedByPackage = new Set([...alwaysDecoded, ...(zlibHasZstd ? ['zstd'] : [])]);

@@ -11,12 +11,15 @@ const weight = /^q=(0(\.\d{0,3})?|1(\.0{0,3})?)$/;
 const isWeight = /^q\s*(=|$)/;
 
 // RFC 9110 8.4.1.1 and 8.4.1.3: to be taken as equivalent.
-const aliases: ReadonlyMap<string, string> = new Map([['x-gzip', 'gzip'], ['x-compress', 'compress']]);
+const aliases: ReadonlyMap<string, string> = new Map([
+  ['x-gzip', 'gzip'],
+  ['x-compress', 'compress'],
+]);
 
 /**
- * Parses an `Accept-Encoding` field. Elements that name no coding are left out; a weight that cannot be read is 0, since
- * it is no consent. Of a coding named twice the lower weight counts, as the order of the elements says nothing: a coding
- * wrongly refused costs some bytes, and one wrongly used costs the client the whole body.
+ * Parses an `Accept-Encoding` field. Elements that name no coding are left out; a weight that cannot be read is 0,
+ * since it is no consent. Of a coding named twice the lower weight counts, as the order of the elements says nothing: a
+ * coding wrongly refused costs some bytes, and one wrongly used costs the client the whole body.
  */
 export function parseAcceptEncoding(field: string): AcceptEncoding {
   const accepted = new Map<string, number>();
@@ -36,8 +39,8 @@ function weightOf(parameters: readonly string[]): number {
 }
 
 /**
- * The weight, 0 to 1, that a parsed field gives to a coding: its own, else the wildcard's, else 0. `identity` is acceptable
- * without being named, and only `*;q=0` says otherwise of it.
+ * The weight, 0 to 1, that a parsed field gives to a coding: its own, else the wildcard's, else 0. `identity` is
+ * acceptable without being named, and only `*;q=0` says otherwise of it.
  */
 export function codingWeight(accepted: AcceptEncoding, coding: string): number {
   const name = coding.toLowerCase();

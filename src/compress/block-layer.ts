@@ -85,7 +85,11 @@ export class BlockLayer extends CodingLayer implements Flushable {
     return !this.#full;
   }
 
-  override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+  override end(
+    chunk: Chunk | undefined,
+    encoding: BufferEncoding | undefined,
+    callback: (() => void) | undefined,
+  ): void {
     if (chunk !== undefined) this.#take(chunk, encoding);
     this.#end = { callback };
     if (this.#state === 'ready') this.#deliver();

@@ -12,7 +12,10 @@ export interface BodyLayerInput {
   readonly size: number;
   /** Gives back what the encoder was counted with. */
   readonly release: () => void;
-  /** Completes the head, just before it goes out; without a body the encoder has failed. Returns the body to send after it. */
+  /**
+   * Completes the head, just before it goes out; without a body the encoder has failed. Returns the body to send after
+   * it.
+   */
   readonly completeHead: (body: Uint8Array | undefined) => Uint8Array;
 }
 
@@ -43,7 +46,11 @@ export class BodyLayer extends Layer {
     return this.#waiting ? this.#input.size : 0;
   }
 
-  override end(_chunk: Chunk | undefined, _encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+  override end(
+    _chunk: Chunk | undefined,
+    _encoding: BufferEncoding | undefined,
+    callback: (() => void) | undefined,
+  ): void {
     this.#endCallback = callback;
   }
 

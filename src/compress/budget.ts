@@ -6,7 +6,9 @@ export interface EncoderBounds {
   readonly bytes: number;
 }
 
-/** Counts the encoders that are open and the memory they hold. It does not refuse: who opens one asks `hasRoom` before. */
+/**
+ * Counts the encoders that are open and the memory they hold. It does not refuse: who opens one asks `hasRoom` before.
+ */
 export class EncoderBudget {
   readonly #bounds: EncoderBounds;
   #encoders = 0;

@@ -21,9 +21,9 @@ export interface BlockSettings extends EncodeSettings {
 }
 
 /**
- * A content-coding that `compress` can offer: what `gzip()`, `deflate()`, `brotli()`, `zstd()` and `webCodec()` make, or
- * your own. Which of the three methods it has says for which bodies it can be chosen.
- * What one of your own gives is checked; what it does not settle within 30 s has failed.
+ * A content-coding that `compress` can offer: what `gzip()`, `deflate()`, `brotli()`, `zstd()` and `webCodec()` make,
+ * or your own. Which of the three methods it has says for which bodies it can be chosen. What one of your own gives is
+ * checked; what it does not settle within 30 s has failed.
  */
 export interface Codec {
   /** The token of `Content-Encoding` and `Accept-Encoding`, in lower case (RFC 9110 8.4.1). */
@@ -31,8 +31,9 @@ export interface Codec {
   /** `false` while what it needs is missing or not loaded: it is then not offered. Read at every decision. */
   readonly available: boolean;
   /**
-   * Loads what it needs and settles whether it is available. What is merely not installed may leave it unavailable; what should be
-   * there rejects with `CodecUnavailableError`, which says what to install. Called once by `compress`, and awaited by `swap`, for 10 s at most, before the new profile is used.
+   * Loads what it needs and settles whether it is available. What is merely not installed may leave it unavailable;
+   * what should be there rejects with `CodecUnavailableError`, which says what to install. Called once by `compress`,
+   * and awaited by `swap`, for 10 s at most, before the new profile is used.
    */
   load?(): Promise<void>;
   /** Estimate of the memory of a `createStream` for a body of unknown length, in bytes. @defaultValue `0` */
@@ -41,7 +42,9 @@ export interface Codec {
   blockMemory?(history: number): number;
   /** Its levels at the tiers 0 to 2, for open streams that follow a change of profile. */
   readonly levels?: readonly [number, number, number];
-  /** The kinds of bodies for which it honours `padding`. With `randomPadding` it is not offered to others. Absent: none. */
+  /**
+   * The kinds of bodies for which it honours `padding`. With `randomPadding` it is not offered to others. Absent: none.
+   */
   readonly pads?: readonly BodyKind[];
   /** The server's own weight, 0 to 1, over the built-in one; 0 refuses. `undefined` leaves it to the built-in one. */
   weight?(context: NegotiationContext): number | undefined;
@@ -65,7 +68,9 @@ export interface StreamEncoder {
   readonly start?: (first: Uint8Array) => Uint8Array;
 }
 
-/** What an open stream is encoded with: by whose levels and at which tier; `'stored'` passes text through uncompressed. */
+/**
+ * What an open stream is encoded with: by whose levels and at which tier; `'stored'` passes text through uncompressed.
+ */
 export type Tuning = { readonly codec: Codec; readonly tier: Tier } | 'stored';
 
 /** Encodes a stream block by block: each block can be decoded in full when it arrives. */
@@ -73,12 +78,16 @@ export interface BlockEncoder {
   /** Estimate of the memory that it holds, in bytes. */
   readonly memory: number;
   /**
-   * The next block of the coding, of all text that came since the last one. Not called again before a promise is settled.
+   * The next block of the coding, of all text that came since the last one. Not called again before a promise is
+   * settled.
    * @param text - only empty when `last`
    * @param last - ends the coding
    */
   encode(text: Uint8Array, last: boolean): Uint8Array | Promise<Uint8Array>;
-  /** Follows a switch that was thrown while the stream is open, from the next block on. Absent where that cannot be done within one coding. */
+  /**
+   * Follows a switch that was thrown while the stream is open, from the next block on. Absent where that cannot be done
+   * within one coding.
+   */
   retune?(tuning: Tuning): void;
   /** Frees what it holds. */
   close(): void;

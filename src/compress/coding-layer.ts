@@ -23,8 +23,8 @@ export abstract class CodingLayer extends Layer {
   abstract override close(): void;
 
   /**
-   * Calls the encoder, whose code may be the application's, in the async context of the response: the caller may be at work for
-   * another request, as one that broadcasts.
+   * Calls the encoder, whose code may be the application's, in the async context of the response: the caller may be at
+   * work for another request, as one that broadcasts.
    */
   protected inScope<T>(call: () => T): T {
     return this.#scope.runInAsyncScope(call);

@@ -31,7 +31,8 @@ export class Compressor {
     this.governor = governor === undefined || isGovernor(governor) ? governor : createGovernor(governor);
     // A bad combination is refused here, and not at the first response.
     this.offerOf(this.switch.profile);
-    this.#leaveSwitch = this.switch instanceof ProfileSwitch ? this.switch.addUser((profile) => this.#prepare(profile)) : undefined;
+    this.#leaveSwitch =
+      this.switch instanceof ProfileSwitch ? this.switch.addUser((profile) => this.#prepare(profile)) : undefined;
   }
 
   get tier(): Tier {
@@ -76,7 +77,9 @@ export class Compressor {
     return randomPadding ? 1 + Math.floor(Math.random() * randomPadding.max) : 0;
   }
 
-  /** Tells the governor how long an encode in another thread took. A large piece says more of its size than of the wait. */
+  /**
+   * Tells the governor how long an encode in another thread took. A large piece says more of its size than of the wait.
+   */
   readonly observe = (size: number, latency: number): void => {
     if (size > largestTelling) return;
     try {

@@ -10,11 +10,11 @@ export function usableCores(): number {
 }
 
 /**
- * From how many bytes on a body goes to the thread pool. On several cores the pool works while the event loop goes on; on one
- * the detour is only a cost, and worth it where the loop would stand still for longer.
+ * From how many bytes on a body goes to the thread pool. On several cores the pool works while the event loop goes on;
+ * on one the detour is only a cost, and worth it where the loop would stand still for longer.
  *
- * Measured on two cores with gzip 6: the detour takes some 70 µs of CPU time; at 15 kB it is worth nothing to a handler that does
- * little else, and 25 % more requests to one of Express; at 50 kB 40 to 45 % more to both.
+ * Measured on two cores with gzip 6: the detour takes some 70 µs of CPU time; at 15 kB it is worth nothing to a handler
+ * that does little else, and 25 % more requests to one of Express; at 50 kB 40 to 45 % more to both.
  * @param several - with more than one core
  * @param single - with one, or less
  */
@@ -32,8 +32,8 @@ function readText(path: string): string | undefined {
 }
 
 /**
- * How many cores the control groups of this process allow it: the tightest of its own and all above it. `Infinity` without a
- * quota or without control groups.
+ * How many cores the control groups of this process allow it: the tightest of its own and all above it. `Infinity`
+ * without a quota or without control groups.
  * @param read - the text of a file; `undefined` when it cannot be read
  */
 export function readCpuQuota(read: (path: string) => string | undefined): number {
@@ -64,8 +64,8 @@ function parseCgroups(text: string): Cgroup[] {
 }
 
 /**
- * `/a/b` → `/a/b`, `/a`, and the root. Where the path is one of the host's and the mount is the container's, only the root
- * exists; where it leads out of the namespace (`/../a`), only the root is ours.
+ * `/a/b` → `/a/b`, `/a`, and the root. Where the path is one of the host's and the mount is the container's, only the
+ * root exists; where it leads out of the namespace (`/../a`), only the root is ours.
  */
 function foldersOf(path: string): string[] {
   const names = path.split('/').filter((name) => name !== '');

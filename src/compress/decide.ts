@@ -26,7 +26,10 @@ export interface CompressionFacts {
   /** `Accept-Encoding` of the request; `undefined` if it is not there. */
   readonly acceptEncoding: string | undefined;
   readonly codecs: readonly Codec[];
-  /** What to take for `Accept-Encoding` where the request has none: a coding, or `'identity'`. It only counts if that is offered. */
+  /**
+   * What to take for `Accept-Encoding` where the request has none: a coding, or `'identity'`. It only counts if that is
+   * offered.
+   */
   readonly enforceEncoding: string;
   readonly family: ClientFamily | undefined;
   /** Whether there is room for one more encoder. Asked last, when everything else is for it. */
@@ -41,9 +44,9 @@ export interface CompressionFacts {
  * | `status` | no | 1xx, 204, 205: no content (RFC 9110 15.2, 15.3.5, 15.3.6) |
  * | `filtered` | no | the filter refused, by default for the type |
  * | `no-transform` | no | the handler's `Cache-Control` says so (RFC 9111 5.2.2.6) |
- * | `digest` | no | a digest of the bytes as they are: `Content-Digest`, `Repr-Digest` (RFC 9530), `Digest` (RFC 3230), `Content-MD5` (RFC 1864) |
+ * | `digest` | no | a digest of the bytes: `Content-Digest`, `Repr-Digest` (RFC 9530), `Digest`, `Content-MD5` |
  * | `not-modified` | yes | 304: no content, and the fields of the 200 that it stands for (RFC 9110 15.4.5) |
- * | `partial` | yes | a range of the representation without a coding: 206, `Content-Range`, `multipart/byteranges` (RFC 9110 14.4, 15.3.7) |
+ * | `partial` | yes | a range of the plain bytes: 206, `Content-Range`, `multipart/byteranges` (RFC 9110 15.3.7) |
  * | `encoded` | yes | a `Content-Encoding` is there already (RFC 9110 8.4); `none` asks to keep the body plain |
  * | `head` | yes | no content (RFC 9110 9.3.2) |
  * | `below-threshold` | yes | shorter than the threshold, or empty |
@@ -81,7 +84,10 @@ export interface EncodeDecision {
 export interface IdentityDecision {
   readonly kind: 'identity';
   readonly reason: IdentityReason;
-  /** Whether another request for the same might be answered with a coding, so that `Vary: Accept-Encoding` is due (RFC 9110 12.5.5). */
+  /**
+   * Whether another request for the same might be answered with a coding, so that `Vary: Accept-Encoding` is due (RFC
+   * 9110 12.5.5).
+   */
   readonly negotiable: boolean;
 }
 
@@ -127,7 +133,11 @@ function whyNotNow(facts: CompressionFacts): IdentityReason | undefined {
 }
 
 function isPartial({ status, field }: CompressionFacts): boolean {
-  return status === 206 || field('content-range') !== undefined || /^\s*multipart\/byteranges\b/i.test(field('content-type') ?? '');
+  return (
+    status === 206 ||
+    field('content-range') !== undefined ||
+    /^\s*multipart\/byteranges\b/i.test(field('content-type') ?? '')
+  );
 }
 
 function isBelowThreshold({ kind, length, threshold }: CompressionFacts): boolean {
@@ -153,5 +163,8 @@ const quotedString = /"(?:[^"\\]|\\.)*"?/gs;
 function hasDirective(field: string | undefined, directive: string): boolean {
   const directives = field?.toLowerCase() ?? '';
   if (!directives.includes(directive)) return false;
-  return directives.replace(quotedString, '""').split(',').some((each) => (each.split('=', 1)[0] ?? '').trim() === directive);
+  return directives
+    .replace(quotedString, '""')
+    .split(',')
+    .some((each) => (each.split('=', 1)[0] ?? '').trim() === directive);
 }

@@ -11,7 +11,8 @@
  */
 export type EtagMode = 'weak' | 'suffix' | 'drop' | 'keep';
 
-// RFC 9110 8.8.3: entity-tag = [ %s"W/" ] DQUOTE *etagc DQUOTE. Handlers that put a space into one get the same treatment.
+// RFC 9110 8.8.3: entity-tag = [ %s"W/" ] DQUOTE *etagc DQUOTE. Handlers that put a space into one get the same
+// treatment.
 const entityTag = /^(?:W\/)?"[^"]*"$/;
 const opaqueTags = /"([^"]*)"/g;
 const entityTags = /(?:W\/)?"[^"]*"/g;
@@ -21,8 +22,8 @@ const entityTags = /(?:W\/)?"[^"]*"/g;
 const longestCondition = 4096;
 
 /**
- * The `ETag` of the encoded representation; `undefined` for none. What is no entity-tag is left alone, and so is the tag
- * of the representation without a coding.
+ * The `ETag` of the encoded representation; `undefined` for none. What is no entity-tag is left alone, and so is the
+ * tag of the representation without a coding.
  * @param etag - as the handler set it
  * @param coding - the coding that is used; `identity` for none
  */
@@ -42,8 +43,8 @@ export interface PlainConditions {
 }
 
 /**
- * Takes the suffixes of mode `suffix` off the tags of an `If-None-Match` or `If-Match` field (RFC 9110 13.1), so that the
- * handler finds its own. Not for `If-Range`: a range is of the representation without a coding.
+ * Takes the suffixes of mode `suffix` off the tags of an `If-None-Match` or `If-Match` field (RFC 9110 13.1), so that
+ * the handler finds its own. Not for `If-Range`: a range is of the representation without a coding.
  * @param codings - those that are offered and that this request accepts. A tag of another coding stays, and rightly
  *   matches nothing: answered with 304, a cache would give this client the body that it stored for others.
  */
@@ -69,8 +70,9 @@ export interface HeldTags {
 }
 
 /**
- * The `ETag` of a 304: that of the variant which the client holds, or else its cache could not tell which stored response
- * is meant (RFC 9111 4.3.4). The handler's own tag if that is among those sent, since every client can use that variant.
+ * The `ETag` of a 304: that of the variant which the client holds, or else its cache could not tell which stored
+ * response is meant (RFC 9111 4.3.4). The handler's own tag if that is among those sent, since every client can use
+ * that variant.
  * @param etag - as the handler set it
  */
 export function matchedEtag(etag: string, { ifNoneMatch, codings, mode }: HeldTags): string {
@@ -78,6 +80,7 @@ export function matchedEtag(etag: string, { ifNoneMatch, codings, mode }: HeldTa
   const held = new Set(ifNoneMatch.match(entityTags));
   if (held.has(etag)) return etag;
   // A weak tag is the same for every coding.
-  const variants = mode === 'weak' ? [encodedEtag(etag, '*', mode)] : codings.map((coding) => encodedEtag(etag, coding, mode));
+  const variants =
+    mode === 'weak' ? [encodedEtag(etag, '*', mode)] : codings.map((coding) => encodedEtag(etag, coding, mode));
   return variants.find((variant) => variant !== undefined && held.has(variant)) ?? etag;
 }

@@ -78,7 +78,9 @@ const fingerprintOf = rememberByField((field: string): Fingerprint => {
 });
 
 /** Names the client family of a request by the shape of its `Accept-Encoding`, which few applications change. */
-export function fingerprint(req: { readonly headers: Readonly<Record<string, string | readonly string[] | undefined>> }): Fingerprint {
+export function fingerprint(req: {
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+}): Fingerprint {
   const value = req.headers['accept-encoding'];
   if (value === undefined) return absent;
   const field = typeof value === 'string' ? value : value.join(', ');

@@ -24,7 +24,12 @@ import { StreamLayer } from './stream-layer.ts';
 import type { SwitchState } from './switch.ts';
 
 const touchedFields = [
-  'content-encoding', 'content-length', 'transfer-encoding', 'accept-ranges', 'etag', 'server-timing',
+  'content-encoding',
+  'content-length',
+  'transfer-encoding',
+  'accept-ranges',
+  'etag',
+  'server-timing',
 ];
 
 /** One response at the moment of its head: all that is decided about it is decided from this. */
@@ -42,8 +47,8 @@ interface Moment {
 }
 
 /**
- * Waits for the head of a response and decides what becomes of its body. A body that comes whole is encoded on the spot,
- * for others a layer takes the gate's place. The switch, the profile and the tier are read here, once.
+ * Waits for the head of a response and decides what becomes of its body. A body that comes whole is encoded on the
+ * spot, for others a layer takes the gate's place. The switch, the profile and the tier are read here, once.
  */
 export class Gate extends Layer {
   override readonly rank: Rank = rank.compress;
@@ -85,7 +90,9 @@ export class Gate extends Layer {
     const undo = this.#remember(res);
     onRefused(undo);
     try {
-      return body && decision.codec.encode ? this.#encodeBody(moment, decision, body) : this.#openEncoder(moment, decision);
+      return body && decision.codec.encode
+        ? this.#encodeBody(moment, decision, body)
+        : this.#openEncoder(moment, decision);
     } catch (error) {
       // Nothing is sent yet: it goes out as it is.
       undo();
@@ -95,7 +102,11 @@ export class Gate extends Layer {
     }
   }
 
-  override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+  override end(
+    chunk: Chunk | undefined,
+    encoding: BufferEncoding | undefined,
+    callback: (() => void) | undefined,
+  ): void {
     const coded = this.#coded;
     this.#coded = undefined;
     if (coded) this.below.end(coded, undefined, callback);
@@ -131,10 +142,23 @@ export class Gate extends Layer {
     const compressor = this.#compressor;
     const state = compressor.switch.current;
     const mediaType = mediaTypeOf(responseField(res, 'content-type'));
-    const kind = body ? 'complete' : isEventStream(mediaType, compressor.options.streams.types) ? 'event-stream' : 'long';
+    const kind = body
+      ? 'complete'
+      : isEventStream(mediaType, compressor.options.streams.types)
+        ? 'event-stream'
+        : 'long';
     const { filter, streams } = compressor.options;
     const filtered = filter ? !filter(this.#req, res) : !isWorthIt(mediaType, streams.types);
-    return { res, state, offer: compressor.offerOf(state.profile), tier: compressor.tier, kind, mediaType, filtered, size: body && this.#req.method !== 'HEAD' ? body.length : announcedLength(res) };
+    return {
+      res,
+      state,
+      offer: compressor.offerOf(state.profile),
+      tier: compressor.tier,
+      kind,
+      mediaType,
+      filtered,
+      size: body && this.#req.method !== 'HEAD' ? body.length : announcedLength(res),
+    };
   }
 
   #decide({ res, state, offer, tier, kind, filtered, size }: Moment, method: string | undefined): Decision {
@@ -154,7 +178,10 @@ export class Gate extends Layer {
       codecs: this.#compressor.candidates(offer, kind),
       enforceEncoding: options.enforceEncoding,
       family: fingerprint(this.#req).family,
-      hasBudget: kind === 'complete' || ((codec) => budget.hasRoom(kind === 'long' ? codec.streamMemory : codec.blockMemory?.(options.streams.history))),
+      hasBudget:
+        kind === 'complete' ||
+        ((codec) =>
+          budget.hasRoom(kind === 'long' ? codec.streamMemory : codec.blockMemory?.(options.streams.history))),
     });
   }
 
@@ -204,11 +231,23 @@ export class Gate extends Layer {
     const { observe, options } = compressor;
     const settings = this.#settings(moment);
     // First: what follows is nothing that could fail.
-    const blocks = kind === 'event-stream' ? codec.createBlocks?.({ ...settings, history: options.streams.history }) : undefined;
+    const blocks =
+      kind === 'event-stream' ? codec.createBlocks?.({ ...settings, history: options.streams.history }) : undefined;
     if (blocks) {
       const tuning = offer.live && blocks.retune ? () => compressor.tuningFor(coding) : undefined;
       const release = compressor.budget.take(blocks.memory);
-      this.#become(moment, coding, new BlockLayer({ seam: this.#seam, encoder: blocks, tuning, observe, release, directly: options.streams.directChunks }));
+      this.#become(
+        moment,
+        coding,
+        new BlockLayer({
+          seam: this.#seam,
+          encoder: blocks,
+          tuning,
+          observe,
+          release,
+          directly: options.streams.directChunks,
+        }),
+      );
       return true;
     }
     // One of the user's may fail: it is made before the head promises it. Others are made when there is text for them.
@@ -273,7 +312,9 @@ export class Gate extends Layer {
     if (etag !== undefined) setEtag(res, encodedEtag(etag, coding, this.#compressor.options.etag));
   }
 
-  /** Where a GET would be encoded, HEAD must not give the length and the tag of something else (RFC 9110 8.6, 9.3.2). */
+  /**
+   * Where a GET would be encoded, HEAD must not give the length and the tag of something else (RFC 9110 8.6, 9.3.2).
+   */
   #describeGet(moment: Moment): void {
     // Whether its body would come whole is not known: `sendFile` has none here, and pieces there.
     const kinds: readonly BodyKind[] = moment.kind === 'event-stream' ? ['event-stream'] : ['complete', 'long'];
@@ -284,19 +325,24 @@ export class Gate extends Layer {
     const isFramed = moment.res.hasHeader('content-length');
     this.#describeEncoded(moment.res, coding);
     if (isFramed) frameHead(moment.res);
-    if (codings.size > 1 && (other === undefined || this.#compressor.options.etag === 'suffix')) moment.res.removeHeader('ETag');
+    if (codings.size > 1 && (other === undefined || this.#compressor.options.etag === 'suffix'))
+      moment.res.removeHeader('ETag');
   }
 
   /** A 304 names the variant that the client holds. */
   #tagNotModified({ res, offer }: Moment): void {
     const etag = responseField(res, 'etag');
     if (etag === undefined || this.ifNoneMatch === undefined) return;
-    const codings = acceptedCodings(requestField(this.#req, 'accept-encoding'), offer.codecs.map(({ coding }) => coding));
+    const codings = acceptedCodings(
+      requestField(this.#req, 'accept-encoding'),
+      offer.codecs.map(({ coding }) => coding),
+    );
     setEtag(res, matchedEtag(etag, { ifNoneMatch: this.ifNoneMatch, codings, mode: this.#compressor.options.etag }));
   }
 
   #report({ res, kind, tier, state }: Moment, coding: string, reason: CompressionReason): void {
-    if (this.#compressor.options.serverTiming) res.appendHeader('Server-Timing', `compress;desc="${coding === 'identity' ? reason : coding}"`);
+    if (this.#compressor.options.serverTiming)
+      res.appendHeader('Server-Timing', `compress;desc="${coding === 'identity' ? reason : coding}"`);
     reportDecision({ req: this.#req, coding, reason, kind, tier, version: state.version });
   }
 }

@@ -12,27 +12,28 @@ export interface GovernorOptions {
   /** How often the load is sampled. Milliseconds or a string for `ms`, at least 1. @defaultValue `'1s'` */
   interval?: Duration;
   /**
-   * The loads at which the tiers 1, 2 and 3 begin: three ascending numbers over 0, where 0 is idle and 1 saturated. Load over 1
-   * is work that waits, so a threshold may be over 1 too. `Infinity`: that tier is never reached.
+   * The loads at which the tiers 1, 2 and 3 begin: three ascending numbers over 0, where 0 is idle and 1 saturated.
+   * Load over 1 is work that waits, so a threshold may be over 1 too. `Infinity`: that tier is never reached.
    * @defaultValue `[0.45, 0.75, 0.95]`
    */
   thresholds?: Thresholds;
   /**
-   * How far the load must fall below the threshold of its tier before the tier is left. A load, 0 or more and less than the first
-   * threshold.
+   * How far the load must fall below the threshold of its tier before the tier is left. A load, 0 or more and less than
+   * the first threshold.
    * @defaultValue `0.1`, or half the first threshold where that is less
    */
   hysteresis?: number;
   /**
-   * How long it must stay there; each tier on the way down has a dwell of its own. Milliseconds or a string for `ms`. `0`: the next
-   * sample decides. `Infinity`: the tier only goes up.
+   * How long it must stay there; each tier on the way down has a dwell of its own. Milliseconds or a string for `ms`.
+   * `0`: the next sample decides. `Infinity`: the tier only goes up.
    * @defaultValue `'5s'`
    */
   dwell?: Duration;
   /**
-   * The load since the last call, 0 (idle) to 1 (saturated) or more, in place of the built-in one: the worst of the process's CPU
-   * time over the cores it may use, the event loop's utilisation and what `observe` is told. When it throws, or returns anything
-   * else, the tier stays, and the error is published on the diagnostics channel `sluice:compress:error`.
+   * The load since the last call, 0 (idle) to 1 (saturated) or more, in place of the built-in one: the worst of the
+   * process's CPU time over the cores it may use, the event loop's utilisation and what `observe` is told. When it
+   * throws, or returns anything else, the tier stays, and the error is published on the diagnostics channel
+   * `sluice:compress:error`.
    */
   sample?: () => number;
 }
@@ -44,13 +45,13 @@ export interface Governor {
   /** The load that decides it, smoothed over about a second: 0 idle, 1 saturated, more where work waits. */
   readonly load: number;
   /**
-   * Calls `listener` after each change of the tier. Returns the undo. What a listener throws is published on the diagnostics
-   * channel `sluice:compress:error`. Throws `InvalidOptionError`.
+   * Calls `listener` after each change of the tier. Returns the undo. What a listener throws is published on the
+   * diagnostics channel `sluice:compress:error`. Throws `InvalidOptionError`.
    */
   on(event: 'tier', listener: (change: TierChange) => void): () => void;
   /**
-   * Tells it how long an encode in another thread took, from the call to the result: 25 ms on average is a load of 1. Meant for
-   * pieces up to about 64 kB: with larger ones, time says more about the size than about the wait.
+   * Tells it how long an encode in another thread took, from the call to the result: 25 ms on average is a load of 1.
+   * Meant for pieces up to about 64 kB: with larger ones, time says more about the size than about the wait.
    * @param latency - milliseconds, 0 or more; anything else is left out, as is every call when there is a `sample`
    */
   observe(latency: number): void;
@@ -66,8 +67,9 @@ export interface ResolvedGovernorOptions extends TierPolicy {
 
 const defaultThresholds: Thresholds = [0.45, 0.75, 0.95];
 
-// A change of tier changes the load that it answers: the cheaper level takes a part of the CPU time off again. Where that is more
-// than the hysteresis, the tier swings, once per dwell. Too wide is the safe side: it only keeps the cheaper level for longer.
+// A change of tier changes the load that it answers: the cheaper level takes a part of the CPU time off again. Where
+// that is more than the hysteresis, the tier swings, once per dwell. Too wide is the safe side: it only keeps the
+// cheaper level for longer.
 const defaultHysteresis = 0.1;
 
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
@@ -84,8 +86,8 @@ export function resolveGovernorOptions(given: GovernorOptions | undefined): Reso
 }
 
 /**
- * Makes a governor, which samples the load from now on. Its timer does not keep the process alive, but keeps the governor:
- * `close()` it where it is not for the life of the process. Throws `InvalidOptionError`.
+ * Makes a governor, which samples the load from now on. Its timer does not keep the process alive, but keeps the
+ * governor: `close()` it where it is not for the life of the process. Throws `InvalidOptionError`.
  */
 export function createGovernor(options?: GovernorOptions): Governor {
   return new SamplingGovernor(resolveGovernorOptions(options));
@@ -153,7 +155,8 @@ class SamplingGovernor implements Governor {
 }
 
 function readLoad(value: unknown): number {
-  if (typeof value !== 'number' || !(value >= 0)) throw new InvalidOptionError('governor.sample', 'a function that returns a load, 0 or more', value);
+  if (typeof value !== 'number' || !(value >= 0))
+    throw new InvalidOptionError('governor.sample', 'a function that returns a load, 0 or more', value);
   return value;
 }
 

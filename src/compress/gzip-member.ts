@@ -1,4 +1,5 @@
-// The frames around raw deflate data: gzip (RFC 1952) and zlib (RFC 1950), and the two blocks of RFC 1951 that need no compressor.
+// The frames around raw deflate data: gzip (RFC 1952) and zlib (RFC 1950), and the two blocks of RFC 1951 that need no
+// compressor.
 
 /** Which frame is around the deflate data. The content-coding `deflate` is the zlib format (RFC 9110 8.4.1.2). */
 export type DeflateFrame = 'gzip' | 'zlib';
@@ -16,7 +17,8 @@ const longestStoredBlock = 0xffff;
 
 /** The bytes before the first block. */
 export function frameHeader(frame: DeflateFrame, padding: number): Uint8Array {
-  // gzip: no time, no system (RFC 1952 2.3). zlib: a window of 32 kB, which is the most that may follow, and the default level.
+  // gzip: no time, no system (RFC 1952 2.3). zlib: a window of 32 kB, which is the most that may follow, and the
+  // default level.
   const plain = frame === 'gzip' ? Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff) : Uint8Array.of(0x78, 0x9c);
   return padHeader(frame, plain, padding);
 }
@@ -45,7 +47,10 @@ function commentOf(length: number): Uint8Array {
 
 function emptyBlocks(length: number): Uint8Array {
   const blocks = Math.ceil(length / emptyStoredBlock.length);
-  return Uint8Array.from({ length: blocks * emptyStoredBlock.length }, (_, at) => emptyStoredBlock[at % emptyStoredBlock.length] ?? 0);
+  return Uint8Array.from(
+    { length: blocks * emptyStoredBlock.length },
+    (_, at) => emptyStoredBlock[at % emptyStoredBlock.length] ?? 0,
+  );
 }
 
 /**

@@ -1,4 +1,13 @@
-import { constants, createDeflate, createGzip, deflate as deflateAsync, deflateSync, gzip as gzipAsync, gzipSync, type ZlibOptions } from 'node:zlib';
+import {
+  constants,
+  createDeflate,
+  createGzip,
+  deflate as deflateAsync,
+  deflateSync,
+  gzip as gzipAsync,
+  gzipSync,
+  type ZlibOptions,
+} from 'node:zlib';
 import { readBag, readInteger, readSize, type Size } from '../internal/option.ts';
 import type { BlockSettings, Codec, EncodeSettings, StreamEncoder } from './codec.ts';
 import { trustCodec } from './checked-codec.ts';
@@ -10,12 +19,15 @@ import { levelAt, readTierLevels, type TierLevels } from './tier-levels.ts';
 /** Options of `gzip` and `deflate`. */
 export interface GzipOptions {
   /**
-   * 0 (stored) to 9 (smallest), -1 for the default; or three, one for each of the tiers 0 to 2. A single one is the highest
-   * that any tier uses.
+   * 0 (stored) to 9 (smallest), -1 for the default; or three, one for each of the tiers 0 to 2. A single one is the
+   * highest that any tier uses.
    * @defaultValue `[6, 4, 1]`
    */
   level?: number | TierLevels;
-  /** log₂ of the window, 9 to 15. An upper bound: a body that is known to be small gets a window of its size. @defaultValue `15` */
+  /**
+   * log₂ of the window, 9 to 15. An upper bound: a body that is known to be small gets a window of its size.
+   * @defaultValue `15`
+   */
   windowBits?: number;
   /** Size of the tables, 1 to 9. An upper bound, as `windowBits`. @defaultValue `8` */
   memLevel?: number;
@@ -23,7 +35,10 @@ export interface GzipOptions {
   chunkSize?: number;
   /** `Z_DEFAULT_STRATEGY` (0) to `Z_FIXED` (4) of `zlib.constants`. @defaultValue `0` */
   strategy?: number;
-  /** Bodies, and blocks of an event stream, of at least this size are encoded in the thread pool, smaller ones at once. @defaultValue `'16kb'`; `'64kb'` where the process may use one core only */
+  /**
+   * Bodies, and blocks of an event stream, of at least this size are encoded in the thread pool, smaller ones at once.
+   * @defaultValue `'16kb'`; `'64kb'` where the process may use one core only
+   */
   syncThreshold?: Size;
 }
 
@@ -54,7 +69,9 @@ function resolveGzipOptions(owner: string, given: GzipOptions | undefined): Reso
     memLevel: readInteger(`${owner}.memLevel`, options.memLevel ?? 8, { min: 1, max: 9 }),
     chunkSize: readInteger(`${owner}.chunkSize`, options.chunkSize ?? 16_384, { min: 64 }),
     strategy: readInteger(`${owner}.strategy`, options.strategy ?? 0, { max: 4 }),
-    syncThreshold: readSize(`${owner}.syncThreshold`, options.syncThreshold ?? poolThreshold('16kb', '64kb'), { max: Infinity }),
+    syncThreshold: readSize(`${owner}.syncThreshold`, options.syncThreshold ?? poolThreshold('16kb', '64kb'), {
+      max: Infinity,
+    }),
   };
 }
 
@@ -71,14 +88,23 @@ function deflateCodec(coding: string, frame: DeflateFrame, resolved: Resolved): 
     encode: (body, settings) => encodeBody(frame, body, resolved, settings),
     createStream: (settings) => createStream(frame, resolved, settings),
     createBlocks({ tier, history, padding }: BlockSettings) {
-      if (shared.tier !== tier || shared.history !== history || shared.padding !== padding) shared = { ...resolved, tier, history, padding };
+      if (shared.tier !== tier || shared.history !== history || shared.padding !== padding)
+        shared = { ...resolved, tier, history, padding };
       return new HistoryWindow(frame, shared);
     },
   });
 }
 
-function encodeBody(frame: DeflateFrame, body: Uint8Array, resolved: Resolved, settings: EncodeSettings): Uint8Array | Promise<Uint8Array> {
-  const options: ZlibOptions = { ...zlibOptions(resolved, settings), chunkSize: Math.min(Math.max(body.length >> 1, 1024), 65_536) };
+function encodeBody(
+  frame: DeflateFrame,
+  body: Uint8Array,
+  resolved: Resolved,
+  settings: EncodeSettings,
+): Uint8Array | Promise<Uint8Array> {
+  const options: ZlibOptions = {
+    ...zlibOptions(resolved, settings),
+    chunkSize: Math.min(Math.max(body.length >> 1, 1024), 65_536),
+  };
   if (body.length < resolved.syncThreshold) {
     return padHeader(frame, frame === 'gzip' ? gzipSync(body, options) : deflateSync(body, options), settings.padding);
   }
@@ -103,7 +129,10 @@ function createStream(frame: DeflateFrame, resolved: Resolved, settings: EncodeS
   };
 }
 
-function zlibOptions({ levels, windowBits, memLevel, chunkSize, strategy }: Resolved, { tier, size }: EncodeSettings): ZlibOptions {
+function zlibOptions(
+  { levels, windowBits, memLevel, chunkSize, strategy }: Resolved,
+  { tier, size }: EncodeSettings,
+): ZlibOptions {
   const bits = size === undefined ? 15 : windowFor(size);
   return {
     level: levelAt(levels, tier),
@@ -114,8 +143,9 @@ function zlibOptions({ levels, windowBits, memLevel, chunkSize, strategy }: Reso
   };
 }
 
-// A quarter of the body is enough from 16 kB on: on JSON it costs 1 % of the bytes at most, and saves a tenth of the time, since the tables
-// are made, and touched, for each body. With tables for 32 kB a thread of the pool gives their pages back each time.
+// A quarter of the body is enough from 16 kB on: on JSON it costs 1 % of the bytes at most, and saves a tenth of the
+// time, since the tables are made, and touched, for each body. With tables for 32 kB a thread of the pool gives their
+// pages back each time.
 function windowFor(size: number): number {
   const bits = bitsFor(size);
   return Math.min(15, Math.max(9, Math.min(bits, 13), bits - 2));

@@ -30,8 +30,8 @@ const leastHistory = 16;
 const lookAhead = 262;
 
 /**
- * gzip or zlib without a compressor that lives between blocks: a connection keeps the end of what it sent, a checksum and
- * a length. Each block is raw deflate made in one go, with that history as the dictionary, up to a byte boundary; a
+ * gzip or zlib without a compressor that lives between blocks: a connection keeps the end of what it sent, a checksum
+ * and a length. Each block is raw deflate made in one go, with that history as the dictionary, up to a byte boundary; a
  * decoder has the same text in its window, so that all blocks together are one valid member.
  *
  *     header │ block block … │ final block │ trailer

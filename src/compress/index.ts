@@ -19,7 +19,14 @@ export type { EtagMode } from './etag.ts';
 export { type ClientFamily, type Fingerprint, fingerprint } from './fingerprint.ts';
 export { createGovernor, type Governor, type GovernorOptions } from './governor.ts';
 export { deflate, gzip, type GzipOptions } from './gzip.ts';
-export { type BodyKind, negotiate, type Negotiation, type NegotiationContext, type NegotiationReason, type Tier } from './negotiate.ts';
+export {
+  type BodyKind,
+  negotiate,
+  type Negotiation,
+  type NegotiationContext,
+  type NegotiationReason,
+  type Tier,
+} from './negotiate.ts';
 export type { BudgetOptions, CompressOptions, RandomPaddingOptions, StreamCompressionOptions } from './options.ts';
 export type { BrotliProfile, CheckedProfile, CompressionProfile } from './profile.ts';
 export type { CompressErrorMessage, CompressionDecisionMessage, CompressionReason, TierChange } from './report.ts';
@@ -33,7 +40,10 @@ declare global {
   // eslint-disable-next-line @typescript-eslint/no-namespace -- Express's own way to add to its types
   namespace Express {
     interface Response {
-      /** Sends what an encoder holds back, and the head if it is not sent; then calls `callback`. Behind `compress` only. */
+      /**
+       * Sends what an encoder holds back, and the head if it is not sent; then calls `callback`. Behind `compress`
+       * only.
+       */
       flush(callback?: () => void): void;
     }
   }
@@ -62,9 +72,9 @@ export interface Compress {
 }
 
 /**
- * Compresses responses as their clients accept: bodies that come whole in one go, long ones as they come, event streams message by
- * message. Replaces `compression` as it is: the same options, `compress.filter`, `res.flush()`.
- * Throws `InvalidOptionError`.
+ * Compresses responses as their clients accept: bodies that come whole in one go, long ones as they come, event streams
+ * message by message. Replaces `compression` as it is: the same options, `compress.filter`, `res.flush()`. Throws
+ * `InvalidOptionError`.
  */
 export const compress: Compress = Object.assign(makeCompression, { filter });
 
@@ -102,7 +112,10 @@ function openGate(compressor: Compressor, req: HttpRequest, res: HttpResponse): 
 /** The handler compares tags of its own with what the client sends. */
 function takeOffSuffixes(compressor: Compressor, req: IncomingMessage): void {
   const { codecs } = compressor.offerOf(compressor.switch.profile);
-  const codings = acceptedCodings(requestField(req, 'accept-encoding'), codecs.map(({ coding }) => coding));
+  const codings = acceptedCodings(
+    requestField(req, 'accept-encoding'),
+    codecs.map(({ coding }) => coding),
+  );
   for (const name of ['if-none-match', 'if-match'] as const) {
     const field = req.headers[name];
     if (field !== undefined) req.headers[name] = plainConditions(field, codings).field;

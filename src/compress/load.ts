@@ -12,23 +12,26 @@ export interface LoadSources {
   readonly cores: number;
 }
 
-// Measured: a block of 20 kB takes 0.2 ms on two idle cores, 5 ms with 64 streams (both cores are saturated by then, which the CPU
-// time shows) and 20 ms with 256. Too low is the bad side: a block that is large, and not late, would count as load.
+// Measured: a block of 20 kB takes 0.2 ms on two idle cores, 5 ms with 64 streams (both cores are saturated by then,
+// which the CPU time shows) and 20 ms with 256. Too low is the bad side: a block that is large, and not late, would
+// count as load.
 const saturatedLatency = 25;
 
-// One encode that took long for a reason of its own says nothing: what it counts for is bounded, and as many as this are
-// needed in one interval to count in full. Fewer count for less, which is safe: the CPU time shows a real saturation too.
+// One encode that took long for a reason of its own says nothing: what it counts for is bounded, and as many as this
+// are needed in one interval to count in full. Fewer count for less, which is safe: the CPU time shows a real
+// saturation too.
 const longestLatency = 2 * saturatedLatency;
 const enoughObservations = 8;
 
-// With all threads of the pool taken, nothing finishes and nothing is observed: silence must not read as idleness at once.
+// With all threads of the pool taken, nothing finishes and nothing is observed: silence must not read as idleness at
+// once.
 const fadeTime = 1000;
 
 /**
  * How loaded the process is: 0 idle, 1 saturated, and more where work waits.
  *
- * The worst of three, since each is blind where another sees: the CPU time of the process over the cores that it may use
- * (one thread out of eight that is busy reads 0.13), the event loop's utilisation (0.3 on a machine that is
+ * The worst of three, since each is blind where another sees: the CPU time of the process over the cores that it may
+ * use (one thread out of eight that is busy reads 0.13), the event loop's utilisation (0.3 on a machine that is
  * saturated by the thread pool), and how long encodes take (nothing where nothing is encoded).
  */
 export class LoadMeter {

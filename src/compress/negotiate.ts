@@ -2,7 +2,10 @@ import { type AcceptEncoding, codingWeight, readAcceptEncoding } from './accept-
 import type { Codec } from './codec.ts';
 import type { ClientFamily } from './fingerprint.ts';
 
-/** What a body is, as far as the choice of a coding is concerned: whole in one `end`, in pieces, or a stream of small messages. */
+/**
+ * What a body is, as far as the choice of a coding is concerned: whole in one `end`, in pieces, or a stream of small
+ * messages.
+ */
 export type BodyKind = 'complete' | 'long' | 'event-stream';
 
 /** How loaded the machine is: 0 hardly, 1 somewhat, 2 busy, 3 nothing new is compressed. */
@@ -24,12 +27,13 @@ export interface NegotiationContext {
  * | reason | coding | |
  * |---|---|---|
  * | `negotiated` | one of those offered | the client accepts it, and nothing else offered scored higher |
- * | `no-accept-encoding` | `identity` | no field: anything would be acceptable (RFC 9110 12.5.3), but clients that send none seldom decode |
- * | `not-acceptable` | `identity` | the client accepts nothing that is offered; even where it refuses `identity` too, the body is sent (RFC 9110 12.5.3) |
+ * | `no-accept-encoding` | `identity` | no field. Anything is acceptable (RFC 9110 12.5.3), but such clients seldom decode |
+ * | `not-acceptable` | `identity` | the client accepts nothing offered. The body is sent even if it refuses `identity` |
  * | `identity-preferred` | `identity` | the client gives `identity` more weight than anything that is offered |
- * | `no-codec` | `identity` | nothing that is offered is available, can encode this kind of body and has a weight over 0 |
+ * | `no-codec` | `identity` | nothing offered is available, encodes this kind of body and has a weight over 0 |
  */
-export type NegotiationReason = 'negotiated' | 'no-accept-encoding' | 'not-acceptable' | 'identity-preferred' | 'no-codec';
+export type NegotiationReason =
+  'negotiated' | 'no-accept-encoding' | 'not-acceptable' | 'identity-preferred' | 'no-codec';
 
 /** The outcome of a negotiation. */
 export interface Negotiation {
@@ -48,16 +52,42 @@ type ServerWeights = ReadonlyMap<string, number>;
 // What a client accepts, it mostly accepts equally, and then these decide. They lie within 0.7 to 1, so that a client
 // which gives half the weight to a coding does not get it for its being cheaper here.
 //
-// Complete bodies: on 2 to 50 kB of JSON zstd 6 makes about the bytes of brotli 4, up to 3 % fewer, in two thirds of the time.
-const complete: ServerWeights = new Map([['zstd', 1], ['br', 0.95], ['gzip', 0.9], ['deflate', 0.85]]);
+// Complete bodies: on 2 to 50 kB of JSON zstd 6 makes about the bytes of brotli 4, up to 3 % fewer, in two thirds of
+// the time.
+const complete: ServerWeights = new Map([
+  ['zstd', 1],
+  ['br', 0.95],
+  ['gzip', 0.9],
+  ['deflate', 0.85],
+]);
 // Over a long body the larger window of brotli pays.
-const long: ServerWeights = new Map([['br', 1], ['zstd', 0.95], ['gzip', 0.9], ['deflate', 0.85]]);
+const long: ServerWeights = new Map([
+  ['br', 1],
+  ['zstd', 0.95],
+  ['gzip', 0.9],
+  ['deflate', 0.85],
+]);
 // With less CPU to spend, the order is that of bytes per CPU time; with hardly any, brotli is out of place.
-const thrifty: ServerWeights = new Map([['zstd', 1], ['gzip', 0.95], ['br', 0.9], ['deflate', 0.85]]);
-const frugal: ServerWeights = new Map([['zstd', 1], ['gzip', 0.95], ['deflate', 0.9], ['br', 0.75]]);
+const thrifty: ServerWeights = new Map([
+  ['zstd', 1],
+  ['gzip', 0.95],
+  ['br', 0.9],
+  ['deflate', 0.85],
+]);
+const frugal: ServerWeights = new Map([
+  ['zstd', 1],
+  ['gzip', 0.95],
+  ['deflate', 0.9],
+  ['br', 0.75],
+]);
 // Small JSON, flushed each: gzip makes a 4.6th of it, zstd 3 a 3.9th, brotli 4 a 3.6th. And a gzip stream that is
 // silent holds 1 to 2 kB, a brotli one 530 kB.
-const eventStream: ServerWeights = new Map([['gzip', 1], ['zstd', 0.95], ['deflate', 0.9], ['br', 0.75]]);
+const eventStream: ServerWeights = new Map([
+  ['gzip', 1],
+  ['zstd', 0.95],
+  ['deflate', 0.9],
+  ['br', 0.75],
+]);
 // A coding that nobody here knows anything of. Its codec can say more.
 const unknownWeight = 0.7;
 
@@ -79,13 +109,23 @@ function serverWeights(kind: BodyKind | undefined, tier: Tier): ServerWeights {
  *   characters accepts nothing
  * @param codecs - what is offered; a name stands for a codec that can do everything
  */
-export function negotiate(header: string | undefined, codecs: readonly (Codec | string)[], context: NegotiationContext = {}): Negotiation {
+export function negotiate(
+  header: string | undefined,
+  codecs: readonly (Codec | string)[],
+  context: NegotiationContext = {},
+): Negotiation {
   const choice = chooseOffer(header, codecs, context);
-  return choice.kind === 'offer' ? { coding: codingOf(choice.offer), reason: 'negotiated' } : { coding: 'identity', reason: choice.reason };
+  return choice.kind === 'offer'
+    ? { coding: codingOf(choice.offer), reason: 'negotiated' }
+    : { coding: 'identity', reason: choice.reason };
 }
 
 /** `negotiate`, for who needs the codec itself. */
-export function chooseOffer<Offer extends Codec | string>(header: string | undefined, offers: readonly Offer[], context: NegotiationContext): Choice<Offer> {
+export function chooseOffer<Offer extends Codec | string>(
+  header: string | undefined,
+  offers: readonly Offer[],
+  context: NegotiationContext,
+): Choice<Offer> {
   if (header === undefined) return { kind: 'identity', reason: 'no-accept-encoding' };
   const accepted = readAcceptEncoding(header);
   const offer = bestOffer(accepted, offers, context);
@@ -94,7 +134,11 @@ export function chooseOffer<Offer extends Codec | string>(header: string | undef
   return { kind: 'identity', reason: identityWeight(accepted) > 0 ? 'identity-preferred' : 'not-acceptable' };
 }
 
-function bestOffer<Offer extends Codec | string>(accepted: AcceptEncoding, offers: readonly Offer[], context: NegotiationContext): Offer | undefined {
+function bestOffer<Offer extends Codec | string>(
+  accepted: AcceptEncoding,
+  offers: readonly Offer[],
+  context: NegotiationContext,
+): Offer | undefined {
   const least = identityWeight(accepted);
   let best: Offer | undefined;
   let bestScore = 0;

@@ -31,8 +31,17 @@ export function makeOffer(profile: CheckedProfile, options: CheckedProfile): Off
 }
 
 /** All that come with Node, and zstd where there is one. */
-function defaultCodecs({ level, memLevel, chunkSize, windowBits, strategy, brotli: brotliOptions }: CheckedProfile): Codec[] {
-  const shared = Object.fromEntries(Object.entries({ level, memLevel, chunkSize, windowBits, strategy }).filter(([, value]) => value !== undefined)) as GzipOptions;
+function defaultCodecs({
+  level,
+  memLevel,
+  chunkSize,
+  windowBits,
+  strategy,
+  brotli: brotliOptions,
+}: CheckedProfile): Codec[] {
+  const shared = Object.fromEntries(
+    Object.entries({ level, memLevel, chunkSize, windowBits, strategy }).filter(([, value]) => value !== undefined),
+  ) as GzipOptions;
   return [zstd(), brotli(brotliOptions), gzip(shared), deflate(shared)];
 }
 

@@ -1,7 +1,17 @@
 import { InvalidOptionError } from '../errors.ts';
 import { longestDelay } from '../internal/clock.ts';
 import type { HttpRequest, HttpResponse } from '../internal/message.ts';
-import { type Duration, readBag, readBoolean, readDuration, readFunction, readInteger, readOneOf, readSize, type Size } from '../internal/option.ts';
+import {
+  type Duration,
+  readBag,
+  readBoolean,
+  readDuration,
+  readFunction,
+  readInteger,
+  readOneOf,
+  readSize,
+  type Size,
+} from '../internal/option.ts';
 import { isCodingToken, toLowerCase } from './coding.ts';
 import type { EtagMode } from './etag.ts';
 import type { Governor, GovernorOptions } from './governor.ts';
@@ -11,16 +21,20 @@ import type { CompressionSwitch } from './switch.ts';
 /** How event streams are encoded. */
 export interface StreamCompressionOptions {
   /**
-   * Bytes of sent text that an open gzip or deflate stream keeps, for later text to refer to; up to 32,000. More of it makes
-   * events smaller only where they repeat something from longer ago.
+   * Bytes of sent text that an open gzip or deflate stream keeps, for later text to refer to; up to 32,000. More of it
+   * makes events smaller only where they repeat something from longer ago.
    * @defaultValue `'1kb'`
    */
   history?: Size;
-  /** Media types, in lower case, that are flushed at the end of each tick, beside `text/event-stream`, JSON lines and JSON sequences: `['text/html']`. */
+  /**
+   * Media types, in lower case, that are flushed at the end of each tick, beside `text/event-stream`, JSON lines and
+   * JSON sequences: `['text/html']`.
+   */
   types?: readonly string[];
   /**
-   * Lets chunks of streams that are no writer's of this library be framed here and written in one piece, past `res.write`, where that is
-   * provably the same: a third less CPU time for an event. A writer has an option of its own.
+   * Lets chunks of streams that are no writer's of this library be framed here and written in one piece, past
+   * `res.write`, where that is provably the same: a third less CPU time for an event. A writer has an option of its
+   * own.
    * @defaultValue `true`
    */
   directChunks?: boolean;
@@ -28,44 +42,57 @@ export interface StreamCompressionOptions {
 
 /** Length that says nothing, against attacks that compare lengths (BREACH). */
 export interface RandomPaddingOptions {
-  /** Most bytes to add, about; each response gets 1 to this many. Codings round it up to their own units, of up to 5 bytes. @defaultValue `32` */
+  /**
+   * Most bytes to add, about; each response gets 1 to this many. Codings round it up to their own units, of up to 5
+   * bytes. @defaultValue `32`
+   */
   max?: Size;
 }
 
 /** The most that may be open at a time; past it a response is sent as it is. */
 export interface BudgetOptions {
-  /** Encoders that are open. A complete body, which needs one for a moment only, is encoded in any case. `Infinity`: no bound. @defaultValue `50000` */
+  /**
+   * Encoders that are open. A complete body, which needs one for a moment only, is encoded in any case. `Infinity`: no
+   * bound. @defaultValue `50000`
+   */
   encoders?: number;
   /** Memory that they hold, by their own estimates. `Infinity`: no bound. @defaultValue `'512mb'` */
   bytes?: Size;
 }
 
 /**
- * Options of `compress`. Those of `compression` mean what they mean there: `threshold`, `level`, `memLevel`, `chunkSize`, `windowBits`,
- * `strategy`, `brotli`, `filter`, `enforceEncoding`. They make the default codecs; where `codecs` are given, those have options of their own.
+ * Options of `compress`. Those of `compression` mean what they mean there: `threshold`, `level`, `memLevel`,
+ * `chunkSize`, `windowBits`, `strategy`, `brotli`, `filter`, `enforceEncoding`. They make the default codecs; where
+ * `codecs` are given, those have options of their own.
  */
 export interface CompressOptions extends CompressionProfile {
   /** Whether a response may be compressed. @defaultValue `compress.filter`: by its `Content-Type` */
   // A method, so that filters typed for a framework's request and response fit.
   filter?(req: HttpRequest, res: HttpResponse): unknown;
-  /** The `Accept-Encoding` of requests that have none: a content-coding, `'*'` or `'identity'`. @defaultValue `'identity'` */
+  /**
+   * The `Accept-Encoding` of requests that have none: a content-coding, `'*'` or `'identity'`. @defaultValue
+   * `'identity'`
+   */
   enforceEncoding?: string | undefined;
   /** What becomes of the `ETag` of a compressed response. @defaultValue `'weak'` */
   etag?: EtagMode | undefined;
   /** Turns it on and off while the service runs; may be shared by several middlewares. @defaultValue one of its own */
   switch?: CompressionSwitch | undefined;
-  /** Follows the load of the machine; its options make one that `close()` ends. Without it everything is compressed at tier 0. */
+  /**
+   * Follows the load of the machine; its options make one that `close()` ends. Without it everything is compressed at
+   * tier 0.
+   */
   governor?: Governor | GovernorOptions | undefined;
   streams?: StreamCompressionOptions | undefined;
   /**
-   * Hides the length of a compressed body; `true`: with the defaults. Codecs that cannot are then not used. Of event streams and of
-   * bodies that are flushed only the whole gets longer: not each piece.
+   * Hides the length of a compressed body; `true`: with the defaults. Codecs that cannot are then not used. Of event
+   * streams and of bodies that are flushed only the whole gets longer: not each piece.
    * @defaultValue `false`
    */
   randomPadding?: boolean | RandomPaddingOptions | undefined;
   /**
-   * The longest that text of a long body waits in the encoder; `res.flush()` sends it at once. Milliseconds or a string for `ms`;
-   * `Infinity`: only `res.flush()` does.
+   * The longest that text of a long body waits in the encoder; `res.flush()` sends it at once. Milliseconds or a string
+   * for `ms`; `Infinity`: only `res.flush()` does.
    * @defaultValue `'50ms'`
    */
   idleFlush?: Duration | undefined;
@@ -103,10 +130,16 @@ export function resolveCompressOptions(given: CompressOptions | null | undefined
     enforceEncoding: readCoding('compress.enforceEncoding', options.enforceEncoding ?? 'identity'),
     etag: readOneOf('compress.etag', options.etag ?? 'weak', ['weak', 'suffix', 'drop', 'keep']),
     switch: readMember('compress.switch', options.switch, 'swap', 'a switch made by createSwitch()'),
-    governor: readBag('compress.governor', options.governor as object | undefined) === options.governor ? options.governor : undefined,
+    governor:
+      readBag('compress.governor', options.governor as object | undefined) === options.governor
+        ? options.governor
+        : undefined,
     streams: resolveStreams(options.streams),
     randomPadding: resolvePadding(options.randomPadding ?? false),
-    idleFlush: options.idleFlush === Infinity ? Infinity : readDuration('compress.idleFlush', options.idleFlush ?? 50, { max: longestDelay }),
+    idleFlush:
+      options.idleFlush === Infinity
+        ? Infinity
+        : readDuration('compress.idleFlush', options.idleFlush ?? 50, { max: longestDelay }),
     serverTiming: readBoolean('compress.serverTiming', options.serverTiming ?? false),
     budget: resolveBudget(options.budget),
   };
@@ -120,7 +153,10 @@ function resolveStreams(given: StreamCompressionOptions | undefined): ResolvedCo
   const options = readBag('compress.streams', given);
   return {
     // Text further back than this is out of reach of a zlib window with its look-ahead.
-    history: readInteger('compress.streams.history', readSize('compress.streams.history', options.history ?? '1kb', { max: 32_000 })),
+    history: readInteger(
+      'compress.streams.history',
+      readSize('compress.streams.history', options.history ?? '1kb', { max: 32_000 }),
+    ),
     types: readTypes('compress.streams.types', options.types ?? []),
     directChunks: readBoolean('compress.streams.directChunks', options.directChunks ?? true),
   };
@@ -154,7 +190,13 @@ function readCoding(option: string, value: unknown): string {
   return coding;
 }
 
-function readMember<T extends object>(option: string, value: T | undefined, method: keyof T, expected: string): T | undefined {
-  if (value !== undefined && typeof (readBag(option, value) as T)[method] !== 'function') throw new InvalidOptionError(option, expected, value);
+function readMember<T extends object>(
+  option: string,
+  value: T | undefined,
+  method: keyof T,
+  expected: string,
+): T | undefined {
+  if (value !== undefined && typeof (readBag(option, value) as T)[method] !== 'function')
+    throw new InvalidOptionError(option, expected, value);
   return value;
 }

@@ -26,13 +26,17 @@ export const zstdRules: ParamRules = { names: 'ZSTD_c_*, 100 or more', has: (par
 export function readParams(option: string, value: Params | undefined, { names, has, min }: ParamRules): Params {
   const params = readBag(option, value) as Readonly<Record<string, unknown>>;
   for (const [param, setting] of Object.entries(params)) {
-    if (!/^\d+$/.test(param) || !has(Number(param))) throw new InvalidOptionError(option, `an object with keys of ${names}`, param);
+    if (!/^\d+$/.test(param) || !has(Number(param)))
+      throw new InvalidOptionError(option, `an object with keys of ${names}`, param);
     if (typeof setting !== 'boolean') readInteger(`${option}[${param}]`, setting, { min });
   }
   return Object.freeze({ ...params }) as Params;
 }
 
-/** Has a codec with params of its user's open an encoder of each kind: which values go together only the encoder knows. Throws `InvalidOptionError`. */
+/**
+ * Has a codec with params of its user's open an encoder of each kind: which values go together only the encoder knows.
+ * Throws `InvalidOptionError`.
+ */
 export function checkParams<C extends Codec>(option: string, params: Params, codec: C): C {
   if (Object.keys(params).length === 0) return codec;
   try {

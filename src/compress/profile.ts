@@ -35,7 +35,10 @@ export interface CompressionProfile {
   readonly strategy?: number | undefined;
   /** Brotli's own. */
   readonly brotli?: BrotliProfile | undefined;
-  /** The server's weight of a coding, 0 to 1; 0 refuses it. `undefined` leaves it to the codec, and then to the built-in one. */
+  /**
+   * The server's weight of a coding, 0 to 1; 0 refuses it. `undefined` leaves it to the codec, and then to the built-in
+   * one.
+   */
   readonly weigh?: ((coding: string, context: NegotiationContext) => number | undefined) | undefined;
 }
 
@@ -55,8 +58,8 @@ const zlibRanges = {
 } as const;
 
 /**
- * Checks a profile, and copies it so that what its owner does to it later changes nothing. The codecs themselves are not copied.
- * Throws `InvalidOptionError`.
+ * Checks a profile, and copies it so that what its owner does to it later changes nothing. The codecs themselves are
+ * not copied. Throws `InvalidOptionError`.
  * @param owner - what the profile belongs to, for error messages
  */
 export function checkProfile(owner: string, given: CompressionProfile | undefined): CheckedProfile {
@@ -86,7 +89,8 @@ function readCodec(option: string, value: unknown): Codec {
   if (typeof value !== 'object' || value === null) throw new InvalidOptionError(option, 'a codec', value);
   const codec = value as Partial<Codec>;
   const { coding, levels, pads } = codec;
-  if (!isContentCoding(coding)) throw new InvalidOptionError(`${option}.coding`, 'the token of a content-coding, in lower case', coding);
+  if (!isContentCoding(coding))
+    throw new InvalidOptionError(`${option}.coding`, 'the token of a content-coding, in lower case', coding);
   for (const name of codecMethods) readFunction(`${option}.${name}`, codec[name]);
   if (levels !== undefined) readList(`${option}.levels`, levels, 'three numbers', isThreeNumbers);
   if (pads !== undefined) readList(`${option}.pads`, pads, 'an array of kinds of bodies', isAllText);
@@ -107,7 +111,10 @@ function readList(option: string, value: unknown, expected: string, holds: (all:
   if (!Array.isArray(value) || !holds(value)) throw new InvalidOptionError(option, expected, value);
 }
 
-function readZlib(owner: string, zlib: Readonly<Partial<Record<keyof typeof zlibRanges, unknown>>>): Partial<Record<keyof typeof zlibRanges, number>> {
+function readZlib(
+  owner: string,
+  zlib: Readonly<Partial<Record<keyof typeof zlibRanges, unknown>>>,
+): Partial<Record<keyof typeof zlibRanges, number>> {
   const read: Partial<Record<keyof typeof zlibRanges, number>> = {};
   for (const name of Object.keys(zlibRanges) as (keyof typeof zlibRanges)[]) {
     if (zlib[name] !== undefined) read[name] = readInteger(`${owner}.${name}`, zlib[name], zlibRanges[name]);

@@ -26,12 +26,15 @@ export interface TierChange {
 }
 
 /**
- * Why a response is as it is: the reason of the decision; or `no-gain`, where the body was encoded and became no shorter, and
- * `codec-failed`, where the codec threw before anything was sent. Both are then sent as they are.
+ * Why a response is as it is: the reason of the decision; or `no-gain`, where the body was encoded and became no
+ * shorter, and `codec-failed`, where the codec threw before anything was sent. Both are then sent as they are.
  */
 export type CompressionReason = 'negotiated' | IdentityReason | 'no-gain' | 'codec-failed';
 
-/** Message on `sluice:compress:decision`, once for each head: an error page in place of a head that was refused counts again. */
+/**
+ * Message on `sluice:compress:decision`, once for each head: an error page in place of a head that was refused counts
+ * again.
+ */
 export interface CompressionDecisionMessage {
   readonly req: HttpRequest;
   /** The content-coding used; `identity` is none. */
@@ -54,7 +57,11 @@ export function reportDecision(message: CompressionDecisionMessage): void {
 export function reportCompressError(error: unknown, req?: HttpRequest): void {
   log('%O', error);
   if (errors.hasSubscribers) errors.publish({ error, req } satisfies CompressErrorMessage);
-  else warnUnheard(error, { cure: 'To handle such errors, subscribe to the diagnostics channel `sluice:compress:error`.', req });
+  else
+    warnUnheard(error, {
+      cure: 'To handle such errors, subscribe to the diagnostics channel `sluice:compress:error`.',
+      req,
+    });
 }
 
 /** Tells observers that a governor changed its tier. */
@@ -64,6 +71,15 @@ export function reportTier(change: TierChange): void {
 }
 
 /** Tells the debug namespace that a switch was thrown. */
-export function reportSwitch(state: { readonly enabled: boolean; readonly version: number; readonly profile: { readonly name?: string | undefined } }): void {
-  log('switch %s, profile %s, version %d', state.enabled ? 'on' : 'off', state.profile.name ?? 'without a name', state.version);
+export function reportSwitch(state: {
+  readonly enabled: boolean;
+  readonly version: number;
+  readonly profile: { readonly name?: string | undefined };
+}): void {
+  log(
+    'switch %s, profile %s, version %d',
+    state.enabled ? 'on' : 'off',
+    state.profile.name ?? 'without a name',
+    state.version,
+  );
 }

@@ -46,7 +46,10 @@ export class StreamLayer extends CodingLayer implements Flushable {
   #written = new Callbacks();
   /** Those of the flushes that the encoder is at, in their order. */
   #flushes: Callbacks[] = [];
-  /** Those of writes that the encoder is at, in their order: a stream that waits for its reader calls none of them back, also not when it is destroyed. */
+  /**
+   * Those of writes that the encoder is at, in their order: a stream that waits for its reader calls none of them back,
+   * also not when it is destroyed.
+   */
   #encoding: (WriteCallback | undefined)[] = [];
   /** Those of flushes that are through the encoder, while what they flushed waits in it for the client. */
   #unpassed: Callbacks[] = [];
@@ -92,7 +95,11 @@ export class StreamLayer extends CodingLayer implements Flushable {
     return !this.#full;
   }
 
-  override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+  override end(
+    chunk: Chunk | undefined,
+    encoding: BufferEncoding | undefined,
+    callback: (() => void) | undefined,
+  ): void {
     if (this.#state !== 'open') return;
     if (chunk !== undefined) this.#take(chunk, encoding);
     this.#endCallback = callback;

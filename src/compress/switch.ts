@@ -25,9 +25,9 @@ export interface CompressionSwitch extends SwitchState {
   /** Compresses nothing new from now on. Where it does not already, nothing changes. */
   disable(): void;
   /**
-   * Loads the codecs of a profile and has each encode a little, then replaces the profile; `enabled` stays what it is then. Until
-   * that moment, and if it fails, the old one is used. Of several swaps under way the last call wins: none waits for another, and one
-   * that is ready after a later one took effect changes nothing any more, and resolves.
+   * Loads the codecs of a profile and has each encode a little, then replaces the profile; `enabled` stays what it is
+   * then. Until that moment, and if it fails, the old one is used. Of several swaps under way the last call wins: none
+   * waits for another, and one that is ready after a later one took effect changes nothing any more, and resolves.
    *
    * Rejects with `InvalidOptionError`, with whatever a codec fails with, with `CodecFailedError` when one takes
    * longer than 10 s to load or 10 s to encode, and with `CodecUnavailableError` when the profile has codecs and none
@@ -35,13 +35,16 @@ export interface CompressionSwitch extends SwitchState {
    */
   swap(profile: CompressionProfile): Promise<void>;
   /**
-   * Calls `listener` after each change, before the call that made it returns. Returns the undo. What a listener throws is published
-   * on the diagnostics channel `sluice:compress:error`. Throws `InvalidOptionError`.
+   * Calls `listener` after each change, before the call that made it returns. Returns the undo. What a listener throws
+   * is published on the diagnostics channel `sluice:compress:error`. Throws `InvalidOptionError`.
    */
   on(event: 'change', listener: (state: SwitchState) => void): () => void;
 }
 
-/** Makes a switch that is on. The codecs of its first profile are not loaded here: `compress` does that. Throws `InvalidOptionError`. */
+/**
+ * Makes a switch that is on. The codecs of its first profile are not loaded here: `compress` does that. Throws
+ * `InvalidOptionError`.
+ */
 export function createSwitch(profile?: CompressionProfile): CompressionSwitch {
   return new ProfileSwitch(readProfile(profile));
 }
@@ -56,7 +59,10 @@ function readProfile(given: CompressionProfile | undefined): CheckedProfile {
 /** What a middleware does with a profile before it is used. */
 type Prepare = (profile: CheckedProfile) => Promise<void>;
 
-/** A switch of this library's make, which knows the middlewares that use it: a profile leaves to them what it does not say. */
+/**
+ * A switch of this library's make, which knows the middlewares that use it: a profile leaves to them what it does not
+ * say.
+ */
 export class ProfileSwitch implements CompressionSwitch {
   #users: readonly Prepare[] = [];
   readonly #listeners = new Listeners<SwitchState>(reportCompressError);

@@ -14,12 +14,18 @@ export function levelAt(levels: TierLevels, tier: Tier): number {
  * The levels of a codec: three are one for each tier, one is the highest that any tier uses.
  * Throws `InvalidOptionError`.
  */
-export function readTierLevels(option: string, value: number | TierLevels | undefined, defaults: TierLevels, range: Range): TierLevels {
+export function readTierLevels(
+  option: string,
+  value: number | TierLevels | undefined,
+  defaults: TierLevels,
+  range: Range,
+): TierLevels {
   if (value === undefined) return defaults;
   if (!Array.isArray(value)) {
     const level = readInteger(option, value, range);
     return [level, Math.min(level, defaults[1]), Math.min(level, defaults[2])];
   }
-  if (value.length !== 3) throw new InvalidOptionError(option, 'one level, or three: one for each of the tiers 0 to 2', value);
+  if (value.length !== 3)
+    throw new InvalidOptionError(option, 'one level, or three: one for each of the tiers 0 to 2', value);
   return value.map((level, tier) => readInteger(`${option}[${tier}]`, level, range)) as unknown as TierLevels;
 }

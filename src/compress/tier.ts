@@ -7,7 +7,10 @@ export type Thresholds = readonly [number, number, number];
 export interface TierPolicy {
   /** Ascending, over 0. `Infinity`: that tier is never reached. */
   readonly thresholds: Thresholds;
-  /** How far below the threshold of its tier the load has to fall before it counts as gone; less than the first threshold. */
+  /**
+   * How far below the threshold of its tier the load has to fall before it counts as gone; less than the first
+   * threshold.
+   */
   readonly hysteresis: number;
   /** Milliseconds that it has to stay there. */
   readonly dwell: number;
@@ -24,12 +27,13 @@ export interface TierState {
   readonly calmSince: number | undefined;
 }
 
-// A load of 1 that comes out of nothing passes .45 after 0.6 s, .75 after 1.4 s and .95 after 3 s: one busy second costs one tier
-// and not all. Shorter, and a single sample decides; longer, and a saturated machine queues for longer before it gets relief.
+// A load of 1 that comes out of nothing passes .45 after 0.6 s, .75 after 1.4 s and .95 after 3 s: one busy second
+// costs one tier and not all. Shorter, and a single sample decides; longer, and a saturated machine queues for longer
+// before it gets relief.
 const smoothingTime = 1000;
 
-// The average never quite arrives: without this, a load that stays at a threshold would be below it for ever. A load half a
-// percent higher or lower is the same load.
+// The average never quite arrives: without this, a load that stays at a threshold would be below it for ever. A load
+// half a percent higher or lower is the same load.
 const resolution = 0.005;
 
 /** The state before the first load. */

@@ -1,7 +1,10 @@
 import type { Transform } from 'node:stream';
 import type { BlockEncoder } from './codec.ts';
 
-/** Blocks from a zlib stream that was made to flush after each write. It keeps its history, and its memory, for as long as it is open. */
+/**
+ * Blocks from a zlib stream that was made to flush after each write. It keeps its history, and its memory, for as long
+ * as it is open.
+ */
 export class TransformBlocks implements BlockEncoder {
   readonly memory: number;
   #transform: Transform;

@@ -85,7 +85,10 @@ function inTime<T>(codec: Codec, member: string, promise: Promise<T>): Promise<T
   return within(promise, patience, late);
 }
 
-/** Makes each kind of encoder once, so that one that cannot be made is known before a head promises it. Throws what the codec does. */
+/**
+ * Makes each kind of encoder once, so that one that cannot be made is known before a head promises it. Throws what the
+ * codec does.
+ */
 export function openOnce(codec: Codec): void {
   codec.createBlocks?.({ ...unknownBody, history: 0 }).close();
   codec.createStream?.(unknownBody).transform.destroy();

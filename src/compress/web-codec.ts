@@ -4,7 +4,10 @@ import { isContentCoding, toLowerCase } from './coding.ts';
 import type { Codec } from './codec.ts';
 import type { NegotiationContext } from './negotiate.ts';
 
-/** A class like the platform's `CompressionStream`, which is made for a format, and throws for one that it does not have. */
+/**
+ * A class like the platform's `CompressionStream`, which is made for a format, and throws for one that it does not
+ * have.
+ */
 export type CompressionStreamClass = new (format: never) => {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream;
@@ -12,29 +15,40 @@ export type CompressionStreamClass = new (format: never) => {
 
 /** Options of `webCodec`. */
 export interface WebCodecOptions {
-  /** @defaultValue the platform's, else that of the optional peer `compression-streams-polyfill`, which has `gzip` and `deflate` */
+  /**
+   * @defaultValue the platform's, else that of the optional peer `compression-streams-polyfill`, which has `gzip` and
+   * `deflate`
+   */
   CompressionStream?: CompressionStreamClass;
   /**
-   * What the class calls the format of this coding. A format that is not that of the coding (RFC 9110 8.4.1) gives bodies that nobody can read.
+   * What the class calls the format of this coding. A format that is not that of the coding (RFC 9110 8.4.1) gives
+   * bodies that nobody can read.
    * @defaultValue `'brotli'` for `br`; the coding itself for `gzip`, `deflate` and `zstd`; others have to say it
    */
   format?: string;
   /**
-   * The server's own weight, 0 to 1, over the built-in one; 0 refuses. A function may give `undefined` to leave it to that.
+   * The server's own weight, 0 to 1, over the built-in one; 0 refuses. A function may give `undefined` to leave it to
+   * that.
    * @defaultValue the built-in one
    */
   weight?: number | ((context: NegotiationContext) => number | undefined);
 }
 
-const formats: ReadonlyMap<string, string> = new Map([['gzip', 'gzip'], ['deflate', 'deflate'], ['br', 'brotli'], ['zstd', 'zstd']]);
+const formats: ReadonlyMap<string, string> = new Map([
+  ['gzip', 'gzip'],
+  ['deflate', 'deflate'],
+  ['br', 'brotli'],
+  ['zstd', 'zstd'],
+]);
 // What compression-streams-polyfill has and HTTP too.
 const polyfilled: ReadonlySet<string> = new Set(['gzip', 'deflate']);
 const empty = new Uint8Array(0);
 
 /**
- * A content-coding by a `CompressionStream`, which cannot be flushed (whatwg/compression#56): for complete bodies only. It
- * has no levels and adds no padding, so it is not offered with `randomPadding`. Each body is copied. Not available before
- * `load()`, which rejects with `CodecUnavailableError` where there is no class for the format. Throws `InvalidOptionError`.
+ * A content-coding by a `CompressionStream`, which cannot be flushed (whatwg/compression#56): for complete bodies only.
+ * It has no levels and adds no padding, so it is not offered with `randomPadding`. Each body is copied. Not available
+ * before `load()`, which rejects with `CodecUnavailableError` where there is no class for the format. Throws
+ * `InvalidOptionError`.
  *
  * The polyfill starts a thread for every body, which takes some 40 ms: it is for platforms that have nothing else.
  * @param token - the content-coding (RFC 9110 8.4.1), in any case
@@ -73,8 +87,10 @@ function resolve(token: string, given: WebCodecOptions | undefined): Resolved {
   const coding = readToken(token);
   const options = readBag('webCodec', given);
   const { CompressionStream: Class, format = formats.get(coding) } = options;
-  if (Class !== undefined && typeof Class !== 'function') throw new InvalidOptionError('webCodec.CompressionStream', 'a class like CompressionStream', Class);
-  if (typeof format !== 'string' || format === '') throw new InvalidOptionError('webCodec.format', `the name of the format of ${coding}`, format);
+  if (Class !== undefined && typeof Class !== 'function')
+    throw new InvalidOptionError('webCodec.CompressionStream', 'a class like CompressionStream', Class);
+  if (typeof format !== 'string' || format === '')
+    throw new InvalidOptionError('webCodec.format', `the name of the format of ${coding}`, format);
   return { coding, format, given: Class, weight: readWeight(options.weight) };
 }
 
@@ -86,11 +102,16 @@ function readToken(token: unknown): string {
 
 function readWeight(weight: unknown): Resolved['weight'] {
   if (weight === undefined || typeof weight === 'function') return weight as Resolved['weight'];
-  if (typeof weight !== 'number' || !(weight >= 0 && weight <= 1)) throw new InvalidOptionError('webCodec.weight', 'a number from 0 to 1, or a function', weight);
+  if (typeof weight !== 'number' || !(weight >= 0 && weight <= 1))
+    throw new InvalidOptionError('webCodec.weight', 'a number from 0 to 1, or a function', weight);
   return () => weight;
 }
 
-async function findClass(coding: string, format: string, given: CompressionStreamClass | undefined): Promise<CompressionStreamClass> {
+async function findClass(
+  coding: string,
+  format: string,
+  given: CompressionStreamClass | undefined,
+): Promise<CompressionStreamClass> {
   const Class = given ?? (globalThis as { CompressionStream?: CompressionStreamClass }).CompressionStream;
   let cause: unknown;
   if (Class !== undefined) {
@@ -102,9 +123,16 @@ async function findClass(coding: string, format: string, given: CompressionStrea
       cause = error;
     }
   }
-  if (given !== undefined) throw new CodecUnavailableError(coding, `the \`CompressionStream\` that was given has no format \`${format}\``, { cause });
+  if (given !== undefined)
+    throw new CodecUnavailableError(coding, `the \`CompressionStream\` that was given has no format \`${format}\``, {
+      cause,
+    });
   if (polyfilled.has(format)) return importPolyfill(coding);
-  throw new CodecUnavailableError(coding, `this platform has no \`CompressionStream\` for \`${format}\`: pass one, or use a newer platform`, { cause });
+  throw new CodecUnavailableError(
+    coding,
+    `this platform has no \`CompressionStream\` for \`${format}\`: pass one, or use a newer platform`,
+    { cause },
+  );
 }
 
 async function importPolyfill(coding: string): Promise<CompressionStreamClass> {
@@ -113,7 +141,11 @@ async function importPolyfill(coding: string): Promise<CompressionStreamClass> {
     const { makeCompressionStream } = await import('compression-streams-polyfill/ponyfill');
     return makeCompressionStream(TransformStream);
   } catch (error) {
-    throw new CodecUnavailableError(coding, 'this platform has no `CompressionStream` for it: install `compression-streams-polyfill`', { cause: error });
+    throw new CodecUnavailableError(
+      coding,
+      'this platform has no `CompressionStream` for it: install `compression-streams-polyfill`',
+      { cause: error },
+    );
   }
 }
 

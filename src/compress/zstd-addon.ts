@@ -6,7 +6,8 @@ import { leaveOpen, rawBlock } from './zstd-frame.ts';
 /** zstd from the optional peer `@mongodb-js/zstd`, for a Node that has none of its own. */
 export interface ZstdAddon {
   /**
-   * Encodes a body as one frame, in the thread pool. The bytes are copied before it returns. Rejects with the addon's error.
+   * Encodes a body as one frame, in the thread pool. The bytes are copied before it returns. Rejects with the addon's
+   * error.
    * @param level - 1 to 19, or negative for less than 1; above 19 is 19
    */
   encode(body: Uint8Array, level: number): Promise<Uint8Array>;
@@ -19,29 +20,34 @@ export type ImportZstdAddon = () => Promise<unknown>;
 export interface AddonStreamSettings {
   /** As of `ZstdAddon.encode`. */
   readonly level: number;
-  /** Bytes of text that are encoded together, rounded up to a multiple of 16,384. No more than the body has, where that is known. @defaultValue `131072` */
+  /**
+   * Bytes of text that are encoded together, rounded up to a multiple of 16,384. No more than the body has, where that
+   * is known. @defaultValue `131072`
+   */
   readonly blockSize?: number;
 }
 
 type Compress = (data: Uint8Array, level: number) => Promise<Uint8Array>;
 
-// RFC 9659: a window of at most 8 MB. The addon takes only a level, and from 20 on its window for a longer body is larger.
+// RFC 9659: a window of at most 8 MB. The addon takes only a level, and from 20 on its window for a longer body is
+// larger.
 const highestLevel = 19;
 
-// Frames share no history. At level 3, of typescript.js the stream is 1.10 times the size of a single frame with blocks of
-// 128 kB, 1.28 times with 16 kB and 1.06 times with 256 kB, which cost twice the memory. The throughput, some 250 MB/s, is that of
-// larger blocks; with 16 kB it is half.
+// Frames share no history. At level 3, of typescript.js the stream is 1.10 times the size of a single frame with blocks
+// of 128 kB, 1.28 times with 16 kB and 1.06 times with 256 kB, which cost twice the memory. The throughput, some 250
+// MB/s, is that of larger blocks; with 16 kB it is half.
 const defaultBlockSize = 128 * 1024;
 
 // Node 22 and 24, and so `fetch` and got on them, drop without an error what follows a frame in the same piece of input
-// (nodejs/node#64741), unless the frame's end fills the decoder's buffer, which is of this size. So a frame ends at a multiple of it.
+// (nodejs/node#64741), unless the frame's end fills the decoder's buffer, which is of this size. So a frame ends at a
+// multiple of it.
 const decoderBuffer = 16 * 1024;
 
 let peer: Promise<ZstdAddon | undefined> | undefined;
 
 /**
- * Loads the addon: `undefined` where it is not installed. Rejects with `CodecUnavailableError` where it is, but does not
- * work: it lacks its binary, or is of another version.
+ * Loads the addon: `undefined` where it is not installed. Rejects with `CodecUnavailableError` where it is, but does
+ * not work: it lacks its binary, or is of another version.
  * @param importAddon - what to load instead of the peer, which is loaded once
  */
 export function loadZstdAddon(importAddon?: ImportZstdAddon): Promise<ZstdAddon | undefined> {
@@ -49,17 +55,20 @@ export function loadZstdAddon(importAddon?: ImportZstdAddon): Promise<ZstdAddon 
 }
 
 /**
- * An encoder of a long body in frames, each of a block of text, made in the thread pool one after the other. A flush leaves
- * a frame open, and the text up to the next multiple of 16,384 bytes, where that frame ends, goes uncompressed. An empty body is one empty
- * frame, and no other is empty. A failed encode destroys the transform with its error.
+ * An encoder of a long body in frames, each of a block of text, made in the thread pool one after the other. A flush
+ * leaves a frame open, and the text up to the next multiple of 16,384 bytes, where that frame ends, goes uncompressed.
+ * An empty body is one empty frame, and no other is empty. A failed encode destroys the transform with its error.
  */
-export function createAddonStream(addon: ZstdAddon, { level, blockSize = defaultBlockSize }: AddonStreamSettings): StreamEncoder {
+export function createAddonStream(
+  addon: ZstdAddon,
+  { level, blockSize = defaultBlockSize }: AddonStreamSettings,
+): StreamEncoder {
   const rounded = Math.max(Math.ceil(blockSize / decoderBuffer), 1) * decoderBuffer;
   const transform = new FrameTransform(addon, level, rounded);
   return {
     transform,
-    // The block, and the addon's copy of it. The tables of the encoder live as long as a thread works with them: they are
-    // those of the pool, not of a body.
+    // The block, and the addon's copy of it. The tables of the encoder live as long as a thread works with them: they
+    // are those of the pool, not of a body.
     memory: 2 * rounded,
     flush: (callback) => flushFrames(transform, callback),
   };
@@ -71,10 +80,15 @@ async function load(importAddon: ImportZstdAddon): Promise<ZstdAddon | undefined
     imported = await importAddon();
   } catch (error) {
     if (isNotInstalled(error)) return undefined;
-    throw new CodecUnavailableError('zstd', '`@mongodb-js/zstd` is installed but cannot be loaded: install it again, with its install script', { cause: error });
+    throw new CodecUnavailableError(
+      'zstd',
+      '`@mongodb-js/zstd` is installed but cannot be loaded: install it again, with its install script',
+      { cause: error },
+    );
   }
   const compress = compressOf(imported);
-  if (compress === undefined) throw new CodecUnavailableError('zstd', '`@mongodb-js/zstd` has no `compress`: install version 7');
+  if (compress === undefined)
+    throw new CodecUnavailableError('zstd', '`@mongodb-js/zstd` has no `compress`: install version 7');
   return { encode: async (body, level) => compress(body, Math.min(level, highestLevel)) };
 }
 
@@ -85,8 +99,8 @@ function importPeer(): Promise<unknown> {
   return import(peerName);
 }
 
-// Not MODULE_NOT_FOUND, which is what its `require` of a missing binary throws. Vite has a module without a code in place
-// of every optional peer that is missing.
+// Not MODULE_NOT_FOUND, which is what its `require` of a missing binary throws. Vite has a module without a code in
+// place of every optional peer that is missing.
 function isNotInstalled(error: unknown): boolean {
   const { code, message } = error as { code?: unknown; message?: unknown };
   return code === 'ERR_MODULE_NOT_FOUND' || String(message).startsWith(`Could not resolve "${peerName}"`);
@@ -179,13 +193,16 @@ class FrameTransform extends Transform {
   #encode(text: Buffer, isFlush: boolean, callback: TransformCallback): void {
     const past = text.length % decoderBuffer;
     if (isFlush && past > 0) this.#open = decoderBuffer - past;
-    const coded = this.#addon.encode(text, this.#level).then((frame) => (this.#open > 0 ? leaveOpen(frame, windowBitsOf(this.#blockSize)) : frame));
+    const coded = this.#addon
+      .encode(text, this.#level)
+      .then((frame) => (this.#open > 0 ? leaveOpen(frame, windowBitsOf(this.#blockSize)) : frame));
     // On a tick of their own, so that what a listener throws does not become this promise's rejection.
     coded.then(
-      (bytes) => process.nextTick(() => {
-        if (!this.destroyed) this.push(bytes);
-        callback();
-      }),
+      (bytes) =>
+        process.nextTick(() => {
+          if (!this.destroyed) this.push(bytes);
+          callback();
+        }),
       (error: unknown) => process.nextTick(callback, error),
     );
   }

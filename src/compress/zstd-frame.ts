@@ -4,8 +4,8 @@ const magic = [0x28, 0xb5, 0x2f, 0xfd] as const;
 const blockHeaderLength = 3;
 
 /**
- * A frame that goes on: the one given, without its end. What follows has to be raw blocks, which refer to nothing before
- * them: an encoder that started anew took its offsets and tables to be those of the start of a frame.
+ * A frame that goes on: the one given, without its end. What follows has to be raw blocks, which refer to nothing
+ * before them: an encoder that started anew took its offsets and tables to be those of the start of a frame.
  * @param frame - with a window of at most `windowBits`, and no dictionary
  * @param windowBits - log₂ of the window of the open frame; no block of it may be longer than the window
  */
@@ -32,8 +32,8 @@ export function rawBlock(text: Uint8Array, last: boolean): Uint8Array {
 }
 
 /**
- * Puts padding into a frame: empty raw blocks of 3 bytes each, after its header. Not a skippable frame before it: Node 22 and 24
- * then take the body for empty (nodejs/node#64741).
+ * Puts padding into a frame: empty raw blocks of 3 bytes each, after its header. Not a skippable frame before it: Node
+ * 22 and 24 then take the body for empty (nodejs/node#64741).
  * @param coded - the header and whatever follows it
  */
 export function padFrame(coded: Uint8Array, padding: number): Uint8Array {

@@ -15,7 +15,8 @@ import { padFrame } from './zstd-frame.ts';
 /** Options of `zstd`. */
 export interface ZstdOptions {
   /**
-   * 1 to 19, or negative for less than 1; or three, one for each of the tiers 0 to 2. A single one is the highest that any tier uses.
+   * 1 to 19, or negative for less than 1; or three, one for each of the tiers 0 to 2. A single one is the highest that
+   * any tier uses.
    * @defaultValue `[3, 3, 1]`; complete bodies up to 128 kB `[6, 3, 1]`
    */
   level?: number | TierLevels;
@@ -28,9 +29,15 @@ export interface ZstdOptions {
   params?: Params;
   /** Bytes of each piece of output of a long body. @defaultValue `16384` */
   chunkSize?: number;
-  /** Bodies of at least this size are encoded in the thread pool, smaller ones at once; the addon always uses the pool. @defaultValue `'32kb'`; `'128kb'` where the process may use one core only */
+  /**
+   * Bodies of at least this size are encoded in the thread pool, smaller ones at once; the addon always uses the pool.
+   * @defaultValue `'32kb'`; `'128kb'` where the process may use one core only
+   */
   syncThreshold?: Size;
-  /** Where to get `@mongodb-js/zstd` from, to be used even where Node has zstd. @defaultValue `() => import('@mongodb-js/zstd')`, where Node has none */
+  /**
+   * Where to get `@mongodb-js/zstd` from, to be used even where Node has zstd. @defaultValue
+   * `() => import('@mongodb-js/zstd')`, where Node has none
+   */
   addon?: ImportZstdAddon;
 }
 
@@ -44,7 +51,11 @@ interface NativeOptions {
 /** What `node:zlib` has from 22.15 on. */
 interface NativeZstd {
   zstdCompressSync(body: Uint8Array, options: NativeOptions): Uint8Array;
-  zstdCompress(body: Uint8Array, options: NativeOptions, callback: (error: Error | null, coded: Uint8Array) => void): void;
+  zstdCompress(
+    body: Uint8Array,
+    options: NativeOptions,
+    callback: (error: Error | null, coded: Uint8Array) => void,
+  ): void;
   createZstdCompress(options: NativeOptions): Transform & { flush(kind: number, callback: () => void): void };
 }
 
@@ -67,20 +78,20 @@ const largestWindow = 23;
 
 // log₂ of the window that the levels up to 6 have for a body of unknown size.
 const longBits = 21;
-// An event stream has a third of the memory of the defaults, at the same ratio: tables of 8,192 entries, and a window that an
-// old stream fills. Of output it keeps a buffer of 1 kB.
+// An event stream has a third of the memory of the defaults, at the same ratio: tables of 8,192 entries, and a window
+// that an old stream fills. Of output it keeps a buffer of 1 kB.
 const blockBits = 15;
 const blockParams: Params = { [param.windowLog]: blockBits, [param.hashLog]: 13, [param.chainLog]: 13 };
 const blockChunk = 1024;
 
-// On 2 to 50 kB of JSON level 6 makes up to 3 % fewer bytes than brotli 4, and level 3 up to 5 % more; both in less time than
-// brotli. Beyond, level 6 takes a thread 1 ms and more.
+// On 2 to 50 kB of JSON level 6 makes up to 3 % fewer bytes than brotli 4, and level 3 up to 5 % more; both in less
+// time than brotli. Beyond, level 6 takes a thread 1 ms and more.
 const largestDense = 128 * 1024;
 
 /**
- * The content-coding `zstd` (RFC 8878): Node's own from 22.15 on, before that the optional peer `@mongodb-js/zstd`, where it is
- * installed; else it is not offered. The addon remembers nothing across flushes: it is not offered to
- * event streams. Throws `InvalidOptionError`.
+ * The content-coding `zstd` (RFC 8878): Node's own from 22.15 on, before that the optional peer `@mongodb-js/zstd`,
+ * where it is installed; else it is not offered. The addon remembers nothing across flushes: it is not offered to event
+ * streams. Throws `InvalidOptionError`.
  */
 export function zstd(options?: ZstdOptions): Codec {
   const resolved = resolveZstdOptions(options);
@@ -94,30 +105,43 @@ function resolveZstdOptions(given: ZstdOptions | undefined): Resolved {
   const options = readBag('zstd', given);
   const params = readParams('zstd.params', options.params, zstdRules);
   const { [param.level]: level, ...rest } = params;
-  if (Number(params[param.windowLog] ?? 0) > largestWindow) throw new InvalidOptionError(`zstd.params[${param.windowLog}]`, 'a window of at most 23 bits (RFC 9659)', params[param.windowLog]);
+  if (Number(params[param.windowLog] ?? 0) > largestWindow)
+    throw new InvalidOptionError(
+      `zstd.params[${param.windowLog}]`,
+      'a window of at most 23 bits (RFC 9659)',
+      params[param.windowLog],
+    );
   // Above 19 the window of a body of unknown size passes 8 MB.
-  const readLevels = (defaults: TierLevels): TierLevels => readTierLevels('zstd.level', options.level ?? (level as number | undefined), defaults, { min: -50, max: 19 });
+  const readLevels = (defaults: TierLevels): TierLevels =>
+    readTierLevels('zstd.level', options.level ?? (level as number | undefined), defaults, { min: -50, max: 19 });
   return {
     levels: readLevels([3, 3, 1]),
     bodyLevels: readLevels([6, 3, 1]),
-    windowBits: options.windowBits === undefined ? undefined : readInteger('zstd.windowBits', options.windowBits, { min: 10, max: largestWindow }),
+    windowBits:
+      options.windowBits === undefined
+        ? undefined
+        : readInteger('zstd.windowBits', options.windowBits, { min: 10, max: largestWindow }),
     params: rest,
     chunkSize: readInteger('zstd.chunkSize', options.chunkSize ?? 16_384, { min: 64 }),
-    syncThreshold: readSize('zstd.syncThreshold', options.syncThreshold ?? poolThreshold('32kb', '128kb'), { max: Infinity }),
+    syncThreshold: readSize('zstd.syncThreshold', options.syncThreshold ?? poolThreshold('32kb', '128kb'), {
+      max: Infinity,
+    }),
   };
 }
 
 function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
-  return trustCodec(checkParams('zstd.params', resolved.params, {
-    coding: 'zstd',
-    available: true,
-    streamMemory: memoryOf(paramsFor(resolved, unknownBody, {}), longBits) + resolved.chunkSize,
-    blockMemory: () => memoryOf(paramsFor(resolved, unknownBody, blockParams), blockBits) + blockChunk,
-    pads: ['complete', 'long'],
-    encode: (body: Uint8Array, settings: EncodeSettings) => encodeBody(native, body, resolved, settings),
-    createStream: (settings: EncodeSettings) => createStream(native, resolved, settings),
-    createBlocks: (settings: BlockSettings) => createBlocks(native, resolved, settings),
-  }));
+  return trustCodec(
+    checkParams('zstd.params', resolved.params, {
+      coding: 'zstd',
+      available: true,
+      streamMemory: memoryOf(paramsFor(resolved, unknownBody, {}), longBits) + resolved.chunkSize,
+      blockMemory: () => memoryOf(paramsFor(resolved, unknownBody, blockParams), blockBits) + blockChunk,
+      pads: ['complete', 'long'],
+      encode: (body: Uint8Array, settings: EncodeSettings) => encodeBody(native, body, resolved, settings),
+      createStream: (settings: EncodeSettings) => createStream(native, resolved, settings),
+      createBlocks: (settings: BlockSettings) => createBlocks(native, resolved, settings),
+    }),
+  );
 }
 
 function addonCodec(importAddon: ImportZstdAddon | undefined, { levels, bodyLevels }: Resolved): Codec {
@@ -150,9 +174,18 @@ function loaded(addon: ZstdAddon | undefined): ZstdAddon {
   return addon;
 }
 
-function encodeBody(native: NativeZstd, body: Uint8Array, resolved: Resolved, settings: EncodeSettings): Uint8Array | Promise<Uint8Array> {
+function encodeBody(
+  native: NativeZstd,
+  body: Uint8Array,
+  resolved: Resolved,
+  settings: EncodeSettings,
+): Uint8Array | Promise<Uint8Array> {
   const options: NativeOptions = {
-    params: paramsFor(body.length < largestDense ? { ...resolved, levels: resolved.bodyLevels } : resolved, settings, {}),
+    params: paramsFor(
+      body.length < largestDense ? { ...resolved, levels: resolved.bodyLevels } : resolved,
+      settings,
+      {},
+    ),
     chunkSize: Math.min(Math.max(body.length >> 1, 1024), 65_536),
     // Sizes the tables, and puts the size into the frame.
     pledgedSrcSize: body.length,

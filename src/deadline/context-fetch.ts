@@ -10,9 +10,14 @@ export type ContextFetchOptions = PropagateOptions;
 
 /** What `init` takes beside what the wrapped `fetch` takes. */
 export interface ContextFetchInit {
-  /** The context to call for; `backgroundContext` for work that outlives the request. @defaultValue `currentContext()` */
+  /**
+   * The context to call for; `backgroundContext` for work that outlives the request. @defaultValue `currentContext()`
+   */
   context?: RequestContext;
-  /** The most that the call may take, its body included: milliseconds or a string for `ms`. It never outlives the context. @defaultValue `Infinity` */
+  /**
+   * The most that the call may take, its body included: milliseconds or a string for `ms`. It never outlives the
+   * context. @defaultValue `Infinity`
+   */
   timeout?: Duration;
 }
 
@@ -20,7 +25,10 @@ export interface ContextFetchInit {
 export type FetchFunction = (input: never, init?: never) => Promise<{ readonly body?: unknown }>;
 
 /** The same function, with `context` and `timeout` in `init`. */
-export type ContextFetch<F extends FetchFunction> = (input: Parameters<F>[0], init?: InitOf<F> & ContextFetchInit) => ReturnType<F>;
+export type ContextFetch<F extends FetchFunction> = (
+  input: Parameters<F>[0],
+  init?: InitOf<F> & ContextFetchInit,
+) => ReturnType<F>;
 
 type InitOf<F extends FetchFunction> = Exclude<Parameters<F>[1], null | undefined>;
 
@@ -38,11 +46,12 @@ interface Init extends ContextFetchInit {
 }
 
 /**
- * Wraps `fetch` so that a call ends when nobody waits for it any more. It carries what is left of the deadline, as `propagate` writes it;
- * it is aborted, its body included, with the context or with the signal that it was given, and rejects with that reason. On a context that
- * is aborted or expired `fetch` is not called at all.
+ * Wraps `fetch` so that a call ends when nobody waits for it any more. It carries what is left of the deadline, as
+ * `propagate` writes it; it is aborted, its body included, with the context or with the signal that it was given, and
+ * rejects with that reason. On a context that is aborted or expired `fetch` is not called at all.
  *
- * The response is the one of `fetch`. What watches the call is let go when its body was read or cancelled, and with the context at the latest.
+ * The response is the one of `fetch`. What watches the call is let go when its body was read or cancelled, and with the
+ * context at the latest.
  *
  * @param fetch - @defaultValue `globalThis.fetch`, at the time of the call
  *
@@ -67,7 +76,10 @@ export function contextFetch(fetch?: FetchFunction, options?: ContextFetchOption
     try {
       const headers = new Headers(init.headers ?? request?.headers);
       writeTimeout(call, headers, propagation);
-      const response = await (wrapped ?? globalThis.fetch)(input as never, { ...referrerOf(request), ...init, headers, signal: call.signal } as never);
+      const response = await (wrapped ?? globalThis.fetch)(
+        input as never,
+        { ...referrerOf(request), ...init, headers, signal: call.signal } as never,
+      );
       whenRead(response.body, close);
       return response;
     } catch (error) {
@@ -81,7 +93,8 @@ export function contextFetch(fetch?: FetchFunction, options?: ContextFetchOption
 }
 
 function openCall(context: RequestContext | undefined, timeout: Duration = Infinity): Context {
-  const parent = context === undefined ? (contextHere() ?? background) : requireContext('contextFetch.context', context);
+  const parent =
+    context === undefined ? (contextHere() ?? background) : requireContext('contextFetch.context', context);
   return new Context(parent, timeout === Infinity ? Infinity : readDuration('contextFetch.timeout', timeout));
 }
 
@@ -89,18 +102,23 @@ function isRequest(input: unknown): input is RequestLike {
   return typeof input === 'object' && input !== null && 'headers' in input && 'signal' in input;
 }
 
-/** Whose signal counts: the one of `init`, also when it says that there is none, before the one of a `Request`. Throws `InvalidOptionError`. */
+/**
+ * Whose signal counts: the one of `init`, also when it says that there is none, before the one of a `Request`. Throws
+ * `InvalidOptionError`.
+ */
 function signalSource(request: RequestLike | undefined, init: Init): SignalSource | undefined {
   const source = init.signal === undefined ? request : init;
   const signal = source?.signal;
   if (signal == null) return undefined;
-  if (typeof (signal as Partial<AbortSignal>).addEventListener !== 'function') throw new InvalidOptionError('contextFetch.signal', 'an AbortSignal', signal);
+  if (typeof (signal as Partial<AbortSignal>).addEventListener !== 'function')
+    throw new InvalidOptionError('contextFetch.signal', 'an AbortSignal', signal);
   return source as SignalSource;
 }
 
 /**
- * Aborts a call with a signal, by one listener, gone when the call is over. Returns the undo. The source is held, and not its signal
- * alone: it is the `Request` that keeps alive what makes its signal follow the one that it was made with.
+ * Aborts a call with a signal, by one listener, gone when the call is over. Returns the undo. The source is held, and
+ * not its signal alone: it is the `Request` that keeps alive what makes its signal follow the one that it was made
+ * with.
  */
 function follow(call: Context, source: SignalSource): () => void {
   const sourceOnAbort = (): void => call.abort(source.signal.reason);
@@ -116,7 +134,10 @@ function referrerOf(request: RequestLike | undefined): Partial<RequestLike> {
   return request ? { referrer: request.referrer, referrerPolicy: request.referrerPolicy } : {};
 }
 
-/** Bodies that nobody can read any more, for what watches them. Node's own `fetch` cancels such a body; other makers of a `Response` do not. */
+/**
+ * Bodies that nobody can read any more, for what watches them. Node's own `fetch` cancels such a body; other makers of
+ * a `Response` do not.
+ */
 const dropped = new FinalizationRegistry<() => void>((callback) => callback());
 
 /** Calls back when a body was read to its end, cancelled or dropped. */

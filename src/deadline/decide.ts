@@ -13,7 +13,10 @@ export interface DeadlineDecision {
   readonly hard: number;
 }
 
-/** The one decision about the deadline of a request. It only shrinks. @param asked - by the client: ms from now, `Infinity` for nothing */
+/**
+ * The one decision about the deadline of a request. It only shrinks. @param asked - by the client: ms from now,
+ * `Infinity` for nothing
+ */
 export function decideDeadline({ default: usual, max, idle }: DeadlineBounds, asked: number): DeadlineDecision {
   const hard = Math.min(asked, max);
   const total = Math.min(hard, usual);
@@ -31,7 +34,10 @@ export interface ExpiryFacts {
   readonly streamed: boolean;
 }
 
-/** `answer` it with a status, `cut` it, since a body that cannot go on must not look complete, or leave it to its `stream`. */
+/**
+ * `answer` it with a status, `cut` it, since a body that cannot go on must not look complete, or leave it to its
+ * `stream`.
+ */
 export type ExpiryOutcome = 'nothing' | 'answer' | 'cut' | 'stream';
 
 /** What to do with a response whose time is over. */

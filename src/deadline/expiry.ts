@@ -60,7 +60,10 @@ function retire({ req, res, onLate }: ExpiryInput, reason: Error): void {
 }
 
 function answerExpired(input: ExpiryInput, reason: Error): void {
-  const { res, options: { status } } = input;
+  const {
+    res,
+    options: { status },
+  } = input;
   // The request may not be read to its end, and its handler may still be at it: an error of that would end the
   // connection.
   announceClose(res);

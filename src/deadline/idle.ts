@@ -20,8 +20,9 @@ export interface IdleInput {
 const looks = 4;
 
 /**
- * The idle deadline of one response: it begins with the head of a body in pieces, and ends with the body. That something moves is seen by what
- * the socket has counted when it is looked at, so that one large write that the client takes slowly is traffic for as long as it does.
+ * The idle deadline of one response: it begins with the head of a body in pieces, and ends with the body. That
+ * something moves is seen by what the socket has counted when it is looked at, so that one large write that the client
+ * takes slowly is traffic for as long as it does.
  *
  *     before head ──▶ running ──no change in `idle`──▶ over
  *          └── whole body, close ──────────────────────▲
@@ -83,7 +84,9 @@ export class IdleLayer extends Layer {
   }
 }
 
-/** Over HTTP/2 the connection's counters are those of all its streams: writes are counted, and what waits is looked at. */
+/**
+ * Over HTTP/2 the connection's counters are those of all its streams: writes are counted, and what waits is looked at.
+ */
 export class Http2IdleLayer extends IdleLayer {
   #res: Http2ServerResponse;
   #writes = 0;
@@ -116,8 +119,8 @@ function socketProgress(socket: Socket): string {
   return `${socket.bytesWritten} ${socket.bytesRead} ${queuedBytes(socket)}`;
 }
 
-// What libuv has not given to the kernel yet. Node's own socket timeout looks at it too, for the same reason: of one large write,
-// `bytesWritten` counts all at once.
+// What libuv has not given to the kernel yet. Node's own socket timeout looks at it too, for the same reason: of one
+// large write, `bytesWritten` counts all at once.
 function queuedBytes(socket: Socket): number {
   const { writeQueueSize } = (socket as { _handle?: { writeQueueSize?: unknown } | null })._handle ?? {};
   return typeof writeQueueSize === 'number' ? writeQueueSize : 0;

@@ -26,9 +26,10 @@ export interface Deadline {
 }
 
 /**
- * Gives each request a context: one deadline, the shortest of what its client asks for and what the options allow, and one signal, which
- * aborts at the deadline or when the client leaves. When the deadline passes before the head, the request is answered 504; after it, a stream closes with
- * the reason `deadline` and any other body is cut. The handler's later calls on the response do nothing and throw nothing.
+ * Gives each request a context: one deadline, the shortest of what its client asks for and what the options allow, and
+ * one signal, which aborts at the deadline or when the client leaves. When the deadline passes before the head, the
+ * request is answered 504; after it, a stream closes with the reason `deadline` and any other body is cut. The
+ * handler's later calls on the response do nothing and throw nothing.
  *
  * Mounted again, further in, it can only shorten. Throws `InvalidOptionError`.
  */
@@ -42,7 +43,9 @@ export function deadline(given?: DeadlineOptions): Deadline {
     if (options.asyncContext) runIn(context, next);
     else next();
   }
-  return Object.defineProperties(deadline, { lateCalls: { get: () => lateCalls, enumerable: true } }) as unknown as Deadline;
+  return Object.defineProperties(deadline, {
+    lateCalls: { get: () => lateCalls, enumerable: true },
+  }) as unknown as Deadline;
 }
 
 /**
@@ -53,16 +56,18 @@ export function contextOf(req: HttpRequest): RequestContext {
 }
 
 /**
- * The context of the request whose handler is running, also behind an `await`; in a stream's handler that of the stream. Outside of requests, and in listeners
- * of something that is older than the request, one that has no deadline and never aborts.
+ * The context of the request whose handler is running, also behind an `await`; in a stream's handler that of the
+ * stream. Outside of requests, and in listeners of something that is older than the request, one that has no deadline
+ * and never aborts.
  */
 export function currentContext(): RequestContext {
   return contextHere() ?? background;
 }
 
 /**
- * Calls a function, and all that it waits for, in a context: in that of a request where it got lost, such as in an event listener; or in
- * `backgroundContext`, for work that goes on when the request is over. Throws `InvalidOptionError`.
+ * Calls a function, and all that it waits for, in a context: in that of a request where it got lost, such as in an
+ * event listener; or in `backgroundContext`, for work that goes on when the request is over. Throws
+ * `InvalidOptionError`.
  */
 export function runInContext<T>(context: RequestContext, call: () => T): T {
   requireFunction('runInContext.call', call);

@@ -2,14 +2,21 @@ import type { AsyncResource } from 'node:async_hooks';
 import { captureScope } from '../internal/async-scope.ts';
 import { background, Context, type RequestContext, requireContext } from '../internal/context.ts';
 import { contextHere, runIn } from '../internal/request-context.ts';
-import { type PropagateOptions, resolvePropagateOptions, type ResolvedPropagateOptions, writeTimeout } from './propagate.ts';
+import {
+  type PropagateOptions,
+  resolvePropagateOptions,
+  type ResolvedPropagateOptions,
+  writeTimeout,
+} from './propagate.ts';
 
 /** Options of `deadlineInterceptor`. */
 export type DeadlineInterceptorOptions = PropagateOptions;
 
 /** What the options of a dispatch take beside what `undici` takes. */
 export interface DeadlineDispatchOptions {
-  /** The context to call for; `backgroundContext` for work that outlives the request. @defaultValue `currentContext()` */
+  /**
+   * The context to call for; `backgroundContext` for work that outlives the request. @defaultValue `currentContext()`
+   */
   context?: RequestContext;
 }
 
@@ -49,9 +56,10 @@ interface DispatchHandler {
 }
 
 /**
- * An interceptor for `undici` 7 and 8, `new Agent().compose(deadlineInterceptor())`: each call carries what is left of the deadline of the
- * current context, as `propagate` writes it, and is aborted with the context, in the middle of a body too. On a context that is aborted or
- * expired nothing is dispatched. Compose it before `retry` and the like, so that each attempt is told what is left then.
+ * An interceptor for `undici` 7 and 8, `new Agent().compose(deadlineInterceptor())`: each call carries what is left of
+ * the deadline of the current context, as `propagate` writes it, and is aborted with the context, in the middle of a
+ * body too. On a context that is aborted or expired nothing is dispatched. Compose it before `retry` and the like, so
+ * that each attempt is told what is left then.
  *
  * Throws `InvalidOptionError`.
  */
@@ -67,7 +75,10 @@ function interceptDispatch(dispatch: Dispatch, propagation: ResolvedPropagateOpt
     let context: Context;
     let headers: unknown;
     try {
-      context = options.context === undefined ? (contextHere() ?? background) : requireContext('dispatch.context', options.context);
+      context =
+        options.context === undefined
+          ? (contextHere() ?? background)
+          : requireContext('dispatch.context', options.context);
       headers = withTimeout(context, options.headers, propagation);
     } catch (reason) {
       handler.onResponseError?.(refusedController(reason), reason);
@@ -89,8 +100,8 @@ function interceptDispatch(dispatch: Dispatch, propagation: ResolvedPropagateOpt
  *     queued ──onRequestStart──▶ started ──end, error, upgrade──▶ done
  *       └─────────────── context aborted ────────────────────────▶ done
  *
- * Everything is passed on in the async context of the call. A callback of a pooled socket runs in that of the call that opened the
- * socket, and a retry that starts there would be made for another request.
+ * Everything is passed on in the async context of the call. A callback of a pooled socket runs in that of the call that
+ * opened the socket, and a retry that starts there would be made for another request.
  */
 class CallHandler implements DispatchHandler {
   /** None when it is done. */
@@ -161,7 +172,8 @@ class CallHandler implements DispatchHandler {
   #abort(reason: unknown): void {
     const controller = this.#controller;
     controller?.abort(reason);
-    // Told already by `undici`, unless it has no connection for the call yet, or an interceptor waits before another attempt.
+    // Told already by `undici`, unless it has no connection for the call yet, or an interceptor waits before another
+    // attempt.
     this.onResponseError(controller ?? refusedController(reason), reason);
   }
 
@@ -189,10 +201,22 @@ class CallHandler implements DispatchHandler {
 /** Of a call that has none, since it was not made. */
 function refusedController(reason: unknown): DispatchController {
   const ignore = (): void => undefined;
-  return { abort: ignore, pause: ignore, resume: ignore, aborted: true, paused: false, reason, rawHeaders: null, rawTrailers: null };
+  return {
+    abort: ignore,
+    pause: ignore,
+    resume: ignore,
+    aborted: true,
+    paused: false,
+    reason,
+    rawHeaders: null,
+    rawTrailers: null,
+  };
 }
 
-/** Fields in any of the shapes that `undici` takes, as an object with the timeout in it; what it does not take is left for it to refuse. */
+/**
+ * Fields in any of the shapes that `undici` takes, as an object with the timeout in it; what it does not take is left
+ * for it to refuse.
+ */
 function withTimeout(context: Context, headers: unknown, propagation: ResolvedPropagateOptions): unknown {
   const record = recordOf(headers);
   writeTimeout(context, record ?? {}, propagation);
@@ -212,7 +236,8 @@ function recordOf(headers: unknown): Record<string, unknown> | undefined {
 }
 
 function pairsOf(headers: object): Iterable<unknown> {
-  if (!Array.isArray(headers)) return Symbol.iterator in headers ? (headers as Iterable<unknown>) : Object.entries(headers);
+  if (!Array.isArray(headers))
+    return Symbol.iterator in headers ? (headers as Iterable<unknown>) : Object.entries(headers);
   const list: unknown[] = headers;
   if (Array.isArray(list[0])) return list;
   return Array.from({ length: Math.ceil(list.length / 2) }, (_, pair) => list.slice(2 * pair, 2 * pair + 2));

@@ -11,8 +11,9 @@ export interface DeadlineOptions {
   /** The longest that any request may take, streams included: nothing renews it. @defaultValue `Infinity` */
   max?: Duration;
   /**
-   * What a response that comes in pieces has in place of `default` from its head on: how long nothing may move. Whatever is written or read,
-   * and whatever the client takes of what was written, renews it; what the client asked for, and `max`, stay as they are.
+   * What a response that comes in pieces has in place of `default` from its head on: how long nothing may move.
+   * Whatever is written or read, and whatever the client takes of what was written, renews it; what the client asked
+   * for, and `max`, stay as they are.
    * @defaultValue `Infinity`: `default` holds to the end
    */
   idle?: Duration;
@@ -25,7 +26,10 @@ export interface DeadlineOptions {
   status?: number;
   /** Answers in place of the status, before it returns. What it leaves unanswered gets the status. */
   onExpired?(error: DeadlineExceededError, req: HttpRequest, res: HttpResponse): void;
-  /** Whether `currentContext()` finds the context. Without it `contextOf(req)` still does, and a request costs a little less. @defaultValue `true` */
+  /**
+   * Whether `currentContext()` finds the context. Without it `contextOf(req)` still does, and a request costs a little
+   * less. @defaultValue `true`
+   */
   asyncContext?: boolean;
 }
 
@@ -62,7 +66,11 @@ function readTimeout(option: string, value: Duration | undefined): number {
 
 function readSources(value: unknown): readonly DeadlineSource[] {
   if (!Array.isArray(value) || !value.every((source) => deadlineSources.includes(source as DeadlineSource))) {
-    throw new InvalidOptionError('deadline.sources', `an array of ${deadlineSources.map((source) => JSON.stringify(source)).join(', ')}`, value);
+    throw new InvalidOptionError(
+      'deadline.sources',
+      `an array of ${deadlineSources.map((source) => JSON.stringify(source)).join(', ')}`,
+      value,
+    );
   }
   return [...(value as DeadlineSource[])];
 }

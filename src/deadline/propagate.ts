@@ -8,13 +8,15 @@ export type { TimeoutField } from './timeout-field.ts';
 /** Options of `propagate`, `contextFetch` and `deadlineInterceptor`. */
 export interface PropagateOptions {
   /**
-   * The fields to write. One that a call carries already is shortened where it is too long, whether it is listed here or not.
+   * The fields to write. One that a call carries already is shortened where it is too long, whether it is listed here
+   * or not.
    * @defaultValue `['grpc-timeout', 'x-request-timeout-ms']`
    */
   fields?: readonly TimeoutField[];
   /**
-   * What is kept back of the time that is left, for the way there and for an answer of one's own: milliseconds or a string for `ms`;
-   * never more than a tenth of what is left, so that a short deadline outlives many hops. `0`: nothing.
+   * What is kept back of the time that is left, for the way there and for an answer of one's own: milliseconds or a
+   * string for `ms`; never more than a tenth of what is left, so that a short deadline outlives many hops. `0`:
+   * nothing.
    * @defaultValue `10`
    */
   margin?: Duration;
@@ -37,11 +39,12 @@ export function resolvePropagateOptions(owner: string, given: PropagateOptions |
 }
 
 /**
- * Writes what is left of a context's deadline, less a margin, into the fields of a call that is made for it: into a `Headers` or an
- * object of fields, which it returns. A shorter timeout that the fields carry already holds; one that cannot be read is replaced. Without
- * a deadline they stay as they are.
+ * Writes what is left of a context's deadline, less a margin, into the fields of a call that is made for it: into a
+ * `Headers` or an object of fields, which it returns. A shorter timeout that the fields carry already holds; one that
+ * cannot be read is replaced. Without a deadline they stay as they are.
  *
- * Throws the context's reason when it is aborted or its deadline has passed: there is nothing to call for. Throws `InvalidOptionError`.
+ * Throws the context's reason when it is aborted or its deadline has passed: there is nothing to call for. Throws
+ * `InvalidOptionError`.
  */
 export function propagate<H extends object>(context: RequestContext, headers: H, options?: PropagateOptions): H {
   const resolved = resolvePropagateOptions('propagate', options);
@@ -102,10 +105,7 @@ function isRecord(value: unknown): value is OutgoingFields {
 }
 
 function accessHeaders(headers: HeadersLike): FieldAccess {
-  return {
-    read: (field) => splitValues(headers.get(field)),
-    write: (field, value) => headers.set(field, value),
-  };
+  return { read: (field) => splitValues(headers.get(field)), write: (field, value) => headers.set(field, value) };
 }
 
 /** Names in any case, and a field more than once. */
@@ -123,5 +123,9 @@ function accessRecord(record: OutgoingFields): FieldAccess {
 
 /** A field that is sent more than once arrives as a list. */
 function splitValues(value: unknown): string[] {
-  return value == null ? [] : String(value as string | number).split(',').map((each) => each.trim());
+  return value == null
+    ? []
+    : String(value as string | number)
+        .split(',')
+        .map((each) => each.trim());
 }

@@ -15,7 +15,9 @@ export interface DeadlineExpiredMessage {
   readonly outcome: 'answer' | 'cut' | 'stream';
 }
 
-/** Message on `sluice:deadline:late`: a handler used its response after that was taken from it. The call did nothing. */
+/**
+ * Message on `sluice:deadline:late`: a handler used its response after that was taken from it. The call did nothing.
+ */
 export interface DeadlineLateMessage {
   readonly req: HttpRequest;
   /** The method of the response that was called. */

@@ -30,7 +30,13 @@ export class Scope extends Context {
   readonly #scope = captureScope();
 
   /** @param total - ms from now */
-  constructor(parent: Context | undefined, settings: DeadlineSettings, total: number, req: HttpRequest, res: HttpResponse) {
+  constructor(
+    parent: Context | undefined,
+    settings: DeadlineSettings,
+    total: number,
+    req: HttpRequest,
+    res: HttpResponse,
+  ) {
     super(parent, total, settings);
     this.#settings = settings;
     this.#req = req;

@@ -1,7 +1,8 @@
 import { parseGrpcTimeout, parseMilliseconds } from './timeout-field.ts';
 
 /** A request field that says how long its client will wait. */
-export type DeadlineSource = 'grpc-timeout' | 'x-request-timeout-ms' | 'x-request-deadline' | 'x-envoy-expected-rq-timeout-ms' | 'prefer';
+export type DeadlineSource =
+  'grpc-timeout' | 'x-request-timeout-ms' | 'x-request-deadline' | 'x-envoy-expected-rq-timeout-ms' | 'prefer';
 
 type Reader = (field: string, now: number) => number | undefined;
 
@@ -28,12 +29,16 @@ const readers: Readonly<Record<DeadlineSource, Reader>> = {
 export const deadlineSources: readonly DeadlineSource[] = Object.keys(readers) as DeadlineSource[];
 
 /**
- * How long the client waits: the shortest that the fields say, in ms from now and not negative; `Infinity` where none says anything
- * that can be read.
+ * How long the client waits: the shortest that the fields say, in ms from now and not negative; `Infinity` where none
+ * says anything that can be read.
  * @param fields - of the request, by their names in lower case
  * @param now - milliseconds since the epoch
  */
-export function readTimeout(fields: Readonly<Record<string, string | readonly string[] | undefined>>, sources: readonly DeadlineSource[], now?: number): number {
+export function readTimeout(
+  fields: Readonly<Record<string, string | readonly string[] | undefined>>,
+  sources: readonly DeadlineSource[],
+  now?: number,
+): number {
   let shortest = Infinity;
   for (const source of sources) {
     const value = fields[source];
@@ -56,7 +61,11 @@ function parseMoment(field: string, now: number): number | undefined {
 
 // `Date.parse` takes the 30th of February for the 2nd of March.
 function hasItsDay(field: string): boolean {
-  const [year, month, day] = [field.slice(0, 4), field.slice(5, 7), field.slice(8, 10)].map(Number) as [number, number, number];
+  const [year, month, day] = [field.slice(0, 4), field.slice(5, 7), field.slice(8, 10)].map(Number) as [
+    number,
+    number,
+    number,
+  ];
   return day <= new Date(Date.UTC(year, month, 0)).getUTCDate();
 }
 
@@ -66,7 +75,8 @@ function parseEpoch(field: string): number | undefined {
   return value < firstMilliseconds ? value * 1000 : value;
 }
 
-// RFC 7240 2: preference = token [ BWS "=" BWS word ] *( OWS ";" [ OWS parameter ] ); of one that is given twice the first counts.
+// RFC 7240 2: preference = token [ BWS "=" BWS word ] *( OWS ";" [ OWS parameter ] ); of one that is given twice the
+// first counts.
 const preferences = /(?:[^,"]|"(?:[^"\\]|\\.)*"?)+/g;
 const wait = /^wait\s*=\s*("?)(\d{1,10})\1$/i;
 

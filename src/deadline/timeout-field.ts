@@ -1,4 +1,7 @@
-/** A field of a request that tells how long its sender waits, counted from its arrival. An absolute time would be off by as much as two clocks are. */
+/**
+ * A field of a request that tells how long its sender waits, counted from its arrival. An absolute time would be off by
+ * as much as two clocks are.
+ */
 export type TimeoutField = 'grpc-timeout' | 'x-request-timeout-ms' | 'x-envoy-expected-rq-timeout-ms';
 
 /** How the value of a field is read and written, in milliseconds. */
@@ -7,7 +10,8 @@ export interface TimeoutGrammar {
   format(ms: number): string;
 }
 
-// gRPC over HTTP/2: Timeout → "grpc-timeout" TimeoutValue TimeoutUnit; TimeoutValue → positive integer as ASCII string of at most 8 digits.
+// gRPC over HTTP/2: Timeout → "grpc-timeout" TimeoutValue TimeoutUnit; TimeoutValue → positive integer as ASCII string
+// of at most 8 digits.
 const grpcPattern = /^([0-9]{1,8})([HMSmun])$/;
 const grpcLargest = 99_999_999;
 
@@ -15,7 +19,10 @@ const unitLength: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, 
 // Fractions of a millisecond have no exact number of their own, their inverse has.
 const unitsInMillisecond: Readonly<Record<string, number>> = { u: 1000, n: 1_000_000 };
 
-/** Reads a `grpc-timeout` as milliseconds; `undefined` when it is not one. `0m` is outside the grammar, and stands for what is expired already. */
+/**
+ * Reads a `grpc-timeout` as milliseconds; `undefined` when it is not one. `0m` is outside the grammar, and stands for
+ * what is expired already.
+ */
 export function parseGrpcTimeout(text: string): number | undefined {
   const [, digits, unit] = grpcPattern.exec(text) ?? [];
   if (digits === undefined || unit === undefined) return undefined;
@@ -23,7 +30,10 @@ export function parseGrpcTimeout(text: string): number | undefined {
   return length === undefined ? Number(digits) / (unitsInMillisecond[unit] ?? NaN) : Number(digits) * length;
 }
 
-/** Writes milliseconds as a `grpc-timeout` in the smallest unit that holds them, from `m` on; rounded up, so that it is never shorter, nor 0. */
+/**
+ * Writes milliseconds as a `grpc-timeout` in the smallest unit that holds them, from `m` on; rounded up, so that it is
+ * never shorter, nor 0.
+ */
 export function formatGrpcTimeout(ms: number): string {
   for (const unit of ['m', 'S', 'M', 'H'] as const) {
     const count = Math.max(1, unitsIn(ms, unitLength[unit] ?? NaN));
@@ -32,7 +42,10 @@ export function formatGrpcTimeout(ms: number): string {
   return `${grpcLargest}H`;
 }
 
-/** The least number of units that is not less. The quotient of a number slightly above a multiple can come out as the multiple. */
+/**
+ * The least number of units that is not less. The quotient of a number slightly above a multiple can come out as the
+ * multiple.
+ */
 function unitsIn(ms: number, length: number): number {
   const count = Math.ceil(ms / length);
   return count * length < ms ? count + 1 : count;
@@ -44,7 +57,10 @@ export function parseMilliseconds(text: string): number | undefined {
   return /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-/** Writes milliseconds as a whole number; rounded up, so that it is never shorter, nor 0, which some take for "no limit". */
+/**
+ * Writes milliseconds as a whole number; rounded up, so that it is never shorter, nor 0, which some take for "no
+ * limit".
+ */
 export function formatMilliseconds(ms: number): string {
   return String(Math.min(999_999_999_999_999, Math.max(1, Math.ceil(ms))));
 }

@@ -15,8 +15,8 @@ export interface Probed {
   /** @param now - when the reading of the table began: the row is not older than that */
   onRow(sample: AckSample, now: number): void;
   /**
-   * The kernel does not list it. Mostly because it has dropped it; but the table is read in pieces, and a row can slip through between
-   * two when others come and go. So once says little, and is no life in any case.
+   * The kernel does not list it. Mostly because it has dropped it; but the table is read in pieces, and a row can slip
+   * through between two when others come and go. So once says little, and is no life in any case.
    */
   onMissing(now: number): void;
 }
@@ -45,8 +45,9 @@ interface Waiting {
 
 const tableNames: readonly Table[] = ['tcp', 'tcp6'];
 
-// A pass and the rest after it: the work is a hundredth of it all, or one percent of one core. On the safe side, since the cost is the time
-// from the first to the last of it, in which the process may have done other things. Too seldom is no use, so from 50 ms on it is more.
+// A pass and the rest after it: the work is a hundredth of it all, or one percent of one core. On the safe side, since
+// the cost is the time from the first to the last of it, in which the process may have done other things. Too seldom is
+// no use, so from 50 ms on it is more.
 const restPerCost = 100;
 const shortestRest = 1000;
 const longestRest = 5000;
@@ -58,9 +59,9 @@ const pageSize = 64 * 1024;
 const finalErrors: ReadonlySet<unknown> = new Set(['ENOENT', 'EACCES', 'EPERM']);
 
 /**
- * Asks the kernel what the peers of connections have acknowledged, for all connections that wait for it at once. It reads as long as
- * one waits, and no more often than costs one percent of a core. Add an entry when it has something outstanding, and remove it when it
- * has its answer.
+ * Asks the kernel what the peers of connections have acknowledged, for all connections that wait for it at once. It
+ * reads as long as one waits, and no more often than costs one percent of a core. Add an entry when it has something
+ * outstanding, and remove it when it has its answer.
  *
  *              add               timer              the tables are read
  *       idle ───────▶ timed ────────────▶ reading ──────────────────────▶ timed, where one still waits; else idle
@@ -100,8 +101,8 @@ export class AckProbe {
   }
 
   /**
-   * It is asked for with every reading that begins from now on. An entry that waits already goes on waiting; one of the same
-   * connection takes its place.
+   * It is asked for with every reading that begins from now on. An entry that waits already goes on waiting; one of the
+   * same connection takes its place.
    */
   add(entry: Probed): void {
     if (this.#state === 'stopped') return;
@@ -195,9 +196,9 @@ function answer(waiting: Waiting, row: TcpRow | undefined, now: number): void {
 }
 
 /**
- * Reads a table of the network namespace of the process. Page by page: as one text, of 150 bytes a connection, it would outlive the young generation of V8,
- * and an idle process spend more on collecting that than on all the rest of its heartbeats. Not by `readFile`, which makes a new buffer of 64 kB for each page of 4 kB:
- * it takes twice the CPU time.
+ * Reads a table of the network namespace of the process. Page by page: as one text, of 150 bytes a connection, it would
+ * outlive the young generation of V8, and an idle process spend more on collecting that than on all the rest of its
+ * heartbeats. Not by `readFile`, which makes a new buffer of 64 kB for each page of 4 kB: it takes twice the CPU time.
  */
 export async function readTable(table: Table, onLines: (text: string) => void): Promise<void> {
   const file = await open(`/proc/net/${table}`);
@@ -265,11 +266,11 @@ interface Handle {
 /**
  * Bytes that the kernel has taken for a connection: as many as its `unacked` counts down from, also on the wire of TLS.
  *
- * `socket.bytesWritten` is of no use for it: it includes what waits in JavaScript, and all of a large write at once. A handle counts what
- * it was given, and libuv knows what of that is left. Of a TLS socket, `bytesWritten` is the plain text, and the queue all of the write
- * at hand; its parent is the handle of TCP, which counts bytes on the wire. That holds for the socket of a request too, of HTTPS as well, and
- * for `session.socket` of HTTP/2, which passes on what it does not know. Seen with Node 20 to 26. Where there are no such handles, what the
- * socket says is all there is.
+ * `socket.bytesWritten` is of no use for it: it includes what waits in JavaScript, and all of a large write at once. A
+ * handle counts what it was given, and libuv knows what of that is left. Of a TLS socket, `bytesWritten` is the plain
+ * text, and the queue all of the write at hand; its parent is the handle of TCP, which counts bytes on the wire. That
+ * holds for the socket of a request too, of HTTPS as well, and for `session.socket` of HTTP/2, which passes on what it
+ * does not know. Seen with Node 20 to 26. Where there are no such handles, what the socket says is all there is.
  */
 export function writtenBytes(socket: Pick<Socket, 'bytesWritten'>): number {
   const { bytesWritten, writeQueueSize } = lowestHandle(socket) ?? {};
@@ -277,7 +278,10 @@ export function writtenBytes(socket: Pick<Socket, 'bytesWritten'>): number {
   return bytesWritten - (typeof writeQueueSize === 'number' ? writeQueueSize : 0);
 }
 
-/** The same with what libuv has not given to the kernel yet: whatever is written next stands behind so many bytes, and behind what waits in JavaScript. */
+/**
+ * The same with what libuv has not given to the kernel yet: whatever is written next stands behind so many bytes, and
+ * behind what waits in JavaScript.
+ */
 export function givenBytes(socket: Pick<Socket, 'bytesWritten'>): number {
   const { bytesWritten } = lowestHandle(socket) ?? {};
   return typeof bytesWritten === 'number' ? bytesWritten : socket.bytesWritten;

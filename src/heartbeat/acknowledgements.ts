@@ -3,7 +3,9 @@ import { keyOfSocket, type Probed, writtenBytes } from './ack-probe.ts';
 import type { Peer } from './peer.ts';
 import { type AckSample, type ConnectionKey, readAcknowledgement } from './tcp-table.ts';
 
-/** What the kernel knows of one connection while something waits to be acknowledged, turned into evidence for its peer. */
+/**
+ * What the kernel knows of one connection while something waits to be acknowledged, turned into evidence for its peer.
+ */
 export class Acknowledgements implements Probed {
   readonly #peer: Peer;
   readonly #socket: Socket;

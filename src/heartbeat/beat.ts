@@ -9,9 +9,15 @@ export type RecordStreamFormat = Exclude<StreamFormat, 'event-stream'>;
 
 /** How a heartbeat looks. */
 export interface BeatOptions {
-  /** Further bytes, for proxies that hold small pieces back: an integer, 0 or more. A beat with `event` gets 2 more than that. */
+  /**
+   * Further bytes, for proxies that hold small pieces back: an integer, 0 or more. A beat with `event` gets 2 more than
+   * that.
+   */
   readonly padding: number;
-  /** Event streams only: the name of an event with empty data, which clients see. `undefined` is a comment, which they skip. */
+  /**
+   * Event streams only: the name of an event with empty data, which clients see. `undefined` is a comment, which they
+   * skip.
+   */
   readonly event?: string | undefined;
   /** Event streams only: how a comment is written. @defaultValue `'line'` */
   readonly comments?: CommentStyle;
@@ -42,13 +48,14 @@ export function formatOf(mediaType: string): StreamFormat | undefined {
 }
 
 /**
- * A heartbeat. May be written only where the `BoundaryTracker` of the format says so. Throws `InvalidEventError` for an event name that
- * cannot be framed.
+ * A heartbeat. May be written only where the `BoundaryTracker` of the format says so. Throws `InvalidEventError` for an
+ * event name that cannot be framed.
  *
  * - `event-stream`: a comment line (WHATWG HTML 9.2.5), or an event with its blank line; padding is spaces in comment
  *   lines
  * - `ndjson`: an empty line, which readers of JSON lines skip; padding is more of them
- * - `json-seq`: RS LF; RFC 7464 2.1 lets a reader go on after an element that holds no JSON text; padding is spaces between
+ * - `json-seq`: RS LF; RFC 7464 2.1 lets a reader go on after an element that holds no JSON text; padding is spaces
+ *   between
  */
 export function formatBeat(format: StreamFormat, options: BeatOptions): string {
   const { padding, event, comments } = options;

@@ -4,8 +4,9 @@ const bom = [0xef, 0xbb, 0xbf] as const;
 const nothing = new Uint8Array(0);
 
 /**
- * Takes one leading BOM off the body of a handler, for when a heartbeat was written before it. WHATWG HTML 9.2.4: a client strips one
- * BOM at the start of the stream; any later one is part of a line, and turns a `data` into a field that nobody knows.
+ * Takes one leading BOM off the body of a handler, for when a heartbeat was written before it. WHATWG HTML 9.2.4: a
+ * client strips one BOM at the start of the stream; any later one is part of a line, and turns a `data` into a field
+ * that nobody knows.
  */
 export class BomFilter {
   #matched = 0;
@@ -17,7 +18,8 @@ export class BomFilter {
   }
 
   /**
-   * What is to be written for a chunk: the chunk itself, or less or more of it while the start is open. At most 2 bytes are held back.
+   * What is to be written for a chunk: the chunk itself, or less or more of it while the start is open. At most 2 bytes
+   * are held back.
    * @param chunk - bytes, or a string that is sent as UTF-8
    */
   filter(chunk: Uint8Array | string): Uint8Array | string {

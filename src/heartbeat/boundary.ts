@@ -1,8 +1,14 @@
-/** Follows what a handler writes, and knows where between its messages a heartbeat may stand. Heartbeats themselves are not pushed. */
+/**
+ * Follows what a handler writes, and knows where between its messages a heartbeat may stand. Heartbeats themselves are
+ * not pushed.
+ */
 export interface BoundaryTracker {
   /** Takes what was written: bytes, or a string that is sent as UTF-8. An empty chunk changes nothing. */
   push(chunk: Uint8Array | string): void;
-  /** Whether no message is half written, so that whatever is written next neither ends nor changes one. True before the first byte. */
+  /**
+   * Whether no message is half written, so that whatever is written next neither ends nor changes one. True before the
+   * first byte.
+   */
   readonly atBoundary: boolean;
 }
 
@@ -53,7 +59,8 @@ export class EventBoundary implements BoundaryTracker {
   #endLines(chunk: Uint8Array | string, begin: number, end: number): void {
     let next = end;
     do {
-      const lineEnd = next - (next - begin > 1 && codeAt(chunk, next - 1) === lf && codeAt(chunk, next - 2) === cr ? 2 : 1);
+      const lineEnd =
+        next - (next - begin > 1 && codeAt(chunk, next - 1) === lf && codeAt(chunk, next - 2) === cr ? 2 : 1);
       next = lineStart(chunk, begin, lineEnd);
       const kind = kindOf(next === begin ? this.#line + beginOf(chunk, next, lineEnd) : beginOf(chunk, next, lineEnd));
       if (kind === 'neutral') continue;
@@ -106,12 +113,16 @@ export class LineBoundary implements BoundaryTracker {
   }
 }
 
-/** What the last byte left behind. `open`: outside of strings, in an element whose value is not complete or not yet followed by LF. */
+/**
+ * What the last byte left behind. `open`: outside of strings, in an element whose value is not complete or not yet
+ * followed by LF.
+ */
 type SequenceState = 'start' | 'open' | 'string' | 'escape' | 'ended';
 
 /**
- * JSON text sequences: where an element has ended. RFC 7464 2.2: `RS JSON-text LF`. The JSON text may hold LF as white space, so the LF
- * counts only once the value is complete. RS begins an element whatever was before it (RFC 7464 2.1), for JSON strings hold it escaped.
+ * JSON text sequences: where an element has ended. RFC 7464 2.2: `RS JSON-text LF`. The JSON text may hold LF as white
+ * space, so the LF counts only once the value is complete. RS begins an element whatever was before it (RFC 7464 2.1),
+ * for JSON strings hold it escaped.
  */
 export class SequenceBoundary implements BoundaryTracker {
   #state: SequenceState = 'start';
@@ -171,7 +182,10 @@ function isWhiteSpace(code: number): boolean {
   return code === lf || code === space || code === cr || code === tab;
 }
 
-/** A byte, or a code unit of a string. Only ASCII is looked for, and no part of a longer character looks like it in either. */
+/**
+ * A byte, or a code unit of a string. Only ASCII is looked for, and no part of a longer character looks like it in
+ * either.
+ */
 function codeAt(chunk: Uint8Array | string, at: number): number {
   return typeof chunk === 'string' ? chunk.charCodeAt(at) : (chunk[at] ?? 0);
 }

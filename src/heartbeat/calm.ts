@@ -1,7 +1,8 @@
 // Whoever asks for it again and again gets a ping every 40 s by default.
 const most = 4;
 
-// An address may be that of many, behind a load balancer: what one of them asked for holds for all, so not for ever. In ms.
+// An address may be that of many, behind a load balancer: what one of them asked for holds for all, so not for ever. In
+// ms.
 const memory = 600_000;
 
 // Addresses that are remembered; the one that has asked for it the longest ago is forgotten.

@@ -2,8 +2,8 @@ import type { CloseReason } from '../errors.ts';
 import type { HealthState } from './health.ts';
 
 /**
- * By what a connection runs: a stream on a connection of its own (`http1`), a session of HTTP/2 (`http2`), a stream of such a session
- * (`http2-stream`), a WebSocket, or another duplex (`socket`).
+ * By what a connection runs: a stream on a connection of its own (`http1`), a session of HTTP/2 (`http2`), a stream of
+ * such a session (`http2-stream`), a WebSocket, or another duplex (`socket`).
  */
 export type Transport = 'http1' | 'http2' | 'http2-stream' | 'websocket' | 'socket';
 
@@ -21,7 +21,10 @@ export interface ConnectionInfo {
   readonly age: number;
   /** Since the last sign of life of the peer. Without a way to hear of one, since it is watched. */
   readonly silence: number;
-  /** Of the last heartbeat; for `http1` what TCP reckons it to be, to 10 ms and never too little. `undefined` before the first. */
+  /**
+   * Of the last heartbeat; for `http1` what TCP reckons it to be, to 10 ms and never too little. `undefined` before the
+   * first.
+   */
   readonly roundTrip: number | undefined;
   /** Bytes that wait in this process. */
   readonly bufferedBytes: number;

@@ -1,5 +1,5 @@
-// CRC-16/CCITT-FALSE: x¹⁶ + x¹² + x⁵ + 1, highest bit first, nothing reflected and nothing inverted at the end. The catalogue of
-// CRCs lists it as CRC-16/IBM-3740, with 0x29b1 for "123456789".
+// CRC-16/CCITT-FALSE: x¹⁶ + x¹² + x⁵ + 1, highest bit first, nothing reflected and nothing inverted at the end. The
+// catalogue of CRCs lists it as CRC-16/IBM-3740, with 0x29b1 for "123456789".
 const polynomial = 0x1021;
 const initial = 0xffff;
 

@@ -8,8 +8,8 @@ import { crc16 } from './crc16.ts';
 //   0xaa     version  reserved          CRC-16/CCITT-FALSE of bytes 0 to 3, big endian
 //
 // The bytes of another version are data: how long its frame is, and where its checksum stands, is not known here.
-// Reserved bytes are sent as zero and not looked at when they come, so that a later sender may use them and still be heard. The CRC
-// covers them, so a damaged one is not taken for a heartbeat.
+// Reserved bytes are sent as zero and not looked at when they come, so that a later sender may use them and still be
+// heard. The CRC covers them, so a damaged one is not taken for a heartbeat.
 const magic = 0xaa;
 const version = 0x01;
 const checkedLength = 4;
@@ -22,8 +22,8 @@ const nothing = new Uint8Array(0);
 /** Options of `HeartbeatParser`. */
 export interface HeartbeatParserOptions {
   /**
-   * Called once for each heartbeat, when the parser has taken the whole chunk in which it ended. What it throws, `push` throws; the
-   * chunk counts as taken, and its data are lost.
+   * Called once for each heartbeat, when the parser has taken the whole chunk in which it ended. What it throws, `push`
+   * throws; the chunk counts as taken, and its data are lost.
    */
   onHeartbeat?: () => void;
 }
@@ -33,8 +33,8 @@ export interface ParsedChunk {
   /** Heartbeats that ended in the chunk. */
   readonly heartbeats: number;
   /**
-   * The bytes that belong to no heartbeat, in their order; none of the pieces is empty. They are views of the chunk, and not copies;
-   * only bytes held back from earlier chunks, which come first, are a piece of their own.
+   * The bytes that belong to no heartbeat, in their order; none of the pieces is empty. They are views of the chunk,
+   * and not copies; only bytes held back from earlier chunks, which come first, are a piece of their own.
    */
   readonly data: Uint8Array[];
 }
@@ -61,9 +61,10 @@ function encode(): Uint8Array {
 /**
  * Takes the heartbeats out of the bytes of a connection, in any pieces, and gives back the application's own.
  *
- * After what is no heartbeat the search goes on at the very next byte, so it finds its way back from any garbage, and a heartbeat that
- * begins inside a false one is found. What the application sends is not escaped, and six bytes of it that are a heartbeat are taken for
- * one: of random bytes, 1 place in 2³². A protocol that cannot have that looks for heartbeats between its own frames only.
+ * After what is no heartbeat the search goes on at the very next byte, so it finds its way back from any garbage, and a
+ * heartbeat that begins inside a false one is found. What the application sends is not escaped, and six bytes of it
+ * that are a heartbeat are taken for one: of random bytes, 1 place in 2³². A protocol that cannot have that looks for
+ * heartbeats between its own frames only.
  *
  * At any time, the bytes pushed are `6 * heartbeats + skippedBytes + pendingBytes`.
  */
@@ -83,7 +84,10 @@ export class HeartbeatParser {
     return this.#heartbeats;
   }
 
-  /** Six bytes with the magic and the version of a heartbeat, and with a CRC that is not theirs: damage, or data that looks like one. */
+  /**
+   * Six bytes with the magic and the version of a heartbeat, and with a CRC that is not theirs: damage, or data that
+   * looks like one.
+   */
   get crcErrors(): number {
     return this.#crcErrors;
   }
@@ -98,7 +102,10 @@ export class HeartbeatParser {
     return this.#held.length;
   }
 
-  /** Takes the next bytes, which may end anywhere. Throws `InvalidChunkError`, and is as it was, for anything but a `Uint8Array`. */
+  /**
+   * Takes the next bytes, which may end anywhere. Throws `InvalidChunkError`, and is as it was, for anything but a
+   * `Uint8Array`.
+   */
   push(chunk: Uint8Array): ParsedChunk {
     requireBytes(chunk);
     const before = this.#heartbeats;
@@ -181,7 +188,8 @@ export class HeartbeatParser {
 }
 
 function requireBytes(chunk: unknown): void {
-  // By its tag, since the bytes of another realm (a test runner's) are no instance of this one's class. A `Buffer` has the same tag.
+  // By its tag, since the bytes of another realm (a test runner's) are no instance of this one's class. A `Buffer` has
+  // the same tag.
   if (ArrayBuffer.isView(chunk) && kindOf(chunk) === 'Uint8Array') return;
   throw new InvalidChunkError(`A chunk for HeartbeatParser must be a Uint8Array, not ${kindOf(chunk)}`);
 }

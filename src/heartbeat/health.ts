@@ -10,7 +10,10 @@ import type { CloseReason } from '../errors.ts';
  */
 export type HealthState = 'healthy' | 'read-late' | 'write-late' | 'dead';
 
-/** One direction of a connection, as it is seen at one moment. Times are milliseconds of one clock that does not go back. */
+/**
+ * One direction of a connection, as it is seen at one moment. Times are milliseconds of one clock that does not go
+ * back.
+ */
 export interface ChannelEvidence {
   /** When it is late, if nothing happens; `Infinity` while nothing is waited for. */
   readonly lateAt: number;
@@ -47,8 +50,9 @@ export interface Health {
 }
 
 /**
- * The one decision about the health of a connection, whatever it runs on. A late channel alone gives up nothing: it must be found late several times in a row,
- * and be late for the grace time. So a process that was itself at a standstill first hears what had come meanwhile.
+ * The one decision about the health of a connection, whatever it runs on. A late channel alone gives up nothing: it
+ * must be found late several times in a row, and be late for the grace time. So a process that was itself at a
+ * standstill first hears what had come meanwhile.
  */
 export function decideHealth(evidence: Evidence, leniency: Leniency, now: number): Health {
   const read = decideChannel(evidence.read, leniency, now);
@@ -74,7 +78,11 @@ interface ChannelHealth {
   readonly lookAt: number;
 }
 
-function decideChannel({ lateAt, patientUntil, failures, failedAt }: ChannelEvidence, leniency: Leniency, now: number): ChannelHealth {
+function decideChannel(
+  { lateAt, patientUntil, failures, failedAt }: ChannelEvidence,
+  leniency: Leniency,
+  now: number,
+): ChannelHealth {
   if (now < lateAt) return { isLate: false, isOver: false, hasFailed: false, lookAt: lateAt };
   const interval = leniency.grace / leniency.failures;
   const hasFailed = failures === 0 || now >= failedAt + interval;

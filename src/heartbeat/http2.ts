@@ -13,8 +13,8 @@ import { isLateness, shortMove, type Wire } from './wire.ts';
 /** Options of `watchHttp2`. */
 export interface WatchHttp2Options extends HealthOptions {
   /**
-   * The least time between two PINGs, however short `every` is: peers may take more for an attack, and end the session with ENHANCE_YOUR_CALM. Whoever does gets them half as often for ten
-   * minutes, also on its next session.
+   * The least time between two PINGs, however short `every` is: peers may take more for an attack, and end the session
+   * with ENHANCE_YOUR_CALM. Whoever does gets them half as often for ten minutes, also on its next session.
    * @defaultValue `'10s'`
    */
   minInterval?: Duration;
@@ -34,11 +34,14 @@ export interface SessionMember {
 }
 
 /**
- * Watches the sessions of an HTTP/2 server, or one session, by PINGs: at most one is outstanding, and any frame is a sign of life. The streams of a session that is given up
- * are cut. Returns the undo, which ends nothing. `heartbeat` watches the sessions of its streams by itself.
- * Throws `InvalidOptionError`.
+ * Watches the sessions of an HTTP/2 server, or one session, by PINGs: at most one is outstanding, and any frame is a
+ * sign of life. The streams of a session that is given up are cut. Returns the undo, which ends nothing. `heartbeat`
+ * watches the sessions of its streams by itself. Throws `InvalidOptionError`.
  */
-export function watchHttp2(target: Http2Server | Http2SecureServer | Http2Session, given?: WatchHttp2Options): () => void {
+export function watchHttp2(
+  target: Http2Server | Http2SecureServer | Http2Session,
+  given?: WatchHttp2Options,
+): () => void {
   const options = resolveWatchHttp2Options(given);
   if (target instanceof Server && 'updateSettings' in target) return watchServer(target, options);
   if (isSession(target)) return watch(target, options).undo;
@@ -46,8 +49,14 @@ export function watchHttp2(target: Http2Server | Http2SecureServer | Http2Sessio
 }
 
 /** Watches the session of a stream, unless it is watched already. */
-export function watchSession(session: Http2Session, options: ResolvedHealthOptions, member: SessionMember): SessionWatch {
-  const found = watches.get(session) ?? watch(session, { ...options, idleProducer: Infinity, minInterval: defaultInterval, whileIdle: false });
+export function watchSession(
+  session: Http2Session,
+  options: ResolvedHealthOptions,
+  member: SessionMember,
+): SessionWatch {
+  const found =
+    watches.get(session) ??
+    watch(session, { ...options, idleProducer: Infinity, minInterval: defaultInterval, whileIdle: false });
   found.add(member);
   return found;
 }
@@ -83,7 +92,11 @@ function watchServer(server: Server, options: ResolvedWatchHttp2Options): () => 
   server.on('session', serverOnSession);
   return () => {
     server.off('session', serverOnSession);
-    callEach(undos, (undo) => undo(), (error) => options.registry.fail(error));
+    callEach(
+      undos,
+      (undo) => undo(),
+      (error) => options.registry.fail(error),
+    );
     undos.clear();
   };
 }
@@ -171,8 +184,9 @@ export class SessionWatch implements Wire {
   }
 
   /**
-   * Bytes that went out on the connection, and arrived where that is known, in steps that heartbeats do not make: what of its streams is taken is not told of each. So a stream whose
-   * reader stopped while others on its session are read is not told from one that is read slowly; `maxBuffered` bounds it.
+   * Bytes that went out on the connection, and arrived where that is known, in steps that heartbeats do not make: what
+   * of its streams is taken is not told of each. So a stream whose reader stopped while others on its session are read
+   * is not told from one that is read slowly; `maxBuffered` bounds it.
    */
   get progress(): number {
     return Math.floor((this.#taken + this.#peer.delivered) / progressStep) * progressStep;
@@ -217,8 +231,8 @@ export class SessionWatch implements Wire {
   }
 
   /**
-   * A PING; on a session that is closing, where Node sends none any more, SETTINGS without a parameter, which have to be
-   * acknowledged too (RFC 9113 6.5.3).
+   * A PING; on a session that is closing, where Node sends none any more, SETTINGS without a parameter, which have to
+   * be acknowledged too (RFC 9113 6.5.3).
    * @returns whether it was sent
    */
   #sendQuestion(): boolean {
@@ -236,7 +250,11 @@ export class SessionWatch implements Wire {
 
   #isInUse(): boolean {
     // The requests of a client are not told by events.
-    return this.#options.whileIdle || this.#streams + this.#members.size > 0 || this.#session.type === constants.NGHTTP2_SESSION_CLIENT;
+    return (
+      this.#options.whileIdle ||
+      this.#streams + this.#members.size > 0 ||
+      this.#session.type === constants.NGHTTP2_SESSION_CLIENT
+    );
   }
 
   readonly #onAnswer = (error: Error | null, duration: number): void => {
@@ -252,7 +270,8 @@ export class SessionWatch implements Wire {
   };
 
   readonly #sessionOnGoaway = (code: number): void => {
-    if (code === constants.NGHTTP2_ENHANCE_YOUR_CALM) this.#calm.slowDown(this.remoteAddress, this.#options.registry.now());
+    if (code === constants.NGHTTP2_ENHANCE_YOUR_CALM)
+      this.#calm.slowDown(this.remoteAddress, this.#options.registry.now());
   };
 
   readonly #sessionOnClose = (): void => {
@@ -269,8 +288,8 @@ export class SessionWatch implements Wire {
 }
 
 /**
- * The socket itself: `session.socket` is a proxy of it that cannot be destroyed, and that throws once the session is over.
- * Node ends the socket of a session that was closed, and waits for its peer to do the same.
+ * The socket itself: `session.socket` is a proxy of it that cannot be destroyed, and that throws once the session is
+ * over. Node ends the socket of a session that was closed, and waits for its peer to do the same.
  */
 function socketBelow(session: Http2Session): Socket | undefined {
   if (session.destroyed || (session.socket as unknown) === undefined) return undefined;
@@ -283,5 +302,10 @@ function destroySocket(socket: Socket): void {
 }
 
 function isSession(value: unknown): value is Http2Session {
-  return typeof value === 'object' && value !== null && typeof (value as { ping?: unknown }).ping === 'function' && typeof (value as { goaway?: unknown }).goaway === 'function';
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as { ping?: unknown }).ping === 'function' &&
+    typeof (value as { goaway?: unknown }).goaway === 'function'
+  );
 }

@@ -29,9 +29,9 @@ export interface Heartbeat {
 }
 
 /**
- * Keeps streams alive, and finds those whose client is gone: event streams, NDJSON, JSON sequences and binary frames get heartbeats where nothing else is written, never inside
- * of a message; whoever does not take what is written, or does not acknowledge it, is given up. For all handlers behind it, however they write.
- * Throws `InvalidOptionError`.
+ * Keeps streams alive, and finds those whose client is gone: event streams, NDJSON, JSON sequences and binary frames
+ * get heartbeats where nothing else is written, never inside of a message; whoever does not take what is written, or
+ * does not acknowledge it, is given up. For all handlers behind it, however they write. Throws `InvalidOptionError`.
  */
 export function heartbeat(given?: HeartbeatOptions): Heartbeat {
   const options = resolveHeartbeatOptions(given);
@@ -45,7 +45,9 @@ export function heartbeat(given?: HeartbeatOptions): Heartbeat {
     }
     next();
   }
-  return Object.defineProperties(heartbeat, { registry: { value: options.registry, enumerable: true } }) as unknown as Heartbeat;
+  return Object.defineProperties(heartbeat, {
+    registry: { value: options.registry, enumerable: true },
+  }) as unknown as Heartbeat;
 }
 
 function openGate(options: ResolvedHeartbeatOptions, own: readonly Door[], req: HttpRequest, res: HttpResponse): void {

@@ -27,20 +27,14 @@ export interface Departing {
 
 /** Why a body carries no heartbeats. */
 export type QuietReason =
-  | 'no-body'
-  | 'not-a-stream'
-  | 'complete'
-  | 'length'
-  | 'range'
-  | 'filtered'
-  | 'encoded'
-  | 'digest';
+  'no-body' | 'not-a-stream' | 'complete' | 'length' | 'range' | 'filtered' | 'encoded' | 'digest';
 
 // A stream all the same.
 const quietStreams: readonly QuietReason[] = ['filtered', 'encoded', 'digest'];
 
 /** Whether heartbeats go into a body, or why not. */
-export type Injection = { readonly kind: 'inject'; readonly carrier: Carrier } | { readonly kind: 'none'; readonly reason: QuietReason };
+export type Injection =
+  { readonly kind: 'inject'; readonly carrier: Carrier } | { readonly kind: 'none'; readonly reason: QuietReason };
 
 /** Whether the body is a stream, with heartbeats or without. */
 export function isStream(injection: Injection): boolean {
@@ -50,7 +44,10 @@ export function isStream(injection: Injection): boolean {
 // RFC 9530 and what was before it: each is of the bytes as the handler means them.
 const digests = ['content-digest', 'repr-digest', 'digest', 'content-md5'];
 
-/** The one decision about heartbeats in a body. Fields as they are above the layer that compresses: a coding that is there is not ours. */
+/**
+ * The one decision about heartbeats in a body. Fields as they are above the layer that compresses: a coding that is
+ * there is not ours.
+ */
 export function decideInjection({ method, status, field, carrier, isComplete, isFiltered }: Departing): Injection {
   const none = (reason: QuietReason): Injection => ({ kind: 'none', reason });
   if (!mayHaveContent(method, status)) return none('no-body');

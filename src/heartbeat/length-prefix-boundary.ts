@@ -8,15 +8,19 @@ export interface LengthPrefixOptions {
   lengthBytes: 1 | 2 | 4 | 8;
   /** Bytes of a frame before its length field. @defaultValue `0` */
   offset?: number;
-  /** Whether the length counts the whole frame, with the field and what is before it, and not only what follows. @defaultValue `false` */
+  /**
+   * Whether the length counts the whole frame, with the field and what is before it, and not only what follows.
+   * @defaultValue `false`
+   */
   includesHeader?: boolean;
   /** Whether the lowest byte of the length comes first. @defaultValue `false` */
   littleEndian?: boolean;
 }
 
 /**
- * Binary frames that say how long they are: where a whole number of them was written. A length that is less than the header it counts
- * fits no frame; from there on nothing is a boundary, since where the next frame begins cannot be known. Throws `InvalidOptionError`.
+ * Binary frames that say how long they are: where a whole number of them was written. A length that is less than the
+ * header it counts fits no frame; from there on nothing is a boundary, since where the next frame begins cannot be
+ * known. Throws `InvalidOptionError`.
  */
 export class LengthPrefixBoundary implements BoundaryTracker {
   readonly #options: Required<LengthPrefixOptions>;
@@ -55,7 +59,10 @@ export class LengthPrefixBoundary implements BoundaryTracker {
   /** @returns 1, the byte taken */
   #takeHeader(byte: number): 1 {
     const place = this.#headerSeen++ - this.#options.offset;
-    if (place >= 0) this.#length = this.#options.littleEndian ? this.#length | (BigInt(byte) << BigInt(8 * place)) : (this.#length << 8n) | BigInt(byte);
+    if (place >= 0)
+      this.#length = this.#options.littleEndian
+        ? this.#length | (BigInt(byte) << BigInt(8 * place))
+        : (this.#length << 8n) | BigInt(byte);
     if (this.#headerSeen === this.#headerBytes) this.#endHeader();
     return 1;
   }

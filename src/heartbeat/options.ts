@@ -16,7 +16,9 @@ import { LengthPrefixBoundary, type LengthPrefixOptions } from './length-prefix-
 export interface HeartbeatOptions extends HealthOptions {
   /** Further bytes of each heartbeat, for proxies that hold small pieces back: 0 to 8,192. @defaultValue `0` */
   padding?: number;
-  /** The name of an event, with empty data, that clients get in place of a comment, which they skip. @defaultValue none */
+  /**
+   * The name of an event, with empty data, that clients get in place of a comment, which they skip. @defaultValue none
+   */
   event?: string;
   /**
    * How comments and retry hints are written into event streams. `'line'`: as lines, so that no blank line comes
@@ -25,20 +27,27 @@ export interface HeartbeatOptions extends HealthOptions {
    * @defaultValue `'line'`
    */
   comments?: CommentStyle;
-  /** A record that readers of NDJSON and JSON sequences get in place of an empty line or element, which they skip. @defaultValue none */
+  /**
+   * A record that readers of NDJSON and JSON sequences get in place of an empty line or element, which they skip.
+   * @defaultValue none
+   */
   record?: unknown;
   /**
-   * Media types of binary streams whose readers know the frame of `encodeHeartbeat`, and where one of their own messages ends: `'write'`, with each
-   * `res.write`, or by a length in front of each.
+   * Media types of binary streams whose readers know the frame of `encodeHeartbeat`, and where one of their own
+   * messages ends: `'write'`, with each `res.write`, or by a length in front of each.
    * @defaultValue none
    */
   frames?: Record<string, 'write' | LengthPrefixOptions>;
   /**
-   * How long a handler may produce nothing before its stream is closed with the reason `idle`. Heartbeats do not count: they would hide a producer that hangs.
+   * How long a handler may produce nothing before its stream is closed with the reason `idle`. Heartbeats do not count:
+   * they would hide a producer that hangs.
    * @defaultValue `Infinity`
    */
   idleProducer?: Duration;
-  /** Whether a stream gets heartbeats and is watched. What it throws is published on `sluice:heartbeat:error`, and means no. @defaultValue every stream */
+  /**
+   * Whether a stream gets heartbeats and is watched. What it throws is published on `sluice:heartbeat:error`, and means
+   * no. @defaultValue every stream
+   */
   // A method, so that functions typed for a framework's request fit.
   filter?(req: HttpRequest, res: HttpResponse): boolean;
   /**
@@ -48,9 +57,15 @@ export interface HeartbeatOptions extends HealthOptions {
    * @defaultValue `'auto'`
    */
   drain?: DrainMode;
-  /** The retry hint to event sources that are sent away or refused, spread evenly between half and one and a half times this. At least 1 ms. @defaultValue `'2s'` */
+  /**
+   * The retry hint to event sources that are sent away or refused, spread evenly between half and one and a half times
+   * this. At least 1 ms. @defaultValue `'2s'`
+   */
   reconnectDelay?: Duration;
-  /** The `Retry-After` of a refused request, spread in the same way; sent as whole seconds, at least 1. @defaultValue `'5s'` */
+  /**
+   * The `Retry-After` of a refused request, spread in the same way; sent as whole seconds, at least 1. @defaultValue
+   * `'5s'`
+   */
   retryAfter?: Duration;
 }
 
@@ -74,7 +89,10 @@ export function resolveHeartbeatOptions(given: HeartbeatOptions | undefined): Re
     filter: readFunction('heartbeat.filter', options.filter),
     drain: readOneOf('heartbeat.drain', options.drain ?? 'auto', ['auto', 'resumable', 'finite']),
     comments: readOneOf('heartbeat.comments', options.comments ?? 'line', commentStyles),
-    reconnectDelay: readDuration('heartbeat.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1, max: longestDelay }),
+    reconnectDelay: readDuration('heartbeat.reconnectDelay', options.reconnectDelay ?? '2s', {
+      min: 1,
+      max: longestDelay,
+    }),
     retryAfter: readDuration('heartbeat.retryAfter', options.retryAfter ?? '5s', { max: longestDelay }),
   };
 }
@@ -124,9 +142,21 @@ function readRecordBeat(format: 'ndjson' | 'json-seq', record: unknown, padding:
 
 function readFrames(value: HeartbeatOptions['frames']): ReadonlyMap<string, Carrier> {
   const frames = readBag('heartbeat.frames', value);
-  const bad = Object.keys(frames).find((type) => !/^[^/\s]+\/[^/\s]+$/.test(mediaTypeOf(type)) || formatOf(mediaTypeOf(type)) !== undefined);
-  if (bad !== undefined) throw new InvalidOptionError('heartbeat.frames', 'an object by media type, of binary streams', bad);
-  return new Map(Object.entries(frames).map(([type, boundary]) => [mediaTypeOf(type), { beat: encodeHeartbeat(), makeBoundary: readBoundary(`heartbeat.frames.${type}`, boundary), isEventStream: false }]));
+  const bad = Object.keys(frames).find(
+    (type) => !/^[^/\s]+\/[^/\s]+$/.test(mediaTypeOf(type)) || formatOf(mediaTypeOf(type)) !== undefined,
+  );
+  if (bad !== undefined)
+    throw new InvalidOptionError('heartbeat.frames', 'an object by media type, of binary streams', bad);
+  return new Map(
+    Object.entries(frames).map(([type, boundary]) => [
+      mediaTypeOf(type),
+      {
+        beat: encodeHeartbeat(),
+        makeBoundary: readBoundary(`heartbeat.frames.${type}`, boundary),
+        isEventStream: false,
+      },
+    ]),
+  );
 }
 
 function readBoundary(option: string, value: 'write' | LengthPrefixOptions | undefined): () => BoundaryTracker {

@@ -14,7 +14,8 @@ import { isLateness, type Wire } from './wire.ts';
 import { WriteChannel } from './write-channel.ts';
 
 /**
- * One connection and what is known of its health: evidence goes in, to the channel that it is of, and when the clock comes by, it is looked at.
+ * One connection and what is known of its health: evidence goes in, to the channel that it is of, and when the clock
+ * comes by, it is looked at.
  *
  *     open ──verdict, maxAge, evict──▶ moving ──closed, or moveTimeout──▶ gone
  *       └──────────────closed by whomever──────────────────────────────────▲
@@ -107,7 +108,8 @@ export class Peer implements Timed {
       this.evict('slow-consumer');
       return;
     }
-    if (!this.#write?.isStalled && this.#phase !== 'moving' && this.#phase !== 'gone') this.#registry.wheel.schedule(this, Math.min(this.timing?.at ?? Infinity, now + this.policy.writeDeadline));
+    if (!this.#write?.isStalled && this.#phase !== 'moving' && this.#phase !== 'gone')
+      this.#registry.wheel.schedule(this, Math.min(this.timing?.at ?? Infinity, now + this.policy.writeDeadline));
     this.#openWrite().noteFull(now);
   }
 
@@ -127,7 +129,10 @@ export class Peer implements Timed {
     if (!this.wire.answers) this.noteLife(this.#read.ackedAt);
   }
 
-  /** @param delivered - bytes that the kernel of the peer has acknowledged so far, @param isCompared - with those of before */
+  /**
+   * @param delivered - bytes that the kernel of the peer has acknowledged so far, @param isCompared - with those of
+   * before
+   */
   noteDelivered(delivered: number, now: number, isCompared: boolean): void {
     this.#write?.noteDelivered(delivered, now, isCompared);
     if (delivered > this.#delivered) this.#read.noteDelivered(delivered, now);
@@ -259,7 +264,11 @@ export class Peer implements Timed {
     if (this.wire.isHeld?.()) this.#read.noteUnread(now);
     if (now >= this.#quietAt + this.#interval) this.#ask(now);
     else if (this.#isOwedAnyway(now)) this.#read.noteAsked(now);
-    const health = decideHealth({ read: this.#read.evidence(now), write: this.#write?.evidence(this.isProbed) ?? unhurried }, this.policy, now);
+    const health = decideHealth(
+      { read: this.#read.evidence(now), write: this.#write?.evidence(this.isProbed) ?? unhurried },
+      this.policy,
+      now,
+    );
     this.#read.count(health.failed.read, health.state === 'read-late' || health.state === 'dead', now);
     this.#write?.count(health.failed.write, health.state === 'write-late' || health.state === 'dead', now);
     this.#moveTo(health.state);
@@ -284,7 +293,8 @@ export class Peer implements Timed {
     const received = this.wire.received();
     if (received !== this.#received) {
       this.#received = received;
-      // Some time since the last look: as early as it can have been, since what is asked from here on is to be answered anew.
+      // Some time since the last look: as early as it can have been, since what is asked from here on is to be answered
+      // anew.
       if (this.wire.answers) this.noteLife(Math.max(this.#read.heardAt, this.#lookedAt));
       else this.#read.noteNoise(this.#lookedAt);
     }
@@ -307,7 +317,8 @@ export class Peer implements Timed {
   #ask(now: number): void {
     this.#quietAt = now;
     this.#interval = this.#drawInterval();
-    // What the network still tries to send keeps the way open by itself, and more of it makes it slower: behind it, and by what late acknowledgements do to the RTO.
+    // What the network still tries to send keeps the way open by itself, and more of it makes it slower: behind it, and
+    // by what late acknowledgements do to the RTO.
     if (this.#read.isKernelWaiting) return;
     const behind = this.wire.given?.();
     if (this.wire.ask(now) && this.wire.answers) this.#read.noteAsked(now, behind);
@@ -321,7 +332,8 @@ export class Peer implements Timed {
   }
 
   #awaitAcknowledgement(): void {
-    if (this.#socket && (this.#read.isUnacknowledged || this.#read.isAsked || this.#write?.isStalled)) this.#registry.probe((this.#acknowledgements ??= new Acknowledgements(this, this.#socket)));
+    if (this.#socket && (this.#read.isUnacknowledged || this.#read.isAsked || this.#write?.isStalled))
+      this.#registry.probe((this.#acknowledgements ??= new Acknowledgements(this, this.#socket)));
   }
 
   #forgetAcknowledgements(): void {
@@ -332,13 +344,22 @@ export class Peer implements Timed {
   #followSocket(socket: Socket): void {
     const { isProbing, every } = this.policy;
     if (isProbing && socket.remotePort !== undefined) this.#socket = socket;
-    // All that there is elsewhere: it finds the dead, but only while nothing waits for them. That of a session throws when it is touched, and the session has its PING.
-    else if (every !== Infinity && this.wire.transport !== 'http2') (socket as Partial<Socket>).setKeepAlive?.(true, every);
+    // All that there is elsewhere: it finds the dead, but only while nothing waits for them. That of a session throws
+    // when it is touched, and the session has its PING.
+    else if (every !== Infinity && this.wire.transport !== 'http2')
+      (socket as Partial<Socket>).setKeepAlive?.(true, every);
   }
 
-  /** One that answers by itself, and is written to all the time, is never asked, and was to send something all the same. */
+  /**
+   * One that answers by itself, and is written to all the time, is never asked, and was to send something all the same.
+   */
   #isOwedAnyway(now: number): boolean {
-    return this.wire.answers && this.wire.quietBy === 'writes' && this.#quietAt === this.#read.sentAt && now >= this.#read.heardAt + this.#interval;
+    return (
+      this.wire.answers &&
+      this.wire.quietBy === 'writes' &&
+      this.#quietAt === this.#read.sentAt &&
+      now >= this.#read.heardAt + this.#interval
+    );
   }
 
   #isProducerIdle(now: number): boolean {
@@ -349,7 +370,12 @@ export class Peer implements Timed {
   #scheduleNext(lookAt: number): void {
     const idleAt = (this.wire.producedAt?.() ?? Infinity) + this.policy.idleProducer;
     const endsAt = this.#phase === 'open' && !this.wire.isEnding?.() ? (this.#endsAt ?? Infinity) : Infinity;
-    const next = Math.min(this.#quietAt + this.#interval, lookAt, endsAt, this.#lookedAt + (this.wire.lookEvery ?? Infinity));
+    const next = Math.min(
+      this.#quietAt + this.#interval,
+      lookAt,
+      endsAt,
+      this.#lookedAt + (this.wire.lookEvery ?? Infinity),
+    );
     // One that has passed already, while the queue is full, is looked at when the others are.
     this.#registry.wheel.schedule(this, idleAt > this.#lookedAt ? Math.min(next, idleAt) : next);
   }

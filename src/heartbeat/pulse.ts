@@ -6,7 +6,16 @@ import type { Departure, FiniteReason } from '../internal/departure.ts';
 import { captureScope } from '../internal/async-scope.ts';
 import { jittered } from '../internal/jitter.ts';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
-import { abortResponse, closeUnterminated, type HttpRequest, type HttpResponse, isGone, isHttp2, requestField, requestPath } from '../internal/message.ts';
+import {
+  abortResponse,
+  closeUnterminated,
+  type HttpRequest,
+  type HttpResponse,
+  isGone,
+  isHttp2,
+  requestField,
+  requestPath,
+} from '../internal/message.ts';
 import { abortRequest } from '../internal/request-context.ts';
 import type { Seam } from '../internal/response.ts';
 import { type OutStream, streamOf } from '../internal/stream.ts';
@@ -32,8 +41,8 @@ export interface PulseInput {
 }
 
 /**
- * The heartbeats of one response. Follows what its handler writes, and writes a heartbeat where nothing was written for a while, nothing waits,
- * and no message is half written.
+ * The heartbeats of one response. Follows what its handler writes, and writes a heartbeat where nothing was written for
+ * a while, nothing waits, and no message is half written.
  *
  *     handler ──write──▶ boundary ──────────▶ below ──▶ compress ──▶ socket
  *                                      ▲
@@ -43,8 +52,11 @@ export class Pulse extends Layer implements Wire, Departure {
   override readonly rank: Rank = rank.heartbeat;
   override readonly transforms: boolean = true;
   readonly #req: HttpRequest;
-  // Express gives each request and response a shape of its own, where a property takes ten times as long to find: what each look needs is here.
-  /** One socket serves many responses, one after the other: the one of the request is there from the start, and stays. */
+  // Express gives each request and response a shape of its own, where a property takes ten times as long to find: what
+  // each look needs is here.
+  /**
+   * One socket serves many responses, one after the other: the one of the request is there from the start, and stays.
+   */
   readonly #socket: Socket | undefined;
   readonly #isHttp2: boolean;
   readonly #res: HttpResponse;
@@ -123,7 +135,11 @@ export class Pulse extends Layer implements Wire, Departure {
     return ok;
   }
 
-  override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+  override end(
+    chunk: Chunk | undefined,
+    encoding: BufferEncoding | undefined,
+    callback: (() => void) | undefined,
+  ): void {
     if (this.#state === 'left') {
       if (callback) process.nextTick(callback, closeError(this.#reason));
       return;
@@ -134,7 +150,10 @@ export class Pulse extends Layer implements Wire, Departure {
   }
 
   override close(): void {
-    const reason = this.#writer?.closedError?.reason ?? this.#farewell?.reason ?? (this.#res.writableEnded ? 'ended' : 'client-closed');
+    const reason =
+      this.#writer?.closedError?.reason ??
+      this.#farewell?.reason ??
+      (this.#res.writableEnded ? 'ended' : 'client-closed');
     this.#state = 'ended';
     this.#session?.forget(this);
     this.#peer.noteClosed(reason);
@@ -243,7 +262,9 @@ export class Pulse extends Layer implements Wire, Departure {
     });
   }
 
-  /** Calls a function in the async context of the handler: the clock has none, and an administrator's request its own. */
+  /**
+   * Calls a function in the async context of the handler: the clock has none, and an administrator's request its own.
+   */
   #inScope(call: () => void): void {
     if (this.#writer) this.#writer.inScope(call);
     else this.#scope?.runInAsyncScope(call);
@@ -268,7 +289,9 @@ export class Pulse extends Layer implements Wire, Departure {
     this.#boundary.push(bytes);
     this.#resumption?.push(bytes);
     if (bytes.length > 0) this.#hasWritten = true;
-    return this.#bom && !this.#bom.done ? this.below.write(this.#bom.filter(bytes), undefined, callback) : this.below.write(chunk, encoding, callback);
+    return this.#bom && !this.#bom.done
+      ? this.below.write(this.#bom.filter(bytes), undefined, callback)
+      : this.below.write(chunk, encoding, callback);
   }
 
   // Seldom asked for, and each event of each stream would pay for it.
@@ -279,7 +302,9 @@ export class Pulse extends Layer implements Wire, Departure {
   /** The last piece, with what was held back and without a BOM. */
   #withoutBom(chunk: Chunk | undefined, encoding: BufferEncoding | undefined): Uint8Array {
     const bom = this.#bom ?? new BomFilter();
-    const last = bom.filter(typeof chunk === 'string' ? Buffer.from(chunk, encoding) : (chunk ?? new Uint8Array())) as Uint8Array;
+    const last = bom.filter(
+      typeof chunk === 'string' ? Buffer.from(chunk, encoding) : (chunk ?? new Uint8Array()),
+    ) as Uint8Array;
     return Buffer.concat([bom.flush(), last]);
   }
 
@@ -290,7 +315,8 @@ export class Pulse extends Layer implements Wire, Departure {
 
   #canBeat(): boolean {
     const res = this.#res;
-    if (this.#state !== 'open' || isGone(res) || res.writableEnded || !this.#boundary.atBoundary || this.queued() > 0) return false;
+    if (this.#state !== 'open' || isGone(res) || res.writableEnded || !this.#boundary.atBoundary || this.queued() > 0)
+      return false;
     // A pipelined response waits for its turn, and a stream of ours that is closing for stillness.
     return (this.#isHttp2 || res.socket !== null) && (this.#writer?.state ?? 'open') === 'open';
   }
@@ -305,7 +331,8 @@ export class Pulse extends Layer implements Wire, Departure {
     }
     this.#state = 'left';
     // By `deadline` a context that is idle, or too late, cuts what is still to be sent: it hears of it at the close.
-    if (this.#reason !== 'idle' && this.#reason !== 'deadline') abortRequest(this.#req, this.#farewell ?? closeError(this.#reason));
+    if (this.#reason !== 'idle' && this.#reason !== 'deadline')
+      abortRequest(this.#req, this.#farewell ?? closeError(this.#reason));
     closeUnterminated(this.#res, this.#linger);
   }
 

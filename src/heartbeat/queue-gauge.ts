@@ -1,4 +1,7 @@
-/** Tells whether something left a queue, where no count of that is kept: what it was shorter by from one look to the next. */
+/**
+ * Tells whether something left a queue, where no count of that is kept: what it was shorter by from one look to the
+ * next.
+ */
 export class QueueGauge {
   #length = 0;
   #taken = 0;

@@ -2,20 +2,22 @@ import { Channel, unhurried } from './channel.ts';
 import type { ChannelEvidence } from './health.ts';
 import { leastRto, patienceFor, RoundTrips } from './patience.ts';
 
-// For how long it counts that the kernel was seen to wait, in ms: twice the longest time between two looks at it. What it says has to be recent: where it cannot be read any more,
-// for want of files for instance, nobody is late for that.
+// For how long it counts that the kernel was seen to wait, in ms: twice the longest time between two looks at it. What
+// it says has to be recent: where it cannot be read any more, for want of files for instance, nobody is late for that.
 const currency = 10_000;
 
 // For how long a way that lost packets counts as one that does.
 const lossMemory = 600_000;
 
-// Which part of the deadline is for the answer at least. A little less than half: after a heartbeat that was late by its jitter, and with a deadline that is
-// late by its own, a half would be over after more than two heartbeats and the 10 s.
+// Which part of the deadline is for the answer at least. A little less than half: after a heartbeat that was late by
+// its jitter, and with a deadline that is late by its own, a half would be over after more than two heartbeats and the
+// 10 s.
 const answerShare = 0.4;
 
 /**
- * What comes from a peer: since when it is silent, and since when it should not be. There are two ways to expect something: a question waits for its answer, or bytes wait
- * for the peer's kernel to acknowledge them. Times are ms of the registry's clock.
+ * What comes from a peer: since when it is silent, and since when it should not be. There are two ways to expect
+ * something: a question waits for its answer, or bytes wait for the peer's kernel to acknowledge them. Times are ms of
+ * the registry's clock.
  *
  *     asked ─────────────────▶ late, unless it is heard
  *     written ──kernel waits──▶ late, unless it is acknowledged
@@ -27,7 +29,10 @@ export class ReadChannel extends Channel {
   #heardAt: number;
   /** Since when a question waits for its answer. */
   #askedAt: number | undefined;
-  /** How many bytes are to be delivered before the question is: it stands behind all that was written before it. `undefined` once it is there, or where that is not known. */
+  /**
+   * How many bytes are to be delivered before the question is: it stands behind all that was written before it.
+   * `undefined` once it is there, or where that is not known.
+   */
   #askedBehind: number | undefined;
   /** When bytes were written last. */
   #sentAt = 0;
@@ -35,7 +40,10 @@ export class ReadChannel extends Channel {
   #unackedAt: number | undefined;
   /** When something last was. */
   #ackedAt: number;
-  /** When the kernel was first and last seen to wait for that: what was acknowledged before, while nobody looked, is not known. */
+  /**
+   * When the kernel was first and last seen to wait for that: what was acknowledged before, while nobody looked, is not
+   * known.
+   */
   #waitsSince: number | undefined;
   #waitingAt: number | undefined;
   /** By the kernel's account; `undefined` while it has not said. */
@@ -93,7 +101,10 @@ export class ReadChannel extends Channel {
     this.#askedBehind = behind;
   }
 
-  /** Bytes of what was written have arrived, some of them just now: the time for the answer begins when the question has. */
+  /**
+   * Bytes of what was written have arrived, some of them just now: the time for the answer begins when the question
+   * has.
+   */
   noteDelivered(delivered: number, now: number): void {
     if (this.#askedBehind === undefined) return;
     if (this.#askedAt !== undefined) this.#askedAt = now;
@@ -158,7 +169,8 @@ export class ReadChannel extends Channel {
     const [unanswered, unacked] = [this.#lateAnswer(), this.#lateAcknowledgement(now)];
     const lateAt = Math.min(unanswered, unacked);
     if (lateAt === Infinity) return unhurried;
-    const patientUntil = unacked < unanswered ? this.#untilKernelGivesUp(lateAt, now) : this.#patientUntil(this.#askedAt, now);
+    const patientUntil =
+      unacked < unanswered ? this.#untilKernelGivesUp(lateAt, now) : this.#patientUntil(this.#askedAt, now);
     return { lateAt, patientUntil, failures: this.failures, failedAt: this.failedAt };
   }
 
@@ -175,8 +187,12 @@ export class ReadChannel extends Channel {
   }
 
   #lateAcknowledgement(now: number): number {
-    if (this.#waitsSince === undefined || this.#waitingAt === undefined || now - this.#waitingAt > currency) return Infinity;
-    return Math.max(Math.max(this.#heardAt, this.#ackedAt) + this.#deadline, this.#waitsSince + answerShare * this.#deadline);
+    if (this.#waitsSince === undefined || this.#waitingAt === undefined || now - this.#waitingAt > currency)
+      return Infinity;
+    return Math.max(
+      Math.max(this.#heardAt, this.#ackedAt) + this.#deadline,
+      this.#waitsSince + answerShare * this.#deadline,
+    );
   }
 
   /** The kernel must have been seen to wait also since it was late, and not only before. */
@@ -185,7 +201,8 @@ export class ReadChannel extends Channel {
   }
 
   #patientUntil(since: number | undefined, now: number): number {
-    // The answer to a question also takes as long as a process at either end is busy with something else: the kernel knows the way better.
+    // The answer to a question also takes as long as a process at either end is busy with something else: the kernel
+    // knows the way better.
     const rto = this.#rto ?? this.#roundTrips?.rto ?? leastRto;
     return (since ?? now) + patienceFor({ rto, isLossy: this.#lossyUntil > now });
   }

@@ -61,8 +61,8 @@ export class RefusedStream extends Layer {
 
   override write(_chunk: Chunk, _encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     if (callback) process.nextTick(callback, this.#error);
-    // In the handler's tick there is no room, so that no loop of it spins. What comes later is what an encoder above held,
-    // and has to get rid of.
+    // In the handler's tick there is no room, so that no loop of it spins. What comes later is what an encoder above
+    // held, and has to get rid of.
     return this.#state === 'answered';
   }
 

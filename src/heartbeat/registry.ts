@@ -45,24 +45,38 @@ export interface ConnectionRegistry {
   /** Numbers. Costs the same however many connections there are. */
   stats(): RegistryStats;
   /**
-   * Sends a client away, so that it comes back: an event stream gets a retry hint, a WebSocket the code 1012, a session of HTTP/2 a GOAWAY. What is not
-   * gone a second later is cut; a stream of `sse` or `records` has its `closeTimeout`, and what is under way on a session runs to its end.
-   * @param reason - the close reason, as the stream's `signal` and `stats().ended` have it. Any other text is the `cause` of a `'draining'`, which is the default
+   * Sends a client away, so that it comes back: an event stream gets a retry hint, a WebSocket the code 1012, a session
+   * of HTTP/2 a GOAWAY. What is not gone a second later is cut; a stream of `sse` or `records` has its `closeTimeout`,
+   * and what is under way on a session runs to its end.
+   * @param reason - the close reason, as the stream's `signal` and `stats().ended` have it. Any other text is the
+   * `cause` of a `'draining'`, which is the default
    * @returns whether there was such a connection
    */
   evict(id: string, reason?: CloseReason | (string & {})): boolean;
-  /** Calls `listener` after each step of a connection's health, or at its end. Returns the undo. What a listener throws is published on `sluice:heartbeat:error`. */
+  /**
+   * Calls `listener` after each step of a connection's health, or at its end. Returns the undo. What a listener throws
+   * is published on `sluice:heartbeat:error`.
+   */
   on(event: 'state', listener: (change: ConnectionStateChange) => void): () => void;
   on(event: 'end', listener: (end: ConnectionEnd) => void): () => void;
   /** Stops watching. Ends no connection. */
   close(): void;
 }
 
-const reasons: readonly CloseReason[] = ['ended', 'client-closed', 'deadline', 'idle', 'draining', 'slow-consumer', 'heartbeat-timeout', 'error'];
+const reasons: readonly CloseReason[] = [
+  'ended',
+  'client-closed',
+  'deadline',
+  'idle',
+  'draining',
+  'slow-consumer',
+  'heartbeat-timeout',
+  'error',
+];
 
 /**
- * Makes a registry: hand it to `heartbeat` and the watchers, and their connections are counted in one place, by one clock.
- * Throws `InvalidOptionError`.
+ * Makes a registry: hand it to `heartbeat` and the watchers, and their connections are counted in one place, by one
+ * clock. Throws `InvalidOptionError`.
  */
 export function createRegistry(options?: RegistryOptions): ConnectionRegistry {
   return new Registry(options);
@@ -80,7 +94,9 @@ export class Registry implements ConnectionRegistry {
   readonly #states = new Listeners<ConnectionStateChange>(reportHeartbeatError);
   readonly #ends = new Listeners<ConnectionEnd>(reportHeartbeatError);
   #endListeners = 0;
-  /** What is the registry's own runs there, and not in the async context of the request that evicts, or that has ended. */
+  /**
+   * What is the registry's own runs there, and not in the async context of the request that evicts, or that has ended.
+   */
   readonly #scope = captureScope();
   #probe: AckProbe | undefined;
   #lastNumber = 0;
@@ -128,10 +144,15 @@ export class Registry implements ConnectionRegistry {
 
   on(event: 'state', listener: (change: ConnectionStateChange) => void): () => void;
   on(event: 'end', listener: (end: ConnectionEnd) => void): () => void;
-  on(event: 'state' | 'end', listener: ((change: ConnectionStateChange) => void) | ((end: ConnectionEnd) => void)): () => void {
+  on(
+    event: 'state' | 'end',
+    listener: ((change: ConnectionStateChange) => void) | ((end: ConnectionEnd) => void),
+  ): () => void {
     readOneOf('registry.on', event, ['state', 'end']);
     requireFunction('registry.on.listener', listener);
-    return event === 'state' ? this.#states.add(listener as (change: ConnectionStateChange) => void) : this.#onEnd(listener as (end: ConnectionEnd) => void);
+    return event === 'state'
+      ? this.#states.add(listener as (change: ConnectionStateChange) => void)
+      : this.#onEnd(listener as (end: ConnectionEnd) => void);
   }
 
   close(): void {
@@ -251,7 +272,8 @@ export function requireRegistry(option: string, value: ConnectionRegistry): Regi
   throw new InvalidOptionError(option, 'what `createRegistry` returns', value);
 }
 
-// V8 keeps whole numbers, up to those of 24 days, in the objects themselves, and any other in 16 bytes of its own. A connection has nine times to remember.
+// V8 keeps whole numbers, up to those of 24 days, in the objects themselves, and any other in 16 bytes of its own. A
+// connection has nine times to remember.
 function wholeMilliseconds(clock: Clock): Clock {
   return { now: () => Math.floor(clock.now()), startTimer: (delay, callback) => clock.startTimer(delay, callback) };
 }

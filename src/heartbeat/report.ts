@@ -36,7 +36,10 @@ export function reportEnd(end: ConnectionEnd): void {
 export function reportHeartbeatError(error: unknown): void {
   log('%O', error);
   if (errors.hasSubscribers) errors.publish({ error } satisfies HeartbeatErrorMessage);
-  else warnUnheard(error, { cure: 'To handle such errors, subscribe to the diagnostics channel `sluice:heartbeat:error`.' });
+  else
+    warnUnheard(error, {
+      cure: 'To handle such errors, subscribe to the diagnostics channel `sluice:heartbeat:error`.',
+    });
 }
 
 /** Tells why a body carries heartbeats or none. */

@@ -17,11 +17,15 @@ export interface WatchSocketOptions extends HealthOptions {
   /** Whether the peer knows the frame of `encodeHeartbeat`, so that it can be sent. @defaultValue `true` */
   send?: boolean;
   /**
-   * Whether the peer sends something by itself, heartbeats for instance, at least every `every`. If not, what its kernel acknowledges counts.
+   * Whether the peer sends something by itself, heartbeats for instance, at least every `every`. If not, what its
+   * kernel acknowledges counts.
    * @defaultValue `true`
    */
   answers?: boolean;
-  /** Whether a heartbeat may be written now: `false` while a message is half written. What it throws is published on `sluice:heartbeat:error`. @defaultValue always */
+  /**
+   * Whether a heartbeat may be written now: `false` while a message is half written. What it throws is published on
+   * `sluice:heartbeat:error`. @defaultValue always
+   */
   atBoundary?: () => boolean;
 }
 
@@ -32,13 +36,15 @@ interface ResolvedWatchSocketOptions extends ResolvedHealthOptions {
 }
 
 /**
- * Watches a connection that both ends write to as they like: an upgraded one, one of `node:net` or `node:tls`, any duplex. Sends the frame of `encodeHeartbeat` while nothing else is
- * written; any byte that comes is a sign of life. Reads nothing itself: the bytes, with the peer's heartbeats in them, are for whoever reads the socket, by a `HeartbeatParser`.
- * Returns the undo, which ends nothing. Throws `InvalidOptionError`.
+ * Watches a connection that both ends write to as they like: an upgraded one, one of `node:net` or `node:tls`, any
+ * duplex. Sends the frame of `encodeHeartbeat` while nothing else is written; any byte that comes is a sign of life.
+ * Reads nothing itself: the bytes, with the peer's heartbeats in them, are for whoever reads the socket, by a
+ * `HeartbeatParser`. Returns the undo, which ends nothing. Throws `InvalidOptionError`.
  */
 export function watchSocket(duplex: Duplex, given?: WatchSocketOptions): () => void {
   const options = resolveWatchSocketOptions(given);
-  if (!(duplex instanceof Duplex)) throw new InvalidOptionError('watchSocket.duplex', 'a socket or another Duplex', duplex);
+  if (!(duplex instanceof Duplex))
+    throw new InvalidOptionError('watchSocket.duplex', 'a socket or another Duplex', duplex);
   const wire = new SocketWire(duplex, options);
   return () => wire.release();
 }
@@ -66,7 +72,10 @@ class SocketWire implements Wire {
   readonly #gauge = new QueueGauge();
   readonly #peer: Peer;
   readonly #uncount: readonly (() => void)[];
-  /** Of the code that called `watchSocket`: the clock is that of all connections, and an eviction that of another request. */
+  /**
+   * Of the code that called `watchSocket`: the clock is that of all connections, and an eviction that of another
+   * request.
+   */
   readonly #scope = captureScope();
   #counted = 0;
   #written = 0;
@@ -80,7 +89,12 @@ class SocketWire implements Wire {
     // No event tells of writes.
     this.lookEvery = Math.min(options.every / 4, options.maxBuffered === Infinity ? Infinity : 1000);
     this.#peer = options.registry.add(this, options, socket);
-    this.#uncount = socket ? [] : [countCalls(duplex, 'push', (length) => (this.#counted += length)), countCalls(duplex, 'write', () => this.#peer.noteWrite(options.registry.now()))];
+    this.#uncount = socket
+      ? []
+      : [
+          countCalls(duplex, 'push', (length) => (this.#counted += length)),
+          countCalls(duplex, 'write', () => this.#peer.noteWrite(options.registry.now())),
+        ];
     duplex.on('close', this.#duplexOnClose);
     if (duplex.destroyed) this.#duplexOnClose();
   }

@@ -8,7 +8,9 @@ export interface ConnectionKey {
   readonly key: string;
 }
 
-/** What is set to go off on a connection. `retransmit` includes tail loss probes, `keepalive` whatever else there is. */
+/**
+ * What is set to go off on a connection. `retransmit` includes tail loss probes, `keepalive` whatever else there is.
+ */
 export type TcpTimer = 'none' | 'retransmit' | 'keepalive' | 'time-wait' | 'window-probe';
 
 /** What the kernel says of a connection. */
@@ -29,8 +31,8 @@ export interface TcpRow {
 }
 
 /**
- * A row, and what the process had given to the kernel: the row is of some moment between the two counts, and what was written
- * meanwhile may be in it or not.
+ * A row, and what the process had given to the kernel: the row is of some moment between the two counts, and what was
+ * written meanwhile may be in it or not.
  */
 export interface AckSample {
   readonly row: TcpRow;
@@ -55,12 +57,13 @@ const timers: readonly TcpTimer[] = ['none', 'retransmit', 'keepalive', 'time-wa
 // Times are in ticks of USER_HZ, which is 100 on everything that Node runs on.
 const tick = 10;
 
-// TCP_RTO_MIN. A local error (no route, no neighbour) counts as a retransmission and does not double the timeout, which is never over two
-// minutes: with the back-off taken out, next to nothing would be left.
+// TCP_RTO_MIN. A local error (no route, no neighbour) counts as a retransmission and does not double the timeout, which
+// is never over two minutes: with the back-off taken out, next to nothing would be left.
 const shortestRto = 200;
 
 /**
- * The text by which the kernel lists a connection, from what a socket says of itself; `undefined` for what is no TCP connection.
+ * The text by which the kernel lists a connection, from what a socket says of itself; `undefined` for what is no TCP
+ * connection.
  * @param littleEndian - of this machine: the kernel prints an address as words in its own byte order
  */
 export function connectionKey(
@@ -70,14 +73,14 @@ export function connectionKey(
   remotePort: number | undefined,
   littleEndian: boolean,
 ): ConnectionKey | undefined {
-  if (localAddress === undefined || localPort === undefined || remoteAddress === undefined || remotePort === undefined) return undefined;
+  if (localAddress === undefined || localPort === undefined || remoteAddress === undefined || remotePort === undefined)
+    return undefined;
   const local = addressBytes(localAddress);
   const remote = addressBytes(remoteAddress);
   if (!local || local.length !== remote?.length) return undefined;
-  return {
-    table: local.length === 4 ? 'tcp' : 'tcp6',
-    key: `${formatAddress(local, littleEndian)}:${formatPort(localPort)} ${formatAddress(remote, littleEndian)}:${formatPort(remotePort)}`,
-  };
+  const here = `${formatAddress(local, littleEndian)}:${formatPort(localPort)}`;
+  const there = `${formatAddress(remote, littleEndian)}:${formatPort(remotePort)}`;
+  return { table: local.length === 4 ? 'tcp' : 'tcp6', key: `${here} ${there}` };
 }
 
 function formatAddress(bytes: readonly number[], littleEndian: boolean): string {
@@ -95,13 +98,19 @@ function formatByte(byte = 0): string {
   return hexBytes[byte] ?? '';
 }
 
-const hexBytes: readonly string[] = Array.from({ length: 0x100 }, (_, byte) => byte.toString(16).toUpperCase().padStart(2, '0'));
+const hexBytes: readonly string[] = Array.from({ length: 0x100 }, (_, byte) =>
+  byte.toString(16).toUpperCase().padStart(2, '0'),
+);
 
 /**
- * Finds the rows of the connections that are wanted in the text of a table. All the others cost a slice and a look-up each.
- * What is no row is passed over.
+ * Finds the rows of the connections that are wanted in the text of a table. All the others cost a slice and a look-up
+ * each. What is no row is passed over.
  */
-export function scanTcpTable<T>(text: string, wanted: ReadonlyMap<string, T>, onRow: (value: T, row: TcpRow) => void): void {
+export function scanTcpTable<T>(
+  text: string,
+  wanted: ReadonlyMap<string, T>,
+  onRow: (value: T, row: TcpRow) => void,
+): void {
   let end: number;
   for (let start = 0; start < text.length; start = end + 1) {
     end = lineEnd(text, start);
@@ -140,7 +149,15 @@ function readRow(text: string, at: number, end: number): TcpRow | undefined {
   const rto = fields.number(10);
   // The last of those that every row has: NaN if any before it was missing.
   if (Number.isNaN(state + unacked + unread + timer + retransmits + unansweredProbes)) return undefined;
-  return { unacked, unread, timer: timers[timer] ?? 'none', retransmits, unansweredProbes, rto: withoutBackOff(rto * tick, retransmits), state };
+  return {
+    unacked,
+    unread,
+    timer: timers[timer] ?? 'none',
+    retransmits,
+    unansweredProbes,
+    rto: withoutBackOff(rto * tick, retransmits),
+    state,
+  };
 }
 
 function withoutBackOff(rto: number, retransmits: number): number | undefined {
@@ -208,20 +225,26 @@ export function readAcknowledgement(previous: AckSample | undefined, sample: Ack
   if (row.timer === 'time-wait') return 'waiting';
   if (row.unacked === 0) return 'acknowledged';
   if (previous && hasProgressed(previous, sample)) return 'progress';
-  // An answer sets the count back, and the probe that is under way is in it. The kernel doubles the time between two probes, up to
-  // TCP_RTO_MAX (two minutes), whether they are answered or not: of a peer that is gone, this is true until the second one has gone out.
+  // An answer sets the count back, and the probe that is under way is in it. The kernel doubles the time between two
+  // probes, up to TCP_RTO_MAX (two minutes), whether they are answered or not: of a peer that is gone, this is true
+  // until the second one has gone out.
   return row.timer === 'window-probe' && row.unansweredProbes <= 1 ? 'window-closed' : 'waiting';
 }
 
 /**
- * Whether the peer's kernel has acknowledged more bytes than at the previous row. How many it has is what the process had written by the
- * moment of the row, less `unacked`. That moment lies between two counts: with the earlier one it is at least so many, with the later
- * one at most. Only a least above the last most is progress: with one count, any write during a reading would be, to a peer that is gone too.
+ * Whether the peer's kernel has acknowledged more bytes than at the previous row. How many it has is what the process
+ * had written by the moment of the row, less `unacked`. That moment lies between two counts: with the earlier one it is
+ * at least so many, with the later one at most. Only a least above the last most is progress: with one count, any write
+ * during a reading would be, to a peer that is gone too.
  *
- * Where `written` is of plain text (see `writtenBytes`), the wire has more by an overhead, which only grows, since each write adds
- * its own: acknowledged = written + overhead - unacked. When written - unacked has grown, acknowledged has too, by at least as much: no
- * false progress. The other way round, an acknowledgement of less than what the overhead grew by meanwhile is missed.
+ * Where `written` is of plain text (see `writtenBytes`), the wire has more by an overhead, which only grows, since each
+ * write adds its own: acknowledged = written + overhead - unacked. When written - unacked has grown, acknowledged has
+ * too, by at least as much: no false progress. The other way round, an acknowledgement of less than what the overhead
+ * grew by meanwhile is missed.
  */
 function hasProgressed(previous: AckSample, { row, writtenBefore }: AckSample): boolean {
-  return writtenBefore - row.unacked > previous.writtenAfter - previous.row.unacked || row.retransmits < previous.row.retransmits;
+  return (
+    writtenBefore - row.unacked > previous.writtenAfter - previous.row.unacked ||
+    row.retransmits < previous.row.retransmits
+  );
 }

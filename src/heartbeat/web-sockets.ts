@@ -48,8 +48,9 @@ interface ResolvedWatchWebSocketsOptions extends ResolvedHealthOptions {
 }
 
 /**
- * Watches the clients of a server of WebSockets, or one of them, by pings: any frame is a sign of life, a pong with the bytes of its ping a round trip. Who is given up gets the close code 1012, service
- * restart. Returns the undo, which ends nothing. Throws `InvalidOptionError`.
+ * Watches the clients of a server of WebSockets, or one of them, by pings: any frame is a sign of life, a pong with the
+ * bytes of its ping a round trip. Who is given up gets the close code 1012, service restart. Returns the undo, which
+ * ends nothing. Throws `InvalidOptionError`.
  */
 export function watchWebSockets(target: WebSocketsTarget, given?: WatchWebSocketsOptions): () => void {
   const options = resolveWatchWebSocketsOptions(given);
@@ -57,7 +58,8 @@ export function watchWebSockets(target: WebSocketsTarget, given?: WatchWebSocket
   const engine = engineOf(target);
   if (engine) return watchServer(new EngineSockets(engine), options);
   if (isWebSocket(target)) return watch(target, options, undefined);
-  const expected = 'a server of WebSockets that tracks its clients or a WebSocket, as those of `ws`, or a server of Socket.IO';
+  const expected =
+    'a server of WebSockets that tracks its clients or a WebSocket, as those of `ws`, or a server of Socket.IO';
   throw new InvalidOptionError('watchWebSockets.target', expected, target);
 }
 
@@ -87,7 +89,11 @@ function watchServer(server: WatchedWebSocketServer, options: ResolvedWatchWebSo
   server.on('connection', serverOnConnection);
   return () => {
     server.off('connection', serverOnConnection);
-    callEach(undos.values(), (undo) => undo(), (error) => options.registry.fail(error));
+    callEach(
+      undos.values(),
+      (undo) => undo(),
+      (error) => options.registry.fail(error),
+    );
     undos.clear();
   };
 }
@@ -111,7 +117,11 @@ function turnAway(client: WatchedWebSocket): void {
 const closed = 3;
 const wires = new WeakMap<WatchedWebSocket, WebSocketWire>();
 
-function watch(client: WatchedWebSocket, options: ResolvedWatchWebSocketsOptions, req: IncomingMessage | undefined): () => void {
+function watch(
+  client: WatchedWebSocket,
+  options: ResolvedWatchWebSocketsOptions,
+  req: IncomingMessage | undefined,
+): () => void {
   // Nothing would tell of its end.
   if (client.readyState === closed) return () => undefined;
   const wire = wires.get(client) ?? new WebSocketWire(client, options, req);
@@ -205,7 +215,10 @@ class WebSocketWire implements Wire {
     this.#peer.noteLife(this.#options.registry.now());
   }
 
-  /** RFC 6455 5.5.3: a pong has the bytes of the most recent ping, which answers those before it; or it was not asked for, and says that the peer is there. */
+  /**
+   * RFC 6455 5.5.3: a pong has the bytes of the most recent ping, which answers those before it; or it was not asked
+   * for, and says that the peer is there.
+   */
   notePong(data: Uint8Array): void {
     const { registry } = this.#options;
     const index = this.#pending.findIndex(({ id }) => isPayloadOf(id, data));
@@ -258,9 +271,19 @@ function isPayloadOf(id: number, data: Uint8Array): boolean {
 }
 
 function isServer(value: unknown): value is WatchedWebSocketServer {
-  return typeof value === 'object' && value !== null && isSet((value as { clients?: unknown }).clients) && typeof (value as { on?: unknown }).on === 'function';
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    isSet((value as { clients?: unknown }).clients) &&
+    typeof (value as { on?: unknown }).on === 'function'
+  );
 }
 
 function isWebSocket(value: unknown): value is WatchedWebSocket {
-  return typeof value === 'object' && value !== null && typeof (value as { ping?: unknown }).ping === 'function' && typeof (value as { terminate?: unknown }).terminate === 'function';
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as { ping?: unknown }).ping === 'function' &&
+    typeof (value as { terminate?: unknown }).terminate === 'function'
+  );
 }

@@ -4,7 +4,10 @@ import type { Transport } from './connection-info.ts';
 /** What a peer needs of the transport that it is connected by. */
 export interface Wire {
   readonly transport: Transport;
-  /** Whether the peer answers when it is asked, or sends something by itself as often. Else only what its kernel acknowledges is life. */
+  /**
+   * Whether the peer answers when it is asked, or sends something by itself as often. Else only what its kernel
+   * acknowledges is life.
+   */
   readonly answers: boolean;
   /** What makes a heartbeat superfluous: that something was written, or that something came. */
   readonly quietBy: 'writes' | 'reads';

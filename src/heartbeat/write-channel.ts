@@ -13,8 +13,8 @@ export interface Pace {
 }
 
 /**
- * What goes to a peer: since when what waits for it has not moved. It waits in this process, or in the kernel, whose peer says that it has no more room. Times are ms of the
- * registry's clock.
+ * What goes to a peer: since when what waits for it has not moved. It waits in this process, or in the kernel, whose
+ * peer says that it has no more room. Times are ms of the registry's clock.
  */
 export class WriteChannel extends Channel {
   readonly #pace: Pace;
@@ -24,7 +24,10 @@ export class WriteChannel extends Channel {
   #queuedAt: number | undefined;
   #takenBefore = 0;
   #taken: number;
-  /** What the kernel of the peer had acknowledged at the first look since then, and has by now: of that, ours tells in steps of a megabyte. */
+  /**
+   * What the kernel of the peer had acknowledged at the first look since then, and has by now: of that, ours tells in
+   * steps of a megabyte.
+   */
   #deliveredBefore: number | undefined;
   #delivered = 0;
   /** When the kernel last had to tell whether that had become more. */
@@ -47,7 +50,10 @@ export class WriteChannel extends Channel {
     this.#stalledAt ??= now;
   }
 
-  /** @param queued - bytes that wait in this process, @param taken - of those that were written, how many the kernel took */
+  /**
+   * @param queued - bytes that wait in this process, @param taken - of those that were written, how many the kernel
+   * took
+   */
   sample(queued: number, taken: number, now: number): void {
     const hasMoved = taken > this.#taken;
     this.#taken = taken;
@@ -74,7 +80,10 @@ export class WriteChannel extends Channel {
     this.noteFull(now);
   }
 
-  /** @param delivered - bytes that the kernel of the peer has acknowledged so far, @param isCompared - with those of before */
+  /**
+   * @param delivered - bytes that the kernel of the peer has acknowledged so far, @param isCompared - with those of
+   * before
+   */
   noteDelivered(delivered: number, now: number, isCompared: boolean): void {
     this.#delivered = delivered;
     if (isCompared) this.#comparedAt = now;
@@ -87,14 +96,22 @@ export class WriteChannel extends Channel {
     const lateAt = Math.min(this.#stalledAt + this.#pace.writeDeadline, this.#slowAt());
     // A reader that is slow moves no queue for a long time. Where the kernel tells of it, that is waited for.
     const isCertain = !isFollowed || (this.#comparedAt ?? -Infinity) >= lateAt;
-    return { lateAt, patientUntil: isCertain ? 0 : lateAt + longestReading, failures: this.failures, failedAt: this.failedAt };
+    return {
+      lateAt,
+      patientUntil: isCertain ? 0 : lateAt + longestReading,
+      failures: this.failures,
+      failedAt: this.failedAt,
+    };
   }
 
   /** Until when what was taken is enough. */
   #slowAt(): number {
     const { writeDeadline, minRate } = this.#pace;
     if (minRate === 0 || this.#queuedAt === undefined) return Infinity;
-    const taken = Math.max(this.#taken - this.#takenBefore, this.#delivered - (this.#deliveredBefore ?? this.#delivered));
+    const taken = Math.max(
+      this.#taken - this.#takenBefore,
+      this.#delivered - (this.#deliveredBefore ?? this.#delivered),
+    );
     return this.#queuedAt + writeDeadline + (taken / minRate) * 1000;
   }
 }

@@ -2,11 +2,22 @@ import { StreamClosedError } from '../errors.ts';
 
 /** Whether an error only says that nothing waits any more: not a failure of the code that throws it. */
 export function isAbort(error: unknown): boolean {
-  return error instanceof StreamClosedError || (typeof error === 'object' && error !== null && 'name' in error && error.name === 'AbortError');
+  return (
+    error instanceof StreamClosedError ||
+    (typeof error === 'object' && error !== null && 'name' in error && error.name === 'AbortError')
+  );
 }
 
 // Node, undici and axios: what was being read or written has been cut.
-const cutCodes: readonly unknown[] = ['ABORT_ERR', 'ERR_CANCELED', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED', 'ECONNRESET', 'EPIPE', 'UND_ERR_ABORTED'];
+const cutCodes: readonly unknown[] = [
+  'ABORT_ERR',
+  'ERR_CANCELED',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ERR_STREAM_DESTROYED',
+  'ECONNRESET',
+  'EPIPE',
+  'UND_ERR_ABORTED',
+];
 
 /**
  * Whether an error that comes after a close only follows from it, whatever a source calls that: SDKs have classes of

@@ -27,7 +27,8 @@ export function decideAdmission(arrival: Arrival): Admission {
   if (arrival.gone) return { kind: 'gone' };
   if (arrival.started) return { kind: 'started' };
   const mediaType = bestOf(mediaTypes, arrival.accept);
-  if (mediaType === undefined && negotiation !== 'ignore') return { kind: negotiation === 'next' ? 'not-ours' : 'not-acceptable' };
+  if (mediaType === undefined && negotiation !== 'ignore')
+    return { kind: negotiation === 'next' ? 'not-ours' : 'not-acceptable' };
   // WHATWG HTML 9.2.3: 204 is the answer that ends a client's attempts.
   if (arrival.stopped) return { kind: 'stopped' };
   return { kind: arrival.method === 'HEAD' ? 'head' : 'open', mediaType: mediaType ?? mediaTypes[0] ?? '' };

@@ -9,7 +9,9 @@ export function captureScope(): AsyncResource {
 }
 
 /** A callback that runs in the async context in which it was given, as the callbacks of Node's own `write` do. */
-export function inScope<Args extends unknown[], Result>(callback: (...args: Args) => Result): (...args: Args) => Result {
+export function inScope<Args extends unknown[], Result>(
+  callback: (...args: Args) => Result,
+): (...args: Args) => Result {
   const scope = captureScope();
   return function (this: unknown, ...args) {
     return scope.runInAsyncScope(callback, this, ...args);

@@ -22,7 +22,9 @@ export interface Ground {
 
 // An agent that wraps the prototype's method before this module loads must see every write, so a function
 // that does not read like Node's is not Node's. All four Node lines have this call in it (test/upstream).
-const nodeWrite: unknown = /\bwrite_\(this\b/.test(OutgoingMessage.prototype.write.toString()) ? OutgoingMessage.prototype.write : undefined;
+const nodeWrite: unknown = /\bwrite_\(this\b/.test(OutgoingMessage.prototype.write.toString())
+  ? OutgoingMessage.prototype.write
+  : undefined;
 
 // The longest frame around a chunk: eight hexadecimal digits and two CRLF.
 const frameOverhead = 12;
@@ -72,8 +74,8 @@ export class Bottom extends Layer {
     let ok: unknown;
     try {
       ok = coreWrite.call(res, chunk, encoding, answer);
-      // Node drops the callback if the stream was destroyed and has not closed yet. Everywhere else it calls it in a tick,
-      // which comes before this one.
+      // Node drops the callback if the stream was destroyed and has not closed yet. Everywhere else it calls it in a
+      // tick, which comes before this one.
       if (answer && answer !== callback) process.nextTick(answer, new ClientClosedError());
     } finally {
       this.atWork = false;
@@ -83,7 +85,11 @@ export class Bottom extends Layer {
     return typeof ok === 'boolean' ? ok : !this.#ground.coreNeedsDrain();
   }
 
-  override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+  override end(
+    chunk: Chunk | undefined,
+    encoding: BufferEncoding | undefined,
+    callback: (() => void) | undefined,
+  ): void {
     if (chunk !== undefined) this.#sendHeadBehindHints();
     const before = this.state;
     this.state = 'ending';
@@ -100,8 +106,8 @@ export class Bottom extends Layer {
   }
 
   /**
-   * Of a response that waits for its turn Node keeps early hints in a queue, and puts a head that goes out with bytes before
-   * them: their text would be read as part of the body. A head that goes out alone stands behind them.
+   * Of a response that waits for its turn Node keeps early hints in a queue, and puts a head that goes out with bytes
+   * before them: their text would be read as part of the body. A head that goes out alone stands behind them.
    */
   #sendHeadBehindHints(): void {
     const res = this.#ground.res as ServerResponse & { outputSize?: number };

@@ -3,8 +3,8 @@ import { isUint8Array } from 'node:util/types';
 import type { Chunk } from './layer.ts';
 import { type HttpResponse, isHttp2 } from './message.ts';
 
-// Streams of newer Nodes take any view of bytes, and so do responses over HTTP/2, which are such streams. Those of HTTP/1 take
-// strings and `Uint8Array` alone.
+// Streams of newer Nodes take any view of bytes, and so do responses over HTTP/2, which are such streams. Those of
+// HTTP/1 take strings and `Uint8Array` alone.
 const streamsTakeViews = takesViews();
 
 function takesViews(): boolean {

@@ -1,7 +1,10 @@
 // Node fires a timer with a longer delay after 1 ms instead.
 export const longestDelay: number = 2 ** 31 - 1;
 
-/** Calls `callback` once after `delay` ms, however long; `Infinity` is never. Returns its undo. The timer does not keep the process alive. */
+/**
+ * Calls `callback` once after `delay` ms, however long; `Infinity` is never. Returns its undo. The timer does not keep
+ * the process alive.
+ */
 export function startTimer(delay: number, callback: () => void): () => void {
   if (delay === Infinity) return () => undefined;
   let left = delay;

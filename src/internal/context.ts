@@ -24,9 +24,9 @@ interface ContextSettings {
 const none: ContextSettings = {};
 
 /**
- * A context, in a tree. Nothing is made before it is asked for: no controller, no timer, no set of children. A parent holds
- * its children until they are aborted or disposed, and that is all that is retained: `AbortSignal.any` and `AbortSignal.timeout` keep 1
- * to 1.6 kB for each request while the signal at the root lives.
+ * A context, in a tree. Nothing is made before it is asked for: no controller, no timer, no set of children. A parent
+ * holds its children until they are aborted or disposed, and that is all that is retained: `AbortSignal.any` and
+ * `AbortSignal.timeout` keep 1 to 1.6 kB for each request while the signal at the root lives.
  *
  *     live ──abort, deadline, parent aborted──▶ aborted
  *       └────dispose──▶ disposed
@@ -42,7 +42,10 @@ export class Context implements ChildContext, Queued {
   #expires: number;
   #reason: unknown;
   #controller: AbortController | undefined;
-  /** Where listeners of the signal run, and not in the async context of what aborts it: in that of the code that asked for it first. */
+  /**
+   * Where listeners of the signal run, and not in the async context of what aborts it: in that of the code that asked
+   * for it first.
+   */
   #signalScope: AsyncResource | undefined;
   #listeners: Set<{ readonly listener: AbortListener }> | undefined;
   #disarm: (() => void) | undefined;
@@ -77,8 +80,8 @@ export class Context implements ChildContext, Queued {
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController();
-      // A request may have many calls under way at once. Node 20 warns of the eleventh listener. Not 0: for that Node 20 throws in
-      // `getMaxListeners`, which the `fetch` of undici calls.
+      // A request may have many calls under way at once. Node 20 warns of the eleventh listener. Not 0: for that Node
+      // 20 throws in `getMaxListeners`, which the `fetch` of undici calls.
       setMaxListeners(Infinity, this.#controller.signal);
       this.#signalScope ??= captureScope();
       if (this.#state === 'aborted') this.#controller.abort(this.#reason);
@@ -129,7 +132,10 @@ export class Context implements ChildContext, Queued {
     };
   }
 
-  /** Another deadline of its own, `timeout` ms from now: for a stream that trades its total deadline. The parent's still holds. */
+  /**
+   * Another deadline of its own, `timeout` ms from now: for a stream that trades its total deadline. The parent's still
+   * holds.
+   */
   reschedule(timeout: number): void {
     if (this.#state !== 'live') return;
     this.#expires = timeout === Infinity ? Infinity : this.#clock.now() + timeout;
@@ -147,7 +153,11 @@ export class Context implements ChildContext, Queued {
       child.#parent = undefined;
       child.abort(reason);
     }
-    callEach(listeners ?? [], ({ listener }) => listener(reason), (error) => this.fail(error));
+    callEach(
+      listeners ?? [],
+      ({ listener }) => listener(reason),
+      (error) => this.fail(error),
+    );
     this.#abortSignal(reason);
     try {
       this.aborted?.(reason);
@@ -188,7 +198,10 @@ export class Context implements ChildContext, Queued {
     this.abort(new DeadlineExceededError());
   }
 
-  /** Sees to it that the deadline aborts it. A timer of its own only for a deadline of its own: the parent's is the parent's to keep. */
+  /**
+   * Sees to it that the deadline aborts it. A timer of its own only for a deadline of its own: the parent's is the
+   * parent's to keep.
+   */
   arm(): void {
     this.#isWatched = true;
     if (this.#disarm || this.queued || this.#state !== 'live') return;
@@ -233,7 +246,10 @@ export class Context implements ChildContext, Queued {
   }
 }
 
-/** The context of work that belongs to no request: without a deadline, and never aborted. Nothing keeps its children but who made them. */
+/**
+ * The context of work that belongs to no request: without a deadline, and never aborted. Nothing keeps its children but
+ * who made them.
+ */
 export const background: Context = new Context(undefined, Infinity);
 background.dispose();
 

@@ -19,8 +19,9 @@ interface Links {
 }
 
 /**
- * Deadlines that come in the order in which they were set, as those of requests under one option do. One timer for all of them, which is not
- * touched when a request begins or ends: a timer for each costs more than all else that is kept of a request.
+ * Deadlines that come in the order in which they were set, as those of requests under one option do. One timer for all
+ * of them, which is not touched when a request begins or ends: a timer for each costs more than all else that is kept
+ * of a request.
  */
 export class DeadlineQueue {
   #first: Queued | undefined;
@@ -55,7 +56,10 @@ export class DeadlineQueue {
     else this.#last = queued.previous;
   }
 
-  /** A timer for the first. One that was set for an earlier deadline finds out by itself; a later one, of a queue that was empty since, does not. */
+  /**
+   * A timer for the first. One that was set for an earlier deadline finds out by itself; a later one, of a queue that
+   * was empty since, does not.
+   */
   #arm(): void {
     const at = this.#first?.queued?.at;
     if (at === undefined || at >= this.#wakesAt) return;
@@ -69,7 +73,11 @@ export class DeadlineQueue {
   #expire(): void {
     this.#wakesAt = Infinity;
     try {
-      callEach(this.#takeDue(performance.now()), (due) => due.expire(), (error, due) => due.fail(error));
+      callEach(
+        this.#takeDue(performance.now()),
+        (due) => due.expire(),
+        (error, due) => due.fail(error),
+      );
     } finally {
       this.#arm();
     }

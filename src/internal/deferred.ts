@@ -16,7 +16,10 @@ export function makeDeferred(): Deferred {
   return { promise: handled(promise), resolve, reject };
 }
 
-/** A client that leaves must not crash a process whose sender did not wait for `send`. Who awaits still sees the rejection. */
+/**
+ * A client that leaves must not crash a process whose sender did not wait for `send`. Who awaits still sees the
+ * rejection.
+ */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;

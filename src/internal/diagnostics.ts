@@ -23,7 +23,8 @@ export interface StreamCloseMessage {
 // An error may first be a rejection that nobody looks at and then, since somebody did, the end of the handler.
 const reported = new WeakSet();
 
-const cure = 'To handle such errors, give the stream an `onError`, or subscribe to the diagnostics channel `sluice:stream:error`.';
+const cure =
+  'To handle such errors, give the stream an `onError`, or subscribe to the diagnostics channel `sluice:stream:error`.';
 
 /**
  * Reports an error that has no caller to be thrown at: on the channel, and where nothing listens there, as a process

@@ -8,8 +8,8 @@ interface HttpServerParts {
 }
 
 /**
- * What a response shows between the `end` of its handler and the end of its body, while layers still encode: `finished` is
- * true, as without the layers. Node's own code must not take it for over meanwhile. It looks at five places:
+ * What a response shows between the `end` of its handler and the end of its body, while layers still encode: `finished`
+ * is true, as without the layers. Node's own code must not take it for over meanwhile. It looks at five places:
  *
  *     res.write, res.end   called by the bottom layer only, which says so     (isNodeAtWork)
  *     'drain' of a socket  is passed on to a response that is not finished    (around)
@@ -55,7 +55,8 @@ function forgeFinished(res: ServerResponse, isNodeAtWork: () => boolean): () => 
   });
   return () => {
     res.off('socket', responseOnSocket);
-    if (isForged) Object.defineProperty(res, 'finished', { configurable: true, enumerable: true, writable: true, value: real });
+    if (isForged)
+      Object.defineProperty(res, 'finished', { configurable: true, enumerable: true, writable: true, value: real });
     isForged = false;
   };
 }
@@ -95,8 +96,9 @@ function socketAfterDrain(): void {
   nodeLooks -= 1;
 }
 
-// Node ends the connection when the client has sent its FIN, unless the server says that half-open connections are fine:
-// then it ends it after the last response. Without the layers this body would be with the socket already, and be sent.
+// Node ends the connection when the client has sent its FIN, unless the server says that half-open connections are
+// fine: then it ends it after the last response. Without the layers this body would be with the socket already, and be
+// sent.
 const halfOpenBefore = new WeakMap<Socket, boolean | undefined>();
 
 // Streams over TLS end by themselves when their other side has, unless they may be half-open.

@@ -6,11 +6,15 @@ import { readBag } from './option.ts';
 /** Response fields by name; a list sends the field several times. */
 export type Fields = Record<string, string | number | readonly string[]>;
 
-/** Reads an option of response fields. Here, because Node refuses a bad field only when a request is being answered. Throws `InvalidOptionError`. */
+/**
+ * Reads an option of response fields. Here, because Node refuses a bad field only when a request is being answered.
+ * Throws `InvalidOptionError`.
+ */
 export function readFields(option: string, value: Fields | undefined): Fields {
   const fields = readBag(option, value) as Fields;
   for (const [name, field] of Object.entries(fields)) {
-    if (!isField(name, field)) throw new InvalidOptionError(`${option}.${name}`, 'a header field that HTTP allows', field);
+    if (!isField(name, field))
+      throw new InvalidOptionError(`${option}.${name}`, 'a header field that HTTP allows', field);
   }
   return { ...fields };
 }

@@ -50,18 +50,16 @@ export function completeHead({ res, args, layers, complete, onRefused }: AskedHe
   const strictLength = openStrictLength(res);
   const wantsLength = !hasRemovedLength(res);
   const outcomes = layers.map((layer) => layer.head?.({ res, complete, onRefused }));
-  if (complete && wantsLength && outcomes.every((outcome) => outcome !== true && outcome !== 'held')) frameComplete(res, complete);
+  if (complete && wantsLength && outcomes.every((outcome) => outcome !== true && outcome !== 'held'))
+    frameComplete(res, complete);
   const isHeld = outcomes.includes('held');
   // Node sets it with the head, which goes out later here.
   if (isHeld && !isHttp2(res)) res.statusMessage ||= STATUS_CODES[res.statusCode] ?? 'unknown';
-  // What the handler sets from here on is too late. A layer may have put an answer of its own in the place of the handler's.
+  // What the handler sets from here on is too late. A layer may have put an answer of its own in the place of the
+  // handler's.
   const { statusCode } = res;
   const text = isHeld && !isHttp2(res) ? [res.statusMessage] : statusCode === status ? reason : [];
-  return {
-    isHeld,
-    strictLength,
-    args: () => [statusCode, ...text, ...(isUnset ? [takeFields(res)] : [])],
-  };
+  return { isHeld, strictLength, args: () => [statusCode, ...text, ...(isUnset ? [takeFields(res)] : [])] };
 }
 
 /** Whether trailers are announced for a message that cannot be chunked (RFC 9112 7.1.2). Node refuses it. */
@@ -71,7 +69,15 @@ function hasLostTrailer(res: ServerResponse, status: number): boolean {
 }
 
 // RFC 9113 8.2.2.
-const connectionFields = ['connection', 'upgrade', 'http2-settings', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'te'];
+const connectionFields = [
+  'connection',
+  'upgrade',
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'te',
+];
 
 const singleFields = [
   'access-control-allow-credentials',
@@ -91,7 +97,10 @@ const singleFields = [
   'retry-after',
 ];
 
-/** Whether there are fields for which Node refuses a head of HTTP/2. It says so when the head is sent: now, and not later. */
+/**
+ * Whether there are fields for which Node refuses a head of HTTP/2. It says so when the head is sent: now, and not
+ * later.
+ */
 function hasRefusedField(response: HttpResponse): boolean {
   const res = response as ServerResponse;
   if (connectionFields.some((name) => res.hasHeader(name))) return true;
@@ -115,8 +124,9 @@ function toStatus(res: HttpResponse, given: unknown): number | undefined {
   return status >= (isHttp2(res) ? 200 : 100) && status <= (isHttp2(res) ? 599 : 999) ? status : undefined;
 }
 
-// Where `writeHead` is given fields and none was set before, Node sends them as they are and sets none: `getHeader` knows none
-// of them afterwards. The layers read and change fields on `res`. So they are set, and taken off again before Node sends them.
+// Where `writeHead` is given fields and none was set before, Node sends them as they are and sets none: `getHeader`
+// knows none of them afterwards. The layers read and change fields on `res`. So they are set, and taken off again
+// before Node sends them.
 const fieldsKey = findFieldsKey();
 
 type WithFields = Record<symbol, object | null>;
@@ -148,19 +158,23 @@ function takeFields(res: HttpResponse): Record<string, unknown> {
 }
 
 /**
- * Puts the fields given to `writeHead` on `res`, by the rules of Node's `writeHead`: they replace what is set, and a list may
- * repeat a name. `false`, with nothing done, for a list that Node refuses.
+ * Puts the fields given to `writeHead` on `res`, by the rules of Node's `writeHead`: they replace what is set, and a
+ * list may repeat a name. `false`, with nothing done, for a list that Node refuses.
  * @param isUnset - whether no field was set before. Over HTTP/1.1 Node takes a list of pairs only then
  */
 function mergeFields(response: HttpResponse, fields: HeadFields | undefined, isUnset: boolean): boolean {
   const res = response as ServerResponse;
   if (!Array.isArray(fields)) {
-    for (const [name, value] of Object.entries((fields ?? {}) as Record<string, string>)) if (name !== '') res.setHeader(name, value);
+    for (const [name, value] of Object.entries((fields ?? {}) as Record<string, string>))
+      if (name !== '') res.setHeader(name, value);
     return true;
   }
   const list = ((isUnset || isHttp2(response)) && Array.isArray(fields[0]) ? fields.flat() : fields) as string[];
   if (list.length % 2 !== 0) return false;
-  const pairs = Array.from({ length: list.length / 2 }, (_, index) => [list[2 * index] ?? '', list[2 * index + 1] ?? ''] as const);
+  const pairs = Array.from(
+    { length: list.length / 2 },
+    (_, index) => [list[2 * index] ?? '', list[2 * index + 1] ?? ''] as const,
+  );
   if (!isUnset && repeatsReplace && !isHttp2(response)) {
     for (const [name, value] of pairs) if (name) res.setHeader(name, value);
     return true;
@@ -175,7 +189,13 @@ const repeatsReplace = Number(process.versions.node.split('.')[0]) < 22;
 
 /** Node gives a body that comes whole a Content-Length, but only where its own `end` sends the head. */
 function frameComplete(res: HttpResponse, { chunk, encoding }: NonNullable<Head['complete']>): void {
-  if (isHttp2(res) || !res.useChunkedEncodingByDefault || res.hasHeader('content-length') || res.hasHeader('transfer-encoding')) return;
+  if (
+    isHttp2(res) ||
+    !res.useChunkedEncodingByDefault ||
+    res.hasHeader('content-length') ||
+    res.hasHeader('transfer-encoding')
+  )
+    return;
   if (endsWithHead(res.req.method, res.statusCode)) return;
   setLength(res, typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : (chunk?.length ?? 0));
 }
@@ -183,5 +203,6 @@ function frameComplete(res: HttpResponse, { chunk, encoding }: NonNullable<Head[
 // RFC 9112 6.2: none beside a Transfer-Encoding. And a message with a Trailer is one of chunks (7.1.2), as Node has it.
 /** Sets the Content-Length of a body, where it may have one. */
 export function setLength(res: HttpResponse, length: number): void {
-  if (isHttp2(res) || !(res.hasHeader('transfer-encoding') || res.hasHeader('trailer'))) (res as ServerResponse).setHeader('Content-Length', length);
+  if (isHttp2(res) || !(res.hasHeader('transfer-encoding') || res.hasHeader('trailer')))
+    (res as ServerResponse).setHeader('Content-Length', length);
 }

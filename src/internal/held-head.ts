@@ -6,7 +6,9 @@ const replaced = new WeakMap<HttpResponse, PropertyDescriptorMap>();
 
 /** Makes the head of a response look sent to whoever ended it: fields can be read, and no longer be changed. */
 export function holdHead(res: HttpResponse): void {
-  const refusals = Object.entries(verbs).filter(([name]) => name in res).map(([name, verb]) => [name, { configurable: true, writable: true, value: () => refuse(res, verb) }] as const);
+  const refusals = Object.entries(verbs)
+    .filter(([name]) => name in res)
+    .map(([name, verb]) => [name, { configurable: true, writable: true, value: () => refuse(res, verb) }] as const);
   const held: PropertyDescriptorMap = {
     headersSent: { configurable: true, writable: true, value: true },
     flushHeaders: { configurable: true, writable: true, value: function flushHeaders() {} },
@@ -28,5 +30,7 @@ export function releaseHead(res: HttpResponse): void {
 export function refuse(res: HttpResponse, verb: 'set' | 'append' | 'remove' | 'write'): never {
   throw isHttp2(res)
     ? Object.assign(new Error('Response has already been initiated.'), { code: 'ERR_HTTP2_HEADERS_SENT' })
-    : Object.assign(new Error(`Cannot ${verb} headers after they are sent to the client`), { code: 'ERR_HTTP_HEADERS_SENT' });
+    : Object.assign(new Error(`Cannot ${verb} headers after they are sent to the client`), {
+        code: 'ERR_HTTP_HEADERS_SENT',
+      });
 }

@@ -13,15 +13,24 @@ export type ItemSource<Item> = AsyncIterable<Item> | Iterable<Item> | ReadableSt
 export interface ItemStream<Item> {
   /** A name for this stream, unique in the world; not sent. */
   readonly id: string;
-  /** Aborts when the stream closes. `signal.reason` is a `StreamClosedError` of the class that belongs to the close reason. */
+  /**
+   * Aborts when the stream closes. `signal.reason` is a `StreamClosedError` of the class that belongs to the close
+   * reason.
+   */
   readonly signal: AbortSignal;
-  /** Its part of the request's context: with the same signal, and the deadline of the request where `deadline` gave it one. */
+  /**
+   * Its part of the request's context: with the same signal, and the deadline of the request where `deadline` gave it
+   * one.
+   */
   readonly context: RequestContext;
   /** `open` takes items, `draining` hands over what it took, `closed` is over. Only ever forward. */
   readonly state: StreamState;
   /** Bytes accepted and not yet taken by the kernel. */
   readonly bufferedBytes: number;
-  /** Items that the client did not get because it was too slow, by option `overflow`: dropped, or superseded by a newer one. */
+  /**
+   * Items that the client did not get because it was too slow, by option `overflow`: dropped, or superseded by a newer
+   * one.
+   */
   readonly dropped: number;
   /**
    * Sends one item. All sends of one tick leave in one write.
@@ -34,9 +43,9 @@ export interface ItemStream<Item> {
    */
   send(item: Item): Promise<void>;
   /**
-   * Sends every item of a source, pulling the next one when the client has room. Resolves at the source's end and leaves
-   * the stream open. Rejects with the source's error, with `StreamClosedError` when the stream closes first, or with
-   * `InvalidSourceError`; the source is then cancelled.
+   * Sends every item of a source, pulling the next one when the client has room. Resolves at the source's end and
+   * leaves the stream open. Rejects with the source's error, with `StreamClosedError` when the stream closes first, or
+   * with `InvalidSourceError`; the source is then cancelled.
    */
   pipe(source: ItemSource<Item>, options?: PipeOptions): Promise<void>;
   /** Writes what waits for the end of the tick now, the head included. */
@@ -50,8 +59,8 @@ export interface ItemStream<Item> {
 }
 
 /**
- * `ItemStream` over a response; a kind of stream adds how an item is framed. `AnyItem` is whatever can be framed, `Item` what the
- * application says that it sends.
+ * `ItemStream` over a response; a kind of stream adds how an item is framed. `AnyItem` is whatever can be framed,
+ * `Item` what the application says that it sends.
  */
 export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements ItemStream<Item>, GapFormat {
   protected readonly out: OutStream;

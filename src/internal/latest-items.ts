@@ -1,6 +1,6 @@
 /**
- * Items that wait, of each key only the newest. They leave in the order in which they were put, so that ids that ascend still
- * do: an item that takes the place of another moves to the end.
+ * Items that wait, of each key only the newest. They leave in the order in which they were put, so that ids that ascend
+ * still do: an item that takes the place of another moves to the end.
  */
 export class LatestItems {
   // Items without a key are kept under a number, which is nobody's key.

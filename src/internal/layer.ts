@@ -1,7 +1,10 @@
 import type { Departure } from './departure.ts';
 import type { HttpResponse } from './message.ts';
 
-/** Where a layer stands, from the handler down to the socket. Fixed, so that no order of `app.use` can corrupt a response. */
+/**
+ * Where a layer stands, from the handler down to the socket. Fixed, so that no order of `app.use` can corrupt a
+ * response.
+ */
 export const rank = { writer: 0, heartbeat: 1, compress: 2, counting: 3, bottom: 4 } as const;
 
 export type Rank = (typeof rank)[keyof typeof rank];
@@ -20,7 +23,9 @@ export interface Head {
   readonly res: HttpResponse;
   /** The whole body, when the handler gave it in one `end(chunk)` before any head; else `undefined`. */
   readonly complete: { readonly chunk: Chunk | undefined; readonly encoding: BufferEncoding | undefined } | undefined;
-  /** Registers how to undo what a layer did, for a head that is refused further down: another may follow, an error page. */
+  /**
+   * Registers how to undo what a layer did, for a head that is refused further down: another may follow, an error page.
+   */
   readonly onRefused: (undo: () => void) => void;
 }
 
@@ -73,8 +78,8 @@ export abstract class Layer {
 
   /**
    * Called once, top down, before the head goes out; again only if that attempt threw.
-   * @returns whether the body that follows will differ from what the handler writes. Framing fields are then the layer's
-   * business. `'held'`, for a complete body only: they are not known yet; the head goes out by `Seam.sendHead`.
+   * @returns whether the body that follows will differ from what the handler writes. Framing fields are then the
+   * layer's business. `'held'`, for a complete body only: they are not known yet; the head goes out by `Seam.sendHead`.
    */
   head?(head: Head): boolean | 'held';
 

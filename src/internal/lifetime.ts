@@ -81,7 +81,11 @@ class Lifetime {
     this.#isOver = true;
     const waits = this.#waits;
     this.#waits = [];
-    callEach(waits, ({ res, listener }) => listener?.(res), (error) => reportError(this.#res.req, error));
+    callEach(
+      waits,
+      ({ res, listener }) => listener?.(res),
+      (error) => reportError(this.#res.req, error),
+    );
   }
 }
 
@@ -149,6 +153,10 @@ function watchPipelined(res: ServerResponse, onClose: () => void): void {
 }
 
 function socketOnClose(this: Socket): void {
-  callEach(pipelined.get(this) ?? [], ({ onClose }) => onClose(), (error, { res }) => reportError(res.req, error));
+  callEach(
+    pipelined.get(this) ?? [],
+    ({ onClose }) => onClose(),
+    (error, { res }) => reportError(res.req, error),
+  );
   pipelined.delete(this);
 }

@@ -7,7 +7,10 @@ interface Registration<T> {
   readonly scope: AsyncResource;
 }
 
-/** The listeners of one event. Every registration is its own, with its own undo, also of a function that is registered already. */
+/**
+ * The listeners of one event. Every registration is its own, with its own undo, also of a function that is registered
+ * already.
+ */
 export class Listeners<T extends object> {
   readonly #registrations = new Set<Registration<T>>();
   readonly #onError: (error: unknown) => void;
@@ -36,7 +39,8 @@ export class Listeners<T extends object> {
     this.#undelivered.push(value);
     if (this.#delivering) return;
     this.#delivering = true;
-    for (let next = this.#undelivered.shift(); next !== undefined; next = this.#undelivered.shift()) this.#deliver(next);
+    for (let next = this.#undelivered.shift(); next !== undefined; next = this.#undelivered.shift())
+      this.#deliver(next);
     this.#delivering = false;
   }
 

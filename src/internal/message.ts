@@ -17,12 +17,14 @@ export type RoutedRequest = HttpRequest & { body?: any; params?: any; query?: an
 /** What Express and Connect pass as third argument. */
 export type Next = (error?: unknown) => void;
 
-// RFC 9113 7: what a reset says. NO_ERROR (0x0) would read as a complete body, and so does CANCEL (0x8) to Node's own client.
+// RFC 9113 7: what a reset says. NO_ERROR (0x0) would read as a complete body, and so does CANCEL (0x8) to Node's own
+// client.
 const h2InternalError = 0x2;
 
 /** Whether the response is a stream of an HTTP/2 connection. */
 export function isHttp2(res: HttpResponse): res is Http2ServerResponse {
-  // Anybody may call a property of theirs `stream`. And to look for one that is not there, on a response of Express, takes ten times as long.
+  // Anybody may call a property of theirs `stream`. And to look for one that is not there, on a response of Express,
+  // takes ten times as long.
   return !(res instanceof OutgoingMessage) && 'stream' in res;
 }
 
@@ -39,14 +41,16 @@ export function isGone(res: HttpResponse): boolean {
 
 /** `writableNeedDrain`, which `Http2ServerResponse` lacks before Node 24. */
 export function needsDrain(res: HttpResponse): boolean {
-  return isHttp2(res) ? (res as { writableNeedDrain?: boolean }).writableNeedDrain ?? res.stream.writableNeedDrain : res.writableNeedDrain;
+  return isHttp2(res)
+    ? ((res as { writableNeedDrain?: boolean }).writableNeedDrain ?? res.stream.writableNeedDrain)
+    : res.writableNeedDrain;
 }
 
 /** Cuts the connection (HTTP/1) or resets the stream (HTTP/2), so that the client sees a failure and not an end. */
 export function abortResponse(res: HttpResponse): void {
   if (!isHttp2(res)) {
-    // Without the error: a socket that emits 'error' ends up in the server's 'clientError'. And as Node has it: the response's own
-    // may be one that was taken from its handler.
+    // Without the error: a socket that emits 'error' ends up in the server's 'clientError'. And as Node has it: the
+    // response's own may be one that was taken from its handler.
     (Reflect.get(Object.getPrototypeOf(res) as object, 'destroy', res) as ServerResponse['destroy']).call(res);
   } else if (res.stream.closed) {
     // A stream that the client has reset already: `close` does nothing, and its writes, which nobody takes, would keep
@@ -63,8 +67,9 @@ export function endResponse(res: HttpResponse): void {
   if (isHttp2(res)) watchReset(res.stream);
 }
 
-// When a client resets without an error, after the end was written and before it was sent, Node up to 24 emits nothing, and
-// destroys the stream when its writes are done, which they never are. So what is being handed over is looked at now and then.
+// When a client resets without an error, after the end was written and before it was sent, Node up to 24 emits nothing,
+// and destroys the stream when its writes are done, which they never are. So what is being handed over is looked at now
+// and then.
 function watchReset(stream: ServerHttp2Stream): void {
   if (stream.destroyed || stream.writableFinished) return;
   if (stream.closed) stream.destroy();
@@ -72,8 +77,9 @@ function watchReset(stream: ServerHttp2Stream): void {
 }
 
 // How long nothing must have come down before a close without an end. Two things need it. A client that learns of the
-// broken body before it has read what came with it drops that: Chromium does now and then, fetch always. And `compression`
-// encodes in another thread without telling when it is done. Too long costs a closing stream that time, too short an event.
+// broken body before it has read what came with it drops that: Chromium does now and then, fetch always. And
+// `compression` encodes in another thread without telling when it is done. Too long costs a closing stream that time,
+// too short an event.
 const stillness = 50;
 
 /**
@@ -91,9 +97,9 @@ export function closeUnterminated(res: HttpResponse, linger: number): void {
   lookLater(res, handedDown(res));
 }
 
-// Looked at again and again, for lack of anything to wait for: write callbacks are dropped by `compression`, 'drain' comes only
-// after a full queue, and an empty write, to be called back, makes HTTP/2 of Node 20 to 26, when it is joined with
-// others, send bytes from elsewhere in memory.
+// Looked at again and again, for lack of anything to wait for: write callbacks are dropped by `compression`, 'drain'
+// comes only after a full queue, and an empty write, to be called back, makes HTTP/2 of Node 20 to 26, when it is
+// joined with others, send bytes from elsewhere in memory.
 function lookLater(res: HttpResponse, before: number | undefined): void {
   const dueAt = performance.now() + stillness;
   // After what comes from other threads: where this one stood still, that waits behind its timers.
@@ -123,7 +129,9 @@ function nodeLength(res: HttpResponse): number {
   return Reflect.get(Object.getPrototypeOf(res) as object, 'writableLength', res) as number;
 }
 
-/** One field of the request as text, or `undefined`. A field that came more than once is joined, as Node does for most. */
+/**
+ * One field of the request as text, or `undefined`. A field that came more than once is joined, as Node does for most.
+ */
 export function requestField(req: HttpRequest, name: string): string | undefined {
   const value = req.headers[name];
   return Array.isArray(value) ? value.join(', ') : value;

@@ -19,7 +19,8 @@ const sizePattern = /^\d+(\.\d+)?\s*(b|kb|mb|gb|tb|pb)?$/i;
 
 /** Reads a duration option as milliseconds. Throws `InvalidOptionError`. */
 export function readDuration(option: string, value: unknown, range: Range = {}): number {
-  const parsed = typeof value === 'string' && value !== '' ? (parseMs(value as parseMs.StringValue) as number | undefined) : value;
+  const parsed =
+    typeof value === 'string' && value !== '' ? (parseMs(value as parseMs.StringValue) as number | undefined) : value;
   return inRange(option, 'a duration: milliseconds or a string like "30s"', parsed, range, value);
 }
 
@@ -42,7 +43,10 @@ export function readBoolean(option: string, value: unknown): boolean {
 }
 
 /** Reads a function option; `undefined` stays `undefined`. Throws `InvalidOptionError`. */
-export function readFunction<F extends (...args: never[]) => unknown>(option: string, value: F | undefined): F | undefined {
+export function readFunction<F extends (...args: never[]) => unknown>(
+  option: string,
+  value: F | undefined,
+): F | undefined {
   if (value !== undefined && typeof value !== 'function') throw new InvalidOptionError(option, 'a function', value);
   return value;
 }

@@ -177,7 +177,11 @@ export class Outbox implements Flushable {
     // Characters instead of bytes: a lower bound that costs nothing.
     const waiting = this.#text.length + (this.#latest?.length ?? 0);
     const superseded = key === undefined ? undefined : (this.#latest?.lengthOf(key) ?? 0);
-    return decideOverflow(overflow, { hasWaiter: this.#waiter !== undefined, handedDown: this.#outlet.res.writableLength, waiting, superseded }, maxBuffered);
+    return decideOverflow(
+      overflow,
+      { hasWaiter: this.#waiter !== undefined, handedDown: this.#outlet.res.writableLength, waiting, superseded },
+      maxBuffered,
+    );
   }
 
   #drop(): void {

@@ -1,7 +1,10 @@
 /** What becomes of items for a client that does not keep up. */
 export type Overflow = 'close' | 'drop' | 'latest';
 
-/** What lies before a client that lags when the next item for it comes. Lengths are in characters or in bytes, whichever costs nothing. */
+/**
+ * What lies before a client that lags when the next item for it comes. Lengths are in characters or in bytes, whichever
+ * costs nothing.
+ */
 export interface Backlog {
   /** Whether a sender waits already for the client to catch up. */
   readonly hasWaiter: boolean;
@@ -22,7 +25,8 @@ export function decideOverflow(overflow: Overflow, backlog: Backlog, maxBuffered
   // Nobody was told to wait since the client fell behind: this sender may be one that does when it is.
   if (!hasWaiter) return 'take';
   const others = waiting - (superseded ?? 0);
-  // Alone of its kind, it can be followed only by what takes its place: as any one item, it may be larger than the budget.
+  // Alone of its kind, it can be followed only by what takes its place: as any one item, it may be larger than the
+  // budget.
   if (superseded !== undefined && others === 0) return 'take';
   if (handedDown + others <= maxBuffered) return 'take';
   return overflow === 'drop' ? 'drop' : 'close';

@@ -7,7 +7,12 @@ export interface PipeOptions {
 }
 
 /** Pumps a source into a stream. */
-export async function pipeInto<T>(gate: Gate, source: PullSource<T>, take: (item: T) => Promise<void>, options: PipeOptions = {}): Promise<void> {
+export async function pipeInto<T>(
+  gate: Gate,
+  source: PullSource<T>,
+  take: (item: T) => Promise<void>,
+  options: PipeOptions = {},
+): Promise<void> {
   const { signal } = options;
   await pump(openPull(source), signal ? gateWithSignal(gate, signal) : gate, take);
 }

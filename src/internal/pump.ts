@@ -27,12 +27,17 @@ export function isPullSource(value: unknown): value is PullSource<unknown> {
   return Symbol.asyncIterator in value || Symbol.iterator in value || isReadableStream(value);
 }
 
-/** Whether a value is a `ReadableStream`: by its shape, since it may be of a polyfill's making, or of another realm's. */
+/**
+ * Whether a value is a `ReadableStream`: by its shape, since it may be of a polyfill's making, or of another realm's.
+ */
 export function isReadableStream<T>(value: object): value is ReadableStream<T> {
   return 'getReader' in value && typeof value.getReader === 'function' && 'locked' in value;
 }
 
-/** Starts to read a source. Throws `InvalidSourceError` for something that is none, or that is being read by somebody else. */
+/**
+ * Starts to read a source. Throws `InvalidSourceError` for something that is none, or that is being read by somebody
+ * else.
+ */
 export function openPull<T>(source: PullSource<T>): Pull<T> {
   if (!isPullSource(source)) throw new InvalidSourceError('Expected a stream, an async iterable or an iterable');
   if (isReadableStream(source)) return pullWebStream(source);
@@ -47,7 +52,10 @@ export function openPull<T>(source: PullSource<T>): Pull<T> {
   };
 }
 
-type DestroyableStream<T> = AsyncIterable<T> & { destroy(error?: Error): unknown; on(event: 'error', listener: (error: unknown) => void): unknown };
+type DestroyableStream<T> = AsyncIterable<T> & {
+  destroy(error?: Error): unknown;
+  on(event: 'error', listener: (error: unknown) => void): unknown;
+};
 
 function pullNodeStream<T>(stream: DestroyableStream<T>): Pull<T> {
   const iterator = stream[Symbol.asyncIterator]();

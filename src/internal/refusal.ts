@@ -26,7 +26,10 @@ export function asksForEventStream(req: HttpRequest): boolean {
   return accept !== undefined && namesMediaType(accept, 'text/event-stream');
 }
 
-/** Whether a request is an event source's. GET only, as `EventSource` sends it: to anybody else a POST that is answered with 200 was served. */
+/**
+ * Whether a request is an event source's. GET only, as `EventSource` sends it: to anybody else a POST that is answered
+ * with 200 was served.
+ */
 function isEventSource(req: HttpRequest): boolean {
   return (req.method === 'GET' || req.method === 'HEAD') && asksForEventStream(req);
 }

@@ -13,8 +13,9 @@ interface Slot {
   [contextKey]?: Context[] | undefined;
 }
 
-// On the list of fields as they came, which all wrappers of a request share. On the request itself, which Express gives another
-// prototype, a property costs 4 µs before Node 24; a WeakMap costs 2 µs everywhere, most of them to the garbage collector.
+// On the list of fields as they came, which all wrappers of a request share. On the request itself, which Express gives
+// another prototype, a property costs 4 µs before Node 24; a WeakMap costs 2 µs everywhere, most of them to the garbage
+// collector.
 function slotOf(req: HttpRequest): Slot {
   // A request made by hand for a test may have none.
   return ((req.rawHeaders as string[] | undefined) ?? req) as Slot;
@@ -43,8 +44,8 @@ export function contextFor(req: HttpRequest): Context | undefined {
 }
 
 /**
- * Gives a request its context, which from then on is ended with its response: aborted when the client leaves, disposed when all was
- * sent. A child of the one that it had takes its place.
+ * Gives a request its context, which from then on is ended with its response: aborted when the client leaves, disposed
+ * when all was sent. A child of the one that it had takes its place.
  */
 export function setContext(req: HttpRequest, res: HttpResponse, context: Context): void {
   const slot = slotOf(req);
@@ -68,7 +69,10 @@ export function abortRequest(req: HttpRequest, reason: Error): void {
   for (const context of contextsOf(req)) context.abort(reason);
 }
 
-/** From the last to the first: the end of the first alone would leave the others to their deadlines, and one in the middle may be aborted. */
+/**
+ * From the last to the first: the end of the first alone would leave the others to their deadlines, and one in the
+ * middle may be aborted.
+ */
 function contextsOf(req: HttpRequest): readonly Context[] {
   return slotOf(req)[contextKey]?.toReversed() ?? [];
 }

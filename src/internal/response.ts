@@ -15,19 +15,32 @@ import { abortResponse, type HttpResponse, isGone, isHttp2 } from './message.ts'
 import { type OnLate, retiredMethods } from './retired.ts';
 import { makeRoom } from './room.ts';
 import { openStrictLength, type StrictLength } from './strict-length.ts';
-import { answers, boundFlush, ended, type HeadArguments, type Method, methods, type Seamed, seamKey, type Verb } from './seam-methods.ts';
+import {
+  answers,
+  boundFlush,
+  ended,
+  type HeadArguments,
+  type Method,
+  methods,
+  type Seamed,
+  seamKey,
+  type Verb,
+} from './seam-methods.ts';
 import { watchSilentClose } from './lifetime.ts';
 
 type EndCallback = (() => void) | undefined;
 
 /**
- * Where the library meets a response, once for all middlewares. It holds the layers in the order of their ranks, and owns
- * those of `write, end, writeHead, flush, emit` that some layer needs; what none needs stays Node's.
+ * Where the library meets a response, once for all middlewares. It holds the layers in the order of their ranks, and
+ * owns those of `write, end, writeHead, flush, emit` that some layer needs; what none needs stays Node's.
  */
 export class Seam implements Ground {
   readonly res: HttpResponse;
   readonly bottom: Bottom;
-  /** The `Cache-Control: no-transform` on `res` is a writer's, meant for intermediaries: our own `compress` may still compress. */
+  /**
+   * The `Cache-Control: no-transform` on `res` is a writer's, meant for intermediaries: our own `compress` may still
+   * compress.
+   */
   noTransformByWriter = false;
   /** An event stream in which no heartbeat can stand: that nothing moves in it says nothing. */
   mayBeQuiet = false;
@@ -93,9 +106,9 @@ export class Seam implements Ground {
   }
 
   /**
-   * Writes as the handler would by `res.write`, and flushes whoever may hold bytes back. Without the detour where that leads
-   * straight back here, or to Node: a patch that somebody put above ours, or on a method that is not ours, still sees every
-   * write. It may forget to pass the answer on.
+   * Writes as the handler would by `res.write`, and flushes whoever may hold bytes back. Without the detour where that
+   * leads straight back here, or to Node: a patch that somebody put above ours, or on a method that is not ours, still
+   * sees every write. It may forget to pass the answer on.
    */
   send(chunk: Chunk): boolean | undefined {
     const res = this.res as ServerResponse & { flush?: () => void };
@@ -140,7 +153,8 @@ export class Seam implements Ground {
     const { res } = this;
     const chunk = bytesOfView(res, given);
     // Over HTTP/2 Node looks at the end first, and then at what it is given.
-    if (this.#ended && this.bottom.state === 'open' && isHttp2(res)) return this.#defer(() => this.coreWrite.call(res, given, encoding, callback));
+    if (this.#ended && this.bottom.state === 'open' && isHttp2(res))
+      return this.#defer(() => this.coreWrite.call(res, given, encoding, callback));
     // Node's own `end` at work, or a call that Node refuses.
     if (this.bottom.state === 'ending' || !isChunk(chunk)) return this.#refuseWrite(given, encoding, callback);
     if (!this.#transforms) return this.#top.write(chunk, encoding, callback);
@@ -237,8 +251,8 @@ export class Seam implements Ground {
 
   get bufferedBytes(): number {
     const below = this.#nodeAnswer('writableLength') as number;
-    // From Node 24.22 on Node itself asks: in `write`, whether it is full, and before it emits the 'drain' that it owes. If the
-    // layers' bytes counted there, they would wait for a 'drain' that nobody owes, or that waits for them.
+    // From Node 24.22 on Node itself asks: in `write`, whether it is full, and before it emits the 'drain' that it
+    // owes. If the layers' bytes counted there, they would wait for a 'drain' that nobody owes, or that waits for them.
     if (this.bottom.atWork || (below === 0 && this.coreNeedsDrain())) return below;
     return this.#layers.reduce((sum, layer) => sum + layer.bufferedBytes, below);
   }
@@ -309,15 +323,16 @@ export class Seam implements Ground {
   }
 
   /**
-   * From here on nothing that the handler calls has an effect: not a call throws into a response that is over, and `onLate` is told of each.
-   * What is on its way goes out.
+   * From here on nothing that the handler calls has an effect: not a call throws into a response that is over, and
+   * `onLate` is told of each. What is on its way goes out.
    */
   retire(reason: Error, onLate: OnLate): void {
     const target = this.res as unknown as Record<string, Method>;
     // For what is still on its way.
     for (const verb of ['write', 'end', 'writeHead', 'flush'] as const) this.#core[verb] ??= target[verb] as Method;
     this.#retired = retiredMethods(reason, onLate, (name) => name in target);
-    for (const verb of ['write', 'writeHead'] as const) this.#retired[verb] = this.#exceptNodes(target[verb] as Method, this.#retired[verb] as Method);
+    for (const verb of ['write', 'writeHead'] as const)
+      this.#retired[verb] = this.#exceptNodes(target[verb] as Method, this.#retired[verb] as Method);
     Object.assign(target, this.#retired);
   }
 
@@ -409,7 +424,12 @@ export class Seam implements Ground {
     for (const layer of this.#layers.toReversed()) {
       layer.below = below;
       below = layer;
-      if (layer.transforms || layer.write !== Layer.prototype.write || layer.end !== Layer.prototype.end || layer.flush !== Layer.prototype.flush) {
+      if (
+        layer.transforms ||
+        layer.write !== Layer.prototype.write ||
+        layer.end !== Layer.prototype.end ||
+        layer.flush !== Layer.prototype.flush
+      ) {
         this.#top = layer;
       }
     }
@@ -479,7 +499,9 @@ export class Seam implements Ground {
     this.#patch('emit');
   }
 
-  /** Node's answer to a call that comes after `end`: now if Node has ended too, and then it may throw, else when it has. */
+  /**
+   * Node's answer to a call that comes after `end`: now if Node has ended too, and then it may throw, else when it has.
+   */
   #defer(call: () => unknown): boolean {
     if (this.#isLayersTurn()) (this.#late ??= []).push(inScope(call));
     else call();
@@ -503,7 +525,11 @@ export class Seam implements Ground {
     else this.coreWrite.call(this.res, chunk, encoding);
   }
 
-  #refuseWrite(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+  #refuseWrite(
+    chunk: Chunk | undefined,
+    encoding: BufferEncoding | undefined,
+    callback: WriteCallback | undefined,
+  ): boolean {
     // As `compression` answers a write of nothing after the end, for which Node throws.
     if (chunk === undefined && !callback && this.#ended) return false;
     return this.coreWrite.call(this.res, chunk as Chunk, encoding, callback);

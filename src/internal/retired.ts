@@ -3,7 +3,8 @@ export type OnLate = (method: string) => void;
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
 
-// What each gives back, as Node's own does where it is refused: `write` says that there is no room, most others the response.
+// What each gives back, as Node's own does where it is refused: `write` says that there is no room, most others the
+// response.
 const answers: Readonly<Record<string, 'false' | 'this' | 'nothing'>> = {
   write: 'false',
   end: 'this',
@@ -23,8 +24,8 @@ const answers: Readonly<Record<string, 'false' | 'this' | 'nothing'>> = {
 };
 
 /**
- * The methods of a response that is over while its handler still works: they do nothing, throw nothing, and call back with
- * `reason`.
+ * The methods of a response that is over while its handler still works: they do nothing, throw nothing, and call back
+ * with `reason`.
  * @param has - whether the response has a method of that name
  */
 export function retiredMethods(reason: Error, onLate: OnLate, has: (name: string) => boolean): Record<string, Method> {

@@ -15,15 +15,25 @@ export type Verb = 'write' | 'end' | 'writeHead' | 'flush' | 'emit';
 
 export type Method = (...args: never[]) => unknown;
 
-// The methods that go on a response: one set for all, which find the seam by `this`. That may be a Proxy or a child of the
-// response; Node's own methods need no less of it.
+// The methods that go on a response: one set for all, which find the seam by `this`. That may be a Proxy or a child of
+// the response; Node's own methods need no less of it.
 export const methods: Readonly<Record<Exclude<Verb, 'flush'>, Method>> = {
-  write(this: Required<Seamed>, chunk: Chunk, encoding?: BufferEncoding | WriteCallback, callback?: WriteCallback): boolean {
+  write(
+    this: Required<Seamed>,
+    chunk: Chunk,
+    encoding?: BufferEncoding | WriteCallback,
+    callback?: WriteCallback,
+  ): boolean {
     const seam = this[seamKey];
     if (typeof encoding === 'function') return seam.write(chunk, undefined, encoding);
     return seam.write(chunk, encoding, callback);
   },
-  end(this: Required<Seamed>, chunk?: Chunk | (() => void) | null, encoding?: BufferEncoding | (() => void) | null, callback?: () => void): unknown {
+  end(
+    this: Required<Seamed>,
+    chunk?: Chunk | (() => void) | null,
+    encoding?: BufferEncoding | (() => void) | null,
+    callback?: () => void,
+  ): unknown {
     const seam = this[seamKey];
     if (typeof chunk === 'function') seam.end(undefined, undefined, chunk);
     else if (typeof encoding === 'function') seam.end(chunk ?? undefined, undefined, encoding);
@@ -42,7 +52,8 @@ export const methods: Readonly<Record<Exclude<Verb, 'flush'>, Method>> = {
   },
 };
 
-// Bound, as that of `compression` is, which people hand to timers and emitters as it is: with whatever arguments those call it.
+// Bound, as that of `compression` is, which people hand to timers and emitters as it is: with whatever arguments those
+// call it.
 export function boundFlush(seam: Seam): Method {
   return function flush(callback?: unknown): void {
     seam.flush(typeof callback === 'function' ? (callback as () => void) : undefined);

@@ -32,7 +32,13 @@ export interface StreamKind<S> {
 }
 
 /** Answers a request with a stream for `handler`, or with the refusal that fits. */
-export function serveStream<S>(kind: StreamKind<S>, handler: (stream: S) => unknown, req: HttpRequest, res: HttpResponse, next: Next | undefined): void {
+export function serveStream<S>(
+  kind: StreamKind<S>,
+  handler: (stream: S) => unknown,
+  req: HttpRequest,
+  res: HttpResponse,
+  next: Next | undefined,
+): void {
   const admission = admit(kind, req, res);
   switch (admission.kind) {
     case 'gone':
@@ -65,7 +71,10 @@ function startedError(): ResponseStartedError {
   return new ResponseStartedError('A stream needs a response of its own: this one has a head or a stream already');
 }
 
-/** Opens a stream outside of a handler, head and all. A request that gets a refusal has been answered: its stream is closed already. */
+/**
+ * Opens a stream outside of a handler, head and all. A request that gets a refusal has been answered: its stream is
+ * closed already.
+ */
 export function openStream<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpResponse): S {
   const admission = admit(kind, req, res);
   if (admission.kind === 'started') throw startedError();
@@ -94,7 +103,12 @@ function admit<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpResponse): Adm
 }
 
 function startStream<S>(kind: StreamKind<S>, mediaType: string, req: HttpRequest, res: HttpResponse): OutStream {
-  const out = new OutStream(req, res, { contentType: mediaType + kind.typeParameters, prelude: kind.prelude }, kind.options);
+  const out = new OutStream(
+    req,
+    res,
+    { contentType: mediaType + kind.typeParameters, prelude: kind.prelude },
+    kind.options,
+  );
   // RFC 9110 12.5.5: `Accept` had a part in what is sent, or could have led to another answer.
   if (kind.mediaTypes.length > 1 || kind.options.negotiate !== 'ignore') vary(res as ServerResponse, 'Accept');
   return out;
@@ -111,7 +125,12 @@ function refuse(res: HttpResponse, mediaTypes: readonly string[]): void {
 }
 
 /** In the stream's own context, where its request has one: so are the steps of a generator. */
-function startHandler<S>(kind: StreamKind<S>, out: OutStream, handler: (stream: S) => unknown, next: Next | undefined): void {
+function startHandler<S>(
+  kind: StreamKind<S>,
+  out: OutStream,
+  handler: (stream: S) => unknown,
+  next: Next | undefined,
+): void {
   if (contextIn(out.req)) void runIn(out.context, () => runHandler(kind, out, handler, next));
   else void runHandler(kind, out, handler, next);
 }
@@ -120,7 +139,12 @@ function startHandler<S>(kind: StreamKind<S>, out: OutStream, handler: (stream: 
  * Runs a handler to its end. What it gives back says when that is: a source is piped and then the stream ends; a
  * promise ends it when it resolves; anything else leaves the stream open for whoever holds it.
  */
-async function runHandler<S>(kind: StreamKind<S>, out: OutStream, handler: (stream: S) => unknown, next: Next | undefined): Promise<void> {
+async function runHandler<S>(
+  kind: StreamKind<S>,
+  out: OutStream,
+  handler: (stream: S) => unknown,
+  next: Next | undefined,
+): Promise<void> {
   // Not at once: a handler that refuses in its first steps may still answer with another status.
   setImmediate(openLater, out);
   const stream = kind.wrap(out);

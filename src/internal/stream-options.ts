@@ -2,7 +2,16 @@ import { InvalidOptionError } from '../errors.ts';
 import { longestDelay } from './clock.ts';
 import { type Fields, readFields } from './fields.ts';
 import type { HttpRequest } from './message.ts';
-import { type Duration, readBag, readBoolean, readDuration, readFunction, readOneOf, readSize, type Size } from './option.ts';
+import {
+  type Duration,
+  readBag,
+  readBoolean,
+  readDuration,
+  readFunction,
+  readOneOf,
+  readSize,
+  type Size,
+} from './option.ts';
 import type { Overflow } from './overflow.ts';
 
 /** What to do with a request whose `Accept` excludes the stream's media type. */
@@ -14,7 +23,10 @@ export type KeyOf<Item> = (item: Item) => string | undefined;
 /** Makes the item that stands where others are missing; `undefined` for none. */
 export type GapOf<AnyItem> = (dropped: number) => AnyItem | undefined;
 
-/** Options that event streams and record streams have in common. `AnyItem`: whatever can be framed, also where `Item` says what is sent. */
+/**
+ * Options that event streams and record streams have in common. `AnyItem`: whatever can be framed, also where `Item`
+ * says what is sent.
+ */
 export interface StreamOptions<Item, AnyItem> {
   /**
    * Called with an error of the handler or its source that `next(error)` cannot take: the head is sent, the stream is
@@ -25,27 +37,27 @@ export interface StreamOptions<Item, AnyItem> {
    */
   onError?: (error: unknown, req: HttpRequest) => void;
   /**
-   * Bytes that may wait for a client that does not read, counted over the stream's own queue, encoders and Node's queue. What a
-   * send does that finds more than that waiting, `overflow` says. One item may be larger: only what waits before it counts. One
-   * sender that awaits each `send` never gets there. `Infinity`: no bound.
+   * Bytes that may wait for a client that does not read, counted over the stream's own queue, encoders and Node's
+   * queue. What a send does that finds more than that waiting, `overflow` says. One item may be larger: only what waits
+   * before it counts. One sender that awaits each `send` never gets there. `Infinity`: no bound.
    * @defaultValue `'1mb'`
    */
   maxBuffered?: Size;
   /**
-   * What happens to a client for which more than `maxBuffered` waits. `'close'`: the stream is closed with reason `slow-consumer`.
-   * `'drop'`: the item is dropped, and `gap` says so. `'latest'`: while the client lags only the newest item of each `key` waits; the
-   * stream is closed when those alone are more than `maxBuffered`.
+   * What happens to a client for which more than `maxBuffered` waits. `'close'`: the stream is closed with reason
+   * `slow-consumer`. `'drop'`: the item is dropped, and `gap` says so. `'latest'`: while the client lags only the
+   * newest item of each `key` waits; the stream is closed when those alone are more than `maxBuffered`.
    * @defaultValue `'close'`
    */
   overflow?: Overflow;
   /**
-   * With `'latest'`: items with the same key may take each other's place. `undefined`: this item may not. Only asked while the client
-   * lags. If it throws, the error is reported and the item keeps its place.
+   * With `'latest'`: items with the same key may take each other's place. `undefined`: this item may not. Only asked
+   * while the client lags. If it throws, the error is reported and the item keeps its place.
    */
   key?: KeyOf<Item>;
   /**
-   * With `'drop'`: makes the item that is sent where others are missing, from the number of them; `undefined` for none. If it throws,
-   * or makes what cannot be framed, the error is reported and the default is sent.
+   * With `'drop'`: makes the item that is sent where others are missing, from the number of them; `undefined` for none.
+   * If it throws, or makes what cannot be framed, the error is reported and the default is sent.
    */
   gap?: GapOf<AnyItem>;
   /**
@@ -67,8 +79,8 @@ export interface StreamOptions<Item, AnyItem> {
    */
   closeTimeout?: Duration;
   /**
-   * Frame chunks here and write them to the socket in one piece, where that is provably the same as `res.write` (HTTP/1.1,
-   * `res.write` not patched below). About half the CPU per event. `false` always goes through Node.
+   * Frame chunks here and write them to the socket in one piece, where that is provably the same as `res.write`
+   * (HTTP/1.1, `res.write` not patched below). About half the CPU per event. `false` always goes through Node.
    * @defaultValue `true`
    */
   directChunks?: boolean;
@@ -123,7 +135,8 @@ function readKey<Item>(option: string, value: KeyOf<Item> | undefined, overflow:
   return (item) => {
     const found: unknown = key(item);
     // Nothing is coerced: as text, all objects would be one key, and all but the last one lost.
-    if (found !== undefined && typeof found !== 'string') throw new InvalidOptionError(option, 'a function that returns a string or undefined', found);
+    if (found !== undefined && typeof found !== 'string')
+      throw new InvalidOptionError(option, 'a function that returns a string or undefined', found);
     return found;
   };
 }

@@ -9,7 +9,15 @@ import type { Departure } from './departure.ts';
 import { publishError, reportClose, reportError } from './diagnostics.ts';
 import { hasField, setFields } from './fields.ts';
 import { Layer, type Rank, rank } from './layer.ts';
-import { abortResponse, closeUnterminated, endResponse, type HttpRequest, type HttpResponse, isGone, needsDrain } from './message.ts';
+import {
+  abortResponse,
+  closeUnterminated,
+  endResponse,
+  type HttpRequest,
+  type HttpResponse,
+  isGone,
+  needsDrain,
+} from './message.ts';
 import { Outbox, type Outlet } from './outbox.ts';
 import type { Gate } from './pump.ts';
 import { openSeam, type Seam, seamOf } from './response.ts';
@@ -107,8 +115,8 @@ export class OutStream extends Layer implements Outlet, Gate {
   }
 
   /**
-   * A child of its request's context, which aborts when the stream closes, with the close reason's error. Without a context of the
-   * request it is made when first asked for: an idle stream does without.
+   * A child of its request's context, which aborts when the stream closes, with the close reason's error. Without a
+   * context of the request it is made when first asked for: an idle stream does without.
    */
   get context(): Context {
     if (!this.#context) {
@@ -203,7 +211,8 @@ export class OutStream extends Layer implements Outlet, Gate {
 
   #write(text: string): boolean {
     if (this.res.writableEnded) {
-      // Somebody has ended the response under the stream: there is no way left, and Node would emit an error for trying.
+      // Somebody has ended the response under the stream: there is no way left, and Node would emit an error for
+      // trying.
       this.finishClose('ended');
       return false;
     }
@@ -299,7 +308,10 @@ export class OutStream extends Layer implements Outlet, Gate {
       return;
     }
     // After a reset HTTP/2 reports the body as finished: only `writableEnded` says that the server had ended it.
-    this.finishClose(this.closedError?.reason ?? (this.res.writableEnded ? 'ended' : 'client-closed'), this.closedError);
+    this.finishClose(
+      this.closedError?.reason ?? (this.res.writableEnded ? 'ended' : 'client-closed'),
+      this.closedError,
+    );
   }
 
   /** The one way into `closed`. */

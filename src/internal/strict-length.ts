@@ -8,8 +8,8 @@ interface Framing {
 }
 
 /**
- * `strictContentLength` for a body whose length a layer changes: the handler is told of a wrong body by the error that Node
- * would have thrown, before any of the bytes at hand is sent.
+ * `strictContentLength` for a body whose length a layer changes: the handler is told of a wrong body by the error that
+ * Node would have thrown, before any of the bytes at hand is sent.
  */
 export class StrictLength {
   #announced: number;
@@ -54,6 +54,7 @@ export function hasRemovedLength(res: HttpResponse): boolean {
 }
 
 function mismatch(bytes: number, announced: number): Error {
-  const message = `Response body's content-length of ${bytes} byte(s) does not match the content-length of ${announced} byte(s) set in header`;
+  const sent = `content-length of ${bytes} byte(s)`;
+  const message = `Response body's ${sent} does not match the content-length of ${announced} byte(s) set in header`;
   return Object.assign(new Error(message), { code: 'ERR_HTTP_CONTENT_LENGTH_MISMATCH' });
 }

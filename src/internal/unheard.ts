@@ -56,7 +56,8 @@ export function warnUnheard(error: unknown, { cure, req }: Unheard): void {
 /** Stacks, also of the causes, and no other fields: they may hold what is not meant for a log. */
 function textOf(error: unknown, depth = 0): string {
   const text = stackOf(error) ?? inspect(error);
-  const cause: unknown = typeof error === 'object' && error !== null && depth < 3 && 'cause' in error ? error.cause : undefined;
+  const cause: unknown =
+    typeof error === 'object' && error !== null && depth < 3 && 'cause' in error ? error.cause : undefined;
   return cause === undefined ? text : `${text}\n[cause]: ${textOf(cause, depth + 1)}`;
 }
 

@@ -6,7 +6,10 @@ class WatchedPromise<T> extends Promise<T> {
   }
 
   // `await` and the methods of `Promise` call this too, since the class is not theirs.
-  override then<A = T, B = never>(onResolve?: ((value: T) => A | PromiseLike<A>) | null, onReject?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
+  override then<A = T, B = never>(
+    onResolve?: ((value: T) => A | PromiseLike<A>) | null,
+    onReject?: ((error: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
     this.isWatched = true;
     return super.then(onResolve, onReject);
   }

@@ -25,8 +25,9 @@ const slots = 1024;
 const width = 15.625;
 
 /**
- * Points in time for many: to set one, move it or take it out costs the same however many there are, and one timer serves all. Each is called at its
- * time or up to 17 ms after it, never before. The timer does not keep the process alive.
+ * Points in time for many: to set one, move it or take it out costs the same however many there are, and one timer
+ * serves all. Each is called at its time or up to 17 ms after it, never before. The timer does not keep the process
+ * alive.
  *
  *     ┌───┬───┬───┬─▲─┬───┬───┬───┐   slot = time / width, modulo
  *     │   │ ◯ │   │ │ │   │ ◯ │   │   each a list of those whose time is in it, in this turn or a later one
@@ -90,7 +91,7 @@ export class TimingWheel {
   /** Forgets all. */
   clear(): void {
     for (const [slot, first] of this.#lists.entries()) {
-      for (let entry = first; entry; ) {
+      for (let entry = first; entry;) {
         const next: Timed | undefined = entry.timing?.next;
         entry.timing = undefined;
         entry = next;

@@ -10,7 +10,9 @@ import { type HttpResponse, isGone, isHttp2, needsDrain } from './message.ts';
 export interface WaitOptions {
   /** Rejects the wait with `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
-  /** A point in time, in ms since the epoch or as a `Date`, after which the wait rejects with `DeadlineExceededError`. */
+  /**
+   * A point in time, in ms since the epoch or as a `Date`, after which the wait rejects with `DeadlineExceededError`.
+   */
   readonly deadline?: number | Date | undefined;
 }
 
@@ -21,7 +23,8 @@ export interface WaitOptions {
  * the error that it emits, with `signal.reason` on abort, and with `DeadlineExceededError` at the deadline.
  * Every listener and timer is gone when it settles.
  *
- * Behind `compression`, `res` says that it has room while the encoder is full: the answer of `res.write` is then the only truth.
+ * Behind `compression`, `res` says that it has room while the encoder is full: the answer of `res.write` is then the
+ * only truth.
  */
 export async function waitWritable(res: HttpResponse, options: WaitOptions = {}): Promise<void> {
   options.signal?.throwIfAborted();
@@ -30,7 +33,10 @@ export async function waitWritable(res: HttpResponse, options: WaitOptions = {})
   if (needsDrain(res)) await waitForDrain(res, options);
 }
 
-/** Waits for the next `'drain'` whatever `res` says, for a caller whose write returned `false`. Settles as `waitWritable`. */
+/**
+ * Waits for the next `'drain'` whatever `res` says, for a caller whose write returned `false`. Settles as
+ * `waitWritable`.
+ */
 export async function waitForDrain(res: HttpResponse, options: WaitOptions = {}): Promise<void> {
   const { signal } = options;
   if (isGone(res)) throw new ClientClosedError();
@@ -39,12 +45,16 @@ export async function waitForDrain(res: HttpResponse, options: WaitOptions = {})
   await new Promise<void>((resolve, reject) => {
     const undo = [
       listenForDrain(res, () => settle(resolve)),
-      listen(res, 'close', () => settle(() => reject(res.writableEnded ? closeError('ended') : new ClientClosedError()))),
+      listen(res, 'close', () =>
+        settle(() => reject(res.writableEnded ? closeError('ended') : new ClientClosedError())),
+      ),
       // A reset without an error closes the stream only when its writes are done, and they wait for the client.
       isHttp2(res) ? listen(res.stream, 'aborted', () => settle(() => reject(new ClientClosedError()))) : undefined,
       listen(res, 'error', (error) => settle(() => reject(error))),
       signal && onAbort(signal, () => settle(() => reject(signal.reason as Error))),
-      remaining === undefined ? undefined : startTimer(remaining, () => settle(() => reject(new DeadlineExceededError()))),
+      remaining === undefined
+        ? undefined
+        : startTimer(remaining, () => settle(() => reject(new DeadlineExceededError()))),
     ];
     function settle(finish: () => void): void {
       finish();
@@ -53,7 +63,11 @@ export async function waitForDrain(res: HttpResponse, options: WaitOptions = {})
   });
 }
 
-function listen(emitter: HttpResponse | ServerHttp2Stream, event: string, listener: (value: unknown) => void): () => void {
+function listen(
+  emitter: HttpResponse | ServerHttp2Stream,
+  event: string,
+  listener: (value: unknown) => void,
+): () => void {
   (emitter as EventEmitter).on(event, listener);
   return () => (emitter as EventEmitter).off(event, listener);
 }
@@ -78,7 +92,11 @@ function listenForDrain(res: HttpResponse, listener: () => void): () => void {
     const created = (waiting = new Set<() => void>());
     hubs.set(res, created);
     listen(res, 'drain', () => {
-      callEach([...created], (each) => each(), (error) => reportError(res.req, error));
+      callEach(
+        [...created],
+        (each) => each(),
+        (error) => reportError(res.req, error),
+      );
     });
   }
   waiting.add(listener);

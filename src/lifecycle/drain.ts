@@ -38,7 +38,9 @@ export class Drain implements DrainSite {
   #end: DrainEnd = 'complete';
   #settling: NodeJS.Immediate | undefined;
   #freed = new Set<Socket>();
-  /** Whichever request begins the drain, or is the last to end: clocks, listeners and connections find no stores of it. */
+  /**
+   * Whichever request begins the drain, or is the last to end: clocks, listeners and connections find no stores of it.
+   */
   readonly #scope = captureScope();
   #resolve!: (report: DrainReport) => void;
 
@@ -90,8 +92,14 @@ export class Drain implements DrainSite {
     this.#end = end;
     const parts = [...this.#parts];
     const cut = (part: Drainable): void => part.cut();
-    this.#callEach(cut, parts.filter(({ carries }) => !carries));
-    this.#callEach(cut, parts.filter(({ carries }) => carries));
+    this.#callEach(
+      cut,
+      parts.filter(({ carries }) => !carries),
+    );
+    this.#callEach(
+      cut,
+      parts.filter(({ carries }) => carries),
+    );
     this.#move('cut');
   }
 

@@ -15,11 +15,16 @@ export function lengthenKeepAlive(server: Server, keepAlive: number): () => void
   const clocks = server as Server & Partial<Clocks>;
   const before = { keepAliveTimeout: clocks.keepAliveTimeout, headersTimeout: clocks.headersTimeout };
   // A server of HTTP/2 alone has none of this.
-  if (before.keepAliveTimeout === undefined || before.keepAliveTimeout !== createServer().keepAliveTimeout) return () => undefined;
-  const after: Clocks = { keepAliveTimeout: keepAlive, headersTimeout: headersTimeoutAbove(keepAlive, before.headersTimeout ?? 0) };
+  if (before.keepAliveTimeout === undefined || before.keepAliveTimeout !== createServer().keepAliveTimeout)
+    return () => undefined;
+  const after: Clocks = {
+    keepAliveTimeout: keepAlive,
+    headersTimeout: headersTimeoutAbove(keepAlive, before.headersTimeout ?? 0),
+  };
   Object.assign(clocks, after);
   return () => {
-    if (clocks.keepAliveTimeout === after.keepAliveTimeout && clocks.headersTimeout === after.headersTimeout) Object.assign(clocks, before);
+    if (clocks.keepAliveTimeout === after.keepAliveTimeout && clocks.headersTimeout === after.headersTimeout)
+      Object.assign(clocks, before);
   };
 }
 

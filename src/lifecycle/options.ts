@@ -92,7 +92,10 @@ export interface ResolvedLifecycleOptions {
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
 export function resolveLifecycleOptions(given: LifecycleOptions | undefined): ResolvedLifecycleOptions {
   const options = readBag('lifecycle', given);
-  const drainTimeout = options.drainTimeout === Infinity ? Infinity : readDuration('lifecycle.drainTimeout', options.drainTimeout ?? '25s', { max: longestDelay });
+  const drainTimeout =
+    options.drainTimeout === Infinity
+      ? Infinity
+      : readDuration('lifecycle.drainTimeout', options.drainTimeout ?? '25s', { max: longestDelay });
   const max = Math.min(drainTimeout, longestDelay);
   return {
     drainTimeout,
@@ -101,9 +104,15 @@ export function resolveLifecycleOptions(given: LifecycleOptions | undefined): Re
     signals: readSignals('lifecycle.signals', options.signals ?? ['SIGTERM']),
     forceAfter: readForceAfter('lifecycle.forceAfter', options.forceAfter ?? '1s'),
     exit: readBoolean('lifecycle.exit', options.exit ?? false),
-    keepAlive: options.keepAlive === false ? undefined : readDuration('lifecycle.keepAlive', options.keepAlive ?? '75s', { min: 1, max: longestDelay }),
+    keepAlive:
+      options.keepAlive === false
+        ? undefined
+        : readDuration('lifecycle.keepAlive', options.keepAlive ?? '75s', { min: 1, max: longestDelay }),
     retryAfter: readDuration('lifecycle.retryAfter', options.retryAfter ?? '5s', { max: longestDelay }),
-    reconnectDelay: readDuration('lifecycle.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1, max: longestDelay }),
+    reconnectDelay: readDuration('lifecycle.reconnectDelay', options.reconnectDelay ?? '2s', {
+      min: 1,
+      max: longestDelay,
+    }),
     exempt: readFunction('lifecycle.exempt', options.exempt) ?? isProbe,
     webSocketCode: readCloseCode('lifecycle.webSocketCode', options.webSocketCode ?? 1012),
   };
@@ -122,7 +131,9 @@ function readSignals(option: string, value: unknown): readonly NodeJS.Signals[] 
 }
 
 function isCatchable(value: unknown): value is NodeJS.Signals {
-  return typeof value === 'string' && Object.hasOwn(constants.signals, value) && value !== 'SIGKILL' && value !== 'SIGSTOP';
+  return (
+    typeof value === 'string' && Object.hasOwn(constants.signals, value) && value !== 'SIGKILL' && value !== 'SIGSTOP'
+  );
 }
 
 // RFC 6455 7.4: others are reserved, or stand for a close without a code.

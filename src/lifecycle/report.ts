@@ -36,5 +36,8 @@ export function reportState(change: LifecycleChange): void {
 export function reportLifecycleError(error: unknown): void {
   log('%O', error);
   if (errors.hasSubscribers) errors.publish({ error } satisfies LifecycleErrorMessage);
-  else warnUnheard(error, { cure: 'To handle such errors, subscribe to the diagnostics channel `sluice:lifecycle:error`.' });
+  else
+    warnUnheard(error, {
+      cure: 'To handle such errors, subscribe to the diagnostics channel `sluice:lifecycle:error`.',
+    });
 }

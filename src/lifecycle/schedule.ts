@@ -21,8 +21,7 @@ export interface Progress {
  * ms from the begin.
  */
 export type DrainStep =
-  | { readonly kind: 'leave' | 'last-call' | 'cut' }
-  | { readonly kind: 'wait'; readonly until: number };
+  { readonly kind: 'leave' | 'last-call' | 'cut' } | { readonly kind: 'wait'; readonly until: number };
 
 // Of the time that is left before everything is cut, that in which clients are told: the last ones need some for their
 // last bytes.

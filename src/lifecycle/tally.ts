@@ -3,7 +3,12 @@ import type { FiniteReason } from '../internal/departure.ts';
 /** How a drain went. Each thing is counted once, where it ended. */
 export interface DrainReport {
   /** What ended by itself. Of a response, all was given to the kernel. Of a WebSocket, whichever side closed it. */
-  readonly finished: { readonly requests: number; readonly streams: number; readonly webSockets: number; readonly holds: number };
+  readonly finished: {
+    readonly requests: number;
+    readonly streams: number;
+    readonly webSockets: number;
+    readonly holds: number;
+  };
   /** What was told to come back, and closed: resumable streams, WebSockets. */
   readonly told: { readonly streams: number; readonly webSockets: number };
   /** Responses that ended before the kernel had all of them, and not by the drain: mostly, their client had left. */
@@ -15,7 +20,13 @@ export interface DrainReport {
    * as one that was still sending a request, or one that was upgraded by somebody else. Idle ones do not count: nobody
    * lost anything.
    */
-  readonly cut: { readonly requests: number; readonly streams: number; readonly webSockets: number; readonly sockets: number; readonly holds: number };
+  readonly cut: {
+    readonly requests: number;
+    readonly streams: number;
+    readonly webSockets: number;
+    readonly sockets: number;
+    readonly holds: number;
+  };
   /**
    * Event streams of `cut.streams`, by the reason why their clients were not told before. Only reasons that there were.
    */

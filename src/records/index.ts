@@ -12,13 +12,13 @@ export type { PipeOptions } from '../internal/pipe.ts';
 export type { RecordStream } from './stream.ts';
 
 /**
- * Options of `ndjson`, `jsonSeq` and their `open…` forms, for records of type `T`. `overflow: 'latest'` needs a `key`. Without `gap`,
- * `overflow: 'drop'` sends a record `{"sluice.gap":{"dropped":N}}`.
+ * Options of `ndjson`, `jsonSeq` and their `open…` forms, for records of type `T`. `overflow: 'latest'` needs a `key`.
+ * Without `gap`, `overflow: 'drop'` sends a record `{"sluice.gap":{"dropped":N}}`.
  */
 export interface RecordOptions<T = unknown> extends StreamOptions<T, unknown> {
   /**
-   * Whether the client can go on at another process where it stopped here. What `lifecycle` then does when the process drains: a
-   * `'resumable'` stream is closed without an end, a `'finite'` one runs to its end.
+   * Whether the client can go on at another process where it stopped here. What `lifecycle` then does when the process
+   * drains: a `'resumable'` stream is closed without an end, a `'finite'` one runs to its end.
    * @defaultValue `'finite'`
    */
   drain?: 'resumable' | 'finite';
@@ -40,7 +40,10 @@ export type RecordMiddleware<Req extends HttpRequest> = (req: Req, res: HttpResp
  * Makes a handler for newline-delimited JSON: `app.get('/rows', ndjson(async function* (stream, req) { … }))`. Errors,
  * `Accept` and clients that left are treated as by `sse`. Throws `InvalidOptionError`.
  */
-export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(handler: RecordHandler<T, Req>, options?: RecordOptions<NoInfer<T>>): RecordMiddleware<Req> {
+export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(
+  handler: RecordHandler<T, Req>,
+  options?: RecordOptions<NoInfer<T>>,
+): RecordMiddleware<Req> {
   requireFunction('ndjson.handler', handler);
   const kind = recordKind<T>('ndjson', ndjsonFormat, options);
   return function ndjson(req, res, next) {
@@ -49,10 +52,13 @@ export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(han
 }
 
 /**
- * Makes a handler for JSON text sequences (RFC 7464), whose records a reader can find again after damage. Errors, `Accept`
- * and clients that left are treated as by `sse`. Throws `InvalidOptionError`.
+ * Makes a handler for JSON text sequences (RFC 7464), whose records a reader can find again after damage. Errors,
+ * `Accept` and clients that left are treated as by `sse`. Throws `InvalidOptionError`.
  */
-export function jsonSeq<T = unknown, Req extends HttpRequest = RoutedRequest>(handler: RecordHandler<T, Req>, options?: RecordOptions<NoInfer<T>>): RecordMiddleware<Req> {
+export function jsonSeq<T = unknown, Req extends HttpRequest = RoutedRequest>(
+  handler: RecordHandler<T, Req>,
+  options?: RecordOptions<NoInfer<T>>,
+): RecordMiddleware<Req> {
   requireFunction('jsonSeq.handler', handler);
   const kind = recordKind<T>('jsonSeq', jsonSeqFormat, options);
   return function jsonSeq(req, res, next) {
@@ -61,19 +67,32 @@ export function jsonSeq<T = unknown, Req extends HttpRequest = RoutedRequest>(ha
 }
 
 /**
- * Opens a stream of newline-delimited JSON outside of a handler, and sends the head. Where `ndjson` would refuse, the refusal
- * is sent and the stream is closed. Throws `InvalidOptionError`, and `ResponseStartedError` when the head is already sent.
+ * Opens a stream of newline-delimited JSON outside of a handler, and sends the head. Where `ndjson` would refuse, the
+ * refusal is sent and the stream is closed. Throws `InvalidOptionError`, and `ResponseStartedError` when the head is
+ * already sent.
  */
-export function openNdjson<T = unknown>(req: HttpRequest, res: HttpResponse, options?: RecordOptions<T>): RecordStream<T> {
+export function openNdjson<T = unknown>(
+  req: HttpRequest,
+  res: HttpResponse,
+  options?: RecordOptions<T>,
+): RecordStream<T> {
   return openStream(recordKind<T>('ndjson', ndjsonFormat, options), req, res);
 }
 
 /** Opens a JSON text sequence outside of a handler; otherwise as `openNdjson`. */
-export function openJsonSeq<T = unknown>(req: HttpRequest, res: HttpResponse, options?: RecordOptions<T>): RecordStream<T> {
+export function openJsonSeq<T = unknown>(
+  req: HttpRequest,
+  res: HttpResponse,
+  options?: RecordOptions<T>,
+): RecordStream<T> {
   return openStream(recordKind<T>('jsonSeq', jsonSeqFormat, options), req, res);
 }
 
-function recordKind<T>(owner: string, format: RecordFormat, options: RecordOptions<T> | undefined): StreamKind<RecordStream<T>> {
+function recordKind<T>(
+  owner: string,
+  format: RecordFormat,
+  options: RecordOptions<T> | undefined,
+): StreamKind<RecordStream<T>> {
   const resolved = resolveRecordOptions<T>(owner, options);
   return {
     mediaTypes: format.mediaTypes,

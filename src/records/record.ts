@@ -17,13 +17,12 @@ export const ndjsonFormat: RecordFormat = {
 };
 
 /** JSON text sequences. RFC 7464 2.2: `RS JSON-text LF`, where the LF tells a number from a truncated one. */
-export const jsonSeqFormat: RecordFormat = {
-  mediaTypes: ['application/json-seq'],
-  before: '\u001e',
-  after: '\n',
-};
+export const jsonSeqFormat: RecordFormat = { mediaTypes: ['application/json-seq'], before: '\u001e', after: '\n' };
 
-/** The bytes of one record. JSON text as `JSON.stringify` writes it holds no line break and no RS. Throws `InvalidRecordError`. */
+/**
+ * The bytes of one record. JSON text as `JSON.stringify` writes it holds no line break and no RS. Throws
+ * `InvalidRecordError`.
+ */
 export function formatRecord(format: RecordFormat, value: unknown): string {
   return format.before + toJson(value, invalidRecord) + format.after;
 }

@@ -15,10 +15,15 @@ type Named<K extends string> = K extends 'message' ? { event?: K } : { event: K 
  */
 export type EventOf<M extends object> = string extends keyof M
   ? EventInput
-  : { [K in keyof M & string]: Named<K> & { data: M[K] } & Fields }[keyof M & string] | (Fields & { event?: never; data?: never });
+  : | { [K in keyof M & string]: Named<K> & { data: M[K] } & Fields }[keyof M & string]
+    | (Fields & { event?: never; data?: never });
 
 /** A bare string is the data of a `message`: allowed where the map has no types or says that messages are strings. */
-export type TextOf<M extends object> = string extends keyof M ? string : M extends { message: string } ? M['message'] : never;
+export type TextOf<M extends object> = string extends keyof M
+  ? string
+  : M extends { message: string }
+    ? M['message']
+    : never;
 
 /** What can be sent on a stream with this map. */
 export type Sendable<M extends object> = EventOf<M> | TextOf<M>;

@@ -15,7 +15,9 @@ export interface EventInput {
    * moves the client's id or retry time and is not dispatched; with `event` alone, it is dispatched with empty data.
    */
   data?: unknown;
-  /** Milliseconds after which the client reconnects: an integer, 0 or more. 0 makes clients reconnect in a tight loop. */
+  /**
+   * Milliseconds after which the client reconnects: an integer, 0 or more. 0 makes clients reconnect in a tight loop.
+   */
   retry?: number;
   /** A comment, which clients skip. May have several lines. */
   comment?: string;
@@ -44,7 +46,8 @@ export function formatEvent(event: EventInput | string, comments: CommentStyle =
     throw new InvalidEventError('event', 'must be an object with event fields, or a string of data');
   }
   const text = formatFields(event);
-  if (text === '') throw new InvalidEventError('event', 'has no field: expected one of event, id, data, retry, comment');
+  if (text === '')
+    throw new InvalidEventError('event', 'has no field: expected one of event, id, data, retry, comment');
   return needsBlankLine(event) ? `${text}\n` : ended(text, comments);
 }
 
@@ -100,13 +103,15 @@ function formatId(id: unknown): string {
 
 function formatRetry(retry: unknown): string {
   // WHATWG HTML 9.2.6: ASCII digits only, else the client ignores the field.
-  if (!Number.isSafeInteger(retry) || (retry as number) < 0) throw new InvalidEventError('retry', 'must be an integer of milliseconds, 0 or more');
+  if (!Number.isSafeInteger(retry) || (retry as number) < 0)
+    throw new InvalidEventError('retry', 'must be an integer of milliseconds, 0 or more');
   return `retry: ${String(retry)}\n`;
 }
 
 function singleLine(field: string, value: unknown): string {
   if (typeof value !== 'string') throw new InvalidEventError(field, 'must be a string');
-  if (breaksField.test(value)) throw new InvalidEventError(field, 'must not hold CR, LF or NUL: it could forge another field');
+  if (breaksField.test(value))
+    throw new InvalidEventError(field, 'must not hold CR, LF or NUL: it could forge another field');
   return value;
 }
 

@@ -1,4 +1,10 @@
-import { type HttpRequest, type HttpResponse, type Next, requestField, type RoutedRequest } from '../internal/message.ts';
+import {
+  type HttpRequest,
+  type HttpResponse,
+  type Next,
+  requestField,
+  type RoutedRequest,
+} from '../internal/message.ts';
 import { requireFunction } from '../internal/option.ts';
 import { openStream, serveStream, type StreamKind } from '../internal/serve.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
@@ -24,8 +30,10 @@ export type SseHandler<M extends object = AnyEvents, Req extends HttpRequest = R
   req: Req,
 ) => EventItems<NoInfer<M>> | Promise<unknown> | undefined | void;
 
-// The map comes from the call or from the annotation of `stream`; guessed from what happens to be sent it would be nonsense.
-type EventItems<M extends object> = AsyncIterable<Sendable<M>> | Generator<Sendable<M>, unknown> | ReadableStream<Sendable<M>>;
+// The map comes from the call or from the annotation of `stream`; guessed from what happens to be sent it would be
+// nonsense.
+type EventItems<M extends object> =
+  AsyncIterable<Sendable<M>> | Generator<Sendable<M>, unknown> | ReadableStream<Sendable<M>>;
 
 /**
  * Makes a handler for event streams (WHATWG HTML 9.2): `app.get('/ticks', sse(async function* (stream, req) { … }))`.
@@ -48,12 +56,16 @@ export function sse<M extends object = AnyEvents, Req extends HttpRequest = Rout
 }
 
 /**
- * Opens an event stream on a response whose head is not sent yet, and sends the head. For code that is not a handler, or
- * that has to wait before it can decide. Where `sse` would refuse, the refusal is sent and the stream is closed.
+ * Opens an event stream on a response whose head is not sent yet, and sends the head. For code that is not a handler,
+ * or that has to wait before it can decide. Where `sse` would refuse, the refusal is sent and the stream is closed.
  *
  * Throws `InvalidOptionError`, and `ResponseStartedError` when the head is already sent.
  */
-export function openEventStream<M extends object = AnyEvents>(req: HttpRequest, res: HttpResponse, options?: SseOptions<Sendable<M>>): EventStream<M> {
+export function openEventStream<M extends object = AnyEvents>(
+  req: HttpRequest,
+  res: HttpResponse,
+  options?: SseOptions<Sendable<M>>,
+): EventStream<M> {
   return openStream(eventStreamKind<M>(options), req, res);
 }
 

@@ -6,10 +6,14 @@ import { dispatchedType, ifDispatched } from './event-key.ts';
 /**
  * Options of `sse` and `openEventStream`. `Item`: what is sent on the stream, `Sendable<M>` where it has a map `M`.
  *
- * Without `key`, `overflow: 'latest'` goes by the name of the event, `message` for none; what no client dispatches (comments, a lone
- * id or retry hint) never has a key. Without `gap`, `overflow: 'drop'` sends an event `sluice.gap` with data `{"dropped":N}` and no id.
+ * Without `key`, `overflow: 'latest'` goes by the name of the event, `message` for none; what no client dispatches
+ * (comments, a lone id or retry hint) never has a key. Without `gap`, `overflow: 'drop'` sends an event `sluice.gap`
+ * with data `{"dropped":N}` and no id.
  */
-export interface SseOptions<Item extends EventInput | string = EventInput | string> extends StreamOptions<Item, EventInput | string> {
+export interface SseOptions<Item extends EventInput | string = EventInput | string> extends StreamOptions<
+  Item,
+  EventInput | string
+> {
   /**
    * A `retry:` sent with the head: how long the client waits before it reconnects. Milliseconds or a string for `ms`.
    * Unset: the client's own, about 3 s in browsers.
@@ -35,9 +39,9 @@ export interface SseOptions<Item extends EventInput | string = EventInput | stri
    */
   reconnectDelay?: Duration;
   /**
-   * Whether the client can go on at another process where it stopped here. What `lifecycle` then does when the process drains: a
-   * `'resumable'` stream is told to reconnect, a `'finite'` one runs to its end. `'auto'`: resumable from the first event with an
-   * id on, or if the client came with the id of a last event.
+   * Whether the client can go on at another process where it stopped here. What `lifecycle` then does when the process
+   * drains: a `'resumable'` stream is told to reconnect, a `'finite'` one runs to its end. `'auto'`: resumable from the
+   * first event with an id on, or if the client came with the id of a last event.
    * @defaultValue `'auto'`
    */
   drain?: 'auto' | 'resumable' | 'finite';
@@ -53,7 +57,9 @@ export interface ResolvedSseOptions<Item> extends ResolvedItemOptions<Item, Even
 }
 
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
-export function resolveSseOptions<Item extends EventInput | string>(given: SseOptions<Item> | undefined): ResolvedSseOptions<Item> {
+export function resolveSseOptions<Item extends EventInput | string>(
+  given: SseOptions<Item> | undefined,
+): ResolvedSseOptions<Item> {
   const options = readBag('sse', given);
   const resolved = resolveStreamOptions<Item, EventInput | string>('sse', options, dispatchedType);
   return {

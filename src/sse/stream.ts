@@ -27,12 +27,17 @@ export interface EventStream<M extends object = AnyEvents> extends ItemStream<Se
    * @param options - `retry`: milliseconds, an integer of at least 1; without it, `reconnectDelay` with its spread.
    */
   reconnect(options?: { retry?: number }): Promise<void>;
-  /** Do not come back: sends the id `sluice.stop`, then ends. The client's next request carries it and is answered 204. */
+  /**
+   * Do not come back: sends the id `sluice.stop`, then ends. The client's next request carries it and is answered 204.
+   */
   stop(): Promise<void>;
 }
 
 /** `EventStream` over a response. */
-export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>, EventInput | string> implements EventStream<M>, Departure {
+export class OutEventStream<M extends object>
+  extends OutItemStream<Sendable<M>, EventInput | string>
+  implements EventStream<M>, Departure
+{
   readonly lastEventId: string;
   #options: ResolvedSseOptions<Sendable<M>>;
   #hasIds: boolean;
@@ -71,7 +76,8 @@ export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>,
   }
 
   async reconnect(options: { retry?: number } = {}): Promise<void> {
-    const retry = options.retry === undefined ? this.#spread() : readInteger('reconnect.retry', options.retry, { min: 1 });
+    const retry =
+      options.retry === undefined ? this.#spread() : readInteger('reconnect.retry', options.retry, { min: 1 });
     await this.out.leave('draining', { last: formatRetryHint(retry, this.#options.comments) });
   }
 
@@ -88,7 +94,11 @@ export class OutEventStream<M extends object> extends OutItemStream<Sendable<M>,
 }
 
 /** What an event stream starts with. */
-export function formatPrelude({ prelude, retry, comments }: Pick<ResolvedSseOptions<never>, 'prelude' | 'retry' | 'comments'>): string {
+export function formatPrelude({
+  prelude,
+  retry,
+  comments,
+}: Pick<ResolvedSseOptions<never>, 'prelude' | 'retry' | 'comments'>): string {
   return (prelude ? formatComment('ok', comments) : '') + (retry === undefined ? '' : formatRetryHint(retry, comments));
 }
 

@@ -19,91 +19,126 @@ interface Watched {
 type Make = (count: number) => Watched;
 
 const makers: [string, Make][] = [
-  ['a Readable', (count) => {
-    let pulls = 0;
-    const gone = deferred<unknown>();
-    const source = new Readable({
-      highWaterMark: 1,
-      read() {
-        if (pulls < count) {
-          pulls++;
-          this.push(chunk);
-        }
-      },
-      destroy(error, callback) {
-        gone.resolve(error);
-        callback(error);
-      },
-    });
-    return { source, released: gone.promise, pulls: () => pulls };
-  }],
-  ['a ReadableStream', (count) => {
-    let pulls = 0;
-    const gone = deferred<unknown>();
-    const source = new ReadableStream<string>({
-      pull(controller) {
-        if (pulls >= count) return new Promise(() => undefined);
-        pulls++;
-        controller.enqueue(chunk);
-        return undefined;
-      },
-      cancel: (reason) => gone.resolve(reason),
-    }, { highWaterMark: 0 });
-    return { source, released: gone.promise, pulls: () => pulls };
-  }],
-  ['an async generator', (count) => {
-    let pulls = 0;
-    const gone = deferred<unknown>();
-    const source = (async function* () {
-      try {
-        while (pulls < count) {
-          pulls++;
-          yield chunk;
-        }
-        // A generator in an await of its own cannot be stopped from outside.
-        if (count === 0) await turns(50);
-        for (;;) {
-          await turns(1);
-          yield '';
-        }
-      } finally {
-        gone.resolve(undefined);
-      }
-    })();
-    return { source, released: gone.promise, pulls: () => pulls };
-  }],
-  ['an iterator', (count) => {
-    let pulls = 0;
-    const gone = deferred<unknown>();
-    const source = {
-      [Symbol.asyncIterator]: () => ({
-        next: () => (pulls < count ? Promise.resolve({ done: false, value: (pulls++, chunk) }) : new Promise<never>(() => undefined)),
-        return: () => {
-          gone.resolve(undefined);
-          return Promise.resolve({ done: true, value: undefined });
+  [
+    'a Readable',
+    (count) => {
+      let pulls = 0;
+      const gone = deferred<unknown>();
+      const source = new Readable({
+        highWaterMark: 1,
+        read() {
+          if (pulls < count) {
+            pulls++;
+            this.push(chunk);
+          }
         },
-      }),
-    } as AsyncIterable<string>;
-    return { source, released: gone.promise, pulls: () => pulls };
-  }],
-  ['a Response', (count) => {
-    let pulls = 0;
-    const gone = deferred<unknown>();
-    const source = new Response(new ReadableStream<Uint8Array>({
-      pull(controller) {
-        if (pulls >= count) return new Promise(() => undefined);
-        pulls++;
-        controller.enqueue(Buffer.from(chunk));
-        return undefined;
-      },
-      cancel: (reason) => gone.resolve(reason),
-    }, { highWaterMark: 0 }));
-    return { source, released: gone.promise, pulls: () => pulls };
-  }],
+        destroy(error, callback) {
+          gone.resolve(error);
+          callback(error);
+        },
+      });
+      return { source, released: gone.promise, pulls: () => pulls };
+    },
+  ],
+  [
+    'a ReadableStream',
+    (count) => {
+      let pulls = 0;
+      const gone = deferred<unknown>();
+      const source = new ReadableStream<string>(
+        {
+          pull(controller) {
+            if (pulls >= count) return new Promise(() => undefined);
+            pulls++;
+            controller.enqueue(chunk);
+            return undefined;
+          },
+          cancel: (reason) => gone.resolve(reason),
+        },
+        { highWaterMark: 0 },
+      );
+      return { source, released: gone.promise, pulls: () => pulls };
+    },
+  ],
+  [
+    'an async generator',
+    (count) => {
+      let pulls = 0;
+      const gone = deferred<unknown>();
+      const source = (async function* () {
+        try {
+          while (pulls < count) {
+            pulls++;
+            yield chunk;
+          }
+          // A generator in an await of its own cannot be stopped from outside.
+          if (count === 0) await turns(50);
+          for (;;) {
+            await turns(1);
+            yield '';
+          }
+        } finally {
+          gone.resolve(undefined);
+        }
+      })();
+      return { source, released: gone.promise, pulls: () => pulls };
+    },
+  ],
+  [
+    'an iterator',
+    (count) => {
+      let pulls = 0;
+      const gone = deferred<unknown>();
+      const source = {
+        [Symbol.asyncIterator]: () => ({
+          next: () =>
+            pulls < count
+              ? Promise.resolve({ done: false, value: (pulls++, chunk) })
+              : new Promise<never>(() => undefined),
+          return: () => {
+            gone.resolve(undefined);
+            return Promise.resolve({ done: true, value: undefined });
+          },
+        }),
+      } as AsyncIterable<string>;
+      return { source, released: gone.promise, pulls: () => pulls };
+    },
+  ],
+  [
+    'a Response',
+    (count) => {
+      let pulls = 0;
+      const gone = deferred<unknown>();
+      const source = new Response(
+        new ReadableStream<Uint8Array>(
+          {
+            pull(controller) {
+              if (pulls >= count) return new Promise(() => undefined);
+              pulls++;
+              controller.enqueue(Buffer.from(chunk));
+              return undefined;
+            },
+            cancel: (reason) => gone.resolve(reason),
+          },
+          { highWaterMark: 0 },
+        ),
+      );
+      return { source, released: gone.promise, pulls: () => pulls };
+    },
+  ],
 ];
 
 describe.each(carriers)('a client that leaves on $name', (carrier) => {
-  async function begin(make: Make, count: number, held: Promise<void> | undefined): Promise<{ watched: Watched; outcome: Promise<unknown>; arrived: Promise<void>; reading: ReturnType<Awaited<ReturnType<typeof serve>>['visit']> }> {
+  async function begin(
+    make: Make,
+    count: number,
+    held: Promise<void> | undefined,
+  ): Promise<{
+    watched: Watched;
+    outcome: Promise<unknown>;
+    arrived: Promise<void>;
+    reading: ReturnType<Awaited<ReturnType<typeof serve>>['visit']>;
+  }> {
     const watched = make(count);
     const outcome = deferred<unknown>();
     const arrived = deferred();
@@ -128,18 +163,21 @@ describe.each(carriers)('a client that leaves on $name', (carrier) => {
     if (watched.source instanceof Readable) expect(watched.source.destroyed).toBe(true);
   });
 
-  it.each(makers)('under back-pressure ends %s, of which no more was pulled than is on its way', async (_name, make) => {
-    const { watched, outcome, reading } = await begin(make, Infinity, undefined);
-    const client = await settles(reading);
-    client.pause();
-    const before = await parked(() => watched.pulls());
-    // What the kernel's buffers and the client's took, and no more: far from what a source without end could give.
-    expect(watched.pulls() * chunk.length).toBeLessThan(20_000_000);
-    client.destroy();
-    expect(await settles(outcome)).toBe('resolved');
-    await settles(watched.released);
-    expect(watched.pulls()).toBeLessThanOrEqual(before + 2);
-  });
+  it.each(makers)(
+    'under back-pressure ends %s, of which no more was pulled than is on its way',
+    async (_name, make) => {
+      const { watched, outcome, reading } = await begin(make, Infinity, undefined);
+      const client = await settles(reading);
+      client.pause();
+      const before = await parked(() => watched.pulls());
+      // What the kernel's buffers and the client's took, and no more: far from what a source without end could give.
+      expect(watched.pulls() * chunk.length).toBeLessThan(20_000_000);
+      client.destroy();
+      expect(await settles(outcome)).toBe('resolved');
+      await settles(watched.released);
+      expect(watched.pulls()).toBeLessThanOrEqual(before + 2);
+    },
+  );
 
   it.each(makers)('before the first chunk ends %s', async (name, make) => {
     const watched = make(0);
@@ -167,7 +205,11 @@ describe.each(carriers)('a client that leaves on $name', (carrier) => {
     const watched = make(Infinity);
     const outcome = deferred<unknown>();
     const running = await serve(carrier, (req, res) => {
-      res.on('close', () => setImmediate(() => void pipeBody(watched.source, req, res).then(() => outcome.resolve('resolved'), outcome.resolve)));
+      res.on('close', () =>
+        setImmediate(
+          () => void pipeBody(watched.source, req, res).then(() => outcome.resolve('resolved'), outcome.resolve),
+        ),
+      );
       left.resolve();
     });
     running.visit().catch(() => undefined);
@@ -184,7 +226,9 @@ describe.each(carriers)('a client that leaves on $name', (carrier) => {
     let arrived = 0;
     const running = await serve(carrier, async (req, res) => {
       arrived++;
-      await pipeBody(req.url === '/whole' ? ['whole'] : new Readable({ read: () => undefined }), req, res, { headers: { 'X-Any': 'y' } });
+      await pipeBody(req.url === '/whole' ? ['whole'] : new Readable({ read: () => undefined }), req, res, {
+        headers: { 'X-Any': 'y' },
+      });
       ended.push(res.writableEnded);
     });
     const whole = await running.visit({ path: '/whole' });

@@ -20,51 +20,112 @@ interface Outcome {
 /** Pipes one source to one client. */
 async function pipeOne(carrier: Carrier, source: BodySource, options?: BodyOptions): Promise<Outcome> {
   const outcome = deferred<unknown>();
-  const running = await serve(carrier, (req, res, next) => pipeBody(source, req, res, options).then(
-    () => outcome.resolve(undefined),
-    (error: unknown) => {
-      outcome.resolve(error);
-      if (!res.headersSent) next(error);
-    },
-  ));
+  const running = await serve(carrier, (req, res, next) =>
+    pipeBody(source, req, res, options).then(
+      () => outcome.resolve(undefined),
+      (error: unknown) => {
+        outcome.resolve(error);
+        if (!res.headersSent) next(error);
+      },
+    ),
+  );
   const reading = await running.visit();
   return { running, reading, error: await settles(outcome.promise) };
 }
 
 const early: [string, () => BodySource][] = [
-  ['a Readable', () => new Readable({ read() { this.destroy(failure); } })],
+  [
+    'a Readable',
+    () =>
+      new Readable({
+        read() {
+          this.destroy(failure);
+        },
+      }),
+  ],
   // eslint-disable-next-line require-yield
-  ['an async generator', () => (async function* () { await turns(); throw failure; })()],
+  [
+    'an async generator',
+    () =>
+      (async function* () {
+        await turns();
+        throw failure;
+      })(),
+  ],
   // eslint-disable-next-line require-yield
-  ['a sync generator', () => (function* () { throw failure; })()],
+  [
+    'a sync generator',
+    () =>
+      (function* () {
+        throw failure;
+      })(),
+  ],
   ['a ReadableStream', () => new ReadableStream({ pull: (controller) => controller.error(failure) })],
-  ['an iterator whose next throws', () => ({ [Symbol.asyncIterator]: () => ({ next: () => { throw failure; } }) })],
-  ['an iterable that cannot be opened', () => ({ [Symbol.asyncIterator]: () => { throw failure; } })],
-  ['chunks that are all empty', () => (function* () { yield ''; yield new Uint8Array(0); throw failure; })()],
+  [
+    'an iterator whose next throws',
+    () => ({
+      [Symbol.asyncIterator]: () => ({
+        next: () => {
+          throw failure;
+        },
+      }),
+    }),
+  ],
+  [
+    'an iterable that cannot be opened',
+    () => ({
+      [Symbol.asyncIterator]: () => {
+        throw failure;
+      },
+    }),
+  ],
+  [
+    'chunks that are all empty',
+    () =>
+      (function* () {
+        yield '';
+        yield new Uint8Array(0);
+        throw failure;
+      })(),
+  ],
 ];
 
 const late: [string, () => BodySource][] = [
-  ['a Readable', () => {
-    let reads = 0;
-    return new Readable({
-      highWaterMark: 1,
-      read() {
-        if (reads++ === 0) this.push('begun');
-        else void turns().then(() => this.destroy(failure));
-      },
-    });
-  }],
-  ['an async generator', () => (async function* () { yield 'begun'; await turns(); throw failure; })()],
-  ['a ReadableStream', () => {
-    let pulls = 0;
-    return new ReadableStream<string>({
-      async pull(controller) {
-        await turns(1);
-        if (pulls++ === 0) controller.enqueue('begun');
-        else controller.error(failure);
-      },
-    });
-  }],
+  [
+    'a Readable',
+    () => {
+      let reads = 0;
+      return new Readable({
+        highWaterMark: 1,
+        read() {
+          if (reads++ === 0) this.push('begun');
+          else void turns().then(() => this.destroy(failure));
+        },
+      });
+    },
+  ],
+  [
+    'an async generator',
+    () =>
+      (async function* () {
+        yield 'begun';
+        await turns();
+        throw failure;
+      })(),
+  ],
+  [
+    'a ReadableStream',
+    () => {
+      let pulls = 0;
+      return new ReadableStream<string>({
+        async pull(controller) {
+          await turns(1);
+          if (pulls++ === 0) controller.enqueue('begun');
+          else controller.error(failure);
+        },
+      });
+    },
+  ],
 ];
 
 describe.each(carriers)('a source that fails on $name', (carrier) => {
@@ -86,26 +147,46 @@ describe.each(carriers)('a source that fails on $name', (carrier) => {
 
   it('in the tick of its first chunk shows as a cut connection too', async () => {
     const outcome = deferred<unknown>();
-    const running = await serve(carrier, (req, res) => pipeBody((function* () { yield 'begun'; throw failure; })(), req, res).then(outcome.resolve, outcome.resolve));
+    const running = await serve(carrier, (req, res) =>
+      pipeBody(
+        (function* () {
+          yield 'begun';
+          throw failure;
+        })(),
+        req,
+        res,
+      ).then(outcome.resolve, outcome.resolve),
+    );
     // The head may not have left.
-    const over = await running.visit().then((reading) => reading.over, () => 'aborted');
+    const over = await running.visit().then(
+      (reading) => reading.over,
+      () => 'aborted',
+    );
     expect(await settles(outcome.promise)).toBe(failure);
     expect(over).toBe('aborted');
   });
 
   it('cuts the connection before the first chunk of a Response, whose head is sent', async () => {
-    const source = new Response(new ReadableStream({
-      async pull(controller) {
-        await turns();
-        controller.error(failure);
-      },
-    }));
+    const source = new Response(
+      new ReadableStream({
+        async pull(controller) {
+          await turns();
+          controller.error(failure);
+        },
+      }),
+    );
     const { reading, error } = await pipeOne(carrier, source);
     expect(error).toBe(failure);
     expect(await settles(reading.over)).toBe('aborted');
   });
 
-  const wrong: [string, unknown][] = [['a number', 7], ['null', null], ['an object', {}], ['a boolean', true], ['an array', ['x']]];
+  const wrong: [string, unknown][] = [
+    ['a number', 7],
+    ['null', null],
+    ['an object', {}],
+    ['a boolean', true],
+    ['an array', ['x']],
+  ];
   it.each(wrong)('with a chunk that is %s rejects and cancels it', async (_name, chunk) => {
     const source = Readable.from([chunk === null ? Symbol('s') : chunk, 'never']);
     const { running, reading, error } = await pipeOne(carrier, source as BodySource);
@@ -116,7 +197,14 @@ describe.each(carriers)('a source that fails on $name', (carrier) => {
   });
 
   it('with a wrong chunk after a good one cuts the connection', async () => {
-    const { reading, error } = await pipeOne(carrier, (async function* () { yield 'good'; await turns(); yield 7 as unknown as string; })());
+    const { reading, error } = await pipeOne(
+      carrier,
+      (async function* () {
+        yield 'good';
+        await turns();
+        yield 7 as unknown as string;
+      })(),
+    );
     expect(error).toMatchObject({ code: 'ERR_SLUICE_BODY_CHUNK_INVALID' });
     expect(await settles(reading.over)).toBe('aborted');
   });
@@ -127,24 +215,29 @@ describe.each(carriers)('a source that fails on $name', (carrier) => {
     ['too long in its first chunk', 4, ['12345'], 5, false],
     ['empty', 4, [], 0, false],
   ];
-  it.each(lengths)('its Content-Length, being %s, is an error and no complete body', async (_name, announced, chunks, received, sent) => {
-    const outcome = deferred<unknown>();
-    const source = (async function* () {
-      for (const chunk of chunks) {
-        yield chunk;
-        await turns();
-      }
-    })();
-    const running = await serve(carrier, (req, res, next) => pipeBody(source, req, res, { headers: { 'Content-Length': announced } }).catch((error: unknown) => {
-      outcome.resolve(error);
-      if (!res.headersSent) next(error);
-    }));
-    const reading = await running.visit();
-    const error = await settles(outcome.promise);
-    expect(error).toMatchObject({ code: 'ERR_SLUICE_BODY_LENGTH_MISMATCH', expected: announced, received });
-    expect(await settles(reading.over)).toBe(sent ? 'aborted' : 'end');
-    if (!sent) expect([reading.status, reading.text]).toEqual([500, `error: ${(error as Error).message}`]);
-  });
+  it.each(lengths)(
+    'its Content-Length, being %s, is an error and no complete body',
+    async (_name, announced, chunks, received, sent) => {
+      const outcome = deferred<unknown>();
+      const source = (async function* () {
+        for (const chunk of chunks) {
+          yield chunk;
+          await turns();
+        }
+      })();
+      const running = await serve(carrier, (req, res, next) =>
+        pipeBody(source, req, res, { headers: { 'Content-Length': announced } }).catch((error: unknown) => {
+          outcome.resolve(error);
+          if (!res.headersSent) next(error);
+        }),
+      );
+      const reading = await running.visit();
+      const error = await settles(outcome.promise);
+      expect(error).toMatchObject({ code: 'ERR_SLUICE_BODY_LENGTH_MISMATCH', expected: announced, received });
+      expect(await settles(reading.over)).toBe(sent ? 'aborted' : 'end');
+      if (!sent) expect([reading.status, reading.text]).toEqual([500, `error: ${(error as Error).message}`]);
+    },
+  );
 });
 
 describe('a source that fails', () => {
@@ -163,16 +256,62 @@ describe('a source that fails', () => {
     process.on('unhandledRejection', listener);
     process.on('uncaughtException', listener);
     const sources: [string, () => BodySource][] = [
-      ['generator', () => (async function* () { try { for (;;) yield 'x'.repeat(60_000); } finally { throw failure; } })()], // eslint-disable-line no-unsafe-finally
-      ['Readable', () => new Readable({ read() { this.push('x'.repeat(60_000)); }, destroy: (_error, callback) => callback(failure) })],
-      ['ReadableStream', () => new ReadableStream({ pull: (controller) => controller.enqueue('x'.repeat(60_000)), cancel: () => Promise.reject(failure) })],
-      ['iterator', () => ({ [Symbol.asyncIterator]: () => ({ next: async () => ({ done: false, value: 'x'.repeat(60_000) }), return: () => Promise.reject(failure) }) })],
-      ['iterator that throws', () => ({ [Symbol.asyncIterator]: () => ({ next: async () => ({ done: false, value: 'x'.repeat(60_000) }), return: () => { throw failure; } }) })],
+      [
+        'generator',
+        () =>
+          (async function* () {
+            try {
+              for (;;) yield 'x'.repeat(60_000);
+            } finally {
+              throw failure;
+            }
+          })(),
+      ], // eslint-disable-line no-unsafe-finally
+      [
+        'Readable',
+        () =>
+          new Readable({
+            read() {
+              this.push('x'.repeat(60_000));
+            },
+            destroy: (_error, callback) => callback(failure),
+          }),
+      ],
+      [
+        'ReadableStream',
+        () =>
+          new ReadableStream({
+            pull: (controller) => controller.enqueue('x'.repeat(60_000)),
+            cancel: () => Promise.reject(failure),
+          }),
+      ],
+      [
+        'iterator',
+        () => ({
+          [Symbol.asyncIterator]: () => ({
+            next: async () => ({ done: false, value: 'x'.repeat(60_000) }),
+            return: () => Promise.reject(failure),
+          }),
+        }),
+      ],
+      [
+        'iterator that throws',
+        () => ({
+          [Symbol.asyncIterator]: () => ({
+            next: async () => ({ done: false, value: 'x'.repeat(60_000) }),
+            return: () => {
+              throw failure;
+            },
+          }),
+        }),
+      ],
     ];
     try {
       for (const [name, make] of sources) {
         const outcome = deferred<unknown>();
-        const running = await serve(bare, (req, res) => pipeBody(make(), req, res).then(() => outcome.resolve(name), outcome.resolve));
+        const running = await serve(bare, (req, res) =>
+          pipeBody(make(), req, res).then(() => outcome.resolve(name), outcome.resolve),
+        );
         const reading = await running.visit();
         reading.destroy();
         expect(await settles(outcome.promise)).toBe(name);
@@ -211,7 +350,9 @@ describe.each(carriers)('the signal on $name', (carrier) => {
     const outcome = deferred<unknown>();
     const source = new Readable({ read: () => undefined });
     source.push('begun');
-    const running = await serve(carrier, (req, res) => pipeBody(source, req, res, { signal: controller.signal }).then(outcome.resolve, outcome.resolve));
+    const running = await serve(carrier, (req, res) =>
+      pipeBody(source, req, res, { signal: controller.signal }).then(outcome.resolve, outcome.resolve),
+    );
     const reading = await running.visit();
     await until(() => reading.text === 'begun');
     controller.abort(why);
@@ -220,28 +361,38 @@ describe.each(carriers)('the signal on $name', (carrier) => {
     expect(source.destroyed).toBe(true);
   });
 
-  it.each(['in the middle', 'when the source is at its end'])('that aborts while the client does not read cuts the connection: %s', async (when) => {
-    const controller = new AbortController();
-    const outcome = deferred<unknown>();
-    const cleaned = deferred();
-    const chunk = Buffer.alloc(30_000_000);
-    const running = await serve(carrier, (req, res) => pipeBody((async function* () {
-      try {
-        yield chunk;
-        if (when === 'in the middle') yield chunk;
-      } finally {
-        cleaned.resolve();
-      }
-    })(), req, res, { signal: controller.signal }).then(outcome.resolve, outcome.resolve));
-    const reading = await running.visit();
-    reading.pause();
-    await turns(20);
-    controller.abort(why);
-    expect(await settles(outcome.promise)).toBe(why);
-    await settles(cleaned.promise);
-    reading.resume();
-    expect(await settles(reading.over)).toBe('aborted');
-  });
+  it.each(['in the middle', 'when the source is at its end'])(
+    'that aborts while the client does not read cuts the connection: %s',
+    async (when) => {
+      const controller = new AbortController();
+      const outcome = deferred<unknown>();
+      const cleaned = deferred();
+      const chunk = Buffer.alloc(30_000_000);
+      const running = await serve(carrier, (req, res) =>
+        pipeBody(
+          (async function* () {
+            try {
+              yield chunk;
+              if (when === 'in the middle') yield chunk;
+            } finally {
+              cleaned.resolve();
+            }
+          })(),
+          req,
+          res,
+          { signal: controller.signal },
+        ).then(outcome.resolve, outcome.resolve),
+      );
+      const reading = await running.visit();
+      reading.pause();
+      await turns(20);
+      controller.abort(why);
+      expect(await settles(outcome.promise)).toBe(why);
+      await settles(cleaned.promise);
+      reading.resume();
+      expect(await settles(reading.over)).toBe('aborted');
+    },
+  );
 
   it('that aborts after everything changes nothing', async () => {
     const controller = new AbortController();

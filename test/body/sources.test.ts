@@ -39,29 +39,55 @@ const sources: [string, () => BodySource][] = [
   ['a Readable of bytes', () => Readable.from(bytes)],
   ['a Readable of strings', () => Readable.from(parts)],
   ['a Readable with an encoding', () => Readable.from(bytes, { objectMode: false }).setEncoding('utf8')],
-  ['a PassThrough', () => {
-    const through = new PassThrough();
-    for (const part of bytes) through.write(part);
-    return through.end();
-  }],
+  [
+    'a PassThrough',
+    () => {
+      const through = new PassThrough();
+      for (const part of bytes) through.write(part);
+      return through.end();
+    },
+  ],
   ['an async generator', () => later(bytes)],
   ['an async iterable', () => ({ [Symbol.asyncIterator]: () => later(parts) })],
   ['an array of strings', () => parts],
   ['an array of bytes', () => bytes],
   ['a Set', () => new Set(parts)],
-  ['a sync generator', () => (function* () { yield* parts; })()],
+  [
+    'a sync generator',
+    () =>
+      (function* () {
+        yield* parts;
+      })(),
+  ],
   ['a mixture of strings and bytes', () => [parts[0]!, bytes[1]!, new Uint8Array(bytes[2]!)]],
   ['chunks that are empty', () => ['', parts[0]!, new Uint8Array(0), parts[1]!, '', parts[2]!, '']],
-  ['other views of bytes', () => [new DataView(new Uint8Array(Buffer.from('one ')).buffer), new Uint8Array(bytes[1]!).buffer, new Uint8Array([0, ...bytes[2]!, 0]).subarray(1, -1)]],
+  [
+    'other views of bytes',
+    () => [
+      new DataView(new Uint8Array(Buffer.from('one ')).buffer),
+      new Uint8Array(bytes[1]!).buffer,
+      new Uint8Array([0, ...bytes[2]!, 0]).subarray(1, -1),
+    ],
+  ],
   ['a ReadableStream of bytes', () => webStream(bytes)],
   ['a ReadableStream of strings', () => webStream(parts)],
-  ['a byte stream', () => webStream(bytes.map((part) => new Uint8Array(part)), 'bytes')],
+  [
+    'a byte stream',
+    () =>
+      webStream(
+        bytes.map((part) => new Uint8Array(part)),
+        'bytes',
+      ),
+  ],
   ['a Blob', () => new Blob(parts)],
   ['a File', () => new File(parts, 'name.txt')],
   ['a Response', () => new Response(whole)],
 ];
 
-const sending = (make: () => BodySource, options?: BodyOptions): Middleware => (req, res) => pipeBody(make(), req, res, options);
+const sending =
+  (make: () => BodySource, options?: BodyOptions): Middleware =>
+  (req, res) =>
+    pipeBody(make(), req, res, options);
 
 describe.each(carriers)('pipeBody on $name', (carrier) => {
   it.each(sources)('sends %s', async (_name, make) => {
@@ -76,20 +102,31 @@ describe.each(carriers)('pipeBody on $name', (carrier) => {
     const directory = await mkdtemp(join(tmpdir(), 'body-'));
     onTestFinished(() => rm(directory, { recursive: true }));
     const path = join(directory, 'big');
-    const content = Buffer.alloc(12_345_678, (() => {
-      const block = Buffer.alloc(65_537);
-      for (let at = 0; at < block.length; at++) block[at] = (at * at * 31 + (at >> 3)) & 0x7f;
-      return block;
-    })());
+    const content = Buffer.alloc(
+      12_345_678,
+      (() => {
+        const block = Buffer.alloc(65_537);
+        for (let at = 0; at < block.length; at++) block[at] = (at * at * 31 + (at >> 3)) & 0x7f;
+        return block;
+      })(),
+    );
     await writeFile(path, content);
-    const running = await serve(carrier, sending(() => createReadStream(path)));
+    const running = await serve(
+      carrier,
+      sending(() => createReadStream(path)),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('end');
-    expect(createHash('sha256').update(reading.text).digest('hex')).toBe(createHash('sha256').update(content).digest('hex'));
+    expect(createHash('sha256').update(reading.text).digest('hex')).toBe(
+      createHash('sha256').update(content).digest('hex'),
+    );
   });
 
   it('sends nothing for an empty source', async () => {
-    const running = await serve(carrier, sending(() => []));
+    const running = await serve(
+      carrier,
+      sending(() => []),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('end');
     expect([reading.status, reading.text]).toEqual([200, '']);
@@ -100,7 +137,10 @@ describe.each(carriers)('pipeBody on $name', (carrier) => {
       res.statusCode = 201;
       res.setHeader('X-Mine', 'app');
       res.setHeader('X-Kept', 'app');
-      return pipeBody(later(parts), req, res, { status: 202, headers: { 'x-mine': 'option', 'Content-Type': 'text/x-parts' } });
+      return pipeBody(later(parts), req, res, {
+        status: 202,
+        headers: { 'x-mine': 'option', 'Content-Type': 'text/x-parts' },
+      });
     });
     const reading = await running.visit();
     await settles(reading.over);
@@ -110,7 +150,10 @@ describe.each(carriers)('pipeBody on $name', (carrier) => {
 
   it('answers HEAD with the fields alone and cancels the source', async () => {
     const source = Readable.from(bytes);
-    const running = await serve(carrier, sending(() => source, { headers: { 'Content-Length': 13 } }));
+    const running = await serve(
+      carrier,
+      sending(() => source, { headers: { 'Content-Length': 13 } }),
+    );
     const reading = await running.visit({ method: 'HEAD' });
     expect(await settles(reading.over)).toBe('end');
     expect([reading.status, reading.headers['content-length'], reading.text]).toEqual([200, '13', '']);
@@ -120,7 +163,10 @@ describe.each(carriers)('pipeBody on $name', (carrier) => {
 
   it.each([204, 205, 304])('sends no body with %s and cancels the source', async (status) => {
     const source = Readable.from(bytes);
-    const running = await serve(carrier, sending(() => source, { status }));
+    const running = await serve(
+      carrier,
+      sending(() => source, { status }),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('end');
     expect([reading.status, reading.text]).toEqual([status, '']);
@@ -129,8 +175,15 @@ describe.each(carriers)('pipeBody on $name', (carrier) => {
   });
 
   // RFC 9110 8.6 and 15.3.6.
-  it.each([[204, undefined], [205, '0'], [304, '3']])('with %s announces a length of %s, whatever the source would have', async (status, length) => {
-    const running = await serve(carrier, sending(() => new Blob(['abc'], { type: 'text/plain' }), { status }));
+  it.each([
+    [204, undefined],
+    [205, '0'],
+    [304, '3'],
+  ])('with %s announces a length of %s, whatever the source would have', async (status, length) => {
+    const running = await serve(
+      carrier,
+      sending(() => new Blob(['abc'], { type: 'text/plain' }), { status }),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('end');
     expect([reading.status, reading.text, reading.headers['content-length']]).toEqual([status, '', length]);
@@ -140,13 +193,18 @@ describe.each(carriers)('pipeBody on $name', (carrier) => {
   it('sends a chunk before it pulls the next', async () => {
     let pulled = 0;
     let release: (() => void) | undefined;
-    const running = await serve(carrier, sending(() => (async function* () {
-      for (const part of parts) {
-        pulled++;
-        yield part;
-        await new Promise<void>((resolve) => (release = resolve));
-      }
-    })()));
+    const running = await serve(
+      carrier,
+      sending(() =>
+        (async function* () {
+          for (const part of parts) {
+            pulled++;
+            yield part;
+            await new Promise<void>((resolve) => (release = resolve));
+          }
+        })(),
+      ),
+    );
     const reading = await running.visit();
     for (let count = 1; count <= parts.length; count++) {
       await until(() => reading.text === parts.slice(0, count).join('') && release !== undefined);
@@ -160,7 +218,10 @@ describe.each(carriers)('pipeBody on $name', (carrier) => {
 
 describe('pipeBody', () => {
   it('keeps a Content-Length that the source fits', async () => {
-    const running = await serve(bare, sending(() => parts, { headers: { 'Content-Length': Buffer.byteLength(whole) } }));
+    const running = await serve(
+      bare,
+      sending(() => parts, { headers: { 'Content-Length': Buffer.byteLength(whole) } }),
+    );
     const client = await running.dial();
     client.send(getRequest());
     const received = await client.waitFor('\r\n\r\none');
@@ -169,7 +230,10 @@ describe('pipeBody', () => {
   });
 
   it('frames by chunks without one, and leaves the connection for the next request', async () => {
-    const running = await serve(bare, sending(() => later(parts)));
+    const running = await serve(
+      bare,
+      sending(() => later(parts)),
+    );
     const client = await running.dial();
     client.send(getRequest());
     const first = parseChunked(await client.waitFor('0\r\n\r\n'));
@@ -183,7 +247,10 @@ describe('pipeBody', () => {
       if (req.url === '/own') res.setHeader('Content-Type', 'x/own');
       return pipeBody(new Blob(parts, { type: 'x/blob' }), req, res);
     });
-    for (const [path, type] of [['/', 'x/blob'], ['/own', 'x/own']]) {
+    for (const [path, type] of [
+      ['/', 'x/blob'],
+      ['/own', 'x/own'],
+    ]) {
       const reading = await running.visit({ path: path! });
       expect(reading.headers).toMatchObject({ 'content-type': type, 'content-length': '13' });
     }
@@ -230,7 +297,8 @@ describe('pipeBody', () => {
     read.body!.getReader();
     const codes: unknown[] = [];
     const running = await serve(bare, async (req, res) => {
-      for (const source of [locked, used, read]) await pipeBody(source, req, res).catch((error: unknown) => codes.push((error as { code: string }).code));
+      for (const source of [locked, used, read])
+        await pipeBody(source, req, res).catch((error: unknown) => codes.push((error as { code: string }).code));
       res.end('untouched');
     });
     const reading = await running.visit();

@@ -38,7 +38,12 @@ async function fill(carrier: Carrier, ...stack: Middleware[]): Promise<Full> {
 }
 
 async function rejection(promise: Promise<void>): Promise<unknown> {
-  return settles(promise.then(() => 'resolved', (error: unknown) => error));
+  return settles(
+    promise.then(
+      () => 'resolved',
+      (error: unknown) => error,
+    ),
+  );
 }
 
 describe.each(carriers)('waitWritable on $name', (carrier) => {
@@ -110,8 +115,14 @@ describe.each(carriers)('waitWritable on $name', (carrier) => {
     const removed: string[] = [];
     const { signal } = controller;
     const { addEventListener, removeEventListener } = signal;
-    signal.addEventListener = (...args: Parameters<typeof addEventListener>) => (added.push(args[0]), addEventListener.apply(signal, args));
-    signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => (removed.push(args[0]), removeEventListener.apply(signal, args));
+    signal.addEventListener = (...args: Parameters<typeof addEventListener>) => (
+      added.push(args[0]),
+      addEventListener.apply(signal, args)
+    );
+    signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => (
+      removed.push(args[0]),
+      removeEventListener.apply(signal, args)
+    );
     const why = new Error('enough');
     const wait = rejection(waitWritable(res, { signal }));
     controller.abort(why);
@@ -143,10 +154,17 @@ describe('waitWritable', () => {
     ['node:http', bare, []],
     ['node:http2', h2c, []],
     ['compression that is asleep', bare, [compression({ filter: () => false }) as unknown as Middleware]],
-    ['compression at work', bare, [compression() as unknown as Middleware, (_req, res, next) => {
-      res.setHeader('Content-Type', 'text/plain');
-      next();
-    }]],
+    [
+      'compression at work',
+      bare,
+      [
+        compression() as unknown as Middleware,
+        (_req, res, next) => {
+          res.setHeader('Content-Type', 'text/plain');
+          next();
+        },
+      ],
+    ],
   ];
   it.each(stacks)('leaves no listener behind after a hundred waits: %s', async (_name, carrier, stack) => {
     const warnings: string[] = [];
@@ -163,7 +181,14 @@ describe('waitWritable', () => {
     res.write(randomBytes(20_000_000));
     await until(() => needsDrain(res));
     await turns(50);
-    expect(await Promise.race([waitWritable(res).catch(() => undefined).then(() => 'settled'), turns(5).then(() => 'waits')])).toBe('waits');
+    expect(
+      await Promise.race([
+        waitWritable(res)
+          .catch(() => undefined)
+          .then(() => 'settled'),
+        turns(5).then(() => 'waits'),
+      ]),
+    ).toBe('waits');
     const { signal } = new AbortController();
     const before = listeners(res);
     for (let wait = 0; wait < 100; wait++) {
@@ -174,7 +199,9 @@ describe('waitWritable', () => {
       await rejection(waitWritable(res, { signal, deadline: Date.now() - 1 }));
     }
     await turns(5);
-    expect(listeners(res).map((count, index) => count - before[index]!)).toEqual(_name === 'compression that is asleep' ? [expect.toBeOneOf([0, 1]), 0, 0, 0] : [0, 0, 0, 0]);
+    expect(listeners(res).map((count, index) => count - before[index]!)).toEqual(
+      _name === 'compression that is asleep' ? [expect.toBeOneOf([0, 1]), 0, 0, 0] : [0, 0, 0, 0],
+    );
     expect(warnings).toEqual([]);
   });
 

@@ -1,7 +1,16 @@
 import type { RequestListener, ServerResponse } from 'node:http';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Codec, brotli, compress, type Compression, type CompressOptions, deflate, gzip, zstd } from '../../src/compress/index.ts';
+import {
+  type Codec,
+  brotli,
+  compress,
+  type Compression,
+  type CompressOptions,
+  deflate,
+  gzip,
+  zstd,
+} from '../../src/compress/index.ts';
 import { type EventStream, sse } from '../../src/index.ts';
 import { codings, hasZstd } from '../support/decoders.ts';
 import { deferred } from '../support/deferred.ts';
@@ -14,7 +23,8 @@ let browser: Browser;
 const codecs: Record<string, () => Codec> = { gzip, deflate, br: brotli, zstd };
 
 /** One that offers a single coding; a browser cannot ask for one. */
-const only = (coding: string, options?: CompressOptions): Compression => compress({ codecs: [codecs[coding]!()], idleFlush: 5, ...options });
+const only = (coding: string, options?: CompressOptions): Compression =>
+  compress({ codecs: [codecs[coding]!()], idleFlush: 5, ...options });
 
 /** Opens a page whose origin answers by path. */
 async function visit(answers: Record<string, RequestListener>): Promise<Page> {
@@ -26,7 +36,10 @@ async function visit(answers: Record<string, RequestListener>): Promise<Page> {
   return openPage(browser, url);
 }
 
-const behind = (compression: Compression, answer: RequestListener): RequestListener => (req, res) => compression(req, res, () => answer(req, res));
+const behind =
+  (compression: Compression, answer: RequestListener): RequestListener =>
+  (req, res) =>
+    compression(req, res, () => answer(req, res));
 
 interface Fetched {
   readonly coding: string | null;
@@ -85,10 +98,11 @@ describe.skipIf(lacksBrowser('codings in Chromium'))('Chromium', { timeout: 120_
   it('offers all codings to localhost, and gets the best for each kind of body', async () => {
     const accepted = new Set<unknown>();
     const compression = compress();
-    const note = (answer: RequestListener): RequestListener => behind(compression, (req, res) => {
-      accepted.add(req.headers['accept-encoding']);
-      answer(req, res);
-    });
+    const note = (answer: RequestListener): RequestListener =>
+      behind(compression, (req, res) => {
+        accepted.add(req.headers['accept-encoding']);
+        answer(req, res);
+      });
     const page = await visit({
       '/complete': note((_req, res) => bodies['complete']!.answer(res)),
       '/long': note((_req, res) => bodies['long']!.answer(res)),
@@ -102,32 +116,47 @@ describe.skipIf(lacksBrowser('codings in Chromium'))('Chromium', { timeout: 120_
 
   it('decodes all kinds of bodies in all codings, padded and not', async () => {
     useRandom(() => 0.99);
-    const cases = codings.flatMap((coding) => Object.entries(bodies).flatMap(([name, body]) => [false, { max: 300 }].map((randomPadding) => ({
-      path: `/${coding}/${name}/${randomPadding ? 'padded' : 'plain'}`,
-      // Brotli pads complete bodies only, and is not used for others then.
-      coding: coding === 'br' && name === 'long' && randomPadding ? null : coding,
-      body,
-      compression: only(coding, { randomPadding }),
-    }))));
-    const page = await visit(Object.fromEntries(cases.map(({ path, compression, body }) => [path, behind(compression, (_req, res) => body.answer(res))])));
+    const cases = codings.flatMap((coding) =>
+      Object.entries(bodies).flatMap(([name, body]) =>
+        [false, { max: 300 }].map((randomPadding) => ({
+          path: `/${coding}/${name}/${randomPadding ? 'padded' : 'plain'}`,
+          // Brotli pads complete bodies only, and is not used for others then.
+          coding: coding === 'br' && name === 'long' && randomPadding ? null : coding,
+          body,
+          compression: only(coding, { randomPadding }),
+        })),
+      ),
+    );
+    const page = await visit(
+      Object.fromEntries(
+        cases.map(({ path, compression, body }) => [path, behind(compression, (_req, res) => body.answer(res))]),
+      ),
+    );
     for (const { path, coding, body } of cases) {
       const fetched = await fetchAt(page, path);
-      expect([path, fetched.error, fetched.coding, fetched.text === body.text]).toEqual([path, undefined, coding, true]);
+      expect([path, fetched.error, fetched.coding, fetched.text === body.text]).toEqual([
+        path,
+        undefined,
+        coding,
+        true,
+      ]);
     }
   });
 
   it.each(codings)('reads a long body in %s piece by piece', async (coding) => {
     const gates = [deferred(), deferred()] as const;
-    const page = await visit({ '/it': behind(only(coding), (_req, res) => {
-      void (async () => {
-        res.writeHead(200, text);
-        for (const [index, gate] of gates.entries()) {
-          res.write(`piece ${index}, `);
-          await gate.promise;
-        }
-        res.end('end');
-      })();
-    }) });
+    const page = await visit({
+      '/it': behind(only(coding), (_req, res) => {
+        void (async () => {
+          res.writeHead(200, text);
+          for (const [index, gate] of gates.entries()) {
+            res.write(`piece ${index}, `);
+            await gate.promise;
+          }
+          res.end('end');
+        })();
+      }),
+    });
     await page.evaluate(`
       globalThis.seen = '';
       fetch('/it').then(async ({ body }) => {
@@ -144,25 +173,40 @@ describe.skipIf(lacksBrowser('codings in Chromium'))('Chromium', { timeout: 120_
   });
 
   it('takes a body that fails for a failure in all codings', async () => {
-    const page = await visit(Object.fromEntries(codings.map((coding) => [`/${coding}`, behind(only(coding), (_req, res) => {
-      res.writeHead(200, text);
-      res.write(prose(5000));
-      (res as ServerResponse & { flush(callback: () => void): void }).flush(() => setTimeout(() => res.destroy(), 50));
-    })])));
-    for (const coding of codings) expect([coding, (await fetchAt(page, `/${coding}`)).error]).toEqual([coding, 'TypeError']);
+    const page = await visit(
+      Object.fromEntries(
+        codings.map((coding) => [
+          `/${coding}`,
+          behind(only(coding), (_req, res) => {
+            res.writeHead(200, text);
+            res.write(prose(5000));
+            (res as ServerResponse & { flush(callback: () => void): void }).flush(() =>
+              setTimeout(() => res.destroy(), 50),
+            );
+          }),
+        ]),
+      ),
+    );
+    for (const coding of codings)
+      expect([coding, (await fetchAt(page, `/${coding}`)).error]).toEqual([coding, 'TypeError']);
   });
 
   it.each(codings)('hands each event of a stream in %s to its EventSource before the next is made', async (coding) => {
     const arrived = [deferred(), deferred(), deferred()] as const;
     let made = 0;
-    const page = await visit({ '/it': behind(only(coding), sse(async function* (stream) {
-      for (const [index, gate] of arrived.entries()) {
-        made++;
-        yield { id: String(index), data: index === 2 ? noise(70_000) : `event ${index}, grüße 🌊` };
-        await gate.promise;
-      }
-      await untilClosed(stream);
-    })) });
+    const page = await visit({
+      '/it': behind(
+        only(coding),
+        sse(async function* (stream) {
+          for (const [index, gate] of arrived.entries()) {
+            made++;
+            yield { id: String(index), data: index === 2 ? noise(70_000) : `event ${index}, grüße 🌊` };
+            await gate.promise;
+          }
+          await untilClosed(stream);
+        }),
+      ),
+    });
     await page.evaluate(`
       const seen = (globalThis.seen = []);
       const source = new EventSource('/it');
@@ -170,7 +214,11 @@ describe.skipIf(lacksBrowser('codings in Chromium'))('Chromium', { timeout: 120_
       undefined
     `);
     const seen = (): Promise<unknown[]> => page.evaluate<unknown[]>('globalThis.seen');
-    const expected = [['0', 17, 'event 0, grüße 🌊'], ['1', 17, 'event 1, grüße 🌊'], ['2', 70_000, noise(20)]];
+    const expected = [
+      ['0', 17, 'event 0, grüße 🌊'],
+      ['1', 17, 'event 1, grüße 🌊'],
+      ['2', 70_000, noise(20)],
+    ];
     for (const [index, gate] of arrived.entries()) {
       await expect.poll(seen, patient).toEqual(expected.slice(0, index + 1));
       expect(made).toBe(index + 1);
@@ -181,13 +229,18 @@ describe.skipIf(lacksBrowser('codings in Chromium'))('Chromium', { timeout: 120_
   it('keeps a stream open while it is switched off and on again, in one coding', async () => {
     const compression = compress({ live: true, idleFlush: 5 });
     const steps = [deferred(), deferred(), deferred()] as const;
-    const page = await visit({ '/it': behind(compression, sse(async function* (stream) {
-      for (const [index, gate] of steps.entries()) {
-        yield `event ${index}, ${prose(400)}`;
-        await gate.promise;
-      }
-      await untilClosed(stream);
-    })) });
+    const page = await visit({
+      '/it': behind(
+        compression,
+        sse(async function* (stream) {
+          for (const [index, gate] of steps.entries()) {
+            yield `event ${index}, ${prose(400)}`;
+            await gate.promise;
+          }
+          await untilClosed(stream);
+        }),
+      ),
+    });
     await page.evaluate(`
       const seen = (globalThis.seen = []);
       const source = new EventSource('/it');

@@ -101,7 +101,9 @@ describe.skipIf(lacksBrowser('an EventSource of Chromium'))('an EventSource of C
 
     // What Chromium has not read when it learns of the close it drops: that comes again.
     const last = (): string => `event ${Number(lastEventIds[2]) + 2}`;
-    await expect.poll(async () => (await data()).at(-1), patient).toSatisfy((event) => lastEventIds.length === 3 && event === last());
+    await expect
+      .poll(async () => (await data()).at(-1), patient)
+      .toSatisfy((event) => lastEventIds.length === 3 && event === last());
     const events = await data();
     expect(events).toEqual(events.map((_, index) => `event ${index + 1}`));
     expect((await seen()).filter(({ type }) => type === 'open')).toHaveLength(3);

@@ -4,7 +4,21 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { EventParser } from '../support/event-parser.ts';
 import { connectRaw, getRequest, parseChunked, type RawClient } from '../support/raw.ts';
-import { eventsOf, type Gateway, lacksBrowser, lastingPort, launchBrowser, listen, openPage, patient, startGateway, startTimeout, take, temporaryFile, useGateway } from './support.ts';
+import {
+  eventsOf,
+  type Gateway,
+  lacksBrowser,
+  lastingPort,
+  launchBrowser,
+  listen,
+  openPage,
+  patient,
+  startGateway,
+  startTimeout,
+  take,
+  temporaryFile,
+  useGateway,
+} from './support.ts';
 
 const timeout = 120_000;
 const untouched = useGateway();
@@ -17,9 +31,13 @@ interface State {
 /** Asks for a change as a client that is no browser does, unless the fields say otherwise. */
 function post(url: string, body: string, headers: Record<string, string> = {}): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
-    const sent = request(`${url}/compression`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers } }, (res) => {
-      res.resume().on('end', () => resolve(res.statusCode));
-    });
+    const sent = request(
+      `${url}/compression`,
+      { method: 'POST', headers: { 'content-type': 'application/json', ...headers } },
+      (res) => {
+        res.resume().on('end', () => resolve(res.statusCode));
+      },
+    );
     sent.on('error', reject).end(body);
   });
 }
@@ -70,9 +88,23 @@ describe('the compression of the gateway', { timeout }, () => {
     const file = await temporaryFile('1\n');
     const { url } = await startGateway({ file: file.path });
 
-    for (const path of ['/', '/style.css', '/app.js', '/uplot/uPlot.esm.js', '/metrics', '/follow', '/tokens?prompt=hello']) {
+    for (const path of [
+      '/',
+      '/style.css',
+      '/app.js',
+      '/uplot/uPlot.esm.js',
+      '/metrics',
+      '/follow',
+      '/tokens?prompt=hello',
+    ]) {
       const response = await fetch(url + path, { headers: { 'accept-encoding': 'gzip' } });
-      expect.soft(Object.fromEntries(response.headers), path).toMatchObject({ 'content-encoding': 'gzip', 'server-timing': 'compress;desc="gzip"', vary: expect.stringMatching(/\bAccept-Encoding$/) });
+      expect
+        .soft(Object.fromEntries(response.headers), path)
+        .toMatchObject({
+          'content-encoding': 'gzip',
+          'server-timing': 'compress;desc="gzip"',
+          vary: expect.stringMatching(/\bAccept-Encoding$/),
+        });
       await response.body!.cancel();
     }
   });
@@ -89,7 +121,12 @@ describe('the compression of the gateway', { timeout }, () => {
     await set(url, true);
     for (const client of clients) expect(await nextState(client)).toMatchObject({ enabled: true, version: 2 });
 
-    expect(await stateOf(url)).toEqual({ enabled: true, version: 2, tier: expect.any(Number), load: expect.any(Number) });
+    expect(await stateOf(url)).toEqual({
+      enabled: true,
+      version: 2,
+      tier: expect.any(Number),
+      load: expect.any(Number),
+    });
     await Promise.all(clients.map((client) => client.return()));
   });
 
@@ -121,7 +158,9 @@ describe('the compression of the gateway', { timeout }, () => {
 
     expect(on).toBeLessThan(0.6 * off);
     expect(onAgain).toBeLessThan(0.6 * off);
-    const ids = new EventParser().push(Buffer.from(decode(parseChunked(client.received).chunks))).events.flatMap(({ lastEventId }) => (lastEventId === '' ? [] : [Number(lastEventId)]));
+    const ids = new EventParser()
+      .push(Buffer.from(decode(parseChunked(client.received).chunks)))
+      .events.flatMap(({ lastEventId }) => (lastEventId === '' ? [] : [Number(lastEventId)]));
     // One member from the first byte on, and no event is missing.
     expect([...new Set(ids)]).toEqual(Array.from({ length: ids.at(-1)! - ids[0]! + 1 }, (_, index) => ids[0]! + index));
   });
@@ -138,7 +177,10 @@ describe('the compression of the gateway', { timeout }, () => {
     const ends = chunks.map((_, index) => {
       const sofar = chunks.slice(0, index + 1);
       const framed = sofar.map(({ length }) => length.toString(16).length + 2 + length + 2);
-      return { text: Buffer.byteLength(decode(sofar)), wire: head.length + 4 + framed.reduce((sum, length) => sum + length, 0) };
+      return {
+        text: Buffer.byteLength(decode(sofar)),
+        wire: head.length + 4 + framed.reduce((sum, length) => sum + length, 0),
+      };
     });
     for (const { page } of reports()) {
       expect(page.streams.metrics).toMatchObject({ coding: 'gzip', open: true });
@@ -163,7 +205,10 @@ describe('the compression of the gateway', { timeout }, () => {
 
     const [one, two] = await Promise.all([streamsOf('one'), streamsOf('two')]);
 
-    expect(one).toEqual({ metrics: expect.anything(), follow: { coding: expect.any(String), open: true, text: '{"line":"line"}\n'.length, wire: expect.any(Number) } });
+    expect(one).toEqual({
+      metrics: expect.anything(),
+      follow: { coding: expect.any(String), open: true, text: '{"line":"line"}\n'.length, wire: expect.any(Number) },
+    });
     expect(two).toEqual({ metrics: expect.anything() });
     await follower.body!.cancel();
   });
@@ -247,9 +292,14 @@ async function costOfNextEvents(page: Page): Promise<number> {
   return (after.wire - before.wire) / (after.text - before.text);
 }
 
-/** How many of the gaps that a page shows are not those of samples that were never taken: where the machine stood still, if it did. */
+/**
+ * How many of the gaps that a page shows are not those of samples that were never taken: where the machine stood still,
+ * if it did.
+ */
 async function missed(page: Page, url: string): Promise<number> {
-  const [shown, newest] = await page.evaluate<[number, number]>(`[Number(document.querySelector('#gaps').dataset.gaps), Number(document.querySelector('#cpu').dataset.newest)]`);
+  const [shown, newest] = await page.evaluate<[number, number]>(
+    `[Number(document.querySelector('#gaps').dataset.gaps), Number(document.querySelector('#cpu').dataset.newest)]`,
+  );
   let interval = 0;
   let before: number | undefined;
   let neverTaken = 0;
@@ -279,155 +329,167 @@ function requestsFor(page: Page, path: string): string[] {
   return requests;
 }
 
-describe.skipIf(lacksBrowser('the compression card of the gateway'))('the compression card of the gateway', { timeout: 180_000 }, () => {
-  beforeAll(async () => {
-    browser = await launchBrowser();
-  }, startTimeout);
-  afterAll(() => browser?.close());
+describe.skipIf(lacksBrowser('the compression card of the gateway'))(
+  'the compression card of the gateway',
+  { timeout: 180_000 },
+  () => {
+    beforeAll(async () => {
+      browser = await launchBrowser();
+    }, startTimeout);
+    afterAll(() => browser?.close());
 
-  it('switches the open streams of every page, which go on', async () => {
-    const { url } = await startGateway();
-    const [first, second] = [await openPage(browser, url), await openPage(browser, url)];
-    await expectCoding(first, 'metrics', 'gzip');
-    await expectCoding(second, 'metrics', 'gzip');
-    const requests = [first, second].map((page) => requestsFor(page, '/metrics'));
-    await first.evaluate(`{
+    it('switches the open streams of every page, which go on', async () => {
+      const { url } = await startGateway();
+      const [first, second] = [await openPage(browser, url), await openPage(browser, url)];
+      await expectCoding(first, 'metrics', 'gzip');
+      await expectCoding(second, 'metrics', 'gzip');
+      const requests = [first, second].map((page) => requestsFor(page, '/metrics'));
+      await first.evaluate(`{
       globalThis.seen = { ids: [], opened: 0, states: [] };
       const source = new EventSource('/metrics');
       source.addEventListener('open', () => (seen.opened += 1));
       source.addEventListener('sample', ({ lastEventId }) => seen.ids.push(Number(lastEventId)));
       source.addEventListener('compression', ({ data }) => seen.states.push(JSON.parse(data).enabled));
     }`);
-    const seen = (): Promise<{ ids: number[]; opened: number; states: boolean[] }> => first.evaluate('seen');
-    await expect.poll(async () => (await seen()).opened, patient).toBe(1);
-    await expectState(first, true, 0);
+      const seen = (): Promise<{ ids: number[]; opened: number; states: boolean[] }> => first.evaluate('seen');
+      await expect.poll(async () => (await seen()).opened, patient).toBe(1);
+      await expectState(first, true, 0);
 
-    await first.getByRole('switch', { name: 'Compression' }).click();
-    await expectState(first, false, 1);
-    await expectState(second, false, 1);
-    await expect.poll(() => first.textContent(`${card} [data-stream="metrics"]`), patient).toContain('gzip, stored');
-    const off = await costOfNextEvents(first);
+      await first.getByRole('switch', { name: 'Compression' }).click();
+      await expectState(first, false, 1);
+      await expectState(second, false, 1);
+      await expect.poll(() => first.textContent(`${card} [data-stream="metrics"]`), patient).toContain('gzip, stored');
+      const off = await costOfNextEvents(first);
 
-    await second.keyboard.press('c');
-    await expectState(second, true, 2);
-    await expectState(first, true, 2);
-    const on = await costOfNextEvents(first);
+      await second.keyboard.press('c');
+      await expectState(second, true, 2);
+      await expectState(first, true, 2);
+      const on = await costOfNextEvents(first);
 
-    expect(off).toBeGreaterThan(1);
-    expect(on).toBeLessThan(0.6);
-    const { ids, opened, states } = await seen();
-    expect({ opened, states }).toEqual({ opened: 1, states: [false, true] });
-    expect(ids).toEqual(ids.map((_, index) => ids[0]! + index));
-    // One is the test's own.
-    expect(requests.map(({ length }) => length)).toEqual([1, 0]);
-    for (const page of [first, second]) await expectNoSampleMissing(page, url);
-  });
-
-  it('is in gzip, and says so', async () => {
-    const file = await temporaryFile('line\n');
-    const { url } = await startGateway({ file: file.path });
-    const page = await openPage(browser, 'about:blank');
-    const codings = new Map<string, string | undefined>();
-    page.on('response', (response) => codings.set(new URL(response.url()).pathname, response.headers()['content-encoding']));
-    await page.goto(url);
-
-    await page.getByRole('button', { name: 'Ask' }).click();
-    for (const stream of ['metrics', 'follow', 'tokens']) {
-      await expectCoding(page, stream, 'gzip');
-      expect(codings.get(`/${stream}`)).toBe('gzip');
-    }
-    await expect.poll(async () => (await costOf(page, 'files'))?.coding ?? '', patient).toMatch(/^(br|zstd)$/);
-    const files = await costOf(page, 'files');
-    expect(files!.wire).toBeLessThan(0.6 * files!.text);
-    expect(await page.textContent(`${card} .encoders`)).toMatch(/^\d+$/);
-  });
-
-  it('shows a page that comes later how it is set', async () => {
-    const { url } = await startGateway();
-    await set(url, false);
-
-    const page = await openPage(browser, url);
-
-    await expectState(page, false, 1);
-    await expectCoding(page, 'metrics', 'identity');
-    await expectCoding(page, 'files', 'identity');
-  });
-
-  it('compresses the metrics of a page that came while it was off, from where they are', async () => {
-    const { url } = await startGateway();
-    await set(url, false);
-    const page = await openPage(browser, url);
-    await expectCoding(page, 'metrics', 'identity');
-    const requests = requestsFor(page, '/metrics');
-
-    await page.getByRole('switch', { name: 'Compression' }).click();
-
-    await expectState(page, true, 2);
-    await expectCoding(page, 'metrics', 'gzip');
-    expect(await costOfNextEvents(page)).toBeLessThan(0.6);
-    expect(requests).toEqual([expect.stringMatching(/[?&]after=\d+$/)]);
-    await expectNoSampleMissing(page, url);
-    expect(await page.getAttribute('#connection', 'data-state')).toBe('live');
-  });
-
-  it('leaves the key alone where somebody types', async () => {
-    const { url } = await startGateway();
-    const page = await openPage(browser, url);
-    await expectState(page, true, 0);
-
-    await page.getByLabel('Prompt').fill('');
-    await page.keyboard.type('cC');
-    await page.keyboard.press('Tab');
-    await page.keyboard.press('Control+c');
-    await page.keyboard.press('c');
-
-    await expectState(page, false, 1);
-    expect(await page.getByLabel('Prompt').inputValue()).toBe('cC');
-  });
-
-  it('goes on counting after the server was killed', async () => {
-    const killed = await startGateway({ port: await lastingPort() });
-    const page = await openPage(browser, killed.url);
-    await expectCoding(page, 'metrics', 'gzip');
-    await page.keyboard.press('c');
-    await expectState(page, false, 1);
-    const before = (await costOf(page, 'metrics'))!;
-
-    await killed.stop('SIGKILL');
-    await startGateway({ port: killed.port });
-
-    // That of the new server, which is as it began.
-    await expectState(page, true, 0);
-    await expect.poll(async () => (await costOf(page, 'metrics'))!.text, patient).toBeGreaterThan(before.text);
-    expect((await costOf(page, 'metrics'))!.wire).toBeGreaterThan(before.wire);
-  });
-
-  it('says that it could not be switched', async () => {
-    const gateway = await startGateway();
-    const page = await openPage(browser, gateway.url);
-    await expectState(page, true, 0);
-    await gateway.stop('SIGKILL');
-
-    await page.getByRole('switch', { name: 'Compression' }).click();
-
-    await expect.poll(() => page.textContent(`${card} .failure`), patient).toMatch(/^Not switched: ./);
-    expect(await page.getAttribute(card, 'data-enabled')).toBe('true');
-  });
-
-  it('is not switched by a page of another origin', async () => {
-    const { url } = untouched;
-    const other = await listen((_req, res) => res.setHeader('content-type', 'text/html').end('<!doctype html><title>other</title>'));
-    const page = await openPage(browser, other.url);
-    const statuses: number[] = [];
-    page.on('response', (response) => {
-      if (response.url().endsWith('/compression')) statuses.push(response.status());
+      expect(off).toBeGreaterThan(1);
+      expect(on).toBeLessThan(0.6);
+      const { ids, opened, states } = await seen();
+      expect({ opened, states }).toEqual({ opened: 1, states: [false, true] });
+      expect(ids).toEqual(ids.map((_, index) => ids[0]! + index));
+      // One is the test's own.
+      expect(requests.map(({ length }) => length)).toEqual([1, 0]);
+      for (const page of [first, second]) await expectNoSampleMissing(page, url);
     });
 
-    await page.evaluate(`fetch('${url}/compression', { method: 'POST', mode: 'no-cors', body: '{"enabled":false}' })`);
-    await page.evaluate(`fetch('${url}/compression', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"enabled":false}' }).catch(() => {})`);
+    it('is in gzip, and says so', async () => {
+      const file = await temporaryFile('line\n');
+      const { url } = await startGateway({ file: file.path });
+      const page = await openPage(browser, 'about:blank');
+      const codings = new Map<string, string | undefined>();
+      page.on('response', (response) =>
+        codings.set(new URL(response.url()).pathname, response.headers()['content-encoding']),
+      );
+      await page.goto(url);
 
-    await expect.poll(() => statuses, patient).toContain(403);
-    expect(statuses).not.toContain(204);
-    expect(await stateOf(url)).toMatchObject({ enabled: true, version: 0 });
-  });
-});
+      await page.getByRole('button', { name: 'Ask' }).click();
+      for (const stream of ['metrics', 'follow', 'tokens']) {
+        await expectCoding(page, stream, 'gzip');
+        expect(codings.get(`/${stream}`)).toBe('gzip');
+      }
+      await expect.poll(async () => (await costOf(page, 'files'))?.coding ?? '', patient).toMatch(/^(br|zstd)$/);
+      const files = await costOf(page, 'files');
+      expect(files!.wire).toBeLessThan(0.6 * files!.text);
+      expect(await page.textContent(`${card} .encoders`)).toMatch(/^\d+$/);
+    });
+
+    it('shows a page that comes later how it is set', async () => {
+      const { url } = await startGateway();
+      await set(url, false);
+
+      const page = await openPage(browser, url);
+
+      await expectState(page, false, 1);
+      await expectCoding(page, 'metrics', 'identity');
+      await expectCoding(page, 'files', 'identity');
+    });
+
+    it('compresses the metrics of a page that came while it was off, from where they are', async () => {
+      const { url } = await startGateway();
+      await set(url, false);
+      const page = await openPage(browser, url);
+      await expectCoding(page, 'metrics', 'identity');
+      const requests = requestsFor(page, '/metrics');
+
+      await page.getByRole('switch', { name: 'Compression' }).click();
+
+      await expectState(page, true, 2);
+      await expectCoding(page, 'metrics', 'gzip');
+      expect(await costOfNextEvents(page)).toBeLessThan(0.6);
+      expect(requests).toEqual([expect.stringMatching(/[?&]after=\d+$/)]);
+      await expectNoSampleMissing(page, url);
+      expect(await page.getAttribute('#connection', 'data-state')).toBe('live');
+    });
+
+    it('leaves the key alone where somebody types', async () => {
+      const { url } = await startGateway();
+      const page = await openPage(browser, url);
+      await expectState(page, true, 0);
+
+      await page.getByLabel('Prompt').fill('');
+      await page.keyboard.type('cC');
+      await page.keyboard.press('Tab');
+      await page.keyboard.press('Control+c');
+      await page.keyboard.press('c');
+
+      await expectState(page, false, 1);
+      expect(await page.getByLabel('Prompt').inputValue()).toBe('cC');
+    });
+
+    it('goes on counting after the server was killed', async () => {
+      const killed = await startGateway({ port: await lastingPort() });
+      const page = await openPage(browser, killed.url);
+      await expectCoding(page, 'metrics', 'gzip');
+      await page.keyboard.press('c');
+      await expectState(page, false, 1);
+      const before = (await costOf(page, 'metrics'))!;
+
+      await killed.stop('SIGKILL');
+      await startGateway({ port: killed.port });
+
+      // That of the new server, which is as it began.
+      await expectState(page, true, 0);
+      await expect.poll(async () => (await costOf(page, 'metrics'))!.text, patient).toBeGreaterThan(before.text);
+      expect((await costOf(page, 'metrics'))!.wire).toBeGreaterThan(before.wire);
+    });
+
+    it('says that it could not be switched', async () => {
+      const gateway = await startGateway();
+      const page = await openPage(browser, gateway.url);
+      await expectState(page, true, 0);
+      await gateway.stop('SIGKILL');
+
+      await page.getByRole('switch', { name: 'Compression' }).click();
+
+      await expect.poll(() => page.textContent(`${card} .failure`), patient).toMatch(/^Not switched: ./);
+      expect(await page.getAttribute(card, 'data-enabled')).toBe('true');
+    });
+
+    it('is not switched by a page of another origin', async () => {
+      const { url } = untouched;
+      const other = await listen((_req, res) =>
+        res.setHeader('content-type', 'text/html').end('<!doctype html><title>other</title>'),
+      );
+      const page = await openPage(browser, other.url);
+      const statuses: number[] = [];
+      page.on('response', (response) => {
+        if (response.url().endsWith('/compression')) statuses.push(response.status());
+      });
+
+      await page.evaluate(
+        `fetch('${url}/compression', { method: 'POST', mode: 'no-cors', body: '{"enabled":false}' })`,
+      );
+      await page.evaluate(
+        `fetch('${url}/compression', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"enabled":false}' }).catch(() => {})`,
+      );
+
+      await expect.poll(() => statuses, patient).toContain(403);
+      expect(statuses).not.toContain(204);
+      expect(await stateOf(url)).toMatchObject({ enabled: true, version: 0 });
+    });
+  },
+);

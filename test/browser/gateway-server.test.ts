@@ -3,7 +3,18 @@ import { readdir, readFile, readlink, rename, truncate, writeFile } from 'node:f
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { connectRaw, getRequest, parseChunked } from '../support/raw.ts';
 import { settles } from '../support/until.ts';
-import { eventsOf, type Gateway, lastingPort, patient, recordsOf, runExample, startGateway, take, temporaryFile, useGateway } from './support.ts';
+import {
+  eventsOf,
+  type Gateway,
+  lastingPort,
+  patient,
+  recordsOf,
+  runExample,
+  startGateway,
+  take,
+  temporaryFile,
+  useGateway,
+} from './support.ts';
 
 const timeout = 120_000;
 const shared = useGateway();
@@ -113,7 +124,9 @@ describe('GET /follow of the gateway', { timeout }, () => {
     const records = recordsOf(`${gateway.url}/follow`);
     await take(records, 1);
     // Of lines that compress well, the kernel's buffers hold all.
-    const lines = Array.from({ length: count }, (_, index) => `${index} ${randomBytes(768).toString('base64')}`.slice(0, 1023));
+    const lines = Array.from({ length: count }, (_, index) =>
+      `${index} ${randomBytes(768).toString('base64')}`.slice(0, 1023),
+    );
     await file.append(`${lines.join('\n')}\n`);
     await expect.poll(() => bytesRead(gateway), patient).toBeGreaterThan(1024 * 1024);
 
@@ -194,7 +207,10 @@ describe('the process of the gateway', { timeout }, () => {
 
     const exit = await runExample('gateway/server.js', { port }).exit;
 
-    expect(exit).toMatchObject({ code: 1, stderr: expect.stringMatching(new RegExp(`^Port ${port} is in use: .*\n$`)) });
+    expect(exit).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(new RegExp(`^Port ${port} is in use: .*\n$`)),
+    });
   });
 
   it('says that it cannot read the file', async () => {

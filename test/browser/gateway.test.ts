@@ -1,6 +1,18 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { eventsOf, lacksBrowser, lastingPort, launchBrowser, listen, openPage, patient, startGateway, startTimeout, temporaryFile, useGateway } from './support.ts';
+import {
+  eventsOf,
+  lacksBrowser,
+  lastingPort,
+  launchBrowser,
+  listen,
+  openPage,
+  patient,
+  startGateway,
+  startTimeout,
+  temporaryFile,
+  useGateway,
+} from './support.ts';
 
 let browser: Browser;
 
@@ -11,7 +23,9 @@ const answering = '#tokens';
 
 /** Numbers of points on the four canvases. */
 function points(page: Page): Promise<number[]> {
-  return page.evaluate<number[]>(`Array.from(document.querySelectorAll('.charts .card'), ({ dataset }) => Number(dataset.points))`);
+  return page.evaluate<number[]>(
+    `Array.from(document.querySelectorAll('.charts .card'), ({ dataset }) => Number(dataset.points))`,
+  );
 }
 
 /** The time of the newest point that is drawn. */
@@ -31,7 +45,9 @@ async function expectState(page: Page, selector: string, state: string): Promise
 async function expectNewPoints(page: Page): Promise<void> {
   const before = await points(page);
   const since = await newest(page);
-  await expect.poll(async () => (await points(page)).every((count, index) => count > before[index]! + 1), patient).toBe(true);
+  await expect
+    .poll(async () => (await points(page)).every((count, index) => count > before[index]! + 1), patient)
+    .toBe(true);
   expect(await newest(page)).toBeGreaterThan(since);
 }
 
@@ -73,7 +89,12 @@ describe.skipIf(lacksBrowser('the page of the gateway'))('the page of the gatewa
 
     await expectState(page, connection, 'live');
     await expectNewPoints(page);
-    for (const [card, unit] of [['#cpu', /^\d+ %/], ['#load', /^\d+\.\d\d/], ['#memory', /^[\d.]+ [GM]iB/], ['#delay', /^[\d.]+ ms/]] as const) {
+    for (const [card, unit] of [
+      ['#cpu', /^\d+ %/],
+      ['#load', /^\d+\.\d\d/],
+      ['#memory', /^[\d.]+ [GM]iB/],
+      ['#delay', /^[\d.]+ ms/],
+    ] as const) {
       expect(await page.textContent(`${card} .value`)).toMatch(unit);
     }
   });

@@ -5,7 +5,16 @@ it('the endpoint to copy resumes after the last id, without a gap or a double', 
   const port = await lastingPort();
   runExample('sse-endpoint/server.js', { port });
   const url = `http://localhost:${port}/events`;
-  await expect.poll(() => take(eventsOf(url), 1).then(() => 'up', () => 'down'), patient).toBe('up');
+  await expect
+    .poll(
+      () =>
+        take(eventsOf(url), 1).then(
+          () => 'up',
+          () => 'down',
+        ),
+      patient,
+    )
+    .toBe('up');
   const events = eventsOf(url);
   const [first, ...rest] = await take(events, 3);
   await events.return();

@@ -126,7 +126,10 @@ export function runExample(path: string, options?: ExampleOptions): Program {
 
 function spawnExample(path: string, { args = [], port = 0 }: ExampleOptions = {}): Program {
   const script = fileURLToPath(new URL(`../../examples/${path}`, import.meta.url));
-  const child = spawn(process.execPath, [script, ...args], { env: { ...process.env, GOVERNOR: 'off', PORT: String(port) }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [script, ...args], {
+    env: { ...process.env, GOVERNOR: 'off', PORT: String(port) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const kill = (): void => {
     child.kill('SIGKILL');
   };
@@ -146,8 +149,8 @@ function spawnExample(path: string, { args = [], port = 0 }: ExampleOptions = {}
 }
 
 /**
- * A port for a server that is to come back at the same one. It is below those that the kernel gives out by itself: one of these is
- * taken by the next best connection while the server is away.
+ * A port for a server that is to come back at the same one. It is below those that the kernel gives out by itself: one
+ * of these is taken by the next best connection while the server is away.
  */
 export async function lastingPort(): Promise<number> {
   for (;;) {
@@ -169,7 +172,10 @@ export interface Gateway extends Program {
   readonly port: number;
 }
 
-export async function startGateway({ port = 0, file }: { port?: number; file?: string | undefined } = {}): Promise<Gateway> {
+export async function startGateway({
+  port = 0,
+  file,
+}: { port?: number; file?: string | undefined } = {}): Promise<Gateway> {
   return whenListening(runExample('gateway/server.js', { args: file === undefined ? [] : [file], port }));
 }
 
@@ -194,7 +200,10 @@ export function useGateway(): Pick<Gateway, 'url' | 'port'> {
 
 async function whenListening(program: Program): Promise<Gateway> {
   const line = once(createInterface(program.child.stdout!), 'line').then(([text]) => text as string);
-  const url = await Promise.race([line, program.exit.then(({ stderr }) => Promise.reject(new Error(`The gateway ended: ${stderr}`)))]);
+  const url = await Promise.race([
+    line,
+    program.exit.then(({ stderr }) => Promise.reject(new Error(`The gateway ended: ${stderr}`))),
+  ]);
   return { ...program, url, port: Number(new URL(url).port) };
 }
 
@@ -202,7 +211,10 @@ async function whenListening(program: Program): Promise<Gateway> {
 export async function* eventsOf(url: string, lastEventId = ''): AsyncGenerator<ParsedEvent, void> {
   const parser = new EventParser();
   let given = 0;
-  for await (const chunk of await bodyOf(url, { accept: 'text/event-stream', ...(lastEventId && { 'last-event-id': lastEventId }) })) {
+  for await (const chunk of await bodyOf(url, {
+    accept: 'text/event-stream',
+    ...(lastEventId && { 'last-event-id': lastEventId }),
+  })) {
     parser.push(chunk);
     for (const event of parser.events.slice(given)) yield event;
     given = parser.events.length;
@@ -222,7 +234,8 @@ export async function* recordsOf(url: string): AsyncGenerator<unknown, void> {
 
 async function bodyOf(url: string, headers: Record<string, string>): Promise<AsyncIterable<Uint8Array>> {
   const response = await fetch(url, { headers });
-  if (response.status !== 200 || !response.body) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
+  if (response.status !== 200 || !response.body)
+    throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
   return response.body;
 }
 

@@ -45,7 +45,10 @@ async function readByFetch(page: Page, path: string): Promise<Outcome> {
       return { text, ending: 'cut' };
     }
   })()`);
-  return { data: new EventParser().push(Buffer.from(text)).events.map((event) => JSON.parse(event.data) as unknown), ending };
+  return {
+    data: new EventParser().push(Buffer.from(text)).events.map((event) => JSON.parse(event.data) as unknown),
+    ending,
+  };
 }
 
 describe.skipIf(lacksBrowser('the clients of Chromium'))('Chromium', { timeout: 120_000 }, () => {
@@ -63,12 +66,17 @@ describe.skipIf(lacksBrowser('the clients of Chromium'))('Chromium', { timeout: 
     await site?.close();
   });
 
-  const cases = ['plain', 'gzip'].flatMap((coding) => scenarios.map((scenario, number) => [coding, scenario.name, scenario, `/${coding}/open/${number}`] as const));
+  const cases = ['plain', 'gzip'].flatMap((coding) =>
+    scenarios.map((scenario, number) => [coding, scenario.name, scenario, `/${coding}/open/${number}`] as const),
+  );
 
-  it.each(cases)('gets exactly the events of a %s stream by EventSource: %s', async (_coding, _name, scenario, path) => {
-    const outcome = await settles(readByEventSource(page, path, scenario.isStopped === true));
-    expect(outcome).toEqual(expectedOf(scenario, { resumes: true, stops: true }));
-  });
+  it.each(cases)(
+    'gets exactly the events of a %s stream by EventSource: %s',
+    async (_coding, _name, scenario, path) => {
+      const outcome = await settles(readByEventSource(page, path, scenario.isStopped === true));
+      expect(outcome).toEqual(expectedOf(scenario, { resumes: true, stops: true }));
+    },
+  );
 
   it.each(cases)('gets exactly the events of a %s stream by fetch: %s', async (_coding, _name, scenario, path) => {
     expect(await settles(readByFetch(page, path))).toEqual(expectedOf(scenario, { resumes: false, stops: false }));

@@ -23,9 +23,15 @@ describe('a stream', () => {
     });
   });
 
-  it.each([['plain', null], ['gzip', 'gzip']])('that is %s has the content-coding %j', async (coding, expected) => {
+  it.each([
+    ['plain', null],
+    ['gzip', 'gzip'],
+  ])('that is %s has the content-coding %j', async (coding, expected) => {
     const response = await fetch(`${site.origin}/${coding}/open/0`, { headers: { 'Accept-Encoding': 'gzip' } });
-    expect([response.headers.get('content-encoding'), (await response.text()).includes('word by word')]).toEqual([expected, true]);
+    expect([response.headers.get('content-encoding'), (await response.text()).includes('word by word')]).toEqual([
+      expected,
+      true,
+    ]);
   });
 });
 
@@ -44,19 +50,27 @@ describe('comments in blocks', () => {
   });
 
   const numberOf = (name: string): number => scenarios.findIndex((scenario: Scenario) => scenario.name === name);
-  it.each(clients.filter((client) => !byLetter.includes(client)).map((client) => [client.name, client] as const))('are messages without data to %s', async (_name, client) => {
-    const { data } = await settles(client.read(`${site.origin}/plain/${client.wantsDone ? 'done' : 'open'}/${numberOf('retry hints')}`));
-    expect(data).toContain('no JSON: ""');
-  });
+  it.each(clients.filter((client) => !byLetter.includes(client)).map((client) => [client.name, client] as const))(
+    'are messages without data to %s',
+    async (_name, client) => {
+      const { data } = await settles(
+        client.read(`${site.origin}/plain/${client.wantsDone ? 'done' : 'open'}/${numberOf('retry hints')}`),
+      );
+      expect(data).toContain('no JSON: ""');
+    },
+  );
 
   it('are what a reader needs that splits the stream at blank lines', async () => {
     const read = async (options: { comments: 'line' | 'block' }): Promise<string[]> => {
-      const running = await serve(bare, sse(async (stream) => {
-        await stream.comment('hello');
-        await stream.send({ data: 'one' });
-        await stream.send({ retry: 5 });
-        await stream.send({ data: 'two' });
-      }, options));
+      const running = await serve(
+        bare,
+        sse(async (stream) => {
+          await stream.comment('hello');
+          await stream.send({ data: 'one' });
+          await stream.send({ retry: 5 });
+          await stream.send({ data: 'two' });
+        }, options),
+      );
       const blocks = (await (await fetch(running.origin)).text()).split('\n\n');
       return blocks.filter((block) => block.startsWith('data: ')).map((block) => block.slice('data: '.length));
     };
@@ -67,12 +81,22 @@ describe('comments in blocks', () => {
 describe('stop()', () => {
   afterEach(() => void vi.unstubAllGlobals());
 
-  it.each([['GET', ['last', '']], ['POST', ['last']]])('to @microsoft/fetch-event-source that sends %s gives %j', async (method, expected) => {
-    const running = await serve(bare, sse(async (stream) => {
-      await stream.send({ id: '1', data: 'last' });
-      await stream.stop();
-    }));
-    vi.stubGlobal('document', { hidden: false, addEventListener: () => undefined, removeEventListener: () => undefined });
+  it.each([
+    ['GET', ['last', '']],
+    ['POST', ['last']],
+  ])('to @microsoft/fetch-event-source that sends %s gives %j', async (method, expected) => {
+    const running = await serve(
+      bare,
+      sse(async (stream) => {
+        await stream.send({ id: '1', data: 'last' });
+        await stream.stop();
+      }),
+    );
+    vi.stubGlobal('document', {
+      hidden: false,
+      addEventListener: () => undefined,
+      removeEventListener: () => undefined,
+    });
     vi.stubGlobal('window', { fetch, setTimeout, clearTimeout });
     const data: string[] = [];
     await settles(fetchEventSource(running.origin, { method, onmessage: (message) => void data.push(message.data) }));

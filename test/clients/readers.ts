@@ -42,7 +42,11 @@ async function readBody(body: Bytes, take: (bytes: Uint8Array) => void): Promise
   }
 }
 
-const post: RequestInit = { method: 'POST', headers: { Accept: 'application/json', 'Content-Type': 'application/json' }, body: '{"stream":true}' };
+const post: RequestInit = {
+  method: 'POST',
+  headers: { Accept: 'application/json', 'Content-Type': 'application/json' },
+  body: '{"stream":true}',
+};
 
 async function postForBody(url: string): Promise<Bytes> {
   const response = await fetch(url, post);
@@ -76,7 +80,11 @@ function parse(text: string): unknown {
   }
 }
 
-function byFetch(name: string, open: (url: string) => Promise<Bytes>, parseBody: (body: Bytes, data: unknown[]) => Promise<Ending>): Client {
+function byFetch(
+  name: string,
+  open: (url: string) => Promise<Bytes>,
+  parseBody: (body: Bytes, data: unknown[]) => Promise<Ending>,
+): Client {
   return {
     name,
     wantsDone: false,
@@ -107,7 +115,9 @@ async function parseByCallback(body: Bytes, data: unknown[]): Promise<Ending> {
 }
 
 async function parseByStream(body: Bytes, data: unknown[]): Promise<Ending> {
-  const events = (body as unknown as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream() as never).pipeThrough(new EventSourceParserStream({ onError: 'terminate' }));
+  const events = (body as unknown as ReadableStream<Uint8Array>)
+    .pipeThrough(new TextDecoderStream() as never)
+    .pipeThrough(new EventSourceParserStream({ onError: 'terminate' }));
   try {
     for await (const event of events as unknown as AsyncIterable<{ data: string }>) data.push(parse(event.data));
     return 'end';
@@ -125,7 +135,11 @@ const openai: Client = {
     const client = new OpenAI({ apiKey: 'none', baseURL: url, maxRetries: 0, logLevel: 'off' });
     const data: unknown[] = [];
     // Not within the `try`: a refusal is no cut.
-    const stream = await client.chat.completions.create({ model: 'any', stream: true, messages: [{ role: 'user', content: 'hello' }] });
+    const stream = await client.chat.completions.create({
+      model: 'any',
+      stream: true,
+      messages: [{ role: 'user', content: 'hello' }],
+    });
     try {
       for await (const chunk of stream) data.push(chunk);
       return { data, ending: 'end' };
@@ -144,7 +158,13 @@ const aiSdk: Client = {
   async read(url) {
     const transport = new DefaultChatTransport({ api: url });
     const data: unknown[] = [];
-    const stream = await transport.sendMessages({ chatId: 'chat', messages: [], trigger: 'submit-message', messageId: undefined, abortSignal: undefined });
+    const stream = await transport.sendMessages({
+      chatId: 'chat',
+      messages: [],
+      trigger: 'submit-message',
+      messageId: undefined,
+      abortSignal: undefined,
+    });
     try {
       for await (const chunk of stream as unknown as AsyncIterable<unknown>) data.push(chunk);
       return { data, ending: 'end' };
@@ -167,7 +187,12 @@ const byFetchEventSource: Client = {
     vi.stubGlobal('document', { hidden: false, ...listeners });
     vi.stubGlobal('window', { fetch, setTimeout, clearTimeout });
     try {
-      await fetchEventSource(url, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{}', onmessage: (message) => void data.push(parse(message.data)) });
+      await fetchEventSource(url, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: '{}',
+        onmessage: (message) => void data.push(parse(message.data)),
+      });
     } finally {
       vi.unstubAllGlobals();
     }

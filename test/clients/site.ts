@@ -1,6 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import http from 'node:http';
-import { compress, createRegistry, type EventInput, type EventStream, heartbeat, sse, type SseOptions } from '../../src/index.ts';
+import {
+  compress,
+  createRegistry,
+  type EventInput,
+  type EventStream,
+  heartbeat,
+  sse,
+  type SseOptions,
+} from '../../src/index.ts';
 import { listen, type Middleware, type Running } from '../support/carriers.ts';
 import { until } from '../support/until.ts';
 
@@ -8,7 +16,11 @@ import { until } from '../support/until.ts';
 export const chunks: readonly object[] = [
   { type: 'start' },
   { type: 'text-start', id: 'text' },
-  ...['The', ' answer\n\ncomes', ' word by word: ', '🌊', ''].map((delta) => ({ type: 'text-delta', id: 'text', delta })),
+  ...['The', ' answer\n\ncomes', ' word by word: ', '🌊', ''].map((delta) => ({
+    type: 'text-delta',
+    id: 'text',
+    delta,
+  })),
   { type: 'text-end', id: 'text' },
   { type: 'finish' },
 ];
@@ -40,7 +52,12 @@ export interface Beating {
 
 const event = (index: number, more: EventInput = {}): EventInput => ({ ...more, data: chunks[index] });
 
-async function sendEach(stream: EventStream, make: (index: number) => EventInput, from = 0, to: number = chunks.length): Promise<void> {
+async function sendEach(
+  stream: EventStream,
+  make: (index: number) => EventInput,
+  from = 0,
+  to: number = chunks.length,
+): Promise<void> {
   for (let index = from; index < to; index++) await stream.send(make(index));
 }
 
@@ -125,16 +142,30 @@ export const scenarios: readonly Scenario[] = [
   },
 ];
 
-/** A service that sends every scenario, compressed or not: `/gzip/done/2/…` is the third, with `[DONE]` as its last event. */
+/**
+ * A service that sends every scenario, compressed or not: `/gzip/done/2/…` is the third, with `[DONE]` as its last
+ * event.
+ */
 export async function startSite({ comments = 'line' }: Pick<SseOptions, 'comments'> = {}): Promise<Running> {
   const registry = createRegistry();
   const stack: Middleware[] = [
-    heartbeat({ comments, every: 4, jitter: 0, registry, readDeadline: Infinity, writeDeadline: Infinity, ackProbe: false }) as Middleware,
+    heartbeat({
+      comments,
+      every: 4,
+      jitter: 0,
+      registry,
+      readDeadline: Infinity,
+      writeDeadline: Infinity,
+      ackProbe: false,
+    }) as Middleware,
     compress({ filter: (req) => req.url?.startsWith('/gzip/') === true, threshold: 0 }) as Middleware,
   ];
   const heartbeats = async (): Promise<void> => {
     const before = registry.stats().heartbeats;
-    await until(() => registry.stats().heartbeats >= before + 2, () => 'no heartbeat has room');
+    await until(
+      () => registry.stats().heartbeats >= before + 2,
+      () => 'no heartbeat has room',
+    );
   };
   const listener = (req: IncomingMessage, res: ServerResponse): void => {
     const [, , last, number] = (req.url ?? '').split('/');
@@ -144,23 +175,32 @@ export async function startSite({ comments = 'line' }: Pick<SseOptions, 'comment
       res.writeHead(404).end();
       return;
     }
-    const handler = sse(async (stream) => {
-      await scenario.send(stream, { heartbeats, res });
-      if (stream.state !== 'open') return;
-      if (last === 'done') await stream.send('[DONE]');
-      if (scenario.isStopped) await stream.stop();
-    }, { ...scenario.options, comments });
-    const run = (index: number): unknown => (index < stack.length ? stack[index]!(req, res, () => void run(index + 1)) : handler(req, res));
+    const handler = sse(
+      async (stream) => {
+        await scenario.send(stream, { heartbeats, res });
+        if (stream.state !== 'open') return;
+        if (last === 'done') await stream.send('[DONE]');
+        if (scenario.isStopped) await stream.stop();
+      },
+      { ...scenario.options, comments },
+    );
+    const run = (index: number): unknown =>
+      index < stack.length ? stack[index]!(req, res, () => void run(index + 1)) : handler(req, res);
     run(0);
   };
-  return listen(http.createServer((req, res) => {
-    if (req.url === '/') res.setHeader('Content-Type', 'text/html').end('<!doctype html><title>clients</title>');
-    else listener(req, res);
-  }));
+  return listen(
+    http.createServer((req, res) => {
+      if (req.url === '/') res.setHeader('Content-Type', 'text/html').end('<!doctype html><title>clients</title>');
+      else listener(req, res);
+    }),
+  );
 }
 
 /** What a client should have got, by what it can. */
-export function expectedOf(scenario: Scenario, client: { readonly resumes: boolean; readonly stops: boolean }): { readonly data: readonly object[]; readonly ending: Ending } {
+export function expectedOf(
+  scenario: Scenario,
+  client: { readonly resumes: boolean; readonly stops: boolean },
+): { readonly data: readonly object[]; readonly ending: Ending } {
   if (scenario.isCut && !client.resumes) return { data: chunks.slice(0, firstPart), ending: 'cut' };
   return { data: chunks, ending: scenario.isStopped && client.stops ? 'stopped' : 'end' };
 }

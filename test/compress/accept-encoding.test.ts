@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { codingWeight, parseAcceptEncoding, readAcceptEncoding, rememberByField } from '../../src/compress/accept-encoding.ts';
+import {
+  codingWeight,
+  parseAcceptEncoding,
+  readAcceptEncoding,
+  rememberByField,
+} from '../../src/compress/accept-encoding.ts';
 
 describe('parseAcceptEncoding', () => {
   const fields: [field: string, parsed: [coding: string, q: number][]][] = [
@@ -7,26 +12,85 @@ describe('parseAcceptEncoding', () => {
     [' ', []],
     ['gzip', [['gzip', 1]]],
     // The examples of RFC 9110 12.5.3.
-    ['compress, gzip', [['compress', 1], ['gzip', 1]]],
+    [
+      'compress, gzip',
+      [
+        ['compress', 1],
+        ['gzip', 1],
+      ],
+    ],
     ['*', [['*', 1]]],
-    ['compress;q=0.5, gzip;q=1.0', [['compress', 0.5], ['gzip', 1]]],
-    ['gzip;q=1.0, identity; q=0.5, *;q=0', [['gzip', 1], ['identity', 0.5], ['*', 0]]],
+    [
+      'compress;q=0.5, gzip;q=1.0',
+      [
+        ['compress', 0.5],
+        ['gzip', 1],
+      ],
+    ],
+    [
+      'gzip;q=1.0, identity; q=0.5, *;q=0',
+      [
+        ['gzip', 1],
+        ['identity', 0.5],
+        ['*', 0],
+      ],
+    ],
     // Case, and optional white space.
     ['GZip;Q=0.5', [['gzip', 0.5]]],
-    ['gzip,br', [['gzip', 1], ['br', 1]]],
-    [' gzip\t;\tq=0.25 ,\tbr ', [['gzip', 0.25], ['br', 1]]],
+    [
+      'gzip,br',
+      [
+        ['gzip', 1],
+        ['br', 1],
+      ],
+    ],
+    [
+      ' gzip\t;\tq=0.25 ,\tbr ',
+      [
+        ['gzip', 0.25],
+        ['br', 1],
+      ],
+    ],
     // Old names.
     ['x-gzip', [['gzip', 1]]],
     ['X-Compress;q=0.1', [['compress', 0.1]]],
-    ['x-deflate, x-foo', [['x-deflate', 1], ['x-foo', 1]]],
+    [
+      'x-deflate, x-foo',
+      [
+        ['x-deflate', 1],
+        ['x-foo', 1],
+      ],
+    ],
     // Weights.
-    ['a;q=0, b;q=0., c;q=0.0, d;q=0.000', [['a', 0], ['b', 0], ['c', 0], ['d', 0]]],
-    ['a;q=1, b;q=1., c;q=1.000, d;q=0.123', [['a', 1], ['b', 1], ['c', 1], ['d', 0.123]]],
+    [
+      'a;q=0, b;q=0., c;q=0.0, d;q=0.000',
+      [
+        ['a', 0],
+        ['b', 0],
+        ['c', 0],
+        ['d', 0],
+      ],
+    ],
+    [
+      'a;q=1, b;q=1., c;q=1.000, d;q=0.123',
+      [
+        ['a', 1],
+        ['b', 1],
+        ['c', 1],
+        ['d', 0.123],
+      ],
+    ],
     // Empty elements are allowed (RFC 9110 5.6.1.2), and what is no token is not a coding.
     [',, gzip,,', [['gzip', 1]]],
     ['gz ip, "gzip", gzip=1, ;q=1, br', [['br', 1]]],
     ['gzip/1, (br), é, zstd', [['zstd', 1]]],
-    ['__proto__, constructor;q=0.5', [['__proto__', 1], ['constructor', 0.5]]],
+    [
+      '__proto__, constructor;q=0.5',
+      [
+        ['__proto__', 1],
+        ['constructor', 0.5],
+      ],
+    ],
     // Parameters that are no weight.
     ['gzip;', [['gzip', 1]]],
     ['gzip;level=6', [['gzip', 1]]],
@@ -38,7 +102,27 @@ describe('parseAcceptEncoding', () => {
     expect([...parseAcceptEncoding(field)]).toEqual(parsed);
   });
 
-  const malformed = ['q', 'q=', 'q=x', 'q=-1', 'q=+1', 'q=2', 'q=1.001', 'q=1.0000', 'q=0.1234', 'q=.5', 'q=0,5', 'q=1e0', 'q=Infinity', 'q=NaN', 'q=1foo', 'q="1"', 'q =1', 'q= 1', 'q = 1'];
+  const malformed = [
+    'q',
+    'q=',
+    'q=x',
+    'q=-1',
+    'q=+1',
+    'q=2',
+    'q=1.001',
+    'q=1.0000',
+    'q=0.1234',
+    'q=.5',
+    'q=0,5',
+    'q=1e0',
+    'q=Infinity',
+    'q=NaN',
+    'q=1foo',
+    'q="1"',
+    'q =1',
+    'q= 1',
+    'q = 1',
+  ];
   it.each(malformed)('takes a weight that it cannot read, %j, for a refusal', (weight) => {
     expect(parseAcceptEncoding(`gzip;${weight}, br`).get('gzip')).toBe(0);
     expect(codingWeight(parseAcceptEncoding(`gzip;${weight}, *`), 'gzip')).toBe(0);

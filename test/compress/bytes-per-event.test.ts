@@ -56,7 +56,10 @@ const byFlush = (eventFor: EventFor): readonly Middleware[] => [
 ];
 
 /** Measures what comes after the first few events. */
-async function measure(eventFor: EventFor, stack: (eventFor: EventFor) => readonly Middleware[] = bySse): Promise<Sizes> {
+async function measure(
+  eventFor: EventFor,
+  stack: (eventFor: EventFor) => readonly Middleware[] = bySse,
+): Promise<Sizes> {
   const running = await serve(bare, ...stack(eventFor));
   const client = await running.dial();
   client.send(getRequest('/', { 'Accept-Encoding': 'gzip', Connection: 'close' }));
@@ -69,7 +72,8 @@ async function measure(eventFor: EventFor, stack: (eventFor: EventFor) => readon
   // By `sse` an event each, the first with the comment before it, and what ends the member.
   if (stack === bySse) expect(chunks).toHaveLength(events + 1);
   const count = events - warmUp;
-  const measured = stack === bySse ? chunks.slice(warmUp, events) : chunks.slice(Math.round((chunks.length * warmUp) / events));
+  const measured =
+    stack === bySse ? chunks.slice(warmUp, events) : chunks.slice(Math.round((chunks.length * warmUp) / events));
   const sum = (size: (chunk: string) => number): number => measured.reduce((total, chunk) => total + size(chunk), 0);
   return {
     content: sum((chunk) => chunk.length) / count,
@@ -80,7 +84,11 @@ async function measure(eventFor: EventFor, stack: (eventFor: EventFor) => readon
 
 describe('an event stream by sse in gzip', () => {
   it.each([0, 7, 999])('takes at most 50 bytes for a tick of 210 (client %i)', async (client) => {
-    const { content, framed, text } = await measure((number) => ({ event: 'tick', id: String(number), data: tickFor(client, number) }));
+    const { content, framed, text } = await measure((number) => ({
+      event: 'tick',
+      id: String(number),
+      data: tickFor(client, number),
+    }));
     expect(text).toBeGreaterThan(210);
     expect(content).toBeLessThanOrEqual(50);
     expect(framed).toBeLessThanOrEqual(50 + 6);
@@ -94,7 +102,14 @@ describe('an event stream by sse in gzip', () => {
   });
 
   it.each<[string, EventFor]>([
-    ['a word', (number) => ({ event: 'token', id: String(number), data: { text: ` ${words[(number * 104_729) % words.length]!}` } })],
+    [
+      'a word',
+      (number) => ({
+        event: 'token',
+        id: String(number),
+        data: { text: ` ${words[(number * 104_729) % words.length]!}` },
+      }),
+    ],
     ['a delta', (number) => ({ event: 'tick', id: String(number), data: tokenFor(3, number) })],
   ])('takes at most 24 bytes for %s of a model', async (_name, eventFor) => {
     const { content, framed } = await measure(eventFor);

@@ -13,7 +13,9 @@ describe('write callbacks that wait together', () => {
     process.on('uncaughtException', (error) => uncaught.push(error));
     try {
       callbacks.add(() => called.push('first'));
-      callbacks.add(() => { throw new RangeError('mine'); });
+      callbacks.add(() => {
+        throw new RangeError('mine');
+      });
       callbacks.add(() => called.push('last'));
       callbacks.take()!();
       await until(() => uncaught.length > 0);

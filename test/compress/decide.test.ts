@@ -133,11 +133,19 @@ describe('decideCompression', () => {
     const bare = { field: () => undefined };
 
     it('does not blame it for the type that it need not have', () => {
-      expect(decideCompression(facts({ status: 304, filtered: true, ...bare }))).toEqual({ kind: 'identity', reason: 'not-modified', negotiable: true });
+      expect(decideCompression(facts({ status: 304, filtered: true, ...bare }))).toEqual({
+        kind: 'identity',
+        reason: 'not-modified',
+        negotiable: true,
+      });
     });
 
     it('still heeds the filter when it has a type', () => {
-      expect(decideCompression(facts({ status: 304, filtered: true }, { 'content-type': 'image/png' }))).toEqual({ kind: 'identity', reason: 'filtered', negotiable: false });
+      expect(decideCompression(facts({ status: 304, filtered: true }, { 'content-type': 'image/png' }))).toEqual({
+        kind: 'identity',
+        reason: 'filtered',
+        negotiable: false,
+      });
     });
 
     it('heeds no-transform as its 200 would', () => {
@@ -150,10 +158,17 @@ describe('decideCompression', () => {
   });
 
   describe('of an event stream', () => {
-    const blocks: Codec = { coding: 'gzip', available: true, createBlocks: () => ({ memory: 0, encode: (text) => text, close: () => {} }) };
+    const blocks: Codec = {
+      coding: 'gzip',
+      available: true,
+      createBlocks: () => ({ memory: 0, encode: (text) => text, close: () => {} }),
+    };
 
     it.each([0, 10, undefined])('does not compare the length %s with the threshold', (length) => {
-      expect(decideCompression(facts({ kind: 'event-stream', codecs: [blocks], length }))).toEqual({ ...encode, codec: blocks });
+      expect(decideCompression(facts({ kind: 'event-stream', codecs: [blocks], length }))).toEqual({
+        ...encode,
+        codec: blocks,
+      });
     });
   });
 
@@ -161,22 +176,33 @@ describe('decideCompression', () => {
     const absent = { acceptEncoding: undefined };
 
     it.each(['gzip', 'br'])('enforces %s', (enforceEncoding) => {
-      expect(decideCompression(facts({ ...absent, enforceEncoding }))).toMatchObject({ kind: 'encode', coding: enforceEncoding });
+      expect(decideCompression(facts({ ...absent, enforceEncoding }))).toMatchObject({
+        kind: 'encode',
+        coding: enforceEncoding,
+      });
     });
 
     it.each(['identity', 'zstd', 'nonsense', ''])('enforces nothing for %j', (enforceEncoding) => {
-      expect(decideCompression(facts({ ...absent, enforceEncoding }))).toEqual({ kind: 'identity', reason: 'no-accept-encoding', negotiable: true });
+      expect(decideCompression(facts({ ...absent, enforceEncoding }))).toEqual({
+        kind: 'identity',
+        reason: 'no-accept-encoding',
+        negotiable: true,
+      });
     });
 
     it('does not enforce what cannot be used', () => {
       for (const codecs of [[{ ...gzip, available: false }], [{ coding: 'gzip', available: true }]]) {
-        expect(decideCompression(facts({ ...absent, enforceEncoding: 'gzip', codecs })).reason).toBe('no-accept-encoding');
+        expect(decideCompression(facts({ ...absent, enforceEncoding: 'gzip', codecs })).reason).toBe(
+          'no-accept-encoding',
+        );
       }
     });
 
     it('enforces nothing on a request that has one, even an empty one', () => {
       expect(decideCompression(facts({ acceptEncoding: '', enforceEncoding: 'gzip' })).reason).toBe('not-acceptable');
-      expect(decideCompression(facts({ acceptEncoding: 'zstd', enforceEncoding: 'gzip' })).reason).toBe('not-acceptable');
+      expect(decideCompression(facts({ acceptEncoding: 'zstd', enforceEncoding: 'gzip' })).reason).toBe(
+        'not-acceptable',
+      );
     });
   });
 
@@ -196,7 +222,8 @@ describe('decideCompression', () => {
   it('asks for room only when everything else is for it', () => {
     let asked = 0;
     const hasBudget = (): boolean => ++asked > 0;
-    for (const [reason, , over, fields] of reasons) if (reason !== 'budget') decideCompression(facts({ hasBudget, ...over }, fields));
+    for (const [reason, , over, fields] of reasons)
+      if (reason !== 'budget') decideCompression(facts({ hasBudget, ...over }, fields));
     expect(asked).toBe(0);
     decideCompression(facts({ hasBudget }));
     expect(asked).toBe(1);

@@ -71,7 +71,13 @@ describe('with a load that is set by hand', () => {
 
   it('follows its options', () => {
     let load = 0.3;
-    const governor = create({ interval: '100ms', thresholds: [0.2, 0.5, 2], hysteresis: 0.15, dwell: 1000, sample: () => load });
+    const governor = create({
+      interval: '100ms',
+      thresholds: [0.2, 0.5, 2],
+      hysteresis: 0.15,
+      dwell: 1000,
+      sample: () => load,
+    });
     const changes = changesOf(governor);
     vi.advanceTimersByTime(10_000);
     load = 1;
@@ -139,15 +145,40 @@ describe('with a load that is set by hand', () => {
     });
     const changes = changesOf(governor);
     vi.advanceTimersByTime(2000);
-    expect([changes, errors()]).toEqual([[1, 2], [error, error]]);
+    expect([changes, errors()]).toEqual([
+      [1, 2],
+      [error, error],
+    ]);
   });
 
   it.each<[string, () => unknown, string]>([
-    ['throws', () => { throw new Error('mine'); }, 'mine'],
-    ['gives NaN', () => NaN, 'Expected `governor.sample` to be a function that returns a load, 0 or more, got NaN (number)'],
-    ['gives less than 0', () => -0.1, 'Expected `governor.sample` to be a function that returns a load, 0 or more, got -0.1 (number)'],
-    ['gives no number', () => '0.5', 'Expected `governor.sample` to be a function that returns a load, 0 or more, got "0.5" (string)'],
-    ['gives nothing', () => undefined, 'Expected `governor.sample` to be a function that returns a load, 0 or more, got undefined (undefined)'],
+    [
+      'throws',
+      () => {
+        throw new Error('mine');
+      },
+      'mine',
+    ],
+    [
+      'gives NaN',
+      () => NaN,
+      'Expected `governor.sample` to be a function that returns a load, 0 or more, got NaN (number)',
+    ],
+    [
+      'gives less than 0',
+      () => -0.1,
+      'Expected `governor.sample` to be a function that returns a load, 0 or more, got -0.1 (number)',
+    ],
+    [
+      'gives no number',
+      () => '0.5',
+      'Expected `governor.sample` to be a function that returns a load, 0 or more, got "0.5" (string)',
+    ],
+    [
+      'gives nothing',
+      () => undefined,
+      'Expected `governor.sample` to be a function that returns a load, 0 or more, got undefined (undefined)',
+    ],
   ])('keeps the tier and publishes the error when the sample %s, and goes on after it', (_name, fail, message) => {
     const errors = publishedErrors();
     let sample: () => unknown = () => 1;
@@ -219,9 +250,24 @@ describe('the options', () => {
     ['governor.interval', { interval: 'often' }, `${duration}, from 1 to 2147483647`, '"often" (string)'],
     ['governor.dwell', { dwell: -1 }, `${duration}, >= 0`, '-1 (number)'],
     ['governor.dwell', { dwell: NaN }, `${duration}, >= 0`, 'NaN (number)'],
-    ...[[0.5, 0.9], [0.1, 0.2, 0.3, 0.4], [0, 0.5, 0.9], [-1, 0.5, 0.9], [0.5, 0.5, 0.9], [0.9, 0.5, 0.95], [0.1, 0.2, NaN], [0.1, '0.2', 0.3], [Infinity, 1, 2], new Array(3), [0.1, 0.2, undefined]].map(
-      (thresholds): [string, unknown, string, string] => ['governor.thresholds', { thresholds }, ascending, 'Array (object)'],
-    ),
+    ...[
+      [0.5, 0.9],
+      [0.1, 0.2, 0.3, 0.4],
+      [0, 0.5, 0.9],
+      [-1, 0.5, 0.9],
+      [0.5, 0.5, 0.9],
+      [0.9, 0.5, 0.95],
+      [0.1, 0.2, NaN],
+      [0.1, '0.2', 0.3],
+      [Infinity, 1, 2],
+      new Array(3),
+      [0.1, 0.2, undefined],
+    ].map((thresholds): [string, unknown, string, string] => [
+      'governor.thresholds',
+      { thresholds },
+      ascending,
+      'Array (object)',
+    ]),
     ['governor.thresholds', { thresholds: 0.5 }, ascending, '0.5 (number)'],
     ['governor.hysteresis', { hysteresis: 0.45 }, belowFirst, '0.45 (number)'],
     ['governor.hysteresis', { hysteresis: -0.1 }, belowFirst, '-0.1 (number)'],
@@ -281,9 +327,15 @@ describe('in a real process', () => {
       for (let count = 0; count < 20; count++) governor.observe(50);
     }, 5);
     onTestFinished(() => clearInterval(timer));
-    await until(() => governor.tier === 1, () => `tier ${governor.tier}, load ${governor.load}`);
+    await until(
+      () => governor.tier === 1,
+      () => `tier ${governor.tier}, load ${governor.load}`,
+    );
     clearInterval(timer);
-    await until(() => governor.tier === 0, () => `tier ${governor.tier}, load ${governor.load}`);
+    await until(
+      () => governor.tier === 0,
+      () => `tier ${governor.tier}, load ${governor.load}`,
+    );
     expect(changes).toEqual([1, 0]);
   });
 
@@ -291,25 +343,32 @@ describe('in a real process', () => {
     const governor = create({ interval: 10 });
     for (const latency of [NaN, -1, -Infinity]) governor.observe(latency);
     // One of them in the sum, and the load would be NaN or less than 0 from then on.
-    await until(() => governor.load > 0, () => `a load of ${governor.load}`);
+    await until(
+      () => governor.load > 0,
+      () => `a load of ${governor.load}`,
+    );
   });
 
-  it('goes up while threads burn the CPU and down when they are gone, and does not flap', { timeout: 240_000 }, async () => {
-    const governor = create({ interval: 100, dwell: '1s', thresholds: [0.25, Infinity, Infinity], hysteresis: 0.1 });
-    const changes = changesOf(governor);
-    const burn = 'for (;;) Math.sqrt(Math.random());';
-    const describeState = (): string => `tier ${governor.tier}, load ${governor.load}, changes ${changes.join()}`;
-    for (let round = 1; round <= 2; round++) {
-      const threads = Array.from({ length: 2 * availableParallelism() }, () => new Worker(burn, { eval: true }));
-      try {
-        await until(() => governor.tier === 1, describeState, 50_000);
-        // Long enough for several dwells, if it were to flap.
-        await new Promise((resolve) => setTimeout(resolve, 3000));
-      } finally {
-        await Promise.all(threads.map((thread) => thread.terminate()));
+  it(
+    'goes up while threads burn the CPU and down when they are gone, and does not flap',
+    { timeout: 240_000 },
+    async () => {
+      const governor = create({ interval: 100, dwell: '1s', thresholds: [0.25, Infinity, Infinity], hysteresis: 0.1 });
+      const changes = changesOf(governor);
+      const burn = 'for (;;) Math.sqrt(Math.random());';
+      const describeState = (): string => `tier ${governor.tier}, load ${governor.load}, changes ${changes.join()}`;
+      for (let round = 1; round <= 2; round++) {
+        const threads = Array.from({ length: 2 * availableParallelism() }, () => new Worker(burn, { eval: true }));
+        try {
+          await until(() => governor.tier === 1, describeState, 50_000);
+          // Long enough for several dwells, if it were to flap.
+          await new Promise((resolve) => setTimeout(resolve, 3000));
+        } finally {
+          await Promise.all(threads.map((thread) => thread.terminate()));
+        }
+        await until(() => governor.tier === 0, describeState, 50_000);
       }
-      await until(() => governor.tier === 0, describeState, 50_000);
-    }
-    expect(changes).toEqual([1, 0, 1, 0]);
-  });
+      expect(changes).toEqual([1, 0, 1, 0]);
+    },
+  );
 });

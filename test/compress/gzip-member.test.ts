@@ -4,19 +4,29 @@ import http from 'node:http';
 import { crc32, deflateRawSync, deflateSync, gunzipSync, gzipSync, inflateRawSync, inflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { adler32, type DeflateFrame, finalBlock, frameHeader, frameTrailer, padHeader, storedBlocks } from '../../src/compress/gzip-member.ts';
+import {
+  adler32,
+  type DeflateFrame,
+  finalBlock,
+  frameHeader,
+  frameTrailer,
+  padHeader,
+  storedBlocks,
+} from '../../src/compress/gzip-member.ts';
 import { listen } from '../support/carriers.ts';
 import { type Coding, decodeStrictly } from '../support/decoders.ts';
 
 const hasCurl = spawnSync('curl', ['--version']).status === 0;
 if (!hasCurl) {
-  if (process.env['SLUICE_REQUIRE_ALL'] === '1') throw new Error('curl is required (SLUICE_REQUIRE_ALL=1) and is not here');
+  if (process.env['SLUICE_REQUIRE_ALL'] === '1')
+    throw new Error('curl is required (SLUICE_REQUIRE_ALL=1) and is not here');
   console.warn('Skipped: a gzip member read by curl, since there is no curl here.');
 }
 
 const frames: DeflateFrame[] = ['gzip', 'zlib'];
 const codingOf = (frame: DeflateFrame): Coding => (frame === 'gzip' ? 'gzip' : 'deflate');
-const checksumOf = (frame: DeflateFrame, text: Uint8Array): number => (frame === 'gzip' ? crc32(text) : adler32(text, 1));
+const checksumOf = (frame: DeflateFrame, text: Uint8Array): number =>
+  frame === 'gzip' ? crc32(text) : adler32(text, 1);
 
 /** What zlib says: the trailer of its own zlib format. */
 function zlibAdler(text: Uint8Array): number {
@@ -35,10 +45,13 @@ describe('adler32', () => {
   });
 
   it('is that of zlib for any text in any pieces', () => {
-    fc.assert(fc.property(fc.array(fc.uint8Array({ maxLength: 8000, size: 'max' }), { maxLength: 5 }), (pieces) => {
-      const whole = pieces.reduce((sum, piece) => adler32(piece, sum), 1);
-      expect(whole).toBe(zlibAdler(Buffer.concat(pieces)));
-    }), { numRuns: 100 });
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 8000, size: 'max' }), { maxLength: 5 }), (pieces) => {
+        const whole = pieces.reduce((sum, piece) => adler32(piece, sum), 1);
+        expect(whole).toBe(zlibAdler(Buffer.concat(pieces)));
+      }),
+      { numRuns: 100 },
+    );
   });
 
   it('stays in 32 bits without a sign', () => {
@@ -98,7 +111,11 @@ describe('frameTrailer', () => {
 });
 
 function member(frame: DeflateFrame, text: Uint8Array, padding: number): Uint8Array {
-  return Buffer.concat([frameHeader(frame, padding), deflateRawSync(text), frameTrailer(frame, checksumOf(frame, text), text.length)]);
+  return Buffer.concat([
+    frameHeader(frame, padding),
+    deflateRawSync(text),
+    frameTrailer(frame, checksumOf(frame, text), text.length),
+  ]);
 }
 
 const paddings = [0, 1, 2, 4, 5, 6, 31, 32, 255, 256, 65_536];
@@ -134,7 +151,12 @@ describe.each(frames)('a %s frame', (frame) => {
   });
 
   it('of stored blocks has an empty text too', () => {
-    const coded = Buffer.concat([frameHeader(frame, 0), storedBlocks(Buffer.alloc(0)), finalBlock, frameTrailer(frame, checksumOf(frame, Buffer.alloc(0)), 0)]);
+    const coded = Buffer.concat([
+      frameHeader(frame, 0),
+      storedBlocks(Buffer.alloc(0)),
+      finalBlock,
+      frameTrailer(frame, checksumOf(frame, Buffer.alloc(0)), 0),
+    ]);
     expect(decodeStrictly(codingOf(frame), coded)).toEqual(Buffer.alloc(0));
   });
 
@@ -159,7 +181,9 @@ describe.each(frames)('a %s frame', (frame) => {
 
 /** Reads a body as curl does, which checks the checksum. */
 async function curl(url: string): Promise<Buffer> {
-  const child = spawn('curl', ['--silent', '--show-error', '--fail', '--compressed', '--max-time', '30', url], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn('curl', ['--silent', '--show-error', '--fail', '--compressed', '--max-time', '30', url], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const chunks: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
   const code = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));

@@ -1,7 +1,16 @@
 import type { ServerResponse } from 'node:http';
 import zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { type Codec, compress, type CompressOptions, createGovernor, createSwitch, type EtagMode, gzip, type IdentityReason } from '../../src/compress/index.ts';
+import {
+  type Codec,
+  compress,
+  type CompressOptions,
+  createGovernor,
+  createSwitch,
+  type EtagMode,
+  gzip,
+  type IdentityReason,
+} from '../../src/compress/index.ts';
 import { bare, type Carrier, carriers, h2c, type Middleware } from '../support/carriers.ts';
 import { type CodedReading, type CodedRequest, openCoded, type Protocol, protocols } from '../support/coded-clients.ts';
 import { carrierOf, type CompressSite, useSite, watchDecisions } from '../support/compress-site.ts';
@@ -16,32 +25,47 @@ const large = prose(200_000);
 type Answer = (res: ServerResponse) => unknown;
 
 /** Sets fields and ends with a body, as one call cannot over HTTP/2. */
-const complete = (fields: Record<string, string | string[]>, content?: string | Uint8Array): Answer => (res) => {
-  for (const [name, value] of Object.entries(fields)) res.setHeader(name, value);
-  res.end(content);
-};
+const complete =
+  (fields: Record<string, string | string[]>, content?: string | Uint8Array): Answer =>
+  (res) => {
+    for (const [name, value] of Object.entries(fields)) res.setHeader(name, value);
+    res.end(content);
+  };
 
 /** The same in pieces. */
-const inPieces = (fields: Record<string, string>, content: string): Answer => (res) => {
-  for (const [name, value] of Object.entries(fields)) res.setHeader(name, value);
-  res.write(content);
-  setTimeout(() => res.end(), 5);
-};
+const inPieces =
+  (fields: Record<string, string>, content: string): Answer =>
+  (res) => {
+    for (const [name, value] of Object.entries(fields)) res.setHeader(name, value);
+    res.write(content);
+    setTimeout(() => res.end(), 5);
+  };
 
 /** Ways to send fields and a body. */
 const shapes: readonly (readonly [string, (fields: Record<string, string>) => Answer])[] = [
   ['a complete body', (fields) => complete(fields, body)],
   ['a complete body for the thread pool', (fields) => complete(fields, large)],
-  ['writeHead and a body', (fields) => (res) => {
-    res.writeHead(200, fields);
-    res.end(body);
-  }],
+  [
+    'writeHead and a body',
+    (fields) => (res) => {
+      res.writeHead(200, fields);
+      res.end(body);
+    },
+  ],
   ['a long body', (fields) => inPieces(fields, body)],
 ];
 
-const asMiddleware = (answer: Answer): Middleware => (_req, res) => answer(res as ServerResponse);
+const asMiddleware =
+  (answer: Answer): Middleware =>
+  (_req, res) =>
+    answer(res as ServerResponse);
 
-async function read(site: CompressSite, answer: Answer, request: CodedRequest = { accept: 'gzip' }, protocol: Protocol = 'HTTP/1.1'): Promise<CodedReading> {
+async function read(
+  site: CompressSite,
+  answer: Answer,
+  request: CodedRequest = { accept: 'gzip' },
+  protocol: Protocol = 'HTTP/1.1',
+): Promise<CodedReading> {
   const reading = await site.visit(asMiddleware(answer), protocol, request);
   expect(await settles(reading.over)).toBe('end');
   return reading;
@@ -55,7 +79,10 @@ describe.each(protocols)('Vary over %s', (protocol) => {
   it.each(shapes)('is there for %s, coded or not', async (_name, make) => {
     for (const accept of [...codings, 'identity', 'gzip;q=0', undefined]) {
       const reading = await read(site, make(text), { accept }, protocol);
-      expect([reading.coding, reading.headers['vary']]).toEqual([codings.includes(accept as Coding) ? accept : 'identity', 'Accept-Encoding']);
+      expect([reading.coding, reading.headers['vary']]).toEqual([
+        codings.includes(accept as Coding) ? accept : 'identity',
+        'Accept-Encoding',
+      ]);
     }
   });
 
@@ -104,7 +131,10 @@ describe('fields of what is coded', () => {
   const h2 = useSite(h2c, { idleFlush: 5 });
 
   it.each(shapes)('Accept-Ranges goes from %s, and stays on what is not coded', async (_name, make) => {
-    for (const [each, protocol] of [[site, 'HTTP/1.1'], [h2, 'HTTP/2']] as const) {
+    for (const [each, protocol] of [
+      [site, 'HTTP/1.1'],
+      [h2, 'HTTP/2'],
+    ] as const) {
       const coded = await read(each, make({ ...text, 'Accept-Ranges': 'bytes' }), { accept: 'gzip' }, protocol);
       expect([coded.coding, coded.headers['accept-ranges']]).toEqual(['gzip', undefined]);
       const plain = await read(each, make({ ...text, 'Accept-Ranges': 'bytes' }), { accept: 'identity' }, protocol);
@@ -113,31 +143,57 @@ describe('fields of what is coded', () => {
   });
 
   it('Content-Length is that of the bytes that are sent, or not there', async () => {
-    for (const [each, protocol] of [[site, 'HTTP/1.1'], [h2, 'HTTP/2']] as const) {
+    for (const [each, protocol] of [
+      [site, 'HTTP/1.1'],
+      [h2, 'HTTP/2'],
+    ] as const) {
       for (const [name, make] of shapes) {
         const given = Buffer.byteLength(name.includes('pool') ? large : body);
-        const coded = await read(each, make({ ...text, 'Content-Length': String(given) }), { accept: 'gzip' }, protocol);
+        const coded = await read(
+          each,
+          make({ ...text, 'Content-Length': String(given) }),
+          { accept: 'gzip' },
+          protocol,
+        );
         expect([name, coded.coding]).toEqual([name, 'gzip']);
         const length = coded.headers['content-length'];
         if (name.startsWith('a complete')) expect([name, length]).toEqual([name, String(coded.content.length)]);
         else expect([name, length]).toEqual([name, undefined]);
-        const plain = await read(each, make({ ...text, 'Content-Length': String(given) }), { accept: 'identity' }, protocol);
+        const plain = await read(
+          each,
+          make({ ...text, 'Content-Length': String(given) }),
+          { accept: 'identity' },
+          protocol,
+        );
         expect([name, plain.headers['content-length']]).toEqual([name, String(given)]);
       }
     }
   });
 
   it('HEAD has the fields that GET has, but for the coding and a length', async () => {
-    for (const [each, protocol] of [[site, 'HTTP/1.1'], [h2, 'HTTP/2']] as const) {
+    for (const [each, protocol] of [
+      [site, 'HTTP/1.1'],
+      [h2, 'HTTP/2'],
+    ] as const) {
       const answer: Answer = (res) => {
-        for (const [name, value] of Object.entries({ ...text, ETag: '"abc"', 'Accept-Ranges': 'bytes', 'Content-Length': String(Buffer.byteLength(body)) })) res.setHeader(name, value);
+        for (const [name, value] of Object.entries({
+          ...text,
+          ETag: '"abc"',
+          'Accept-Ranges': 'bytes',
+          'Content-Length': String(Buffer.byteLength(body)),
+        }))
+          res.setHeader(name, value);
         res.end(body);
       };
       for (const accept of ['gzip', 'identity']) {
         const get = await read(each, answer, { accept }, protocol);
         const head = await read(each, answer, { accept, method: 'HEAD' }, protocol);
-        for (const name of ['etag', 'accept-ranges', 'vary', 'content-type']) expect([accept, name, head.headers[name]]).toEqual([accept, name, get.headers[name]]);
-        expect([accept, head.headers['content-length']]).toEqual([accept, accept === 'identity' ? get.headers['content-length'] : undefined]);
+        for (const name of ['etag', 'accept-ranges', 'vary', 'content-type'])
+          expect([accept, name, head.headers[name]]).toEqual([accept, name, get.headers[name]]);
+        expect([accept, head.headers['content-length']]).toEqual([
+          accept,
+          accept === 'identity' ? get.headers['content-length'] : undefined,
+        ]);
         expect(head.content.length).toBe(0);
       }
     }
@@ -145,14 +201,26 @@ describe('fields of what is coded', () => {
 
   it('a wrong Content-Length of a complete body is put right', async () => {
     const reading = await read(site, complete({ 'Content-Type': 'text/plain', 'Content-Length': '3' }, body));
-    expect([reading.coding, reading.headers['content-length'], reading.decode()]).toEqual(['gzip', String(reading.content.length), body]);
+    expect([reading.coding, reading.headers['content-length'], reading.decode()]).toEqual([
+      'gzip',
+      String(reading.content.length),
+      body,
+    ]);
   });
 
   it('what becomes no shorter goes out as it is, with its length', async () => {
     for (const size of [3000, 60_000]) {
       const bytes = Buffer.from(noise(size), 'base64');
-      for (const [each, protocol] of [[site, 'HTTP/1.1'], [h2, 'HTTP/2']] as const) {
-        const reading = await read(each, complete({ 'Content-Type': 'text/plain', ETag: '"abc"', 'Accept-Ranges': 'bytes' }, bytes), { accept: 'gzip' }, protocol);
+      for (const [each, protocol] of [
+        [site, 'HTTP/1.1'],
+        [h2, 'HTTP/2'],
+      ] as const) {
+        const reading = await read(
+          each,
+          complete({ 'Content-Type': 'text/plain', ETag: '"abc"', 'Accept-Ranges': 'bytes' }, bytes),
+          { accept: 'gzip' },
+          protocol,
+        );
         expect([reading.coding, reading.content.equals(bytes)]).toEqual(['identity', true]);
         expect(reading.headers).toMatchObject({ etag: '"abc"', 'accept-ranges': 'bytes', vary: 'Accept-Encoding' });
         // node:http2 tells no length by itself.
@@ -161,10 +229,17 @@ describe('fields of what is coded', () => {
     }
   });
 
-  it.each(['Content-Digest', 'Repr-Digest', 'Digest', 'Content-MD5'])('a body with %s is left alone, or that would be false', async (name) => {
-    const reading = await read(site, complete({ 'Content-Type': 'text/plain', [name]: 'sha-256=:AAAA:' }, body));
-    expect([reading.coding, reading.headers[name.toLowerCase()], reading.decode()]).toEqual(['identity', 'sha-256=:AAAA:', body]);
-  });
+  it.each(['Content-Digest', 'Repr-Digest', 'Digest', 'Content-MD5'])(
+    'a body with %s is left alone, or that would be false',
+    async (name) => {
+      const reading = await read(site, complete({ 'Content-Type': 'text/plain', [name]: 'sha-256=:AAAA:' }, body));
+      expect([reading.coding, reading.headers[name.toLowerCase()], reading.decode()]).toEqual([
+        'identity',
+        'sha-256=:AAAA:',
+        body,
+      ]);
+    },
+  );
 
   it('a Content-Encoding of identity is as good as none', async () => {
     const reading = await read(site, complete({ ...text, 'Content-Encoding': 'identity' }, body));
@@ -172,7 +247,13 @@ describe('fields of what is coded', () => {
   });
 
   it('fields that have nothing to do with it are as they were given', async () => {
-    const fields = { ...text, 'Cache-Control': 'public, max-age=60', 'Last-Modified': 'Mon, 01 Jan 2024 00:00:00 GMT', 'X-Custom': 'yes', Link: '</a>; rel=next' };
+    const fields = {
+      ...text,
+      'Cache-Control': 'public, max-age=60',
+      'Last-Modified': 'Mon, 01 Jan 2024 00:00:00 GMT',
+      'X-Custom': 'yes',
+      Link: '</a>; rel=next',
+    };
     for (const [, make] of shapes) {
       const reading = await read(site, make(fields));
       expect(reading.coding).toBe('gzip');
@@ -186,7 +267,9 @@ describe('fields of what is coded', () => {
 const tagged = (etag: string): Answer => complete({ ...text, ETag: etag }, body);
 
 describe('ETag', () => {
-  const sites = Object.fromEntries((['weak', 'suffix', 'drop', 'keep'] as const).map((etag) => [etag, useSite(bare, { etag })])) as Record<EtagMode, CompressSite>;
+  const sites = Object.fromEntries(
+    (['weak', 'suffix', 'drop', 'keep'] as const).map((etag) => [etag, useSite(bare, { etag })]),
+  ) as Record<EtagMode, CompressSite>;
   const byDefault = useSite(bare, undefined);
 
   it.each<[EtagMode, string, string | undefined]>([
@@ -210,7 +293,8 @@ describe('ETag', () => {
   });
 
   it('of mode suffix has the coding that was used', async () => {
-    for (const coding of codings) expect((await read(sites.suffix, tagged('"abc"'), { accept: coding })).headers['etag']).toBe(`"abc-${coding}"`);
+    for (const coding of codings)
+      expect((await read(sites.suffix, tagged('"abc"'), { accept: coding })).headers['etag']).toBe(`"abc-${coding}"`);
   });
 
   it.each<[EtagMode, string, string, string]>([
@@ -224,46 +308,73 @@ describe('ETag', () => {
     ['keep', '"abc"', '"abc"', '"abc"'],
   ])('in mode %s, a handler sees If-None-Match %s as %s, and its 304 has %s', async (mode, sent, seen, answered) => {
     const conditions: unknown[] = [];
-    const reading = await sites[mode].visit((req, res) => {
-      conditions.push(req.headers['if-none-match']);
-      (res as ServerResponse).writeHead(304, { ETag: '"abc"' });
-      res.end();
-    }, 'HTTP/1.1', { accept: 'gzip', headers: { 'if-none-match': sent } });
+    const reading = await sites[mode].visit(
+      (req, res) => {
+        conditions.push(req.headers['if-none-match']);
+        (res as ServerResponse).writeHead(304, { ETag: '"abc"' });
+        res.end();
+      },
+      'HTTP/1.1',
+      { accept: 'gzip', headers: { 'if-none-match': sent } },
+    );
     await settles(reading.over);
-    expect([conditions, reading.headers['etag'], reading.headers['vary']]).toEqual([[seen], answered, 'Accept-Encoding']);
+    expect([conditions, reading.headers['etag'], reading.headers['vary']]).toEqual([
+      [seen],
+      answered,
+      'Accept-Encoding',
+    ]);
   });
 
   it('of mode suffix is taken off If-Match too, and If-Range is left alone', async () => {
     const seen: unknown[] = [];
-    const reading = await sites.suffix.visit((req, res) => {
-      seen.push(req.headers['if-match'], req.headers['if-range']);
-      (res as ServerResponse).writeHead(200, text).end();
-    }, 'HTTP/1.1', { accept: 'gzip', headers: { 'if-match': '"abc-gzip"', 'if-range': '"abc-gzip"' } });
+    const reading = await sites.suffix.visit(
+      (req, res) => {
+        seen.push(req.headers['if-match'], req.headers['if-range']);
+        (res as ServerResponse).writeHead(200, text).end();
+      },
+      'HTTP/1.1',
+      { accept: 'gzip', headers: { 'if-match': '"abc-gzip"', 'if-range': '"abc-gzip"' } },
+    );
     await settles(reading.over);
     expect(seen).toEqual(['"abc"', '"abc-gzip"']);
   });
 
-  it.each(['weak', 'suffix', 'keep'] as const)('of mode %s comes back to Express as its own, and the answer is 304 with the tag that the client holds', async (mode) => {
-    for (const carrier of carriers.filter(({ name }) => name.startsWith('Express'))) {
-      for (const accept of [...codings, 'identity']) {
-        const running = await serve(carrier, compress({ etag: mode }), (_req, res) => (res as unknown as { send(text: string): void }).send(body));
-        const first = await openCoded(running, 'HTTP/1.1', { accept });
-        await settles(first.over);
-        const etag = first.headers['etag'] as string;
-        expect([first.status, first.coding, typeof etag]).toEqual([200, accept, 'string']);
-        const second = await openCoded(running, 'HTTP/1.1', { accept, headers: { 'if-none-match': etag } });
-        await settles(second.over);
-        expect([second.status, second.headers['etag'], second.headers['vary'], second.content.length]).toEqual([304, etag, 'Accept-Encoding', 0]);
+  it.each(['weak', 'suffix', 'keep'] as const)(
+    'of mode %s comes back to Express as its own, and the answer is 304 with the tag that the client holds',
+    async (mode) => {
+      for (const carrier of carriers.filter(({ name }) => name.startsWith('Express'))) {
+        for (const accept of [...codings, 'identity']) {
+          const running = await serve(carrier, compress({ etag: mode }), (_req, res) =>
+            (res as unknown as { send(text: string): void }).send(body),
+          );
+          const first = await openCoded(running, 'HTTP/1.1', { accept });
+          await settles(first.over);
+          const etag = first.headers['etag'] as string;
+          expect([first.status, first.coding, typeof etag]).toEqual([200, accept, 'string']);
+          const second = await openCoded(running, 'HTTP/1.1', { accept, headers: { 'if-none-match': etag } });
+          await settles(second.over);
+          expect([second.status, second.headers['etag'], second.headers['vary'], second.content.length]).toEqual([
+            304,
+            etag,
+            'Accept-Encoding',
+            0,
+          ]);
+        }
       }
-    }
-  });
+    },
+  );
 
   it('of one coding is no match for a client of another, in mode suffix', async () => {
     const express5 = carriers.find(({ name }) => name === 'Express 5') as Carrier;
-    const running = await serve(express5, compress({ etag: 'suffix' }), (_req, res) => (res as unknown as { send(text: string): void }).send(body));
+    const running = await serve(express5, compress({ etag: 'suffix' }), (_req, res) =>
+      (res as unknown as { send(text: string): void }).send(body),
+    );
     const first = await openCoded(running, 'HTTP/1.1', { accept: 'gzip' });
     await settles(first.over);
-    const second = await openCoded(running, 'HTTP/1.1', { accept: 'deflate', headers: { 'if-none-match': first.headers['etag'] as string } });
+    const second = await openCoded(running, 'HTTP/1.1', {
+      accept: 'deflate',
+      headers: { 'if-none-match': first.headers['etag'] as string },
+    });
     await settles(second.over);
     expect([second.status, second.coding]).toEqual([200, 'deflate']);
   });
@@ -274,7 +385,11 @@ describe('Server-Timing', () => {
   const quiet = useSite(bare, undefined);
 
   it.each(shapes)('tells of %s what became of it, by option', async (_name, make) => {
-    for (const [accept, described] of [['gzip', 'gzip'], ['identity', 'identity-preferred'], ['x-unknown', 'not-acceptable']] as const) {
+    for (const [accept, described] of [
+      ['gzip', 'gzip'],
+      ['identity', 'identity-preferred'],
+      ['x-unknown', 'not-acceptable'],
+    ] as const) {
       expect((await read(site, make(text), { accept })).headers['server-timing']).toBe(`compress;desc="${described}"`);
     }
     expect((await read(quiet, make(text))).headers).not.toHaveProperty('server-timing');
@@ -317,7 +432,12 @@ const cases: readonly Case[] = [
   { reason: 'negotiated', coding: 'gzip' },
   { reason: 'negotiated', coding: 'gzip', answer: complete(text, large) },
   { reason: 'negotiated', coding: 'gzip', kind: 'long', answer: inPieces(text, body) },
-  { reason: 'negotiated', coding: 'gzip', kind: 'event-stream', answer: inPieces({ 'Content-Type': 'application/x-ndjson' }, '{}\n') },
+  {
+    reason: 'negotiated',
+    coding: 'gzip',
+    kind: 'event-stream',
+    answer: inPieces({ 'Content-Type': 'application/x-ndjson' }, '{}\n'),
+  },
   { reason: 'status', answer: (res) => res.writeHead(204, text).end() },
   { reason: 'status', answer: (res) => res.writeHead(205, text).end() },
   { reason: 'filtered', answer: complete({ 'Content-Type': 'image/png' }, body) },
@@ -339,7 +459,12 @@ const cases: readonly Case[] = [
   { reason: 'identity-preferred', request: { accept: 'identity, gzip;q=0.5' } },
   { reason: 'no-codec', options: () => ({ codecs: [mute] }), request: { accept: '*' } },
   { reason: 'budget', options: () => ({ budget: { encoders: 0 } }), answer: inPieces(text, body), kind: 'long' },
-  { reason: 'budget', options: () => ({ budget: { encoders: 0 } }), answer: inPieces({ 'Content-Type': 'text/event-stream' }, 'data: one\n\n'), kind: 'event-stream' },
+  {
+    reason: 'budget',
+    options: () => ({ budget: { encoders: 0 } }),
+    answer: inPieces({ 'Content-Type': 'text/event-stream' }, 'data: one\n\n'),
+    kind: 'event-stream',
+  },
   { reason: 'no-gain', answer: complete(text, Buffer.from(noise(60_000), 'base64')) },
   { reason: 'codec-failed', options: () => ({ codecs: [throwing] }), request: { accept: 'x-throwing' } },
   { reason: 'codec-failed', options: () => ({ codecs: [failing] }), request: { accept: 'x-failing' } },
@@ -348,28 +473,56 @@ const cases: readonly Case[] = [
 describe('the diagnostics channel', () => {
   it('every reason is tried', () => {
     const reasons: Record<Case['reason'], true> = {
-      negotiated: true, 'no-gain': true, 'codec-failed': true, status: true, filtered: true, 'no-transform': true, digest: true, 'not-modified': true, partial: true,
-      encoded: true, head: true, 'below-threshold': true, 'switch-off': true, 'tier-off': true, 'no-accept-encoding': true, 'not-acceptable': true,
-      'identity-preferred': true, 'no-codec': true, budget: true,
+      negotiated: true,
+      'no-gain': true,
+      'codec-failed': true,
+      status: true,
+      filtered: true,
+      'no-transform': true,
+      digest: true,
+      'not-modified': true,
+      partial: true,
+      encoded: true,
+      head: true,
+      'below-threshold': true,
+      'switch-off': true,
+      'tier-off': true,
+      'no-accept-encoding': true,
+      'not-acceptable': true,
+      'identity-preferred': true,
+      'no-codec': true,
+      budget: true,
     };
     expect(new Set(cases.map(({ reason }) => reason))).toEqual(new Set(Object.keys(reasons)));
   });
 
-  it.each(cases.map((each, index) => [each.reason, index, each] as const))('has one message for a response: %s (case %i)', async (reason, _index, each) => {
-    const { coding = 'identity', kind, options, request, answer = plainText } = each;
-    for (const [carrier, protocol] of [[bare, 'HTTP/1.1'], [h2c, 'HTTP/2']] as const) {
-      const seen = watchDecisions();
-      const compression = compress(options?.());
-      if (reason === 'tier-off') await until(() => compression.governor?.tier === 3);
-      const running = await serve(carrier, compression, asMiddleware(answer));
-      const reading = await openCoded(running, protocol, { accept: 'gzip', path: '/it', ...request });
-      expect(await settles(reading.over)).toBe('end');
-      compression.governor?.close();
-      const messages = seen.filter(({ req }) => req.url === '/it');
-      expect(messages).toHaveLength(1);
-      expect(messages[0]).toMatchObject({ reason, coding, version: compression.switch.version, tier: reason === 'tier-off' ? 3 : 0, ...(kind && { kind }) });
-      expect([reading.coding, running.errors]).toEqual([reason === 'encoded' ? 'br' : coding, []]);
-      expect(() => reading.decode()).not.toThrow();
-    }
-  });
+  it.each(cases.map((each, index) => [each.reason, index, each] as const))(
+    'has one message for a response: %s (case %i)',
+    async (reason, _index, each) => {
+      const { coding = 'identity', kind, options, request, answer = plainText } = each;
+      for (const [carrier, protocol] of [
+        [bare, 'HTTP/1.1'],
+        [h2c, 'HTTP/2'],
+      ] as const) {
+        const seen = watchDecisions();
+        const compression = compress(options?.());
+        if (reason === 'tier-off') await until(() => compression.governor?.tier === 3);
+        const running = await serve(carrier, compression, asMiddleware(answer));
+        const reading = await openCoded(running, protocol, { accept: 'gzip', path: '/it', ...request });
+        expect(await settles(reading.over)).toBe('end');
+        compression.governor?.close();
+        const messages = seen.filter(({ req }) => req.url === '/it');
+        expect(messages).toHaveLength(1);
+        expect(messages[0]).toMatchObject({
+          reason,
+          coding,
+          version: compression.switch.version,
+          tier: reason === 'tier-off' ? 3 : 0,
+          ...(kind && { kind }),
+        });
+        expect([reading.coding, running.errors]).toEqual([reason === 'encoded' ? 'br' : coding, []]);
+        expect(() => reading.decode()).not.toThrow();
+      }
+    },
+  );
 });

@@ -21,7 +21,11 @@ describe('readCpuQuota', () => {
     ['version 2 without a quota', Infinity, { [self]: '0::/\n', [`${root}/cpu.max`]: 'max 100000\n' }],
     ['version 2 without the controller', Infinity, { [self]: '0::/\n' }],
     ['version 2 with less than a core', 0.25, { [self]: '0::/\n', [`${root}/cpu.max`]: '25000 100000' }],
-    ['its own group', 2, { [self]: '0::/app.slice/api.service\n', [`${root}/app.slice/api.service/cpu.max`]: '200000 100000' }],
+    [
+      'its own group',
+      2,
+      { [self]: '0::/app.slice/api.service\n', [`${root}/app.slice/api.service/cpu.max`]: '200000 100000' },
+    ],
     [
       'the tightest on the way up',
       1,
@@ -33,15 +37,63 @@ describe('readCpuQuota', () => {
         [`${root}/cpu.max`]: '300000 100000',
       },
     ],
-    ['a neighbour does not count', Infinity, { [self]: '0::/a/b\n', [`${root}/a/c/cpu.max`]: '10000 100000', [`${root}/b/cpu.max`]: '10000 100000' }],
-    ['a path out of the namespace', 3, { [self]: '0::/../a\n', [`${root}/a/cpu.max`]: '10000 100000', [`${root}/cpu.max`]: '300000 100000' }],
+    [
+      'a neighbour does not count',
+      Infinity,
+      { [self]: '0::/a/b\n', [`${root}/a/c/cpu.max`]: '10000 100000', [`${root}/b/cpu.max`]: '10000 100000' },
+    ],
+    [
+      'a path out of the namespace',
+      3,
+      { [self]: '0::/../a\n', [`${root}/a/cpu.max`]: '10000 100000', [`${root}/cpu.max`]: '300000 100000' },
+    ],
     ['a path with a colon', 1, { [self]: '0::/a:b\n', [`${root}/a:b/cpu.max`]: '100000 100000' }],
-    ['version 1', 2.5, { [self]: '4:cpu,cpuacct:/\n1:name=systemd:/x\n', [`${root}/cpu/cpu.cfs_quota_us`]: '250000\n', [`${root}/cpu/cpu.cfs_period_us`]: '100000\n' }],
-    ['version 1, controllers the other way round', 1, { [self]: '4:cpuacct,cpu:/\n', [`${root}/cpu/cpu.cfs_quota_us`]: '100000', [`${root}/cpu/cpu.cfs_period_us`]: '100000' }],
-    ['version 1 without a quota', Infinity, { [self]: '1:cpu:/\n', [`${root}/cpu/cpu.cfs_quota_us`]: '-1\n', [`${root}/cpu/cpu.cfs_period_us`]: '100000\n' }],
-    ['version 1, a path of the host in a container', 2, { [self]: '1:cpu:/docker/0123\n', [`${root}/cpu/cpu.cfs_quota_us`]: '200000', [`${root}/cpu/cpu.cfs_period_us`]: '100000' }],
-    ['version 1, a quota without a period', Infinity, { [self]: '1:cpu:/\n', [`${root}/cpu/cpu.cfs_quota_us`]: '200000' }],
-    ['version 1, other controllers', Infinity, { [self]: '1:cpuset:/\n2:cpuacct:/\n', [`${root}/cpu/cpu.cfs_quota_us`]: '200000', [`${root}/cpu/cpu.cfs_period_us`]: '100000' }],
+    [
+      'version 1',
+      2.5,
+      {
+        [self]: '4:cpu,cpuacct:/\n1:name=systemd:/x\n',
+        [`${root}/cpu/cpu.cfs_quota_us`]: '250000\n',
+        [`${root}/cpu/cpu.cfs_period_us`]: '100000\n',
+      },
+    ],
+    [
+      'version 1, controllers the other way round',
+      1,
+      {
+        [self]: '4:cpuacct,cpu:/\n',
+        [`${root}/cpu/cpu.cfs_quota_us`]: '100000',
+        [`${root}/cpu/cpu.cfs_period_us`]: '100000',
+      },
+    ],
+    [
+      'version 1 without a quota',
+      Infinity,
+      { [self]: '1:cpu:/\n', [`${root}/cpu/cpu.cfs_quota_us`]: '-1\n', [`${root}/cpu/cpu.cfs_period_us`]: '100000\n' },
+    ],
+    [
+      'version 1, a path of the host in a container',
+      2,
+      {
+        [self]: '1:cpu:/docker/0123\n',
+        [`${root}/cpu/cpu.cfs_quota_us`]: '200000',
+        [`${root}/cpu/cpu.cfs_period_us`]: '100000',
+      },
+    ],
+    [
+      'version 1, a quota without a period',
+      Infinity,
+      { [self]: '1:cpu:/\n', [`${root}/cpu/cpu.cfs_quota_us`]: '200000' },
+    ],
+    [
+      'version 1, other controllers',
+      Infinity,
+      {
+        [self]: '1:cpuset:/\n2:cpuacct:/\n',
+        [`${root}/cpu/cpu.cfs_quota_us`]: '200000',
+        [`${root}/cpu/cpu.cfs_period_us`]: '100000',
+      },
+    ],
     [
       'both versions',
       1,
@@ -187,7 +239,10 @@ describe('this process', () => {
       load = meter.read();
       asked += 1;
     }, 50);
-    await until(() => asked > 2 && load < 0.3, () => `a load of ${load}`);
+    await until(
+      () => asked > 2 && load < 0.3,
+      () => `a load of ${load}`,
+    );
     clearInterval(timer);
   });
 });

@@ -1,7 +1,15 @@
 import { Transform } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import type { Codec } from '../../src/compress/codec.ts';
-import { acceptedCodings, type BodyKind, chooseOffer, negotiate, type NegotiationContext, type NegotiationReason, type Tier } from '../../src/compress/negotiate.ts';
+import {
+  acceptedCodings,
+  type BodyKind,
+  chooseOffer,
+  negotiate,
+  type NegotiationContext,
+  type NegotiationReason,
+  type Tier,
+} from '../../src/compress/negotiate.ts';
 
 const all = ['zstd', 'br', 'gzip', 'deflate'];
 
@@ -74,7 +82,12 @@ describe('negotiate', () => {
     ];
     it.each(cases)('answers %j, offered %j, with %s: %s', (header, offered, coding, reason) => {
       expect(negotiate(header, offered)).toEqual({ coding, reason });
-      expect(negotiate(header, offered.map((each) => codec(each)))).toEqual({ coding, reason });
+      expect(
+        negotiate(
+          header,
+          offered.map((each) => codec(each)),
+        ),
+      ).toEqual({ coding, reason });
     });
   });
 
@@ -143,7 +156,9 @@ describe('negotiate', () => {
     });
 
     it('takes a complete body at tier 0 when it is told nothing', () => {
-      expect(negotiate('gzip, br, zstd', ['gzip', 'br', 'zstd'])).toEqual(negotiate('gzip, br, zstd', ['gzip', 'br', 'zstd'], { kind: 'complete', tier: 0 }));
+      expect(negotiate('gzip, br, zstd', ['gzip', 'br', 'zstd'])).toEqual(
+        negotiate('gzip, br, zstd', ['gzip', 'br', 'zstd'], { kind: 'complete', tier: 0 }),
+      );
     });
 
     it('takes the one that is offered first when nothing else tells them apart', () => {
@@ -169,8 +184,14 @@ describe('negotiate', () => {
 
     it('does not use a codec that gives itself no weight', () => {
       for (const weight of [0, NaN, -1]) {
-        expect(negotiate('gzip', [codec('gzip', { weight: () => weight })])).toEqual({ coding: 'identity', reason: 'no-codec' });
-        expect(negotiate('gzip, br', [codec('gzip', { weight: () => weight }), codec('br')])).toEqual({ coding: 'br', reason: 'negotiated' });
+        expect(negotiate('gzip', [codec('gzip', { weight: () => weight })])).toEqual({
+          coding: 'identity',
+          reason: 'no-codec',
+        });
+        expect(negotiate('gzip, br', [codec('gzip', { weight: () => weight }), codec('br')])).toEqual({
+          coding: 'br',
+          reason: 'negotiated',
+        });
       }
     });
 
@@ -193,17 +214,27 @@ describe('negotiate', () => {
       ['everything, were it available', { available: false }, []],
     ];
     it.each(abilities)('uses a codec with %s, %j, for %j', (_name, over, kinds) => {
-      const limited = Object.fromEntries(Object.entries({ ...codec('zstd'), ...over }).filter(([, value]) => value !== undefined)) as unknown as Codec;
+      const limited = Object.fromEntries(
+        Object.entries({ ...codec('zstd'), ...over }).filter(([, value]) => value !== undefined),
+      ) as unknown as Codec;
       for (const kind of ['complete', 'long', 'event-stream'] as const) {
         const can = kinds.includes(kind);
-        expect(negotiate('zstd', [limited], { kind })).toEqual(can ? { coding: 'zstd', reason: 'negotiated' } : { coding: 'identity', reason: 'no-codec' });
+        expect(negotiate('zstd', [limited], { kind })).toEqual(
+          can ? { coding: 'zstd', reason: 'negotiated' } : { coding: 'identity', reason: 'no-codec' },
+        );
         expect(negotiate('zstd, deflate;q=0.1', [limited, 'deflate'], { kind }).coding).toBe(can ? 'zstd' : 'deflate');
       }
     });
 
     it('looks at the availability each time', () => {
       let available = false;
-      const late: Codec = { coding: 'zstd', encode: (body) => body, get available() { return available; } };
+      const late: Codec = {
+        coding: 'zstd',
+        encode: (body) => body,
+        get available() {
+          return available;
+        },
+      };
       expect(negotiate('zstd', [late]).reason).toBe('no-codec');
       available = true;
       expect(negotiate('zstd', [late]).reason).toBe('negotiated');

@@ -59,8 +59,12 @@ const ways = { sync: undefined, async: [gzip, deflate, brotli, zstd].map((make) 
 const padded: [Coding, keyof typeof paths, CompressOptions][] = codings.flatMap((coding) => [
   [coding, 'complete', {}] as [Coding, keyof typeof paths, CompressOptions],
   [coding, 'complete', { codecs: ways.async }] as [Coding, keyof typeof paths, CompressOptions],
-  ...(coding === 'br' ? [] : [[coding, 'long', { idleFlush: Infinity }] as [Coding, keyof typeof paths, CompressOptions]]),
-  ...(coding === 'br' || coding === 'zstd' ? [] : [[coding, 'event-stream', {}] as [Coding, keyof typeof paths, CompressOptions]]),
+  ...(coding === 'br'
+    ? []
+    : [[coding, 'long', { idleFlush: Infinity }] as [Coding, keyof typeof paths, CompressOptions]]),
+  ...(coding === 'br' || coding === 'zstd'
+    ? []
+    : [[coding, 'event-stream', {}] as [Coding, keyof typeof paths, CompressOptions]]),
 ]);
 
 describe.each(padded)('random padding of %s, %s body', (coding, kind, options) => {
@@ -79,7 +83,9 @@ describe.each(padded)('random padding of %s, %s body', (coding, kind, options) =
 
   it('gives equal bodies different lengths, of at most the maximum', async () => {
     const plain = await lengthOf(options, path, coding);
-    const lengths = await Promise.all(Array.from({ length: 12 }, () => lengthOf({ ...options, randomPadding: { max: 200 } }, path, coding)));
+    const lengths = await Promise.all(
+      Array.from({ length: 12 }, () => lengthOf({ ...options, randomPadding: { max: 200 } }, path, coding)),
+    );
     expect(new Set(lengths).size).toBeGreaterThan(3);
     for (const length of lengths) {
       expect(length).toBeGreaterThan(plain);
@@ -98,20 +104,25 @@ describe('with random padding', () => {
 
   it('what cannot be padded is not used, also where the client would rather have it', async () => {
     const randomPadding = true;
-    for (const path of ['/long', '/events']) expect((await read({ randomPadding }, path, 'br, gzip;q=0.5')).coding).toBe('gzip');
+    for (const path of ['/long', '/events'])
+      expect((await read({ randomPadding }, path, 'br, gzip;q=0.5')).coding).toBe('gzip');
     expect((await read({ randomPadding }, '/events', 'zstd, br, deflate;q=0.2')).coding).toBe('deflate');
-    for (const path of ['/long', '/events']) expect((await read({ randomPadding }, path, 'br')).coding).toBe('identity');
+    for (const path of ['/long', '/events'])
+      expect((await read({ randomPadding }, path, 'br')).coding).toBe('identity');
     expect((await read({ randomPadding }, '/whole', 'br, gzip;q=0.5')).coding).toBe('br');
   });
 
-  it.each<Coding>(['gzip', 'deflate', 'br'])('a body that gets no shorter is padded all the same: %s', async (coding) => {
-    useRandom(() => 0.5);
-    const running = await serve(bare, compress({ threshold: 0, randomPadding: true }), (_req, res) => {
-      (res as ServerResponse).setHeader('Content-Type', 'text/plain').end('short');
-    });
-    const reading = await http1Client(running).get('/', coding);
-    await settles(reading.over);
-    expect([reading.coding, decodeStrictly(coding, reading.bytes).toString()]).toEqual([coding, 'short']);
-    expect(reading.headers['content-length']).toBe(String(reading.bytes.length));
-  });
+  it.each<Coding>(['gzip', 'deflate', 'br'])(
+    'a body that gets no shorter is padded all the same: %s',
+    async (coding) => {
+      useRandom(() => 0.5);
+      const running = await serve(bare, compress({ threshold: 0, randomPadding: true }), (_req, res) => {
+        (res as ServerResponse).setHeader('Content-Type', 'text/plain').end('short');
+      });
+      const reading = await http1Client(running).get('/', coding);
+      await settles(reading.over);
+      expect([reading.coding, decodeStrictly(coding, reading.bytes).toString()]).toEqual([coding, 'short']);
+      expect(reading.headers['content-length']).toBe(String(reading.bytes.length));
+    },
+  );
 });

@@ -15,7 +15,10 @@ const full = {
   chunkSize: 64,
   windowBits: 15,
   strategy: 4,
-  brotli: { params: { [constants.BROTLI_PARAM_QUALITY]: 4, [constants.BROTLI_PARAM_LARGE_WINDOW]: false }, chunkSize: 1024 },
+  brotli: {
+    params: { [constants.BROTLI_PARAM_QUALITY]: 4, [constants.BROTLI_PARAM_LARGE_WINDOW]: false },
+    chunkSize: 1024,
+  },
   weigh: (coding: string) => (coding === 'gzip' ? 1 : undefined),
 } satisfies CompressionProfile;
 
@@ -41,8 +44,12 @@ describe('checkProfile', () => {
   });
 
   it('leaves out what is undefined, so that it does not hide the options of the middleware', () => {
-    expect(Object.keys(checkProfile('x', { level: undefined, live: undefined, weigh: undefined, name: undefined } as never))).toEqual([]);
-    expect(Object.keys(checkProfile('x', { brotli: { params: undefined } } as never).brotli ?? { none: 1 })).toEqual([]);
+    expect(
+      Object.keys(checkProfile('x', { level: undefined, live: undefined, weigh: undefined, name: undefined } as never)),
+    ).toEqual([]);
+    expect(Object.keys(checkProfile('x', { brotli: { params: undefined } } as never).brotli ?? { none: 1 })).toEqual(
+      [],
+    );
   });
 
   it('takes Infinity as a threshold: nothing whose length is known is compressed', () => {
@@ -51,7 +58,9 @@ describe('checkProfile', () => {
 
   it('is frozen, down to the lists', () => {
     const checked = checkProfile('x', full);
-    expect([checked, checked.codecs, checked.brotli, checked.brotli?.params].map((each) => Object.isFrozen(each))).toEqual([true, true, true, true]);
+    expect(
+      [checked, checked.codecs, checked.brotli, checked.brotli?.params].map((each) => Object.isFrozen(each)),
+    ).toEqual([true, true, true, true]);
   });
 
   it('does not follow what happens to what it was given', () => {
@@ -118,8 +127,18 @@ describe('checkProfile', () => {
     ['x.strategy', { strategy: 5 }, 'an integer, from 0 to 4', '5 (number)'],
     ['x.brotli', { brotli: 4 }, 'an object', '4 (number)'],
     ['x.brotli.params', { brotli: { params: [4] } }, 'an object', 'Array (object)'],
-    ['x.brotli.params', { brotli: { params: { quality: 4 } } }, 'an object with keys of BROTLI_PARAM_*, 0 to 8', '"quality" (string)'],
-    ['x.brotli.params', { brotli: { params: { 9: 4 } } }, 'an object with keys of BROTLI_PARAM_*, 0 to 8', '"9" (string)'],
+    [
+      'x.brotli.params',
+      { brotli: { params: { quality: 4 } } },
+      'an object with keys of BROTLI_PARAM_*, 0 to 8',
+      '"quality" (string)',
+    ],
+    [
+      'x.brotli.params',
+      { brotli: { params: { 9: 4 } } },
+      'an object with keys of BROTLI_PARAM_*, 0 to 8',
+      '"9" (string)',
+    ],
     ['x.brotli.params[1]', { brotli: { params: { 1: '4' } } }, 'an integer, >= 0', '"4" (string)'],
     ['x.brotli.params[1]', { brotli: { params: { 1: NaN } } }, 'an integer, >= 0', 'NaN (number)'],
     ['x.brotli.chunkSize', { brotli: { chunkSize: 1 } }, 'an integer, >= 64', '1 (number)'],
@@ -132,7 +151,11 @@ describe('checkProfile', () => {
   });
 
   it('takes every parameter of brotli that this Node has', () => {
-    const params = Object.entries(constants).filter(([name]) => name.startsWith('BROTLI_PARAM_')).map(([, param]) => param as number);
-    expect(() => checkProfile('x', { brotli: { params: Object.fromEntries(params.map((param) => [param, 1])) } })).not.toThrow();
+    const params = Object.entries(constants)
+      .filter(([name]) => name.startsWith('BROTLI_PARAM_'))
+      .map(([, param]) => param as number);
+    expect(() =>
+      checkProfile('x', { brotli: { params: Object.fromEntries(params.map((param) => [param, 1])) } }),
+    ).not.toThrow();
   });
 });

@@ -20,17 +20,21 @@ async function play(site: CompressSite, protocol: Protocol, accept: string, hand
   const log: string[] = [];
   const closed = deferred();
   const handled = deferred();
-  const reading = await site.visit(async (_req, response) => {
-    const res = response as FlushingResponse;
-    res.on('close', () => closed.resolve());
-    try {
-      await handler(res, (line) => void log.push(line));
-      handled.resolve();
-    } catch (error) {
-      handled.reject(error);
-      res.destroy();
-    }
-  }, protocol, { accept });
+  const reading = await site.visit(
+    async (_req, response) => {
+      const res = response as FlushingResponse;
+      res.on('close', () => closed.resolve());
+      try {
+        await handler(res, (line) => void log.push(line));
+        handled.resolve();
+      } catch (error) {
+        handled.reject(error);
+        res.destroy();
+      }
+    },
+    protocol,
+    { accept },
+  );
   await settles(reading.over);
   await settles(handled.promise);
   await settles(closed.promise);
@@ -39,28 +43,55 @@ async function play(site: CompressSite, protocol: Protocol, accept: string, hand
 }
 
 /** Ways to give a head with the status 201, a type and some length. What node:http2 lacks is for HTTP/1.1 only. */
-const heads: readonly (readonly [name: string, writeHead: (res: FlushingResponse, type: string) => void, only?: Protocol])[] = [
-  ['a status', (res, type) => {
-    res.setHeader('Content-Type', type);
-    res.setHeader('Content-Length', 5);
-    res.writeHead(201);
-  }],
-  ['a status text', (res, type) => {
-    res.setHeader('Content-Type', type);
-    res.writeHead(201, 'Made Up');
-  }, 'HTTP/1.1'],
-  ['an object', (res, type) => res.writeHead(201, { 'Content-Type': type, 'Content-Length': 5, 'X-Given': ['a', 'b'] })],
-  ['a status text and an object', (res, type) => res.writeHead(201, 'Made Up', { 'content-type': type, 'content-length': '5' })],
+const heads: readonly (readonly [
+  name: string,
+  writeHead: (res: FlushingResponse, type: string) => void,
+  only?: Protocol,
+])[] = [
+  [
+    'a status',
+    (res, type) => {
+      res.setHeader('Content-Type', type);
+      res.setHeader('Content-Length', 5);
+      res.writeHead(201);
+    },
+  ],
+  [
+    'a status text',
+    (res, type) => {
+      res.setHeader('Content-Type', type);
+      res.writeHead(201, 'Made Up');
+    },
+    'HTTP/1.1',
+  ],
+  [
+    'an object',
+    (res, type) => res.writeHead(201, { 'Content-Type': type, 'Content-Length': 5, 'X-Given': ['a', 'b'] }),
+  ],
+  [
+    'a status text and an object',
+    (res, type) => res.writeHead(201, 'Made Up', { 'content-type': type, 'content-length': '5' }),
+  ],
   ['a flat list', (res, type) => res.writeHead(201, ['Content-Type', type, 'CONTENT-LENGTH', '5', 'X-Given', 'a'])],
-  ['a status text and a flat list', (res, type) => res.writeHead(201, 'Made Up', ['Content-Type', type, 'Content-Length', '5']), 'HTTP/1.1'],
-  ['fields over those that are set', (res, type) => {
-    res.setHeader('Content-Length', 7);
-    res.setHeader('Content-Type', 'image/png');
-    res.writeHead(201, { 'Content-Type': type });
-  }],
+  [
+    'a status text and a flat list',
+    (res, type) => res.writeHead(201, 'Made Up', ['Content-Type', type, 'Content-Length', '5']),
+    'HTTP/1.1',
+  ],
+  [
+    'fields over those that are set',
+    (res, type) => {
+      res.setHeader('Content-Length', 7);
+      res.setHeader('Content-Type', 'image/png');
+      res.writeHead(201, { 'Content-Type': type });
+    },
+  ],
 ];
 
-const noted = (log: (line: string) => void, name: string) => (error?: Error | null): void => log(error ? `${name}: ${(error as NodeJS.ErrnoException).code ?? error.message}` : name);
+const noted =
+  (log: (line: string) => void, name: string) =>
+  (error?: Error | null): void =>
+    log(error ? `${name}: ${(error as NodeJS.ErrnoException).code ?? error.message}` : name);
 
 describe.each(both)('over %s, as without it,', (protocol, carrier) => {
   const site = useSite(carrier, { threshold: 0, idleFlush: 5 });
@@ -91,7 +122,16 @@ describe.each(both)('over %s, as without it,', (protocol, carrier) => {
         res.end('end', 'utf8', noted(note, 'end'));
         note(`returned ${res.writableEnded}`);
       });
-      expect(log).toEqual(['returned true', 'write(chunk, cb)', 'write(chunk, encoding, cb)', 'latin1', 'base64', 'Uint8Array', 'Buffer', 'end']);
+      expect(log).toEqual([
+        'returned true',
+        'write(chunk, cb)',
+        'write(chunk, encoding, cb)',
+        'latin1',
+        'base64',
+        'Uint8Array',
+        'Buffer',
+        'end',
+      ]);
     });
 
     it.each<[string, Handler]>([
@@ -156,17 +196,23 @@ describe.each(both)('over %s, as without it,', (protocol, carrier) => {
     });
 
     it('a write after the end is an error of the response', async () => {
-      const log = await expectSame(async (res, note) => {
-        res.setHeader('Content-Type', type);
-        const failed = protocol === 'HTTP/2' ? Promise.resolve([]) : once(res, 'error');
-        failed.then(([error]) => {
-          if (error) noted(note, 'error event')(error as Error);
-        }, () => undefined);
-        res.write('first, ');
-        res.end('second');
-        note(`write ${res.write('late', noted(note, 'late write'))}`);
-        // To a stream of HTTP/2 that write may be the end.
-      }, { text: protocol === 'HTTP/1.1' });
+      const log = await expectSame(
+        async (res, note) => {
+          res.setHeader('Content-Type', type);
+          const failed = protocol === 'HTTP/2' ? Promise.resolve([]) : once(res, 'error');
+          failed.then(
+            ([error]) => {
+              if (error) noted(note, 'error event')(error as Error);
+            },
+            () => undefined,
+          );
+          res.write('first, ');
+          res.end('second');
+          note(`write ${res.write('late', noted(note, 'late write'))}`);
+          // To a stream of HTTP/2 that write may be the end.
+        },
+        { text: protocol === 'HTTP/1.1' },
+      );
       expect(log).toContain('late write: ERR_STREAM_WRITE_AFTER_END');
     });
 
@@ -174,7 +220,11 @@ describe.each(both)('over %s, as without it,', (protocol, carrier) => {
       await expectSame((res, note) => {
         res.setHeader('Content-Type', type);
         for (const event of ['prefinish', 'finish', 'close'] as const) {
-          res.on(event, () => note(`${event}: ended ${res.writableEnded}, finished ${res.writableFinished}, length ${res.writableLength}, drain ${needsDrain(res)}`));
+          res.on(event, () =>
+            note(
+              `${event}: ended ${res.writableEnded}, finished ${res.writableFinished}, length ${res.writableLength}, drain ${needsDrain(res)}`,
+            ),
+          );
         }
         res.write('first, ');
         res.end('second');
@@ -216,18 +266,25 @@ describe.each(both)('over %s, as without it,', (protocol, carrier) => {
       });
     });
 
-    it.each(heads.filter(([, , only]) => only === undefined || only === protocol).map(([name, writeHead]) => [name, writeHead] as const))('writeHead with %s keeps its fields, but for Content-Length', async (_name, writeHead: (res: FlushingResponse, type: string) => void) => {
-      for (const coding of codings) {
-        const { reading } = await play(site, protocol, coding, (res) => {
-          writeHead(res, type);
-          res.write('hel');
-          res.end('lo');
-        });
-        expect([reading.status, reading.coding, reading.decode()]).toEqual([201, coding, 'hello']);
-        expect(reading.headers).toMatchObject({ 'content-type': type, 'content-encoding': coding });
-        expect(reading.headers).not.toHaveProperty('content-length');
-      }
-    });
+    it.each(
+      heads
+        .filter(([, , only]) => only === undefined || only === protocol)
+        .map(([name, writeHead]) => [name, writeHead] as const),
+    )(
+      'writeHead with %s keeps its fields, but for Content-Length',
+      async (_name, writeHead: (res: FlushingResponse, type: string) => void) => {
+        for (const coding of codings) {
+          const { reading } = await play(site, protocol, coding, (res) => {
+            writeHead(res, type);
+            res.write('hel');
+            res.end('lo');
+          });
+          expect([reading.status, reading.coding, reading.decode()]).toEqual([201, coding, 'hello']);
+          expect(reading.headers).toMatchObject({ 'content-type': type, 'content-encoding': coding });
+          expect(reading.headers).not.toHaveProperty('content-length');
+        }
+      },
+    );
 
     it('a second writeHead is refused as by Node', async () => {
       await expectSame((res, note) => {
@@ -267,12 +324,17 @@ describe.each(both)('over %s, as without it,', (protocol, carrier) => {
       ['end(chunk)', (res) => res.end(body)],
       ['end(chunk, cb)', (res, note) => res.end(body, noted(note, 'end'))],
       ['end(chunk, encoding)', (res) => res.end(Buffer.from(body).toString('base64'), 'base64')],
-      ['end(chunk, encoding, cb)', (res, note) => res.end(Buffer.from(body).toString('hex'), 'hex', noted(note, 'end'))],
+      [
+        'end(chunk, encoding, cb)',
+        (res, note) => res.end(Buffer.from(body).toString('hex'), 'hex', noted(note, 'end')),
+      ],
       ['end(bytes, cb)', (res, note) => res.end(new Uint8Array(Buffer.from(body)), noted(note, 'end'))],
     ])('%s ends it at once to its handler, and is called back once', async (_name, end) => {
       const log = await expectSame((res, note) => {
         res.setHeader('Content-Type', type);
-        res.on('finish', () => note(`finish: ended ${res.writableEnded}, finished ${res.writableFinished}, length ${res.writableLength}`));
+        res.on('finish', () =>
+          note(`finish: ended ${res.writableEnded}, finished ${res.writableFinished}, length ${res.writableLength}`),
+        );
         res.on('close', () => note('close'));
         note(`returned the response ${end(res, note) === res}`);
         note(`ended ${res.writableEnded}, head ${res.headersSent}, drain ${needsDrain(res)}`);
@@ -304,14 +366,17 @@ describe.each(both)('over %s, as without it,', (protocol, carrier) => {
     });
 
     it('a write after the end is an error of the response, and a second end is none', async () => {
-      await expectSame((res, note) => {
-        res.setHeader('Content-Type', type);
-        res.on('error', noted(note, 'error event'));
-        res.end(body, noted(note, 'first end'));
-        res.write('late', noted(note, 'late write'));
-        res.end(noted(note, 'second end'));
-        // To a stream of HTTP/2 that write may be the end.
-      }, { text: protocol === 'HTTP/1.1' });
+      await expectSame(
+        (res, note) => {
+          res.setHeader('Content-Type', type);
+          res.on('error', noted(note, 'error event'));
+          res.end(body, noted(note, 'first end'));
+          res.write('late', noted(note, 'late write'));
+          res.end(noted(note, 'second end'));
+          // To a stream of HTTP/2 that write may be the end.
+        },
+        { text: protocol === 'HTTP/1.1' },
+      );
     });
 
     it('its status text and fields stay, and its length is that of the coding', async () => {
@@ -352,7 +417,10 @@ describe.each(both)('over %s, as without it,', (protocol, carrier) => {
         res.end(large, () => log.push('end'));
         res.destroy(new Error('enough'));
       });
-      const outcome = openCoded(site.running, protocol, { path, accept: coding }).then((reading) => settles(reading.over), () => 'refused');
+      const outcome = openCoded(site.running, protocol, { path, accept: coding }).then(
+        (reading) => settles(reading.over),
+        () => 'refused',
+      );
       expect(await settles(outcome)).not.toBe('end');
       await until(() => log.includes('close'));
       expect(log).toEqual(['close']);

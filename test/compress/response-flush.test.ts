@@ -14,32 +14,49 @@ import { settles, turns, until } from '../support/until.ts';
 describe('res.flush', () => {
   const site = useSite(bare, { threshold: 0, idleFlush: Infinity });
 
-  it.each(codings.flatMap((coding) => streamed.map((engine) => [coding, engine.name, engine] as const)))('of %s for %s delivers what was written before, and then is called back, each time once', async (coding, _name, { type }) => {
-    const gates = [deferred(), deferred(), deferred()];
-    const calls: string[] = [];
-    const reading = await site.visit(async (_req, response) => {
-      const res = response as FlushingResponse;
-      res.setHeader('Content-Type', type);
+  it.each(codings.flatMap((coding) => streamed.map((engine) => [coding, engine.name, engine] as const)))(
+    'of %s for %s delivers what was written before, and then is called back, each time once',
+    async (coding, _name, { type }) => {
+      const gates = [deferred(), deferred(), deferred()];
+      const calls: string[] = [];
+      const reading = await site.visit(
+        async (_req, response) => {
+          const res = response as FlushingResponse;
+          res.setHeader('Content-Type', type);
+          for (const [index, gate] of gates.entries()) {
+            res.write(`${index} ${noise(500, index)}, `);
+            res.flush(() => calls.push(`flush ${index}`));
+            res.flush(() => calls.push(`again ${index}`));
+            res.flush();
+            await gate.promise;
+          }
+          res.end(() => calls.push('end'));
+          res.flush(() => calls.push('after the end'));
+          res.on('close', () => res.flush(() => calls.push('after the close')));
+        },
+        'HTTP/1.1',
+        { accept: coding },
+      );
       for (const [index, gate] of gates.entries()) {
-        res.write(`${index} ${noise(500, index)}, `);
-        res.flush(() => calls.push(`flush ${index}`));
-        res.flush(() => calls.push(`again ${index}`));
-        res.flush();
-        await gate.promise;
+        await until(() => reading.text.split(', ').length === index + 2);
+        await until(() => calls.length === 2 * index + 2);
+        gate.resolve();
       }
-      res.end(() => calls.push('end'));
-      res.flush(() => calls.push('after the end'));
-      res.on('close', () => res.flush(() => calls.push('after the close')));
-    }, 'HTTP/1.1', { accept: coding });
-    for (const [index, gate] of gates.entries()) {
-      await until(() => reading.text.split(', ').length === index + 2);
-      await until(() => calls.length === 2 * index + 2);
-      gate.resolve();
-    }
-    expect(await settles(reading.over)).toBe('end');
-    await until(() => calls.includes('after the close'));
-    expect(calls.toSorted()).toEqual(['after the close', 'after the end', 'again 0', 'again 1', 'again 2', 'end', 'flush 0', 'flush 1', 'flush 2']);
-  });
+      expect(await settles(reading.over)).toBe('end');
+      await until(() => calls.includes('after the close'));
+      expect(calls.toSorted()).toEqual([
+        'after the close',
+        'after the end',
+        'again 0',
+        'again 1',
+        'again 2',
+        'end',
+        'flush 0',
+        'flush 1',
+        'flush 2',
+      ]);
+    },
+  );
 
   it('is not called back before the text before it is encoded', async () => {
     // Encodes when the test says so, as itself in brackets.
@@ -50,10 +67,11 @@ describe('res.flush', () => {
       available: true,
       createBlocks: () => ({
         memory: 0,
-        encode: (text) => new Promise((resolve) => {
-          texts.push(Buffer.from(text).toString());
-          encodes.push(() => resolve(Buffer.from(`[${Buffer.from(text).toString()}]`)));
-        }),
+        encode: (text) =>
+          new Promise((resolve) => {
+            texts.push(Buffer.from(text).toString());
+            encodes.push(() => resolve(Buffer.from(`[${Buffer.from(text).toString()}]`)));
+          }),
         close: () => undefined,
       }),
     };

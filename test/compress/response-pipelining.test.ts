@@ -24,7 +24,14 @@ const answers: Record<string, (res: FlushingResponse) => void> = {
   '/tiny': (res) => void res.end('tiny'),
   '/none': (res) => void res.writeHead(204).end(),
 };
-const texts: Record<string, string> = { '/small': small, '/large': large, '/long': `${small}the end`, '/events': 'data: one\n\ndata: two\n\n', '/tiny': 'tiny', '/none': '' };
+const texts: Record<string, string> = {
+  '/small': small,
+  '/large': large,
+  '/long': `${small}the end`,
+  '/events': 'data: one\n\ndata: two\n\n',
+  '/tiny': 'tiny',
+  '/none': '',
+};
 const order = ['/large', '/small', '/long', '/none', '/events', '/tiny', '/large', '/events', '/long', '/small'];
 
 const answerByPath: Middleware = (req, response) => {
@@ -78,7 +85,13 @@ describe('on one connection of HTTP/1.1', () => {
   it.each(codings)('all kinds of %s, asked for at once, come in the order of the requests', async (coding) => {
     const running = await serve(bare, compress(), answerByPath);
     const client = await running.dial();
-    client.send(order.map((path, index) => getRequest(path, { 'Accept-Encoding': coding, ...(index === order.length - 1 && { Connection: 'close' }) })).join(''));
+    client.send(
+      order
+        .map((path, index) =>
+          getRequest(path, { 'Accept-Encoding': coding, ...(index === order.length - 1 && { Connection: 'close' }) }),
+        )
+        .join(''),
+    );
     expect(await settles(client.closed)).toBe('end');
     let { received } = client;
     for (const path of order) {
@@ -99,7 +112,9 @@ describe('on one connection of HTTP/1.1', () => {
       else answerByPath(req, res, next);
     });
     const client = await running.dial();
-    client.send(['/first', '/long', '/events', '/large'].map((path) => getRequest(path, { 'Accept-Encoding': coding })).join(''));
+    client.send(
+      ['/first', '/long', '/events', '/large'].map((path) => getRequest(path, { 'Accept-Encoding': coding })).join(''),
+    );
     await until(() => compression.activeEncoders >= 1);
     client.destroy();
     await until(() => compression.activeEncoders === 0);
@@ -128,12 +143,17 @@ describe('on one connection of HTTP/1.1', () => {
   });
 
   it.each(codings)('chunks that a handler asks for by hand stay chunks, for %s', async (coding) => {
-    const running = await serve(bare, compress({ threshold: 0 }), (req, response) => {
-      const res = response as FlushingResponse;
-      res.writeHead(200, { 'Content-Type': 'text/plain', 'Transfer-Encoding': 'chunked' });
-      if (req.url === '/long') res.write('first, ');
-      res.end(req.url === '/small' ? small : large);
-    }, () => undefined);
+    const running = await serve(
+      bare,
+      compress({ threshold: 0 }),
+      (req, response) => {
+        const res = response as FlushingResponse;
+        res.writeHead(200, { 'Content-Type': 'text/plain', 'Transfer-Encoding': 'chunked' });
+        if (req.url === '/long') res.write('first, ');
+        res.end(req.url === '/small' ? small : large);
+      },
+      () => undefined,
+    );
     const implicit = await serve(bare, compress({ threshold: 0 }), (req, response) => {
       const res = response as FlushingResponse;
       res.setHeader('Content-Type', 'text/plain');
@@ -166,20 +186,54 @@ describe('on one connection of HTTP/1.1', () => {
     client.send(getRequest('/', { 'Accept-Encoding': 'gzip', Expect: '100-continue', Connection: 'close' }));
     await settles(client.closed);
     const heads = client.received.split('\r\n\r\n');
-    expect(heads.slice(0, 4).map((head) => head.split('\r\n')[0])).toEqual(['HTTP/1.1 100 Continue', 'HTTP/1.1 102 Processing', 'HTTP/1.1 103 Early Hints', 'HTTP/1.1 200 OK']);
+    expect(heads.slice(0, 4).map((head) => head.split('\r\n')[0])).toEqual([
+      'HTTP/1.1 100 Continue',
+      'HTTP/1.1 102 Processing',
+      'HTTP/1.1 103 Early Hints',
+      'HTTP/1.1 200 OK',
+    ]);
     const { head, content } = readMessage(client.received.slice(client.received.indexOf('HTTP/1.1 200')));
     expect([codingOf(head), decodeStrictly('gzip', content).toString() === small]).toEqual(['gzip', true]);
   });
 
   it.each<[string, (res: FlushingResponse) => void]>([
-    ['a flat list', (res) => res.writeHead(200, 'Very Well', ['Content-Type', 'text/plain', 'Content-Length', '2', 'X-Twice', 'a', 'X-Twice', 'b'])],
-    ['a list of pairs', (res) => res.writeHead(200, 'Very Well', [['Content-Type', 'text/plain'], ['Content-Length', '2'], ['X-Twice', 'a'], ['X-Twice', 'b']] as never)],
-    ['an object', (res) => res.writeHead(200, 'Very Well', { 'Content-Type': 'text/plain', 'Content-Length': 2, 'X-Twice': ['a', 'b'] })],
-    ['a list over fields that are set', (res) => {
-      res.setHeader('X-Twice', 'c');
-      res.setHeader('Content-Length', 9);
-      res.writeHead(200, 'Very Well', ['content-type', 'text/plain', 'x-twice', 'a', 'x-twice', 'b']);
-    }],
+    [
+      'a flat list',
+      (res) =>
+        res.writeHead(200, 'Very Well', [
+          'Content-Type',
+          'text/plain',
+          'Content-Length',
+          '2',
+          'X-Twice',
+          'a',
+          'X-Twice',
+          'b',
+        ]),
+    ],
+    [
+      'a list of pairs',
+      (res) =>
+        res.writeHead(200, 'Very Well', [
+          ['Content-Type', 'text/plain'],
+          ['Content-Length', '2'],
+          ['X-Twice', 'a'],
+          ['X-Twice', 'b'],
+        ] as never),
+    ],
+    [
+      'an object',
+      (res) =>
+        res.writeHead(200, 'Very Well', { 'Content-Type': 'text/plain', 'Content-Length': 2, 'X-Twice': ['a', 'b'] }),
+    ],
+    [
+      'a list over fields that are set',
+      (res) => {
+        res.setHeader('X-Twice', 'c');
+        res.setHeader('Content-Length', 9);
+        res.writeHead(200, 'Very Well', ['content-type', 'text/plain', 'x-twice', 'a', 'x-twice', 'b']);
+      },
+    ],
   ])('the status text and the fields of writeHead with %s arrive', async (name, writeHead) => {
     const running = await serve(bare, compress({ threshold: 0 }), (_req, response) => {
       const res = response as FlushingResponse;

@@ -143,7 +143,10 @@ describe('on', () => {
     });
     toggle.on('change', ({ version }) => second.push(version));
     toggle.disable();
-    expect([first, second]).toEqual([[1, 2], [1, 2]]);
+    expect([first, second]).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
   });
 
   it('does not tell a listener that another has just removed, or just added', () => {
@@ -221,7 +224,9 @@ describe('swap', () => {
     await settles(createSwitch().swap({ codecs: [codec] }));
     await turns();
     expect(made.toSorted()).toEqual(['blocks closed', 'stream closed']);
-    expect(seen).toEqual([{ tier: 0, size: expect.any(Number), padding: 0, length: (seen[0] as { size: number }).size }]);
+    expect(seen).toEqual([
+      { tier: 0, size: expect.any(Number), padding: 0, length: (seen[0] as { size: number }).size },
+    ]);
   });
 
   it('has a stream and blocks encode a little, and flush', async () => {
@@ -233,10 +238,14 @@ describe('swap', () => {
         const transform = new PassThrough();
         transform.on('data', (bytes: Uint8Array) => seen.push(`stream ${bytes.length > 0}`));
         transform.on('end', () => seen.push('stream end'));
-        return { transform, memory: 0, flush: (callback) => {
-          seen.push('flush');
-          callback();
-        } };
+        return {
+          transform,
+          memory: 0,
+          flush: (callback) => {
+            seen.push('flush');
+            callback();
+          },
+        };
       },
       createBlocks: () => ({
         memory: 0,
@@ -257,7 +266,9 @@ describe('swap', () => {
       throw new Error('cannot be made');
     };
     for (const part of [{ createStream: failing }, { createBlocks: failing }]) {
-      await expect(settles(toggle.swap({ codecs: [ready, { coding: 'x', available: true, ...part }] }))).rejects.toThrow('cannot be made');
+      await expect(
+        settles(toggle.swap({ codecs: [ready, { coding: 'x', available: true, ...part }] })),
+      ).rejects.toThrow('cannot be made');
     }
     expect(toggle.version).toBe(0);
   });
@@ -304,7 +315,12 @@ describe('swap', () => {
 
   it('refuses a profile none of whose codecs is available', async () => {
     const toggle = createSwitch({ level: 4 });
-    const swapped = toggle.swap({ codecs: [{ coding: 'zstd', available: false }, { coding: 'br', available: false }] });
+    const swapped = toggle.swap({
+      codecs: [
+        { coding: 'zstd', available: false },
+        { coding: 'br', available: false },
+      ],
+    });
     const error: unknown = await settles(swapped.catch((reason: unknown) => reason));
     expect(error).toBeInstanceOf(CodecUnavailableError);
     expect(error).toMatchObject({ code: 'ERR_SLUICE_CODEC_UNAVAILABLE', coding: 'zstd, br' });
@@ -314,14 +330,30 @@ describe('swap', () => {
 
   it.each<[string, Partial<Codec>]>([
     ['load rejects', { load: () => Promise.reject(new Error('mine')) }],
-    ['load throws', { load: () => { throw new Error('mine'); } }],
+    [
+      'load throws',
+      {
+        load: () => {
+          throw new Error('mine');
+        },
+      },
+    ],
     ['encode rejects', { encode: () => Promise.reject(new Error('mine')) }],
-    ['encode throws', { encode: () => { throw new Error('mine'); } }],
+    [
+      'encode throws',
+      {
+        encode: () => {
+          throw new Error('mine');
+        },
+      },
+    ],
   ])('rejects with the error, and changes nothing, when %s', async (_name, part) => {
     const toggle = createSwitch();
     const before = toggle.current;
     toggle.on('change', () => expect.unreachable());
-    await expect(settles(toggle.swap({ codecs: [ready, { coding: 'x', available: true, ...part }] }))).rejects.toThrow('mine');
+    await expect(settles(toggle.swap({ codecs: [ready, { coding: 'x', available: true, ...part }] }))).rejects.toThrow(
+      'mine',
+    );
     expect(toggle.current).toBe(before);
   });
 
@@ -377,16 +409,20 @@ describe('a codec that does not settle', () => {
   const silent: readonly (readonly [member: string, Partial<Codec>])[] = [
     ['load', { load: never }],
     ['encode', { encode: never }],
-    ['createStream', { createStream: () => {
-      const transform = new Transform({ transform: () => undefined });
-      transform.on('close', () => ended.push('createStream'));
-      return { transform, memory: 0, flush: () => undefined };
-    } }],
-    ['createBlocks', { createBlocks: () => ({
-      memory: 0,
-      encode: never,
-      close: () => void ended.push('createBlocks'),
-    }) }],
+    [
+      'createStream',
+      {
+        createStream: () => {
+          const transform = new Transform({ transform: () => undefined });
+          transform.on('close', () => ended.push('createStream'));
+          return { transform, memory: 0, flush: () => undefined };
+        },
+      },
+    ],
+    [
+      'createBlocks',
+      { createBlocks: () => ({ memory: 0, encode: never, close: () => void ended.push('createBlocks') }) },
+    ],
   ];
 
   it.each(silent)('has a swap rejected after 10 s, and leaves nothing open: %s', async (member, part) => {
@@ -441,7 +477,9 @@ describe('swaps at the same time', () => {
     const names: (string | undefined)[] = [];
     toggle.on('change', ({ profile }) => names.push(profile.name));
     const [first, second, third] = [slow('x-1'), slow('x-2'), slow('x-3')];
-    const swaps = [first, second, third].map(({ codec }, index) => toggle.swap({ name: String(index + 1), codecs: [codec] }));
+    const swaps = [first, second, third].map(({ codec }, index) =>
+      toggle.swap({ name: String(index + 1), codecs: [codec] }),
+    );
     for (const each of [first, second, third]) {
       each.loaded();
       await turns();
@@ -455,7 +493,9 @@ describe('swaps at the same time', () => {
     const names: (string | undefined)[] = [];
     toggle.on('change', ({ profile }) => names.push(profile.name));
     const [first, second, never, fourth] = [slow('x-1'), slow('x-2'), slow('x-3'), slow('x-4')];
-    const swaps = [first, second, never, fourth].map(({ codec }, index) => toggle.swap({ name: String(index + 1), codecs: [codec] }));
+    const swaps = [first, second, never, fourth].map(({ codec }, index) =>
+      toggle.swap({ name: String(index + 1), codecs: [codec] }),
+    );
     second.loaded();
     await settles(swaps[1]!);
     expect([names, second.calls]).toEqual([['2'], ['load', 'encode']]);
@@ -476,7 +516,9 @@ describe('swaps at the same time', () => {
     process.on('unhandledRejection', note);
     onTestFinished(() => void process.off('unhandledRejection', note));
     const [first, second, third] = [slow('x-1'), slow('x-2'), slow('x-3')];
-    const swaps = [first, second, third].map(({ codec }, index) => toggle.swap({ name: String(index + 1), codecs: [codec] }));
+    const swaps = [first, second, third].map(({ codec }, index) =>
+      toggle.swap({ name: String(index + 1), codecs: [codec] }),
+    );
     const outcomes = Promise.allSettled(swaps);
     second.failed(new Error('second'));
     await turns();

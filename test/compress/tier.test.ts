@@ -12,7 +12,8 @@ function settled(tier: Tier, load: number, at = 0): TierState {
 /** The states after each of the loads, which come once a second. */
 function run(state: TierState, loads: readonly number[], rules: TierPolicy = policy): TierState[] {
   const states: TierState[] = [];
-  for (const load of loads) states.push(nextTier(rules, states.at(-1) ?? state, load, (states.at(-1) ?? state).at + 1000));
+  for (const load of loads)
+    states.push(nextTier(rules, states.at(-1) ?? state, load, (states.at(-1) ?? state).at + 1000));
   return states;
 }
 

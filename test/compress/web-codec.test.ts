@@ -18,7 +18,10 @@ function encode(token: string, options: WebCodecOptions | undefined, body: Uint8
 
 /** fflate's decoder: nothing that it shares with zlib. */
 async function decodeWithPolyfill(format: 'gzip' | 'deflate', coded: Uint8Array): Promise<Buffer> {
-  const { readable, writable } = new (makeDecompressionStream(TransformStream))(format) as unknown as TransformStream<Uint8Array, Uint8Array>;
+  const { readable, writable } = new (makeDecompressionStream(TransformStream))(format) as unknown as TransformStream<
+    Uint8Array,
+    Uint8Array
+  >;
   const writer = writable.getWriter();
   const written = Promise.all([writer.write(new Uint8Array(coded)), writer.close()]);
   const chunks: Uint8Array[] = [];
@@ -37,7 +40,10 @@ function classOf(transformer: Transformer<Uint8Array, Uint8Array>): CompressionS
 }
 
 /** A class that fails in some way, though not before it was tried. */
-function failingClass(transformer: (failure: Error) => Transformer<Uint8Array, Uint8Array>, failure: Error): CompressionStreamClass {
+function failingClass(
+  transformer: (failure: Error) => Transformer<Uint8Array, Uint8Array>,
+  failure: Error,
+): CompressionStreamClass {
   let tried = false;
   return class extends TransformStream<Uint8Array, Uint8Array> {
     constructor(_format: string) {
@@ -92,7 +98,10 @@ describe('webCodec', () => {
       const codec = webCodec(token);
       const loading = codec.load!();
       await expect(loading).rejects.toThrow(CodecUnavailableError);
-      await expect(loading).rejects.toMatchObject({ coding: token, message: expect.stringContaining('install `compression-streams-polyfill`') });
+      await expect(loading).rejects.toMatchObject({
+        coding: token,
+        message: expect.stringContaining('install `compression-streams-polyfill`'),
+      });
       expect(codec.available).toBe(false);
       await expect(codec.encode!(text, settings)).rejects.toThrow(CodecUnavailableError);
     });
@@ -105,24 +114,40 @@ describe('webCodec', () => {
       await codec.load!();
       expect(brotliDecompressSync(await codec.encode!(text, settings)).equals(text)).toBe(true);
     } else {
-      await expect(codec.load!()).rejects.toMatchObject({ code: 'ERR_SLUICE_CODEC_UNAVAILABLE', coding: 'br', cause: expect.any(TypeError) });
+      await expect(codec.load!()).rejects.toMatchObject({
+        code: 'ERR_SLUICE_CODEC_UNAVAILABLE',
+        coding: 'br',
+        cause: expect.any(TypeError),
+      });
     }
     expect(codec.available).toBe(has);
   });
 
   it('says so when the class that was given lacks the format, and takes no other', async () => {
     const codec = webCodec('br', { CompressionStream: polyfill });
-    await expect(codec.load!()).rejects.toMatchObject({ coding: 'br', message: expect.stringContaining('`brotli`'), cause: expect.any(TypeError) });
+    await expect(codec.load!()).rejects.toMatchObject({
+      coding: 'br',
+      message: expect.stringContaining('`brotli`'),
+      cause: expect.any(TypeError),
+    });
     expect(codec.available).toBe(false);
   });
 
   it('takes a class for a coding of its own', async () => {
-    const CompressionStream = classOf({ transform: (chunk, controller) => controller.enqueue(chunk.map((byte) => byte ^ 1)) });
+    const CompressionStream = classOf({
+      transform: (chunk, controller) => controller.enqueue(chunk.map((byte) => byte ^ 1)),
+    });
     const coded = await encode('x-flip', { CompressionStream, format: 'flip' }, text);
     expect(Buffer.from(coded.map((byte) => byte ^ 1)).equals(text)).toBe(true);
   });
 
-  it.each([['gzip', 'gzip'], ['deflate', 'deflate'], ['br', 'brotli'], ['zstd', 'zstd'], ['GZip', 'gzip']])('of %s has the format %s', async (token, format) => {
+  it.each([
+    ['gzip', 'gzip'],
+    ['deflate', 'deflate'],
+    ['br', 'brotli'],
+    ['zstd', 'zstd'],
+    ['GZip', 'gzip'],
+  ])('of %s has the format %s', async (token, format) => {
     const formats: string[] = [];
     class Recorder extends TransformStream<Uint8Array, Uint8Array> {
       constructor(given: string) {
@@ -169,16 +194,31 @@ describe('webCodec', () => {
 
   it('encodes many bodies at once, each on its own', async () => {
     const codec = webCodec('gzip');
-    await fc.assert(fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 40_000 }), { maxLength: 30 }), async (bodies) => {
-      const coded = await settles(Promise.all(bodies.map(async (body) => codec.encode!(body, settings))));
-      for (const [i, body] of bodies.entries()) expect(gunzipSync(coded[i]!).equals(body)).toBe(true);
-    }), { numRuns: 20 });
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 40_000 }), { maxLength: 30 }), async (bodies) => {
+        const coded = await settles(Promise.all(bodies.map(async (body) => codec.encode!(body, settings))));
+        for (const [i, body] of bodies.entries()) expect(gunzipSync(coded[i]!).equals(body)).toBe(true);
+      }),
+      { numRuns: 20 },
+    );
   });
 
   it.each<[string, (failure: Error) => Transformer<Uint8Array, Uint8Array>]>([
-    ['when it is made', (failure) => { throw failure; }],
+    [
+      'when it is made',
+      (failure) => {
+        throw failure;
+      },
+    ],
     ['at its start', (failure) => ({ start: () => Promise.reject(failure) })],
-    ['at a write', (failure) => ({ transform: () => { throw failure; } })],
+    [
+      'at a write',
+      (failure) => ({
+        transform: () => {
+          throw failure;
+        },
+      }),
+    ],
     ['at its end', (failure) => ({ flush: () => Promise.reject(failure) })],
     ['in its output', (failure) => ({ transform: (_chunk, controller) => controller.error(failure) })],
   ])('rejects when the stream fails %s', async (_when, transformer) => {
@@ -204,9 +244,24 @@ describe('webCodec', () => {
       expect(webCodec('gzip')).not.toHaveProperty('weight');
     });
 
-    it.each([undefined, null, 7, '', 'two words', 'gzip,br', 'gzip;q=1', 'gzip\r\nx: y', 'gzïp', '*', 'identity', 'Identity'])('refuses %j as a coding', (token) => {
+    it.each([
+      undefined,
+      null,
+      7,
+      '',
+      'two words',
+      'gzip,br',
+      'gzip;q=1',
+      'gzip\r\nx: y',
+      'gzïp',
+      '*',
+      'identity',
+      'Identity',
+    ])('refuses %j as a coding', (token) => {
       expect(() => webCodec(token as string)).toThrow(InvalidOptionError);
-      expect(() => webCodec(token as string, { format: 'gzip' })).toThrow(expect.objectContaining({ option: 'webCodec.token' }));
+      expect(() => webCodec(token as string, { format: 'gzip' })).toThrow(
+        expect.objectContaining({ option: 'webCodec.token' }),
+      );
     });
 
     it.each<[string, unknown]>([
@@ -221,7 +276,9 @@ describe('webCodec', () => {
       ['webCodec.weight', { weight: NaN }],
       ['webCodec.weight', { weight: '1' }],
     ])('refuses %s of %j', (option, options) => {
-      expect(() => webCodec('gzip', options as WebCodecOptions)).toThrow(expect.objectContaining({ code: 'ERR_SLUICE_OPTION_INVALID', option }));
+      expect(() => webCodec('gzip', options as WebCodecOptions)).toThrow(
+        expect.objectContaining({ code: 'ERR_SLUICE_OPTION_INVALID', option }),
+      );
     });
 
     it('has to be told the format of a coding that it does not know', () => {

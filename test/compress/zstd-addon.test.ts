@@ -18,7 +18,11 @@ const empty = new Uint8Array(0);
 /** Frames end at multiples of this, and blocks are no smaller. */
 const unit = 16_384;
 
-const json = Buffer.from(Array.from({ length: 60_000 }, (_, i) => JSON.stringify({ id: i, name: `user ${(i * 7919) % 10_007}`, score: Math.sin(i) })).join(''));
+const json = Buffer.from(
+  Array.from({ length: 60_000 }, (_, i) =>
+    JSON.stringify({ id: i, name: `user ${(i * 7919) % 10_007}`, score: Math.sin(i) }),
+  ).join(''),
+);
 
 /** JSON with some variety, of a size of at most 3.3 MB. */
 function textOf(size: number): Buffer {
@@ -60,7 +64,9 @@ function ended(coded: Uint8Array): Uint8Array {
 /** Bytes of text in each frame of a body. */
 function sizesOf(coded: Uint8Array): number[] {
   let offset = 0;
-  return parseZstdFrames(coded).map(({ length }) => decodeInPlainJavaScript(coded.subarray(offset, (offset += length))).length);
+  return parseZstdFrames(coded).map(
+    ({ length }) => decodeInPlainJavaScript(coded.subarray(offset, (offset += length))).length,
+  );
 }
 
 /** Collects what an encoder gives, from now on. */
@@ -109,7 +115,9 @@ function blocksOf(letters: string): string {
 /** What was decoded by now, with a run of a letter that is as long as a block as one letter. */
 function textIn(output: readonly Uint8Array[]): string {
   const text = decodeInPlainJavaScript(Buffer.concat(output)).toString();
-  return text.replace(/(.)\1*/g, (run, letter: string) => (run.length % unit === 0 ? letter.repeat(run.length / unit) : run));
+  return text.replace(/(.)\1*/g, (run, letter: string) =>
+    run.length % unit === 0 ? letter.repeat(run.length / unit) : run,
+  );
 }
 
 describe('loading', () => {
@@ -126,7 +134,9 @@ describe('loading', () => {
   });
 
   it('says that a peer is broken when its binary is missing', async () => {
-    const cause = Object.assign(new Error("Cannot find module '../build/Debug/zstd.node'"), { code: 'MODULE_NOT_FOUND' });
+    const cause = Object.assign(new Error("Cannot find module '../build/Debug/zstd.node'"), {
+      code: 'MODULE_NOT_FOUND',
+    });
     const loading = loadZstdAddon(() => Promise.reject(cause));
     await expect(loading).rejects.toThrow(CodecUnavailableError);
     await expect(loading).rejects.toMatchObject({ coding: 'zstd', cause, message: expect.stringContaining('install') });
@@ -150,11 +160,14 @@ describe.skipIf(lacksZstdAddon('the tests of zstd by an addon'))('the real addon
   });
 
   describe('a complete body', () => {
-    it.each([0, 1, 255, 256, 300, 65_791, 65_792, 200_000, 3 * megabyte])('of %i bytes is one frame that says its size', async (size) => {
-      const coded = await addon.encode(textOf(size), 3);
-      expect(parseZstdFrames(coded)).toMatchObject([{ kind: 'zstd', contentSize: size }]);
-      expect((await decode(coded)).equals(textOf(size))).toBe(true);
-    });
+    it.each([0, 1, 255, 256, 300, 65_791, 65_792, 200_000, 3 * megabyte])(
+      'of %i bytes is one frame that says its size',
+      async (size) => {
+        const coded = await addon.encode(textOf(size), 3);
+        expect(parseZstdFrames(coded)).toMatchObject([{ kind: 'zstd', contentSize: size }]);
+        expect((await decode(coded)).equals(textOf(size))).toBe(true);
+      },
+    );
 
     it.each([-5, 1, 3, 9, 19, 22])('has a window of at most 8 MB at level %i, however long it is', async (level) => {
       // Zeros, which take no time at any level, and windows are by length.
@@ -181,27 +194,40 @@ describe.skipIf(lacksZstdAddon('the tests of zstd by an addon'))('the real addon
 
   describe('a long body', () => {
     it('is decoded to what was written, however it was cut and flushed', async () => {
-      const pieces = fc.array(fc.tuple(fc.oneof(fc.nat(2000), fc.nat(40_000), fc.nat(3).map((n) => n * unit)), fc.boolean()), { maxLength: 6 });
-      await fc.assert(fc.asyncProperty(pieces, fc.constantFrom(unit, 3 * unit, 8 * unit, 20 * unit), async (cuts, blockSize) => {
-        const encoder = createAddonStream(addon, { level: 3, blockSize });
-        const output = collect(encoder);
-        const source = textOf(cuts.reduce((sum, [size]) => sum + size, 0));
-        let offset = 0;
-        for (const [size, flushed] of cuts) {
-          encoder.transform.write(source.subarray(offset, (offset += size)));
-          if (!flushed) continue;
-          await flush(encoder);
-          if (offset > 0) expect((await decode(Buffer.concat(output))).equals(source.subarray(0, offset))).toBe(true);
-        }
-        encoder.transform.end();
-        await settles(once(encoder.transform, 'end'));
-        const coded = Buffer.concat(output);
-        expect((await decode(coded)).equals(source)).toBe(true);
-        const sizes = sizesOf(coded);
-        expect(sizes.slice(0, -1).every((size) => size % unit === 0)).toBe(true);
-        if (source.length > 0) expect(sizes).not.toContain(0);
-        else expect(sizes).toEqual([0]);
-      }), { numRuns: 30 });
+      const pieces = fc.array(
+        fc.tuple(
+          fc.oneof(
+            fc.nat(2000),
+            fc.nat(40_000),
+            fc.nat(3).map((n) => n * unit),
+          ),
+          fc.boolean(),
+        ),
+        { maxLength: 6 },
+      );
+      await fc.assert(
+        fc.asyncProperty(pieces, fc.constantFrom(unit, 3 * unit, 8 * unit, 20 * unit), async (cuts, blockSize) => {
+          const encoder = createAddonStream(addon, { level: 3, blockSize });
+          const output = collect(encoder);
+          const source = textOf(cuts.reduce((sum, [size]) => sum + size, 0));
+          let offset = 0;
+          for (const [size, flushed] of cuts) {
+            encoder.transform.write(source.subarray(offset, (offset += size)));
+            if (!flushed) continue;
+            await flush(encoder);
+            if (offset > 0) expect((await decode(Buffer.concat(output))).equals(source.subarray(0, offset))).toBe(true);
+          }
+          encoder.transform.end();
+          await settles(once(encoder.transform, 'end'));
+          const coded = Buffer.concat(output);
+          expect((await decode(coded)).equals(source)).toBe(true);
+          const sizes = sizesOf(coded);
+          expect(sizes.slice(0, -1).every((size) => size % unit === 0)).toBe(true);
+          if (source.length > 0) expect(sizes).not.toContain(0);
+          else expect(sizes).toEqual([0]);
+        }),
+        { numRuns: 30 },
+      );
     });
 
     it('is decoded after flushes at every level, whose blocks differ', async () => {
@@ -209,7 +235,11 @@ describe.skipIf(lacksZstdAddon('the tests of zstd by an addon'))('the real addon
       for (const level of [-7, 1, 3, 6, 9, 13, 16, 19]) {
         const encoder = createAddonStream(addon, { level });
         const output = collect(encoder);
-        for (const [start, end] of [[0, 100_001], [100_001, 100_002], [100_002, 300_000]]) {
+        for (const [start, end] of [
+          [0, 100_001],
+          [100_001, 100_002],
+          [100_002, 300_000],
+        ]) {
           encoder.transform.write(source.subarray(start, end));
           await flush(encoder);
         }
@@ -219,18 +249,28 @@ describe.skipIf(lacksZstdAddon('the tests of zstd by an addon'))('the real addon
       }
     });
 
-    it.each([[undefined, 128 * 1024, 16], [1, unit, 128], [unit + 1, 2 * unit, 64], [megabyte, megabyte, 2]])('with blocks of %s bytes has windows and frames no larger than %i', async (blockSize, largest, count) => {
+    it.each([
+      [undefined, 128 * 1024, 16],
+      [1, unit, 128],
+      [unit + 1, 2 * unit, 64],
+      [megabyte, megabyte, 2],
+    ])('with blocks of %s bytes has windows and frames no larger than %i', async (blockSize, largest, count) => {
       const encoder = createAddonStream(addon, { level: 3, ...(blockSize !== undefined && { blockSize }) });
       const body = textOf(megabyte);
       const coded = await buffer(Readable.from([body, body]).pipe(encoder.transform));
       expect((await decode(coded)).equals(Buffer.concat([body, body]))).toBe(true);
       const frames = parseZstdFrames(coded);
       expect(frames).toHaveLength(count);
-      expect(frames.every(({ windowSize, contentSize }) => windowSize <= largest && contentSize! <= largest)).toBe(true);
+      expect(frames.every(({ windowSize, contentSize }) => windowSize <= largest && contentSize! <= largest)).toBe(
+        true,
+      );
       expect(encoder.memory).toBe(2 * largest);
     });
 
-    it.each([[unit, 128 * 1024], [megabyte - 1, megabyte]])('that is flushed, with blocks of %i bytes, has a window of %i', async (blockSize, windowSize) => {
+    it.each([
+      [unit, 128 * 1024],
+      [megabyte - 1, megabyte],
+    ])('that is flushed, with blocks of %i bytes, has a window of %i', async (blockSize, windowSize) => {
       const encoder = createAddonStream(addon, { level: 3, blockSize });
       const output = collect(encoder);
       encoder.transform.write(textOf(1000));
@@ -269,10 +309,12 @@ describe.skipIf(lacksZstdAddon('the tests of zstd by an addon'))('the real addon
 
     it('keeps its order beside a hundred others', async () => {
       const bodies = Array.from({ length: 100 }, (_, i) => `body ${i} `.repeat(8000));
-      const coded = await Promise.all(bodies.map((body) => {
-        const encoder = createAddonStream(addon, { level: 3, blockSize: unit });
-        return buffer(Readable.from([body]).pipe(encoder.transform));
-      }));
+      const coded = await Promise.all(
+        bodies.map((body) => {
+          const encoder = createAddonStream(addon, { level: 3, blockSize: unit });
+          return buffer(Readable.from([body]).pipe(encoder.transform));
+        }),
+      );
       for (const [i, body] of bodies.entries()) expect((await decode(coded[i]!)).toString()).toBe(body);
     });
   });
@@ -390,7 +432,10 @@ describe('an encoder of long bodies', () => {
 
   it.each([
     ['during an encode', () => undefined],
-    ['after the encode, before its frame', (encodes: ReturnType<typeof manualAddon>['encodes']) => encodes[0]!.settle()],
+    [
+      'after the encode, before its frame',
+      (encodes: ReturnType<typeof manualAddon>['encodes']) => encodes[0]!.settle(),
+    ],
   ])('is destroyed %s: gives nothing more, and starts nothing more', async (_when, before) => {
     const { addon, encodes } = manualAddon();
     const encoder = createAddonStream(addon, { level: 3, blockSize: unit });
@@ -453,7 +498,7 @@ describe('an encoder of long bodies', () => {
     expect(await settles(failed)).toEqual([expect.any(RangeError)]);
   });
 
-  it('is destroyed during an encode that fails: the failure is nobody\'s', async () => {
+  it("is destroyed during an encode that fails: the failure is nobody's", async () => {
     const { addon, encodes } = manualAddon();
     const encoder = createAddonStream(addon, { level: 3, blockSize: unit });
     const unhandled = watchUnhandled();

@@ -7,7 +7,10 @@ import { parseZstdFrames } from '../support/zstd-addon.ts';
 const magic = Buffer.from('28b52ffd', 'hex');
 const checksum = Buffer.alloc(4, 7);
 
-/** The headers that a frame of 300 bytes of text can have: what says its size, in how many bytes, and whether a checksum follows. */
+/**
+ * The headers that a frame of 300 bytes of text can have: what says its size, in how many bytes, and whether a checksum
+ * follows.
+ */
 const headers: [string, Buffer, Buffer?][] = [
   ['a window and no size', Buffer.from([0x00, 0x38])],
   ['a window and a size of 2 bytes', Buffer.from([0x40, 0x38, 44, 0])],
@@ -31,13 +34,22 @@ function textOf(...coded: Uint8Array[]): string {
 
 describe('leaveOpen', () => {
   it.each(headers)('takes the end off a frame with %s', (_with, header, trailer = Buffer.alloc(0)) => {
-    const frame = Buffer.concat([magic, header, rawBlock(Buffer.alloc(100, 'a'), false), runBlock(98, 199, false), rawBlock(Buffer.from('c'), true), trailer]);
+    const frame = Buffer.concat([
+      magic,
+      header,
+      rawBlock(Buffer.alloc(100, 'a'), false),
+      runBlock(98, 199, false),
+      rawBlock(Buffer.from('c'), true),
+      trailer,
+    ]);
     const text = `${'a'.repeat(100)}${'b'.repeat(199)}c`;
     expect(textOf(frame)).toBe(text);
     const open = leaveOpen(frame, 17);
     expect(() => parseZstdFrames(open)).toThrow(RangeError);
     const whole = Buffer.concat([open, rawBlock(Buffer.from('de'), false), rawBlock(Buffer.from('f'), true)]);
-    expect(parseZstdFrames(whole)).toEqual([{ kind: 'zstd', length: whole.length, windowSize: 2 ** 17, contentSize: undefined }]);
+    expect(parseZstdFrames(whole)).toEqual([
+      { kind: 'zstd', length: whole.length, windowSize: 2 ** 17, contentSize: undefined },
+    ]);
     expect(textOf(whole)).toBe(`${text}def`);
   });
 
@@ -71,10 +83,15 @@ describe('leaveOpen', () => {
 describe('rawBlock', () => {
   it('is any text of up to 128 kB as it is', () => {
     const head = Buffer.concat([magic, Buffer.from([0x00, 0x38])]);
-    fc.assert(fc.property(fc.array(fc.constantFrom(0, 1, 31, 32, 255, 8191, 8192, 65_536, 131_072), { maxLength: 4 }), (lengths) => {
-      const texts = lengths.map((length, i) => Buffer.alloc(length, 65 + i));
-      const blocks = texts.map((text) => rawBlock(text, false));
-      expect(textOf(head, ...blocks, rawBlock(Buffer.alloc(0), true))).toBe(Buffer.concat(texts).toString());
-    }));
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom(0, 1, 31, 32, 255, 8191, 8192, 65_536, 131_072), { maxLength: 4 }),
+        (lengths) => {
+          const texts = lengths.map((length, i) => Buffer.alloc(length, 65 + i));
+          const blocks = texts.map((text) => rawBlock(text, false));
+          expect(textOf(head, ...blocks, rawBlock(Buffer.alloc(0), true))).toBe(Buffer.concat(texts).toString());
+        },
+      ),
+    );
   });
 });

@@ -10,8 +10,8 @@ import { callerOf, crowdSize } from './crowd.ts';
 import { signed, watchedCodec } from './watched-codec.ts';
 import { mounted, overHttp1, ownerOf, places, type Row, Witness } from './witness.ts';
 
-// Of a response that is written by hand, whoever calls is asked back, as without a middleware: `res.end` of another request's response
-// has its 'finish' in the context of the call. Code of the response itself runs in its own.
+// Of a response that is written by hand, whoever calls is asked back, as without a middleware: `res.end` of another
+// request's response has its 'finish' in the context of the call. Code of the response itself runs in its own.
 const rows: Readonly<Record<string, Row>> = {
   'hub: callback of write': { sees: 'own' },
   'hub: callback of flush': { sees: 'own' },
@@ -45,20 +45,27 @@ describe.each(places)('$carrier, stores set $mount the middlewares', (place) => 
     const witness = new Witness(rows);
     const crowds = new Map<string, Member[]>();
     const act = async (members: readonly Member[], watch: (callback: string) => () => void): Promise<void> => {
-      for (const { res } of members) for (const event of ['drain', 'finish', 'close']) res.on(event, watch(`hub: res ${event}`));
+      for (const { res } of members)
+        for (const event of ['drain', 'finish', 'close']) res.on(event, watch(`hub: res ${event}`));
       for (const { res } of members) {
         res.write('second', watch('hub: callback of write'));
         res.flush(watch('hub: callback of flush'));
       }
       await turns();
-      const drained = members.map(({ res }) => (res.write(big, watch('hub: callback of write')) ? Promise.resolve([]) : once(res, 'drain')));
+      const drained = members.map(({ res }) =>
+        res.write(big, watch('hub: callback of write')) ? Promise.resolve([]) : once(res, 'drain'),
+      );
       await Promise.all(drained);
       for (const { res } of members) res.end('last', watch('hub: callback of end'));
     };
     const handler: Middleware = async (req, response) => {
       const res = response as FlushingResponse;
       const owner = ownerOf(req);
-      const [kind, key, isHub] = JSON.parse(decodeURIComponent(req.url!.slice(1))) as [keyof typeof kinds, string, boolean];
+      const [kind, key, isHub] = JSON.parse(decodeURIComponent(req.url!.slice(1))) as [
+        keyof typeof kinds,
+        string,
+        boolean,
+      ];
       const crowd = crowds.get(key) ?? [];
       crowds.set(key, crowd);
       if (isHub) {

@@ -1,5 +1,12 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type Codec, compress, type CompressionSwitch, createGovernor, createSwitch, gzip } from '../../src/compress/index.ts';
+import {
+  type Codec,
+  compress,
+  type CompressionSwitch,
+  createGovernor,
+  createSwitch,
+  gzip,
+} from '../../src/compress/index.ts';
 import type { Middleware } from '../support/carriers.ts';
 import { serve } from '../support/serve.ts';
 import { prose } from '../support/texts.ts';
@@ -56,7 +63,9 @@ describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) 
       controls.disable();
       controls.enable();
       await controls.swap({ codecs: [loadedCodec(unowned('codec.load, of a profile that is swapped'))] });
-      foreign.current = createSwitch({ codecs: [loadedCodec(unowned('codec.load, of a profile that a request sees first'))] }).current;
+      foreign.current = createSwitch({
+        codecs: [loadedCodec(unowned('codec.load, of a profile that a request sees first'))],
+      }).current;
     };
     const handler: Middleware = async (req, res) => {
       const owner = ownerOf(req);
@@ -68,7 +77,11 @@ describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) 
         onTestFinished(controls.on('change', watch('switch change, for a request that listens')));
         onTestFinished(governor.on('tier', watch('governor tier, for a request that listens')));
         listening.add(owner);
-        await until(() => witness.count('governor tier, for a request that listens', owner) > 0 && witness.count('after await swap') > 0);
+        await until(
+          () =>
+            witness.count('governor tier, for a request that listens', owner) > 0 &&
+            witness.count('after await swap') > 0,
+        );
       }
       res.setHeader('Content-Type', 'text/plain');
       res.end(prose(2000));
@@ -85,7 +98,10 @@ describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) 
     await until(() => listening.size === crowdSize);
     calls.push(caller.call('an administrator', '/turn', fields));
     await settles(Promise.all(calls.map(async (call) => (await call).over)));
-    await until(() => witness.unseen(place).length === 0, () => `never seen: ${witness.unseen(place).join(', ')}`);
+    await until(
+      () => witness.unseen(place).length === 0,
+      () => `never seen: ${witness.unseen(place).join(', ')}`,
+    );
     expect(running.errors).toEqual([]);
     expect(witness.faults(place)).toEqual([]);
   });

@@ -52,7 +52,8 @@ export interface Caller {
 
 /** A client of a server, for many requests at once; over HTTP/2 all on one connection. */
 export function callerOf(running: Running, protocol: 'http1' | 'http2'): Caller {
-  if (protocol === 'http1') return { call: (owner, path, headers) => callHttp1(running.port, path, { ...headers, ...named(owner) }) };
+  if (protocol === 'http1')
+    return { call: (owner, path, headers) => callHttp1(running.port, path, { ...headers, ...named(owner) }) };
   const session = http2.connect(running.origin);
   session.on('error', () => undefined);
   session.setMaxListeners(0);
@@ -61,7 +62,14 @@ export function callerOf(running: Running, protocol: 'http1' | 'http2'): Caller 
 }
 
 // One that is cut before its head has gone out.
-const cutCall: Call = { status: 0, coding: 'none', over: Promise.resolve('cut'), leave: () => {}, pause: () => {}, resume: () => {} };
+const cutCall: Call = {
+  status: 0,
+  coding: 'none',
+  over: Promise.resolve('cut'),
+  leave: () => {},
+  pause: () => {},
+  resume: () => {},
+};
 
 function callHttp1(port: number, path: string, headers: Record<string, string>): Promise<Call> {
   return new Promise((resolve) => {

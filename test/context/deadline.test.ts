@@ -50,15 +50,20 @@ const kinds: Readonly<Record<string, (visit: Visit) => unknown>> = {
     res.write('late', watch('callback of a late write'));
   },
   'a stream': ({ req, res, next, watch, watchContext }) =>
-    (sse((stream) => {
-      stream.onClose(watch('stream.onClose'));
-      stream.onClose(watchContext('stream.onClose'));
-      stream.signal.addEventListener('abort', watch('listener of stream.signal'));
-      void stream.send('first');
-    }) as Middleware)(req, res, next),
+    (
+      sse((stream) => {
+        stream.onClose(watch('stream.onClose'));
+        stream.onClose(watchContext('stream.onClose'));
+        stream.signal.addEventListener('abort', watch('listener of stream.signal'));
+        void stream.send('first');
+      }) as Middleware
+    )(req, res, next),
   async 'a body'({ req, res, watch, watchContext }) {
     res.setHeader('Content-Type', 'text/plain');
-    const source = new ReadableStream({ start: (controller) => controller.enqueue('first'), cancel: watch('source: cancel') });
+    const source = new ReadableStream({
+      start: (controller) => controller.enqueue('first'),
+      cancel: watch('source: cancel'),
+    });
     await pipeBody(source, req, res).catch(watch('after await pipeBody'));
     watchContext('after await pipeBody')();
   },
@@ -68,18 +73,17 @@ const kinds: Readonly<Record<string, (visit: Visit) => unknown>> = {
   },
 };
 
-/** What ends requests whose handlers do not. `hub`: another request looks at their contexts, once their time is over. */
-const ends = {
-  deadline: { default: 200 },
-  idle: { default: '1h', idle: 200 },
-  hub: { default: 700 },
-} as const;
+/**
+ * What ends requests whose handlers do not. `hub`: another request looks at their contexts, once their time is over.
+ */
+const ends = { deadline: { default: 200 }, idle: { default: '1h', idle: 200 }, hub: { default: 700 } } as const;
 
 describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) => {
   it('runs what the end of a deadline leads to in the context of the request', async () => {
     const witness = new Witness(rows);
     const contexts: RequestContext[] = [];
-    for (const channel of ['sluice:deadline:expired', 'sluice:deadline:late', 'sluice:stream:close']) witness.follow(channel, () => true);
+    for (const channel of ['sluice:deadline:expired', 'sluice:deadline:late', 'sluice:stream:close'])
+      witness.follow(channel, () => true);
     const makeDeadline = (end: keyof typeof ends): Middleware =>
       deadline({
         ...ends[end],
@@ -90,13 +94,18 @@ describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) 
         onExpired(_error, req, res) {
           const owner = ownerOf(req);
           witness.see('deadline onExpired', owner);
-          witness.see('current context, in onExpired', owner, currentContext() === contextOf(req) ? owner : 'another context');
+          witness.see(
+            'current context, in onExpired',
+            owner,
+            currentContext() === contextOf(req) ? owner : 'another context',
+          );
           res.statusCode = 504;
           res.end('too late');
         },
       }) as Middleware;
     const deadlines = { deadline: makeDeadline('deadline'), idle: makeDeadline('idle'), hub: makeDeadline('hub') };
-    const pathOf = (req: HttpRequest): [keyof typeof ends, string] => decodeURIComponent(req.url!.slice(1)).split(', ') as [keyof typeof ends, string];
+    const pathOf = (req: HttpRequest): [keyof typeof ends, string] =>
+      decodeURIComponent(req.url!.slice(1)).split(', ') as [keyof typeof ends, string];
     const routed: Middleware = (req, res, next) => deadlines[pathOf(req)[0]](req, res, next);
     const handler: Middleware = (req, response, next) => {
       const [end, kind] = pathOf(req);
@@ -113,7 +122,11 @@ describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) 
       if (end === 'hub') contexts.push(context);
       const watch = (callback: string): (() => void) => witness.watch(callback, owner);
       const watchContext = (callback: string) => (): void =>
-        witness.see(`current context, ${callback.startsWith('after') ? '' : 'in '}${callback}`, owner, currentContext() === context ? owner : 'another context');
+        witness.see(
+          `current context, ${callback.startsWith('after') ? '' : 'in '}${callback}`,
+          owner,
+          currentContext() === context ? owner : 'another context',
+        );
       context.signal.addEventListener('abort', watch('listener of context.signal'));
       context.signal.addEventListener('abort', watchContext('a listener of context.signal'));
       context.child().signal.addEventListener('abort', watch('listener of a child of the context'));
@@ -128,7 +141,11 @@ describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) 
         // Without a head nothing is idle.
         if (end === 'idle' && kind === 'no answer') continue;
         for (let number = 1; number <= crowdSize; number++) {
-          calls.push(caller.call(`${end}, ${kind}, request ${number}`, `/${encodeURIComponent(`${end}, ${kind}`)}`).then(({ over }) => over));
+          calls.push(
+            caller
+              .call(`${end}, ${kind}, request ${number}`, `/${encodeURIComponent(`${end}, ${kind}`)}`)
+              .then(({ over }) => over),
+          );
         }
       }
     }
@@ -137,9 +154,14 @@ describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) 
     await until(() => contexts.every((each) => each.remaining() < 300));
     calls.push(caller.call('a hub', '/deadline,%20look').then(({ over }) => over));
     await settles(Promise.all(calls));
-    await until(() => witness.unseen(place).length === 0, () => `never seen: ${witness.unseen(place).join(', ')}`);
+    await until(
+      () => witness.unseen(place).length === 0,
+      () => `never seen: ${witness.unseen(place).join(', ')}`,
+    );
     // By the source of a body that was cut.
-    expect(running.errors.filter((error) => (error as { code?: unknown }).code !== 'ERR_SLUICE_DEADLINE_EXCEEDED')).toEqual([]);
+    expect(
+      running.errors.filter((error) => (error as { code?: unknown }).code !== 'ERR_SLUICE_DEADLINE_EXCEEDED'),
+    ).toEqual([]);
     expect(witness.faults(place)).toEqual([]);
   });
 });

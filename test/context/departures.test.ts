@@ -72,7 +72,10 @@ async function fill({ req, res, watch }: Visit): Promise<void> {
   // The kernel takes some megabytes.
   for (let count = 0; count < 400; count++) {
     if (res.write(filler, callback)) continue;
-    const isStuck = await Promise.race([once(res, 'drain').then(() => false), new Promise((resolve) => setTimeout(resolve, 200, true))]);
+    const isStuck = await Promise.race([
+      once(res, 'drain').then(() => false),
+      new Promise((resolve) => setTimeout(resolve, 200, true)),
+    ]);
     if (isStuck) return;
   }
   throw new Error('a client that does not read takes everything');
@@ -102,7 +105,14 @@ const situations: Readonly<Record<string, Situation>> = {
       const middleware = ndjson(async (stream) => {
         await stream.send(signed(owner, 'first'));
         ready();
-        await stream.pipe({ [Symbol.asyncIterator]: () => ({ next: () => never, return: () => Promise.resolve(watch('source: return')()) as never }) }).catch(() => undefined);
+        await stream
+          .pipe({
+            [Symbol.asyncIterator]: () => ({
+              next: () => never,
+              return: () => Promise.resolve(watch('source: return')()) as never,
+            }),
+          })
+          .catch(() => undefined);
         await stream.send('late').catch(() => undefined);
         watch('after await send')();
       }) as Middleware;
@@ -112,12 +122,15 @@ const situations: Readonly<Record<string, Situation>> = {
   'a handler that fails': {
     isCut: true,
     run({ req, res, next, owner, watch, ready }) {
-      const middleware = sse(async (stream) => {
-        stream.onClose(watch('stream.onClose'));
-        await stream.send({ data: signed(owner, 'first') });
-        ready();
-        throw new Error('a handler that fails');
-      }, { onError: watch('option onError') }) as Middleware;
+      const middleware = sse(
+        async (stream) => {
+          stream.onClose(watch('stream.onClose'));
+          await stream.send({ data: signed(owner, 'first') });
+          ready();
+          throw new Error('a handler that fails');
+        },
+        { onError: watch('option onError') },
+      ) as Middleware;
       middleware(req, res, next);
     },
   },
@@ -175,7 +188,10 @@ const situations: Readonly<Record<string, Situation>> = {
   'a Readable that fails on its way down': {
     async run({ req, res, owner, ready }) {
       res.setHeader('Content-Type', 'text/plain');
-      const source = new Readable({ read() {}, destroy: (_error, callback) => elsewhere(() => callback(new Error('a source that fails late'))) });
+      const source = new Readable({
+        read() {},
+        destroy: (_error, callback) => elsewhere(() => callback(new Error('a source that fails late'))),
+      });
       source.push(signed(owner, 'first'));
       setImmediate(ready);
       await pipeBody(source, req, res);
@@ -184,7 +200,10 @@ const situations: Readonly<Record<string, Situation>> = {
   'a web stream': {
     async run({ req, res, owner, watch, ready }) {
       res.setHeader('Content-Type', 'text/plain');
-      const source = new ReadableStream({ start: (controller) => controller.enqueue(signed(owner, 'first')), cancel: watch('source: cancel') });
+      const source = new ReadableStream({
+        start: (controller) => controller.enqueue(signed(owner, 'first')),
+        cancel: watch('source: cancel'),
+      });
       setImmediate(ready);
       await pipeBody(source, req, res);
       watch('after await pipeBody')();
@@ -203,7 +222,11 @@ const brokenCodec: Codec = {
   createStream: () => {
     throw new Error('a stream encoder that fails');
   },
-  createBlocks: () => ({ memory: 0, encode: () => Promise.reject(new Error('a block encoder that fails')), close: () => undefined }),
+  createBlocks: () => ({
+    memory: 0,
+    encode: () => Promise.reject(new Error('a block encoder that fails')),
+    close: () => undefined,
+  }),
 };
 
 describe.each(places)('$carrier, stores set $mount the middlewares', (place) => {
@@ -217,15 +240,27 @@ describe.each(places)('$carrier, stores set $mount the middlewares', (place) => 
       res.on('close', witness.watch('res close', owner));
       res.on('close', () => closed.add(owner));
       const { run } = situations[decodeURIComponent(req.url!.slice(1))]!;
-      return run({ req, res, next, owner, watch: (callback) => witness.watch(callback, owner), ready: () => ready.add(owner) });
+      return run({
+        req,
+        res,
+        next,
+        owner,
+        watch: (callback) => witness.watch(callback, owner),
+        ready: () => ready.add(owner),
+      });
     };
     const compression = compress({ threshold: 0, codecs: [gzip(), watchedCodec(witness), brokenCodec] });
-    for (const channel of ['sluice:stream:close', 'sluice:stream:error', 'sluice:compress:error']) witness.follow(channel, () => true);
+    for (const channel of ['sluice:stream:close', 'sluice:stream:error', 'sluice:compress:error'])
+      witness.follow(channel, () => true);
     const trust = (req: HttpRequest): boolean => {
       witness.see('deadline trust', ownerOf(req));
       return true;
     };
-    const running = await serve(place.make, ...mounted(place.mount, compression as Middleware, deadline({ default: '1h', trust }) as Middleware), handler);
+    const running = await serve(
+      place.make,
+      ...mounted(place.mount, compression as Middleware, deadline({ default: '1h', trust }) as Middleware),
+      handler,
+    );
     const caller = callerOf(running, place.protocol);
     const calls: Promise<Call>[] = [];
     const owners: string[] = [];
@@ -239,10 +274,19 @@ describe.each(places)('$carrier, stores set $mount the middlewares', (place) => 
       }
     }
     for (const call of calls) void call.then(({ pause }) => pause());
-    await until(() => owners.every((owner) => ready.has(owner)), () => `not ready: ${owners.filter((owner) => !ready.has(owner)).join('; ')}`);
+    await until(
+      () => owners.every((owner) => ready.has(owner)),
+      () => `not ready: ${owners.filter((owner) => !ready.has(owner)).join('; ')}`,
+    );
     for (const call of await settles(Promise.all(calls))) call.leave();
-    await until(() => owners.every((owner) => closed.has(owner)), () => `not closed: ${owners.filter((owner) => !closed.has(owner)).join('; ')}`);
-    await until(() => witness.unseen(place).length === 0, () => `never seen: ${witness.unseen(place).join(', ')}`);
+    await until(
+      () => owners.every((owner) => closed.has(owner)),
+      () => `not closed: ${owners.filter((owner) => !closed.has(owner)).join('; ')}`,
+    );
+    await until(
+      () => witness.unseen(place).length === 0,
+      () => `never seen: ${witness.unseen(place).join(', ')}`,
+    );
     expect(running.errors).toEqual([]);
     expect(witness.faults(place)).toEqual([]);
   });

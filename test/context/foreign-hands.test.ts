@@ -1,7 +1,15 @@
 import type { ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { compress, gzip } from '../../src/compress/index.ts';
-import { type EventStream, type HttpRequest, jsonSeq, ndjson, type RecordStream, sse, type SseOptions } from '../../src/index.ts';
+import {
+  type EventStream,
+  type HttpRequest,
+  jsonSeq,
+  ndjson,
+  type RecordStream,
+  sse,
+  type SseOptions,
+} from '../../src/index.ts';
 import type { Middleware } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { serve } from '../support/serve.ts';
@@ -78,7 +86,9 @@ const failingSource: AsyncIterable<never> = {
 /** Resolves when all take more. */
 async function sendAll(members: readonly Member[], text: string, event?: string): Promise<void> {
   const named = event === undefined ? {} : { event };
-  await Promise.all(members.map(({ stream, owner }) => (stream as EventStream).send({ ...named, data: signed(owner, text) })));
+  await Promise.all(
+    members.map(({ stream, owner }) => (stream as EventStream).send({ ...named, data: signed(owner, text) })),
+  );
 }
 
 async function endAll(members: readonly Member[]): Promise<void> {
@@ -173,12 +183,7 @@ const situations: readonly Situation[] = [
       await endAll(members);
     },
   },
-  {
-    name: 'overwhelms those who are closed then',
-    options: () => ({ maxBuffered: 1 }),
-    isCut: true,
-    act: overwhelm,
-  },
+  { name: 'overwhelms those who are closed then', options: () => ({ maxBuffered: 1 }), isCut: true, act: overwhelm },
 ];
 
 const kinds = { sse, ndjson, jsonSeq };
@@ -192,7 +197,12 @@ describe.each(places)('$carrier, stores set $mount the middlewares', (place) => 
       const res = response as ServerResponse;
       const owner = ownerOf(req);
       const watch: Watch = (callback) => witness.watch(callback, owner);
-      const [kind, coding, number, isHub] = JSON.parse(decodeURIComponent(req.url!.slice(1))) as [keyof typeof kinds, string, number, boolean];
+      const [kind, coding, number, isHub] = JSON.parse(decodeURIComponent(req.url!.slice(1))) as [
+        keyof typeof kinds,
+        string,
+        number,
+        boolean,
+      ];
       const situation = situations[number]!;
       const key = `${kind} ${coding} ${number}`;
       const crowd = crowds.get(key) ?? makeCrowd();
@@ -235,22 +245,26 @@ describe.each(places)('$carrier, stores set $mount the middlewares', (place) => 
       },
     });
     const isMember = (owner: string): boolean => !owner.startsWith('hub');
-    for (const channel of ['sluice:compress:decision', 'sluice:stream:close', 'sluice:stream:error']) witness.follow(channel, isMember);
+    for (const channel of ['sluice:compress:decision', 'sluice:stream:close', 'sluice:stream:error'])
+      witness.follow(channel, isMember);
     const running = await serve(place.make, ...mounted(place.mount, compression as Middleware), handler);
     const caller = callerOf(running, place.protocol);
     const calls: Promise<unknown>[] = [];
     for (const kind of Object.keys(kinds)) {
       for (const coding of codings) {
         for (const [number, { name, isCut }] of situations.entries()) {
-          const pathOf = (isHub: boolean): string => `/${encodeURIComponent(JSON.stringify([kind, coding, number, isHub]))}`;
+          const pathOf = (isHub: boolean): string =>
+            `/${encodeURIComponent(JSON.stringify([kind, coding, number, isHub]))}`;
           const where = `a hub that ${name}, ${kind}, ${coding}`;
           calls.push(caller.call(where, pathOf(true)).then(({ over }) => over));
           for (let member = 1; member <= crowdSize; member++) {
             calls.push(
-              caller.call(`${where}, member ${member}`, pathOf(false), { 'accept-encoding': coding }).then(async (call) => {
-                expect([where, await call.over]).toEqual([where, isCut ? 'cut' : 'end']);
-                if (!isCut) expect([where, call.coding]).toEqual([where, coding]);
-              }),
+              caller
+                .call(`${where}, member ${member}`, pathOf(false), { 'accept-encoding': coding })
+                .then(async (call) => {
+                  expect([where, await call.over]).toEqual([where, isCut ? 'cut' : 'end']);
+                  if (!isCut) expect([where, call.coding]).toEqual([where, coding]);
+                }),
             );
           }
         }

@@ -4,7 +4,14 @@ import net from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { compress, gzip } from '../../src/compress/index.ts';
 import { contextOf, deadline } from '../../src/deadline/index.ts';
-import { type ConnectionRegistry, createRegistry, heartbeat, type HeartbeatOptions, watchSocket, watchWebSockets } from '../../src/heartbeat/index.ts';
+import {
+  type ConnectionRegistry,
+  createRegistry,
+  heartbeat,
+  type HeartbeatOptions,
+  watchSocket,
+  watchWebSockets,
+} from '../../src/heartbeat/index.ts';
 import { type HttpRequest, ndjson, sse } from '../../src/index.ts';
 import { listen, type Middleware } from '../support/carriers.ts';
 import type { FlushingResponse } from '../support/compress-responses.ts';
@@ -13,7 +20,18 @@ import { noise } from '../support/texts.ts';
 import { settles, until } from '../support/until.ts';
 import { type Call, type Caller, callerOf, crowdSize } from './crowd.ts';
 import { signed, watchedCodec } from './watched-codec.ts';
-import { followUnowned, mounted, named, overHttp2, ownerOf, fewPlaces, type Place, type Row, Witness, withStore } from './witness.ts';
+import {
+  followUnowned,
+  mounted,
+  named,
+  overHttp2,
+  ownerOf,
+  fewPlaces,
+  type Place,
+  type Row,
+  Witness,
+  withStore,
+} from './witness.ts';
 
 const ofConnection = 'Node emits it in the context of the connection';
 const ofNobody = 'the registry is older than all requests';
@@ -49,17 +67,22 @@ const unread = 'events by hand that nobody reads';
 
 const kinds: Readonly<Record<string, (visit: Visit) => unknown>> = {
   sse: ({ req, res, next, owner, watch }) =>
-    (sse((stream) => {
-      stream.onClose(watch('stream.onClose'));
-      stream.signal.addEventListener('abort', watch('listener of stream.signal'));
-      void stream.send({ data: signed(owner, 'first') });
-    }) as Middleware)(req, res, next),
+    (
+      sse((stream) => {
+        stream.onClose(watch('stream.onClose'));
+        stream.signal.addEventListener('abort', watch('listener of stream.signal'));
+        void stream.send({ data: signed(owner, 'first') });
+      }) as Middleware
+    )(req, res, next),
   ndjson: ({ req, res, next, owner, watch }) =>
-    (ndjson((stream) => {
-      stream.onClose(watch('stream.onClose'));
-      void stream.send(signed(owner, 'first'));
-    }) as Middleware)(req, res, next),
-  'events by hand': ({ res, owner }) => void res.writeHead(200, { 'Content-Type': 'text/event-stream' }).write(`data: ${signed(owner, 'first')}\n\n`),
+    (
+      ndjson((stream) => {
+        stream.onClose(watch('stream.onClose'));
+        void stream.send(signed(owner, 'first'));
+      }) as Middleware
+    )(req, res, next),
+  'events by hand': ({ res, owner }) =>
+    void res.writeHead(200, { 'Content-Type': 'text/event-stream' }).write(`data: ${signed(owner, 'first')}\n\n`),
   'events by hand that end': ({ res, owner }) => {
     res.writeHead(200, { 'Content-Type': 'text/event-stream' }).write(`data: ${signed(owner, 'first')}\n\n`);
     setTimeout(() => res.end(), 20);
@@ -117,7 +140,8 @@ describe.each(watchedPlaces)('$carrier, stores set $mount the middlewares', (pla
     for (const channel of ['sluice:heartbeat:end', 'sluice:heartbeat:state']) followUnowned(witness, channel);
     witness.follow('sluice:stream:close', () => true);
     const pathOf = (req: HttpRequest): string[] => decodeURIComponent(req.url!.slice(1)).split(', ');
-    const beats: Middleware = (req, res, next) => stacks.find(({ end }) => end === pathOf(req)[0])!.beats(req, res, next);
+    const beats: Middleware = (req, res, next) =>
+      stacks.find(({ end }) => end === pathOf(req)[0])!.beats(req, res, next);
     const handler: Middleware = (req, response, next) => {
       const [end, kind = ''] = pathOf(req);
       const { registry } = stacks.find((each) => each.end === end)!;
@@ -139,7 +163,11 @@ describe.each(watchedPlaces)('$carrier, stores set $mount the middlewares', (pla
       kinds[kind]!({ req, res, next, owner, watch });
     };
     const compression = compress({ threshold: 0, codecs: [gzip(), watchedCodec(witness)] });
-    const running = await serve(place.make, ...mounted(place.mount, deadline() as Middleware, beats, compression as Middleware), handler);
+    const running = await serve(
+      place.make,
+      ...mounted(place.mount, deadline() as Middleware, beats, compression as Middleware),
+      handler,
+    );
     const caller = callerOf(running, place.protocol);
     // Over HTTP/2 a stream that is not read takes the window of its connection.
     const lazyCaller = callerOf(running, place.protocol);
@@ -155,13 +183,22 @@ describe.each(watchedPlaces)('$carrier, stores set $mount the middlewares', (pla
     callCrowd(lazyCaller, 'evict', unread, 'identity');
     for (const call of calls) void call.then(({ pause }) => pause());
     for (const { end } of stacks) {
-      for (const kind of Object.keys(kinds)) if (kind !== unread) for (const coding of codings) callCrowd(caller, end, kind, coding);
+      for (const kind of Object.keys(kinds))
+        if (kind !== unread) for (const coding of codings) callCrowd(caller, end, kind, coding);
     }
     await settles(Promise.all(calls));
-    await until(() => stacks.every(({ registry }) => registry.stats().heartbeats > 0) && witness.count('registry state') > 0);
+    await until(
+      () => stacks.every(({ registry }) => registry.stats().heartbeats > 0) && witness.count('registry state') > 0,
+    );
     await settles((await caller.call('an administrator', '/evict,%20admin')).over);
-    await until(() => owners.every((owner) => closed.has(owner)), () => `not closed: ${owners.filter((owner) => !closed.has(owner)).join('; ')}`);
-    await until(() => witness.unseen(place).length === 0, () => `never seen: ${witness.unseen(place).join(', ')}`);
+    await until(
+      () => owners.every((owner) => closed.has(owner)),
+      () => `not closed: ${owners.filter((owner) => !closed.has(owner)).join('; ')}`,
+    );
+    await until(
+      () => witness.unseen(place).length === 0,
+      () => `never seen: ${witness.unseen(place).join(', ')}`,
+    );
     expect(running.errors).toEqual([]);
     expect(witness.faults(place)).toEqual([]);
   });
@@ -206,7 +243,10 @@ it('asks, and evicts, a socket in the context in which it was watched', async ()
   const place: Place = { carrier: 'node:http', protocol: 'http1', mount: 'before' };
   await until(() => witness.count('watchSocket atBoundary') >= 2 * crowdSize);
   evictFromRequest(registry);
-  await until(() => witness.unseen(place).length === 0, () => `never seen: ${witness.unseen(place).join(', ')}`);
+  await until(
+    () => witness.unseen(place).length === 0,
+    () => `never seen: ${witness.unseen(place).join(', ')}`,
+  );
   expect(witness.faults(place)).toEqual([]);
 });
 
@@ -219,7 +259,9 @@ function evictFromRequest(registry: ConnectionRegistry): void {
 }
 
 it('evicts a WebSocket in the context of its registry', async () => {
-  const witness = new Witness({ 'close of a WebSocket': { sees: 'none', because: 'whoever evicts it, it is the registry that closes it' } });
+  const witness = new Witness({
+    'close of a WebSocket': { sees: 'none', because: 'whoever evicts it, it is the registry that closes it' },
+  });
   const registry = createRegistry();
   onTestFinished(() => registry.close());
   const client = Object.assign(new EventEmitter(), {

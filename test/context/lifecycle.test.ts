@@ -9,7 +9,18 @@ import type { FlushingResponse } from '../support/compress-responses.ts';
 import { serve } from '../support/serve.ts';
 import { settles, until } from '../support/until.ts';
 import { type Call, callerOf, crowdSize } from './crowd.ts';
-import { followUnowned, mounted, overHttp2, ownerOf, fewPlaces, type Place, type Row, whereSetBefore, Witness, withStore } from './witness.ts';
+import {
+  followUnowned,
+  mounted,
+  overHttp2,
+  ownerOf,
+  fewPlaces,
+  type Place,
+  type Row,
+  whereSetBefore,
+  Witness,
+  withStore,
+} from './witness.ts';
 
 const ofNobody = 'the lifecycle is older than all requests';
 const ofConnection = 'Node emits it in the context of the connection';
@@ -40,23 +51,36 @@ interface Visit {
 /** The handlers by what becomes of their responses. */
 const kinds: Readonly<Record<string, (visit: Visit) => unknown>> = {
   'an event stream that is told': ({ req, res, next, watch }) =>
-    (sse((stream) => {
-      stream.onClose(watch('stream.onClose'));
-      stream.signal.addEventListener('abort', watch('listener of stream.signal'));
-      void stream.send({ id: '1', data: 'first' });
-    }) as Middleware)(req, res, next),
+    (
+      sse((stream) => {
+        stream.onClose(watch('stream.onClose'));
+        stream.signal.addEventListener('abort', watch('listener of stream.signal'));
+        void stream.send({ id: '1', data: 'first' });
+      }) as Middleware
+    )(req, res, next),
   'records that are told': ({ req, res, next, watch }) =>
-    (ndjson((stream) => {
-      stream.onClose(watch('stream.onClose'));
-      void stream.send('first');
-    }, { drain: 'resumable' }) as Middleware)(req, res, next),
+    (
+      ndjson(
+        (stream) => {
+          stream.onClose(watch('stream.onClose'));
+          void stream.send('first');
+        },
+        { drain: 'resumable' },
+      ) as Middleware
+    )(req, res, next),
   'an event stream that is cut': ({ req, res, next, watch }) =>
-    (sse((stream) => {
-      stream.onClose(watch('stream.onClose'));
-      stream.signal.addEventListener('abort', watch('listener of stream.signal'));
-      void stream.send('first');
-    }, { drain: 'finite' }) as Middleware)(req, res, next),
-  'events by hand that are told': ({ res }) => void res.writeHead(200, { 'Content-Type': 'text/event-stream' }).write('id: 1\ndata: first\n\n'),
+    (
+      sse(
+        (stream) => {
+          stream.onClose(watch('stream.onClose'));
+          stream.signal.addEventListener('abort', watch('listener of stream.signal'));
+          void stream.send('first');
+        },
+        { drain: 'finite' },
+      ) as Middleware
+    )(req, res, next),
+  'events by hand that are told': ({ res }) =>
+    void res.writeHead(200, { 'Content-Type': 'text/event-stream' }).write('id: 1\ndata: first\n\n'),
   'a body by hand that is cut': ({ res }) => {
     res.writeHead(200, { 'Content-Type': 'text/plain' }).write('first');
     res.flush();
@@ -82,7 +106,10 @@ it('ends a drain in the context of the lifecycle, whichever response was the las
   const caller = callerOf(running, 'http1');
   await settles((await caller.call('the last', '/')).over);
   const place: Place = { carrier: bare.name, protocol: 'http1', mount: 'before' };
-  await until(() => witness.unseen(place).length === 0, () => `never seen: ${witness.unseen(place).join(', ')}`);
+  await until(
+    () => witness.unseen(place).length === 0,
+    () => `never seen: ${witness.unseen(place).join(', ')}`,
+  );
   expect(witness.faults(place)).toEqual([]);
 });
 
@@ -124,7 +151,13 @@ describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) 
     };
     const beats = heartbeat({ every: '1h', ackProbe: false });
     onTestFinished(() => beats.registry.close());
-    const stack = mounted(place.mount, refusing as Middleware, life as Middleware, beats as Middleware, compress({ threshold: 0 }) as Middleware);
+    const stack = mounted(
+      place.mount,
+      refusing as Middleware,
+      life as Middleware,
+      beats as Middleware,
+      compress({ threshold: 0 }) as Middleware,
+    );
     const running = await serve(place.make, ...stack, handler);
     onTestFinished(life.attach(running.server));
     const caller = callerOf(running, place.protocol);
@@ -141,8 +174,14 @@ describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) 
     }
     await settles(Promise.all(calls));
     void caller.call('an administrator', '/drain');
-    await until(() => owners.every((owner) => closed.has(owner)), () => `not closed: ${owners.filter((owner) => !closed.has(owner)).join('; ')}`);
-    await until(() => witness.unseen(place).length === 0, () => `never seen: ${witness.unseen(place).join(', ')}`);
+    await until(
+      () => owners.every((owner) => closed.has(owner)),
+      () => `not closed: ${owners.filter((owner) => !closed.has(owner)).join('; ')}`,
+    );
+    await until(
+      () => witness.unseen(place).length === 0,
+      () => `never seen: ${witness.unseen(place).join(', ')}`,
+    );
     expect(running.errors).toEqual([]);
     expect(witness.faults(place)).toEqual([]);
   });

@@ -56,7 +56,10 @@ interface Visit {
   readonly watch: (callback: string) => () => void;
 }
 
-type Body = (visit: Visit, middleware: { readonly req: Parameters<Middleware>[0]; readonly next: Parameters<Middleware>[2] }) => unknown;
+type Body = (
+  visit: Visit,
+  middleware: { readonly req: Parameters<Middleware>[0]; readonly next: Parameters<Middleware>[2] },
+) => unknown;
 
 const short = 'a piece that is short. ';
 const long = noise(80_000);
@@ -206,7 +209,10 @@ describe.each(places)('$carrier, stores set $mount the middlewares', (place) => 
       meetings.set(situation, meeting);
       const watch = (callback: string): (() => void) => witness.watch(callback, owner);
       for (const event of ['prefinish', 'finish', 'close', 'drain']) res.on(event, watch(`res ${event}`));
-      return bodies[name]!({ res, owner, point: (number) => meeting.at(number), see: (callback) => witness.see(callback, owner), watch }, { req, next });
+      return bodies[name]!(
+        { res, owner, point: (number) => meeting.at(number), see: (callback) => witness.see(callback, owner), watch },
+        { req, next },
+      );
     };
     const compression = compress({
       threshold: 0,

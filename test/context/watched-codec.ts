@@ -11,7 +11,9 @@ function signerOf(text: Uint8Array): string | undefined {
   return /<<(.*?)>>/.exec(Buffer.from(text).toString('latin1'))?.[1];
 }
 
-/** The codec of an application, each method of which notes whose store it finds. Its coding leaves the text as it is. */
+/**
+ * The codec of an application, each method of which notes whose store it finds. Its coding leaves the text as it is.
+ */
 export function watchedCodec(witness: Witness, coding = 'x-watched'): Codec {
   return {
     coding,

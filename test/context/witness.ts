@@ -25,7 +25,11 @@ export const places: readonly (Place & { readonly make: Carrier })[] = [
 ];
 
 /** Enough of them for what waits for clocks. */
-export const fewPlaces: typeof places = [placeOf('Express 5', 'before'), placeOf('Express 4', 'behind'), placeOf('node:http2', 'before')];
+export const fewPlaces: typeof places = [
+  placeOf('Express 5', 'before'),
+  placeOf('Express 4', 'behind'),
+  placeOf('node:http2', 'before'),
+];
 
 function placeOf(carrier: string, mount: Mount): Place & { readonly make: Carrier } {
   const make = carriers.find(({ name }) => name === carrier);
@@ -115,7 +119,8 @@ export class Witness {
 
   /** How often a callback was called. */
   count(callback: string, owner?: string): number {
-    return this.#sightings.filter((each) => each.callback === callback && (owner === undefined || each.owner === owner)).length;
+    return this.#sightings.filter((each) => each.callback === callback && (owner === undefined || each.owner === owner))
+      .length;
   }
 
   /** Follows the messages of a channel that name their request, as long as the test runs. */

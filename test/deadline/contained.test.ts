@@ -6,7 +6,9 @@ import { carriers, type Middleware } from '../support/carriers.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
 
-/** Errors that no caller was told of, with the path of their request, and those that would end the process; from now on. */
+/**
+ * Errors that no caller was told of, with the path of their request, and those that would end the process; from now on.
+ */
 function watchErrors(): { reported: [string | undefined, unknown][]; uncaught: unknown[] } {
   const [reported, uncaught]: [[string | undefined, unknown][], unknown[]] = [[], []];
   const onMessage = (message: unknown): void => {
@@ -49,14 +51,24 @@ describe.each(carriers)('a deadline that passes on $name for a response that can
       if (req.url === '/patched') patches[name]!(res as unknown as Methods);
       waiting += 1;
       // All become due in the same turn.
-      if (waiting === 5) setTimeout(() => {
-        const end = performance.now() + due;
-        while (performance.now() < end);
-      }, 0);
+      if (waiting === 5)
+        setTimeout(() => {
+          const end = performance.now() + due;
+          while (performance.now() < end);
+        }, 0);
     };
     const running = await serve(carrier, deadline({ default: due }), handler);
     const paths = ['/1', '/2', '/patched', '/3', '/4'];
-    const outcomes = await Promise.all(paths.map((path) => settles(running.visit({ path }).then(async (reading) => ((await reading.over) === 'end' ? reading.status : 'cut'), () => 'cut'))));
+    const outcomes = await Promise.all(
+      paths.map((path) =>
+        settles(
+          running.visit({ path }).then(
+            async (reading) => ((await reading.over) === 'end' ? reading.status : 'cut'),
+            () => 'cut',
+          ),
+        ),
+      ),
+    );
     expect(outcomes.filter((_, index) => index !== 2)).toEqual([504, 504, 504, 504]);
     await turns();
     expect(uncaught).toEqual([]);
@@ -70,7 +82,10 @@ describe.each(carriers)('a deadline that passes on $name for a response that can
     const running = await serve(carrier, compress() as Middleware, deadline({ default: 40 }), (req, res) => {
       if (req.url === '/patched') (res as ServerResponse).setHeader = fail;
     });
-    const patched = running.visit({ path: '/patched' }).then(({ over }) => over, () => 'aborted');
+    const patched = running.visit({ path: '/patched' }).then(
+      ({ over }) => over,
+      () => 'aborted',
+    );
     const fine = await settles(running.visit({ path: '/fine' }));
     expect([fine.status, await settles(patched)]).toEqual([504, 'aborted']);
     expect(reported).toEqual([['/patched', expect.any(Mine)]]);
@@ -82,7 +97,9 @@ describe.each(carriers)('a deadline that passes on $name for a response that can
     const running = await serve(carrier, deadline({ default: 40 }), (req, res) => {
       (res as ServerResponse).setHeader = fail;
       contextOf(req).signal.addEventListener('abort', () => reasons.push('own'));
-      contextOf(req).child().signal.addEventListener('abort', () => reasons.push('child'));
+      contextOf(req)
+        .child()
+        .signal.addEventListener('abort', () => reasons.push('child'));
     });
     running.visit().catch(() => undefined);
     await until(() => reasons.length === 2);

@@ -28,7 +28,8 @@ const routes: Record<string, (req: IncomingMessage, res: ServerResponse) => void
   '/silent': () => undefined,
   '/half': (_req, res) => void res.writeHead(200, { 'Content-Length': 10 }).write('half'),
   '/chunks': (_req, res) => void res.write('half'),
-  '/zipped': (_req, res) => void res.writeHead(200, { 'Content-Encoding': 'gzip' }).write(gzipSync('a'.repeat(1e6)).subarray(0, 500)),
+  '/zipped': (_req, res) =>
+    void res.writeHead(200, { 'Content-Encoding': 'gzip' }).write(gzipSync('a'.repeat(1e6)).subarray(0, 500)),
   '/empty': (_req, res) => void res.writeHead(204).end(),
   '/moved': (_req, res) => void res.writeHead(302, { Location: '/fields' }).end(),
   '/body': (req, res) => void req.pipe(res),
@@ -59,7 +60,12 @@ function listenersOf(signal: AbortSignal): number {
 
 async function rejection(promise: Promise<unknown>): Promise<unknown> {
   const nothing = Symbol('resolved');
-  const outcome: unknown = await settles(promise.then(() => nothing, (error: unknown) => error));
+  const outcome: unknown = await settles(
+    promise.then(
+      () => nothing,
+      (error: unknown) => error,
+    ),
+  );
   if (outcome === nothing) throw new Error('it did not reject');
   return outcome;
 }
@@ -94,8 +100,11 @@ describe('a call in a context', () => {
     const outside = await fieldsOf(await contextFetch()(`${origin}/fields`));
     const context = openContext(5000);
     context.abort();
-    const inside = await runIn(context, async () => fieldsOf(await contextFetch()(`${origin}/fields`, { context: background })));
-    for (const fields of [outside, inside]) expect(Object.keys(fields)).not.toEqual(expect.arrayContaining(['grpc-timeout']));
+    const inside = await runIn(context, async () =>
+      fieldsOf(await contextFetch()(`${origin}/fields`, { context: background })),
+    );
+    for (const fields of [outside, inside])
+      expect(Object.keys(fields)).not.toEqual(expect.arrayContaining(['grpc-timeout']));
   });
 
   it('may take less time, and not more', async () => {
@@ -130,7 +139,13 @@ describe('a call in a context', () => {
 describe('fields of the call', () => {
   const shapes: [string, NonNullable<ConstructorParameters<typeof Headers>[0]>][] = [
     ['an object', { 'X-A': 'a', 'Grpc-Timeout': '100m' }],
-    ['pairs', [['X-A', 'a'], ['Grpc-Timeout', '100m']]],
+    [
+      'pairs',
+      [
+        ['X-A', 'a'],
+        ['Grpc-Timeout', '100m'],
+      ],
+    ],
     ['a Headers', new Headers({ 'X-A': 'a', 'Grpc-Timeout': '100m' })],
   ];
   it.each(shapes)('in %s are kept, and the object is not touched', async (_name, headers) => {
@@ -143,17 +158,27 @@ describe('fields of the call', () => {
 
   it('in a Request are kept with all else that it says, and it is not touched', async () => {
     const { origin, requests } = await upstream();
-    const request = new Request(`${origin}/body`, { method: 'POST', body: 'text', headers: { 'X-A': 'a' }, referrerPolicy: 'no-referrer' });
+    const request = new Request(`${origin}/body`, {
+      method: 'POST',
+      body: 'text',
+      headers: { 'X-A': 'a' },
+      referrerPolicy: 'no-referrer',
+    });
     const response = await contextFetch()(request, { context: openContext(5000) });
     expect(await response.text()).toBe('text');
-    expect(requests[0]).toMatchObject({ method: 'POST', headers: { 'x-a': 'a', 'content-type': 'text/plain;charset=UTF-8', 'grpc-timeout': expect.any(String) } });
+    expect(requests[0]).toMatchObject({
+      method: 'POST',
+      headers: { 'x-a': 'a', 'content-type': 'text/plain;charset=UTF-8', 'grpc-timeout': expect.any(String) },
+    });
     expect([...request.headers.keys()]).toEqual(['content-type', 'x-a']);
   });
 
   it('in init stand in place of those of a Request, as for fetch', async () => {
     const { origin } = await upstream();
     const request = new Request(`${origin}/fields`, { headers: { 'X-A': 'a' } });
-    const fields = await fieldsOf(await contextFetch()(request, { headers: { 'X-B': 'b' }, context: openContext(5000) }));
+    const fields = await fieldsOf(
+      await contextFetch()(request, { headers: { 'X-B': 'b' }, context: openContext(5000) }),
+    );
     expect(fields).toMatchObject({ 'x-b': 'b', 'grpc-timeout': expect.any(String) });
     expect(fields).not.toHaveProperty('x-a');
   });
@@ -161,7 +186,9 @@ describe('fields of the call', () => {
   it('are as they would be without, when there is no deadline', async () => {
     const { origin } = await upstream();
     const headers = { 'grpc-timeout': 'soon' };
-    const [plain, wrapped] = await Promise.all([fetch, contextFetch()].map(async (call) => fieldsOf(await call(`${origin}/fields`, { headers }))));
+    const [plain, wrapped] = await Promise.all(
+      [fetch, contextFetch()].map(async (call) => fieldsOf(await call(`${origin}/fields`, { headers }))),
+    );
     expect(wrapped).toEqual(plain);
   });
 });
@@ -173,7 +200,13 @@ describe('the response of a call', () => {
     const call = contextFetch(async (input: string, init?: RequestInit) => (given = await fetch(input, init)));
     const response = await call(`${origin}/moved`, { context: openContext(5000) });
     expect(response).toBe(given);
-    expect(response).toMatchObject({ url: `${origin}/fields`, redirected: true, type: 'basic', status: 200, bodyUsed: false });
+    expect(response).toMatchObject({
+      url: `${origin}/fields`,
+      redirected: true,
+      type: 'basic',
+      status: 200,
+      bodyUsed: false,
+    });
     expect(response.body!.locked).toBe(false);
     expect(Object.getOwnPropertyNames(response)).toEqual([]);
     expect(ms(await fieldsOf(response))).toBeGreaterThan(0);
@@ -222,24 +255,51 @@ describe('a context that is over', () => {
     expect(calls).toBe(0);
   });
 
-  const waits: [path: string, name: string][] = [['/silent', 'before an answer'], ['/half', 'in the middle of a body'], ['/chunks', 'in the middle of chunks'], ['/zipped', 'in the middle of a compressed body']];
+  const waits: [path: string, name: string][] = [
+    ['/silent', 'before an answer'],
+    ['/half', 'in the middle of a body'],
+    ['/chunks', 'in the middle of chunks'],
+    ['/zipped', 'in the middle of a compressed body'],
+  ];
 
-  const causes: [name: string, start: (context: Context) => { init: RequestInit & { timeout?: number }; reason: unknown; abort(): void }][] = [
-    ['the abort of the context', (context) => {
-      const reason = new DrainingError();
-      return { init: {}, reason, abort: () => context.abort(reason) };
-    }],
-    ['the deadline of the context', (context) => ({ init: {}, reason: expect.any(DeadlineExceededError), abort: () => context.reschedule(20) })],
-    ['its own timeout', () => ({ init: { timeout: 1000 }, reason: expect.any(DeadlineExceededError), abort: () => undefined })],
-    ['its signal', () => {
-      const controller = new AbortController();
-      const reason = new Error('mine');
-      return { init: { signal: controller.signal }, reason, abort: () => controller.abort(reason) };
-    }],
-    ['its signal, without a reason', () => {
-      const controller = new AbortController();
-      return { init: { signal: controller.signal }, reason: expect.objectContaining({ name: 'AbortError' }), abort: () => controller.abort() };
-    }],
+  const causes: [
+    name: string,
+    start: (context: Context) => { init: RequestInit & { timeout?: number }; reason: unknown; abort(): void },
+  ][] = [
+    [
+      'the abort of the context',
+      (context) => {
+        const reason = new DrainingError();
+        return { init: {}, reason, abort: () => context.abort(reason) };
+      },
+    ],
+    [
+      'the deadline of the context',
+      (context) => ({ init: {}, reason: expect.any(DeadlineExceededError), abort: () => context.reschedule(20) }),
+    ],
+    [
+      'its own timeout',
+      () => ({ init: { timeout: 1000 }, reason: expect.any(DeadlineExceededError), abort: () => undefined }),
+    ],
+    [
+      'its signal',
+      () => {
+        const controller = new AbortController();
+        const reason = new Error('mine');
+        return { init: { signal: controller.signal }, reason, abort: () => controller.abort(reason) };
+      },
+    ],
+    [
+      'its signal, without a reason',
+      () => {
+        const controller = new AbortController();
+        return {
+          init: { signal: controller.signal },
+          reason: expect.objectContaining({ name: 'AbortError' }),
+          abort: () => controller.abort(),
+        };
+      },
+    ],
   ];
 
   describe.each(waits)('%s (%s)', (path) => {
@@ -262,7 +322,10 @@ describe('a context that is over', () => {
     const { origin, cut } = await upstream();
     const context = openContext(60_000);
     const call = contextFetch();
-    const [begun, untouched] = await Promise.all([call(`${origin}/half`, { context }), call(`${origin}/half`, { context })]);
+    const [begun, untouched] = await Promise.all([
+      call(`${origin}/half`, { context }),
+      call(`${origin}/half`, { context }),
+    ]);
     const reader = begun.body!.getReader();
     await reader.read();
     const reason = new Error('enough');
@@ -283,21 +346,24 @@ describe('a context that is over', () => {
     expect(await Promise.all(readings)).toEqual([reason, reason]);
   });
 
-  it.each(['/silent', '/half'])('ends a call of a Request whose signal aborts, though nobody holds the Request (%s)', async (path) => {
-    const { origin, requests } = await upstream();
-    const controller = new AbortController();
-    const reason = new Error('mine');
-    const response = contextFetch()(new Request(`${origin}${path}`, { signal: controller.signal }));
-    const reading = rejection(response.then((given) => given.text()));
-    await until(() => requests.length === 1);
-    if (path !== '/silent') await response;
-    for (let round = 0; round < 10; round++) {
-      collectGarbage();
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    controller.abort(reason);
-    expect(await reading).toBe(reason);
-  });
+  it.each(['/silent', '/half'])(
+    'ends a call of a Request whose signal aborts, though nobody holds the Request (%s)',
+    async (path) => {
+      const { origin, requests } = await upstream();
+      const controller = new AbortController();
+      const reason = new Error('mine');
+      const response = contextFetch()(new Request(`${origin}${path}`, { signal: controller.signal }));
+      const reading = rejection(response.then((given) => given.text()));
+      await until(() => requests.length === 1);
+      if (path !== '/silent') await response;
+      for (let round = 0; round < 10; round++) {
+        collectGarbage();
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      controller.abort(reason);
+      expect(await reading).toBe(reason);
+    },
+  );
 
   it('null as signal in init takes away the one of a Request', async () => {
     const { origin } = await upstream();
@@ -341,16 +407,24 @@ describe('a call that is over', () => {
   const ends: [name: string, path: string, read: (response: Response) => unknown][] = [
     ['was read', '/fields', (response) => response.text()],
     ['was read in two halves', '/fields', (response) => Promise.all([response.clone().json(), response.text()])],
-    ['was read chunk by chunk', '/fields', async (response) => {
-      for await (const chunk of response.body!) expect(chunk.length).toBeGreaterThan(0);
-    }],
+    [
+      'was read chunk by chunk',
+      '/fields',
+      async (response) => {
+        for await (const chunk of response.body!) expect(chunk.length).toBeGreaterThan(0);
+      },
+    ],
     ['was cancelled', '/half', (response) => response.body!.cancel()],
-    ['was left in the middle', '/half', async (response) => {
-      for await (const chunk of response.body!) {
-        expect(chunk.length).toBe(4);
-        break;
-      }
-    }],
+    [
+      'was left in the middle',
+      '/half',
+      async (response) => {
+        for await (const chunk of response.body!) {
+          expect(chunk.length).toBe(4);
+          break;
+        }
+      },
+    ],
     ['has no body', '/empty', () => undefined],
   ];
   it.each(ends)('lets go of context and signal when it %s', async (_name, path, read) => {
@@ -370,7 +444,9 @@ describe('a call that is over', () => {
     const { origin, requests } = await upstream();
     const controller = new AbortController();
     const context = openContext(60_000);
-    const readings = Array.from({ length: 5 }, () => rejection(contextFetch()(`${origin}/silent`, { context, signal: controller.signal })));
+    const readings = Array.from({ length: 5 }, () =>
+      rejection(contextFetch()(`${origin}/silent`, { context, signal: controller.signal })),
+    );
     await until(() => requests.length === 5);
     expect(listenersOf(controller.signal)).toBe(5);
     context.abort(new Error('enough'));
@@ -378,15 +454,25 @@ describe('a call that is over', () => {
     await Promise.all(readings);
     await rejection(contextFetch()('http://127.0.0.1:1/', { signal: controller.signal }));
     await rejection(contextFetch()('not a url', { signal: controller.signal }));
-    await rejection(contextFetch()(`${origin}/fields`, { signal: controller.signal, headers: { 'bad name': '' } as never }));
+    await rejection(
+      contextFetch()(`${origin}/fields`, { signal: controller.signal, headers: { 'bad name': '' } as never }),
+    );
     await rejection(contextFetch()(`${origin}/silent`, { signal: controller.signal, timeout: 10 }));
     expect(listenersOf(controller.signal)).toBe(0);
   });
 
   it('rejects with what fetch failed with', async () => {
     const error = new TypeError('of the wrapped one');
-    expect(await rejection(contextFetch(() => Promise.reject(error))(undefined, { context: openContext(60_000) } as never))).toBe(error);
-    expect(await rejection(contextFetch(() => { throw error; })(undefined, {} as never))).toBe(error);
+    expect(
+      await rejection(contextFetch(() => Promise.reject(error))(undefined, { context: openContext(60_000) } as never)),
+    ).toBe(error);
+    expect(
+      await rejection(
+        contextFetch(() => {
+          throw error;
+        })(undefined, {} as never),
+      ),
+    ).toBe(error);
   });
 });
 
@@ -405,6 +491,9 @@ describe('an argument that is wrong', () => {
     ['contextFetch.timeout', { timeout: -1 }],
     ['contextFetch.signal', { signal: {} }],
   ])('%s is named by the call', async (option, init) => {
-    expect(await rejection(contextFetch()('http://127.0.0.1:1/', init))).toMatchObject({ code: 'ERR_SLUICE_OPTION_INVALID', option });
+    expect(await rejection(contextFetch()('http://127.0.0.1:1/', init))).toMatchObject({
+      code: 'ERR_SLUICE_OPTION_INVALID',
+      option,
+    });
   });
 });

@@ -23,7 +23,11 @@ describe('a context', () => {
 
   it('without a deadline has Infinity', () => {
     const context = new Context(undefined, Infinity);
-    expect([context.remaining(), context.deadline, context.child().remaining()]).toEqual([Infinity, Infinity, Infinity]);
+    expect([context.remaining(), context.deadline, context.child().remaining()]).toEqual([
+      Infinity,
+      Infinity,
+      Infinity,
+    ]);
     expect(context.signal.aborted).toBe(false);
     expect(vi.getTimerCount()).toBe(0);
   });
@@ -89,7 +93,7 @@ describe('a context', () => {
     expect(() => child.throwIfAborted()).toThrow(reason);
   });
 
-  it('made under a disposed one goes on to that one\'s deadline', () => {
+  it("made under a disposed one goes on to that one's deadline", () => {
     const context = new Context(undefined, 1000);
     context.dispose();
     const child = context.child({ timeout: 5000 });
@@ -147,11 +151,13 @@ describe('a context', () => {
   ])('refuses a child with a timeout of %o', (timeout, got) => {
     for (const context of [new Context(undefined, 5), backgroundContext]) {
       expect(() => context.child({ timeout: timeout as never })).toThrow(InvalidOptionError);
-      expect(() => context.child({ timeout: timeout as never })).toThrow(`Expected \`child.timeout\` to be a duration: milliseconds or a string like "30s", >= 0, got ${got}`);
+      expect(() => context.child({ timeout: timeout as never })).toThrow(
+        `Expected \`child.timeout\` to be a duration: milliseconds or a string like "30s", >= 0, got ${got}`,
+      );
     }
   });
 
-  it.each([null, 5, '5s', []])('refuses %o in place of a child\'s options', (options) => {
+  it.each([null, 5, '5s', []])("refuses %o in place of a child's options", (options) => {
     expect(() => backgroundContext.child(options as never)).toThrow('Expected `child` to be an object');
   });
 
@@ -237,10 +243,13 @@ describe('a parent that lives on', () => {
       else child.abort();
     };
     for (let n = 0; n < 1000; n++) use(n);
-    await until(() => {
-      collect();
-      return references.every((reference) => !reference.deref());
-    }, () => `${references.filter((reference) => reference.deref()).length} are left`);
+    await until(
+      () => {
+        collect();
+        return references.every((reference) => !reference.deref());
+      },
+      () => `${references.filter((reference) => reference.deref()).length} are left`,
+    );
     root.dispose();
   });
 });

@@ -32,16 +32,18 @@ describe('decideDeadline', () => {
 
   it('never gives more than any bound, and a client can only shorten', () => {
     const duration = fc.oneof(fc.constant(none), fc.double({ min: 0, max: 1e12, noNaN: true }));
-    fc.assert(fc.property(duration, duration, duration, duration, (asked, usual, max, idle) => {
-      const bounds = { default: usual, max, idle };
-      const { total, hard } = decideDeadline(bounds, asked);
-      const unasked = decideDeadline(bounds, none);
-      expect(total).toBeLessThanOrEqual(Math.min(asked, usual, max));
-      expect(hard).toBeLessThanOrEqual(Math.min(asked, max));
-      expect(total).toBeLessThanOrEqual(hard);
-      expect(total).toBeLessThanOrEqual(unasked.total);
-      expect(hard).toBeLessThanOrEqual(unasked.hard);
-    }));
+    fc.assert(
+      fc.property(duration, duration, duration, duration, (asked, usual, max, idle) => {
+        const bounds = { default: usual, max, idle };
+        const { total, hard } = decideDeadline(bounds, asked);
+        const unasked = decideDeadline(bounds, none);
+        expect(total).toBeLessThanOrEqual(Math.min(asked, usual, max));
+        expect(hard).toBeLessThanOrEqual(Math.min(asked, max));
+        expect(total).toBeLessThanOrEqual(hard);
+        expect(total).toBeLessThanOrEqual(unasked.total);
+        expect(hard).toBeLessThanOrEqual(unasked.hard);
+      }),
+    );
   });
 });
 
@@ -59,7 +61,10 @@ describe('decideExpiry', () => {
     [true, false, true, false, 'nothing'],
     [true, false, true, true, 'nothing'],
     [true, true, true, true, 'nothing'],
-  ] as const)('gone %s, ended %s, head sent %s, with a stream %s: %s', (gone, ended, headersSent, streamed, outcome) => {
-    expect(decideExpiry({ gone, ended, headersSent, streamed })).toBe(outcome);
-  });
+  ] as const)(
+    'gone %s, ended %s, head sent %s, with a stream %s: %s',
+    (gone, ended, headersSent, streamed, outcome) => {
+      expect(decideExpiry({ gone, ended, headersSent, streamed })).toBe(outcome);
+    },
+  );
 });

@@ -12,82 +12,89 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 const protocols: readonly Carrier[] = [bare, h2c];
 
-describe.each(carriers.filter((each) => ['Express 5', 'node:http', 'node:http2'].includes(each.name)))('idle on $name', (carrier) => {
-  it('takes the place of default once the head of a body in pieces is out, and ends it when nothing moves', async () => {
-    const aborted = deferred<unknown>();
-    const written = { count: 0 };
-    const running = await serve(carrier, deadline({ default: 240, idle: 1000 }), async (req, response) => {
-      const res = response as http.ServerResponse;
-      const { signal } = contextOf(req);
-      signal.addEventListener('abort', () => aborted.resolve(signal.reason));
-      res.setHeader('Content-Type', 'text/plain');
-      // Three times as long as `default`, and never as long as `idle` without a byte.
-      for (; written.count < 9 && !signal.aborted; written.count++) {
-        res.write('x');
-        await pause(80);
-      }
+describe.each(carriers.filter((each) => ['Express 5', 'node:http', 'node:http2'].includes(each.name)))(
+  'idle on $name',
+  (carrier) => {
+    it('takes the place of default once the head of a body in pieces is out, and ends it when nothing moves', async () => {
+      const aborted = deferred<unknown>();
+      const written = { count: 0 };
+      const running = await serve(carrier, deadline({ default: 240, idle: 1000 }), async (req, response) => {
+        const res = response as http.ServerResponse;
+        const { signal } = contextOf(req);
+        signal.addEventListener('abort', () => aborted.resolve(signal.reason));
+        res.setHeader('Content-Type', 'text/plain');
+        // Three times as long as `default`, and never as long as `idle` without a byte.
+        for (; written.count < 9 && !signal.aborted; written.count++) {
+          res.write('x');
+          await pause(80);
+        }
+      });
+      const reading = await settles(running.visit());
+      expect(await settles(reading.over)).toBe('aborted');
+      expect(reading.text).toBe('x'.repeat(9));
+      expect(await settles(aborted.promise)).toBeInstanceOf(IdleTimeoutError);
     });
-    const reading = await settles(running.visit());
-    expect(await settles(reading.over)).toBe('aborted');
-    expect(reading.text).toBe('x'.repeat(9));
-    expect(await settles(aborted.promise)).toBeInstanceOf(IdleTimeoutError);
-  });
 
-  it('leaves default in force before the head', async () => {
-    const running = await serve(carrier, deadline({ default: 60, idle: '1h' }), () => undefined);
-    expect((await settles(running.visit())).status).toBe(504);
-  });
-
-  it('counts max from the arrival of the request, however late its head is', async () => {
-    const deadlines: number[] = [];
-    const running = await serve(carrier, deadline({ default: '5m', max: '10m', idle: '1m' }), async (req, response) => {
-      const res = response as http.ServerResponse;
-      const arrived = Date.now();
-      await pause(60);
-      res.write('x');
-      deadlines.push(contextOf(req).deadline - arrived);
-      res.end();
+    it('leaves default in force before the head', async () => {
+      const running = await serve(carrier, deadline({ default: 60, idle: '1h' }), () => undefined);
+      expect((await settles(running.visit())).status).toBe(504);
     });
-    expect(await settles((await settles(running.visit())).over)).toBe('end');
-    // Computed, and not waited for: counted from the head it would be the pause later.
-    expect(deadlines[0]).toBeLessThan(600_000 + 30);
-    expect(deadlines[0]).toBeGreaterThan(590_000);
-  });
 
-  it.each([
-    ['max', { max: 700 }, {}],
-    ['the deadline of the client', {}, { 'x-request-timeout-ms': '700' }],
-    ['max, with a longer deadline of the client', { max: 700 }, { 'x-request-timeout-ms': '900000' }],
-  ])('never voids %s, however busy the response is', async (_name, options, headers) => {
-    const aborted = deferred<unknown>();
-    const running = await serve(carrier, deadline({ default: 100, idle: 600, ...options }), async (req, response) => {
-      const res = response as http.ServerResponse;
-      const { signal } = contextOf(req);
-      signal.addEventListener('abort', () => aborted.resolve(signal.reason));
-      while (!signal.aborted) {
-        res.write('x');
-        await pause(10);
-      }
+    it('counts max from the arrival of the request, however late its head is', async () => {
+      const deadlines: number[] = [];
+      const running = await serve(
+        carrier,
+        deadline({ default: '5m', max: '10m', idle: '1m' }),
+        async (req, response) => {
+          const res = response as http.ServerResponse;
+          const arrived = Date.now();
+          await pause(60);
+          res.write('x');
+          deadlines.push(contextOf(req).deadline - arrived);
+          res.end();
+        },
+      );
+      expect(await settles((await settles(running.visit())).over)).toBe('end');
+      // Computed, and not waited for: counted from the head it would be the pause later.
+      expect(deadlines[0]).toBeLessThan(600_000 + 30);
+      expect(deadlines[0]).toBeGreaterThan(590_000);
     });
-    const reading = await settles(running.visit({ headers: headers as Record<string, string> }));
-    expect(await settles(reading.over)).toBe('aborted');
-    expect(await settles(aborted.promise)).toBeInstanceOf(DeadlineExceededError);
-  });
 
-  it('is over with the response', async () => {
-    const signals: AbortSignal[] = [];
-    const running = await serve(carrier, deadline({ idle: 600 }), (req, response) => {
-      signals.push(contextOf(req).signal);
-      const res = response as http.ServerResponse;
-      res.write('a');
-      res.end('b');
+    it.each([
+      ['max', { max: 700 }, {}],
+      ['the deadline of the client', {}, { 'x-request-timeout-ms': '700' }],
+      ['max, with a longer deadline of the client', { max: 700 }, { 'x-request-timeout-ms': '900000' }],
+    ])('never voids %s, however busy the response is', async (_name, options, headers) => {
+      const aborted = deferred<unknown>();
+      const running = await serve(carrier, deadline({ default: 100, idle: 600, ...options }), async (req, response) => {
+        const res = response as http.ServerResponse;
+        const { signal } = contextOf(req);
+        signal.addEventListener('abort', () => aborted.resolve(signal.reason));
+        while (!signal.aborted) {
+          res.write('x');
+          await pause(10);
+        }
+      });
+      const reading = await settles(running.visit({ headers: headers as Record<string, string> }));
+      expect(await settles(reading.over)).toBe('aborted');
+      expect(await settles(aborted.promise)).toBeInstanceOf(DeadlineExceededError);
     });
-    const reading = await settles(running.visit());
-    expect(await settles(reading.over)).toBe('end');
-    await pause(900);
-    expect([reading.text, signals[0]!.aborted]).toEqual(['ab', false]);
-  });
-});
+
+    it('is over with the response', async () => {
+      const signals: AbortSignal[] = [];
+      const running = await serve(carrier, deadline({ idle: 600 }), (req, response) => {
+        signals.push(contextOf(req).signal);
+        const res = response as http.ServerResponse;
+        res.write('a');
+        res.end('b');
+      });
+      const reading = await settles(running.visit());
+      expect(await settles(reading.over)).toBe('end');
+      await pause(900);
+      expect([reading.text, signals[0]!.aborted]).toEqual(['ab', false]);
+    });
+  },
+);
 
 describe.each(protocols)('idle over $name', (carrier) => {
   const isHttp1 = carrier.protocol === 'http1';
@@ -174,10 +181,14 @@ describe.each(protocols)('idle over $name', (carrier) => {
 
   it('closes a stream with the reason idle', async () => {
     const reasons: unknown[] = [];
-    const running = await serve(carrier, deadline({ idle: 120 }), sse((stream) => {
-      stream.onClose((reason) => reasons.push(reason, stream.signal.reason));
-      void stream.send('one');
-    }));
+    const running = await serve(
+      carrier,
+      deadline({ idle: 120 }),
+      sse((stream) => {
+        stream.onClose((reason) => reasons.push(reason, stream.signal.reason));
+        void stream.send('one');
+      }),
+    );
     const reading = await settles(running.visit());
     expect(await settles(reading.over)).toBe('aborted');
     expect(reading.text).toContain('data: one\n\n');
@@ -186,12 +197,16 @@ describe.each(protocols)('idle over $name', (carrier) => {
   });
 
   it('lets a busy stream outlive default', async () => {
-    const running = await serve(carrier, deadline({ default: 200, idle: 2000 }), ndjson(async function* () {
-      for (let n = 0; n < 10; n++) {
-        yield n;
-        await pause(60);
-      }
-    }));
+    const running = await serve(
+      carrier,
+      deadline({ default: 200, idle: 2000 }),
+      ndjson(async function* () {
+        for (let n = 0; n < 10; n++) {
+          yield n;
+          await pause(60);
+        }
+      }),
+    );
     const reading = await settles(running.visit());
     expect(await settles(reading.over)).toBe('end');
     expect(reading.text.trim().split('\n')).toHaveLength(10);

@@ -66,7 +66,12 @@ function openContext(timeout = Infinity): Context {
 
 async function rejection(promise: Promise<unknown>): Promise<unknown> {
   const nothing = Symbol('resolved');
-  const outcome: unknown = await settles(promise.then(() => nothing, (error: unknown) => error));
+  const outcome: unknown = await settles(
+    promise.then(
+      () => nothing,
+      (error: unknown) => error,
+    ),
+  );
   if (outcome === nothing) throw new Error('it did not reject');
   return outcome;
 }
@@ -77,27 +82,41 @@ const ms = (fields: Fields): number => Number(fields['x-request-timeout-ms']);
 
 /** The ways to make a call; each resolves with the text of the whole body. */
 const clients: [name: string, call: (dispatcher: Composed, url: string) => Promise<string>][] = [
-  ['request', async (dispatcher, url) => {
-    const { body } = await dispatcher.request(optionsOf(url));
-    return body.text();
-  }],
+  [
+    'request',
+    async (dispatcher, url) => {
+      const { body } = await dispatcher.request(optionsOf(url));
+      return body.text();
+    },
+  ],
   ['fetch', async (dispatcher, url) => (await fetch(url, { dispatcher })).text()],
-  ['stream', async (dispatcher, url) => {
-    let text = '';
-    const sink = new Writable({
-      write(chunk: Buffer, _encoding, callback) {
-        text += chunk.toString();
-        callback();
-      },
-    });
-    await dispatcher.stream(optionsOf(url), () => sink);
-    return text;
-  }],
-  ['pipeline', (dispatcher, url) => new Promise((resolve, reject) => {
-    let text = '';
-    const duplex = dispatcher.pipeline(optionsOf(url), ({ body }) => body);
-    duplex.on('data', (chunk: Buffer) => (text += chunk.toString())).on('end', () => resolve(text)).on('error', reject).end();
-  })],
+  [
+    'stream',
+    async (dispatcher, url) => {
+      let text = '';
+      const sink = new Writable({
+        write(chunk: Buffer, _encoding, callback) {
+          text += chunk.toString();
+          callback();
+        },
+      });
+      await dispatcher.stream(optionsOf(url), () => sink);
+      return text;
+    },
+  ],
+  [
+    'pipeline',
+    (dispatcher, url) =>
+      new Promise((resolve, reject) => {
+        let text = '';
+        const duplex = dispatcher.pipeline(optionsOf(url), ({ body }) => body);
+        duplex
+          .on('data', (chunk: Buffer) => (text += chunk.toString()))
+          .on('end', () => resolve(text))
+          .on('error', reject)
+          .end();
+      }),
+  ],
 ];
 
 function optionsOf(url: string): Dispatcher.RequestOptions {
@@ -106,7 +125,8 @@ function optionsOf(url: string): Dispatcher.RequestOptions {
 }
 
 /** `fetch` wraps what went wrong before there was a response. */
-const isReason = (error: unknown, reason: unknown): boolean => error === reason || (error instanceof TypeError && error.cause === reason);
+const isReason = (error: unknown, reason: unknown): boolean =>
+  error === reason || (error instanceof TypeError && error.cause === reason);
 
 describe.each(clients)('undici.%s', (_name, call) => {
   it('carries what is left of the deadline of the current context', async () => {
@@ -148,7 +168,9 @@ describe.each(clients)('undici.%s', (_name, call) => {
     const reason = new DrainingError();
     aborted.abort(reason);
     const dispatcher = agent();
-    expect(await rejection(runIn(aborted, () => call(dispatcher, `${origin}/fields`)))).toSatisfy((error) => isReason(error, reason));
+    expect(await rejection(runIn(aborted, () => call(dispatcher, `${origin}/fields`)))).toSatisfy((error) =>
+      isReason(error, reason),
+    );
     const expired = await rejection(runIn(openContext(0), () => call(dispatcher, `${origin}/fields`)));
     expect(expired instanceof TypeError ? expired.cause : expired).toBeInstanceOf(DeadlineExceededError);
     // What is made afterwards is the first to arrive.
@@ -173,7 +195,10 @@ describe('the context of a dispatch', () => {
   it('is named when it is none', async () => {
     const { origin } = await upstream();
     const options = { ...optionsOf(`${origin}/fields`), context: {} };
-    expect(await rejection(agent().request(options))).toMatchObject({ code: 'ERR_SLUICE_OPTION_INVALID', option: 'dispatch.context' });
+    expect(await rejection(agent().request(options))).toMatchObject({
+      code: 'ERR_SLUICE_OPTION_INVALID',
+      option: 'dispatch.context',
+    });
   });
 });
 
@@ -181,34 +206,70 @@ describe('the fields of a dispatch', () => {
   const shapes: [name: string, headers: Dispatcher.DispatchOptions['headers']][] = [
     ['an object', { 'X-A': ['a', 'b'], 'Grpc-Timeout': '100m' }],
     ['a flat list', ['X-A', 'a', 'Grpc-Timeout', '100m', 'X-A', 'b']],
-    ['a Headers', new Headers([['X-A', 'a'], ['Grpc-Timeout', '100m'], ['X-A', 'b']])],
-    ['a Map', new Map<string, string | string[]>([['X-A', ['a', 'b']], ['Grpc-Timeout', '100m']])],
-    ['a generator', (function* (): Generator<[string, string]> {
-      yield ['X-A', 'a'];
-      yield ['X-A', 'b'];
-      yield ['Grpc-Timeout', '100m'];
-    })()],
-    ['a list of pairs', [['X-A', 'a'], ['X-A', 'b'], ['Grpc-Timeout', '100m']] as Iterable<[string, string]>],
+    [
+      'a Headers',
+      new Headers([
+        ['X-A', 'a'],
+        ['Grpc-Timeout', '100m'],
+        ['X-A', 'b'],
+      ]),
+    ],
+    [
+      'a Map',
+      new Map<string, string | string[]>([
+        ['X-A', ['a', 'b']],
+        ['Grpc-Timeout', '100m'],
+      ]),
+    ],
+    [
+      'a generator',
+      (function* (): Generator<[string, string]> {
+        yield ['X-A', 'a'];
+        yield ['X-A', 'b'];
+        yield ['Grpc-Timeout', '100m'];
+      })(),
+    ],
+    [
+      'a list of pairs',
+      [
+        ['X-A', 'a'],
+        ['X-A', 'b'],
+        ['Grpc-Timeout', '100m'],
+      ] as Iterable<[string, string]>,
+    ],
   ];
   it.each(shapes)('are kept of %s, which is not touched', async (_name, headers) => {
     const { origin } = await upstream();
     // A generator can be looked at only once.
-    const look = (): string => ('next' in headers! ? '' : JSON.stringify([headers, Symbol.iterator in headers! && [...headers]]));
+    const look = (): string =>
+      'next' in headers! ? '' : JSON.stringify([headers, Symbol.iterator in headers! && [...headers]]);
     const before = look();
-    const { body } = await runIn(openContext(5000), () => agent().request({ ...optionsOf(`${origin}/fields`), headers: headers! }));
+    const { body } = await runIn(openContext(5000), () =>
+      agent().request({ ...optionsOf(`${origin}/fields`), headers: headers! }),
+    );
     expect(await body.json()).toMatchObject({ 'x-a': 'a, b', 'grpc-timeout': '100m', 'x-request-timeout-ms': '100' });
     expect(look()).toBe(before);
   });
 
   it.each([null, undefined, [], {}])('%j are none', async (headers) => {
     const { origin } = await upstream();
-    const { body } = await runIn(openContext(5000), () => agent().request({ ...optionsOf(`${origin}/fields`), headers: headers as never }));
-    expect(Object.keys((await body.json()) as Fields)).toEqual(expect.arrayContaining(['grpc-timeout', 'x-request-timeout-ms']));
+    const { body } = await runIn(openContext(5000), () =>
+      agent().request({ ...optionsOf(`${origin}/fields`), headers: headers as never }),
+    );
+    expect(Object.keys((await body.json()) as Fields)).toEqual(
+      expect.arrayContaining(['grpc-timeout', 'x-request-timeout-ms']),
+    );
   });
 
   it.each(['X-A: a', ['X-A'], 5, [['a']]])('%j is left for undici to refuse', async (headers) => {
     const { origin } = await upstream();
-    expect(await rejection(runIn(openContext(5000), () => agent().request({ ...optionsOf(`${origin}/fields`), headers: headers as never })))).toMatchObject({ code: 'UND_ERR_INVALID_ARG' });
+    expect(
+      await rejection(
+        runIn(openContext(5000), () =>
+          agent().request({ ...optionsOf(`${origin}/fields`), headers: headers as never }),
+        ),
+      ),
+    ).toMatchObject({ code: 'UND_ERR_INVALID_ARG' });
   });
 
   it('are those that were chosen', async () => {
@@ -227,7 +288,9 @@ describe('a call that waits', () => {
     // Does not come back in time.
     const client = new Client(origin, { connect: () => undefined } as never);
     const context = openContext();
-    const reading = rejection(runIn(context, () => compose(client, deadlineInterceptor()).request(optionsOf(`${origin}/fields`))));
+    const reading = rejection(
+      runIn(context, () => compose(client, deadlineInterceptor()).request(optionsOf(`${origin}/fields`))),
+    );
     await new Promise((resolve) => setTimeout(resolve, 20));
     const reason = new DrainingError();
     context.abort(reason);
@@ -239,7 +302,9 @@ describe('a call that waits', () => {
     const { origin, requests } = await upstream();
     const client = compose(new Client(origin, { pipelining: 1 }), deadlineInterceptor());
     const [first, second] = [openContext(), openContext()];
-    const readings = [first, second].map((context) => rejection(runIn(context, () => client.request(optionsOf(`${origin}/silent`)))));
+    const readings = [first, second].map((context) =>
+      rejection(runIn(context, () => client.request(optionsOf(`${origin}/silent`)))),
+    );
     await until(() => requests.length === 1);
     const reason = new DrainingError();
     second.abort(reason);
@@ -264,13 +329,18 @@ describe('a call that waits', () => {
     };
     const context = openContext();
     // Forgets that it was aborted.
-    const deaf: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) => dispatch(options, {
-      onRequestStart: (controller, info) => handler.onRequestStart?.(Object.assign(Object.create(controller) as typeof controller, { abort: () => undefined }), info),
-      onResponseStart: (...args) => handler.onResponseStart?.(...args),
-      onResponseData: (...args) => handler.onResponseData?.(...args),
-      onResponseEnd: (...args) => handler.onResponseEnd?.(...args),
-      onResponseError: (...args) => handler.onResponseError?.(...args),
-    });
+    const deaf: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) =>
+      dispatch(options, {
+        onRequestStart: (controller, info) =>
+          handler.onRequestStart?.(
+            Object.assign(Object.create(controller) as typeof controller, { abort: () => undefined }),
+            info,
+          ),
+        onResponseStart: (...args) => handler.onResponseStart?.(...args),
+        onResponseData: (...args) => handler.onResponseData?.(...args),
+        onResponseEnd: (...args) => handler.onResponseEnd?.(...args),
+        onResponseError: (...args) => handler.onResponseError?.(...args),
+      });
     const dispatcher = compose(new Agent(), deaf, deadlineInterceptor());
     runIn(context, () => dispatcher.dispatch(optionsOf(`${origin}/half`), recording));
     await until(() => told.includes('data'));
@@ -287,7 +357,9 @@ describe('interceptors around it', () => {
 
   it('retry tells each attempt what is left then', async () => {
     const { origin, requests } = await upstream();
-    const { body } = await runIn(openContext(5000), () => agent({}, interceptors.retry({ ...retryOptions, minTimeout: 100 })).request(optionsOf(`${origin}/busy-once`)));
+    const { body } = await runIn(openContext(5000), () =>
+      agent({}, interceptors.retry({ ...retryOptions, minTimeout: 100 })).request(optionsOf(`${origin}/busy-once`)),
+    );
     await body.text();
     const [first, second] = requests.map(({ headers }) => ms(headers as Fields)) as [number, number];
     expect(second).toBeLessThanOrEqual(first - 90);
@@ -295,7 +367,13 @@ describe('interceptors around it', () => {
 
   it('retry is over when the deadline is', async () => {
     const { origin, requests } = await upstream();
-    const error = await rejection(runIn(openContext(150), () => agent({}, interceptors.retry({ ...retryOptions, minTimeout: 100, maxRetries: 50 })).request(optionsOf(`${origin}/busy`))));
+    const error = await rejection(
+      runIn(openContext(150), () =>
+        agent({}, interceptors.retry({ ...retryOptions, minTimeout: 100, maxRetries: 50 })).request(
+          optionsOf(`${origin}/busy`),
+        ),
+      ),
+    );
     expect(error).toBeInstanceOf(DeadlineExceededError);
     expect(requests.length).toBeLessThan(4);
   });
@@ -324,7 +402,11 @@ describe('interceptors around it', () => {
   it('a retry inside of it ends with the context, also while it waits', async () => {
     const { origin, requests } = await upstream();
     const context = openContext();
-    const dispatcher = compose(new Agent(), interceptors.retry({ ...retryOptions, minTimeout: 2000 }), deadlineInterceptor());
+    const dispatcher = compose(
+      new Agent(),
+      interceptors.retry({ ...retryOptions, minTimeout: 2000 }),
+      deadlineInterceptor(),
+    );
     const reading = rejection(runIn(context, () => dispatcher.request(optionsOf(`${origin}/busy`))));
     await until(() => requests.length === 1);
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -347,8 +429,13 @@ describe('interceptors around it', () => {
   it('a dispatcher that makes no calls at all works', async () => {
     const mock = new MockAgent();
     mock.disableNetConnect();
-    mock.get('http://mocked.invalid').intercept({ path: '/', headers: { 'grpc-timeout': /^\d+m$/ } }).reply(200, 'mocked');
-    const { body } = await runIn(openContext(5000), () => compose(mock, deadlineInterceptor()).request({ origin: 'http://mocked.invalid', path: '/', method: 'GET' }));
+    mock
+      .get('http://mocked.invalid')
+      .intercept({ path: '/', headers: { 'grpc-timeout': /^\d+m$/ } })
+      .reply(200, 'mocked');
+    const { body } = await runIn(openContext(5000), () =>
+      compose(mock, deadlineInterceptor()).request({ origin: 'http://mocked.invalid', path: '/', method: 'GET' }),
+    );
     expect(await body.text()).toBe('mocked');
   });
 });
@@ -359,30 +446,44 @@ describe('what undici tells', () => {
     const dispatcher = compose(new Client(origin), deadlineInterceptor());
     const contexts = [openContext(), openContext()];
     for (const context of contexts) {
-      const seen = await runIn(context, () => new Promise<unknown[]>((resolve, reject) => {
-        const here: unknown[] = [];
-        dispatcher.dispatch(optionsOf(`${origin}/fields`), {
-          onRequestStart: () => void here.push(contextHere()),
-          onResponseStart: () => void here.push(contextHere()),
-          onResponseData: () => void here.push(contextHere()),
-          onResponseEnd: () => resolve([...here, contextHere()]),
-          onResponseError: (_controller, error) => reject(error),
-        });
-      }));
+      const seen = await runIn(
+        context,
+        () =>
+          new Promise<unknown[]>((resolve, reject) => {
+            const here: unknown[] = [];
+            dispatcher.dispatch(optionsOf(`${origin}/fields`), {
+              onRequestStart: () => void here.push(contextHere()),
+              onResponseStart: () => void here.push(contextHere()),
+              onResponseData: () => void here.push(contextHere()),
+              onResponseEnd: () => resolve([...here, contextHere()]),
+              onResponseError: (_controller, error) => reject(error),
+            });
+          }),
+      );
       expect(seen).toEqual([context, context, context, context]);
     }
   });
 
-  it('of an upgrade ends the call: the socket is its caller\'s', async () => {
-    const server = net.createServer((socket) => {
-      socket.on('error', () => undefined);
-      socket.once('data', () => socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n'));
-    }).listen(0, '127.0.0.1');
+  it("of an upgrade ends the call: the socket is its caller's", async () => {
+    const server = net
+      .createServer((socket) => {
+        socket.on('error', () => undefined);
+        socket.once('data', () =>
+          socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n'),
+        );
+      })
+      .listen(0, '127.0.0.1');
     onTestFinished(() => void server.close());
     await new Promise((resolve) => server.once('listening', resolve));
     const context = openContext();
     const dispatcher = agent();
-    const { socket } = await runIn(context, () => dispatcher.upgrade({ origin: `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`, path: '/', protocol: 'echo' } as never));
+    const { socket } = await runIn(context, () =>
+      dispatcher.upgrade({
+        origin: `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`,
+        path: '/',
+        protocol: 'echo',
+      } as never),
+    );
     context.abort(new Error('enough'));
     await new Promise((resolve) => setTimeout(resolve, 10));
     expect(socket.destroyed).toBe(false);
@@ -392,7 +493,11 @@ describe('what undici tells', () => {
   it('includes the signal of the call itself', async () => {
     const { origin, requests } = await upstream();
     const controller = new AbortController();
-    const reading = rejection(runIn(openContext(60_000), () => agent().request({ ...optionsOf(`${origin}/silent`), signal: controller.signal })));
+    const reading = rejection(
+      runIn(openContext(60_000), () =>
+        agent().request({ ...optionsOf(`${origin}/silent`), signal: controller.signal }),
+      ),
+    );
     await until(() => requests.length === 1);
     const reason = new Error('mine');
     controller.abort(reason);
@@ -405,14 +510,18 @@ describe('what undici tells', () => {
     const plain = new Agent();
     const dispatcher = compose(plain, deadlineInterceptor());
     await plain.close();
-    expect(await rejection(runIn(openContext(5000), () => dispatcher.request(optionsOf(`${origin}/fields`))))).toMatchObject({ code: 'UND_ERR_DESTROYED' });
+    expect(
+      await rejection(runIn(openContext(5000), () => dispatcher.request(optionsOf(`${origin}/fields`)))),
+    ).toMatchObject({ code: 'UND_ERR_DESTROYED' });
   });
 
   it('by throwing is thrown on', async () => {
     const throwing: Dispatcher.DispatcherComposeInterceptor = () => (_options, _handler) => {
       throw new Error('refused');
     };
-    expect(() => compose(new Agent(), throwing, deadlineInterceptor()).dispatch(optionsOf('http://nowhere.invalid/'), {})).toThrow('refused');
+    expect(() =>
+      compose(new Agent(), throwing, deadlineInterceptor()).dispatch(optionsOf('http://nowhere.invalid/'), {}),
+    ).toThrow('refused');
   });
 });
 

@@ -6,7 +6,15 @@ import { fileURLToPath } from 'node:url';
 import express from 'express';
 import express4 from 'express4';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { compress, contextOf, type Deadline, deadline, DeadlineExceededError, type DeadlineLateMessage, type HttpResponse } from '../../src/index.ts';
+import {
+  compress,
+  contextOf,
+  type Deadline,
+  deadline,
+  DeadlineExceededError,
+  type DeadlineLateMessage,
+  type HttpResponse,
+} from '../../src/index.ts';
 import { bare, type Carrier, carriers, h2c, listen, type Middleware } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { attend, type Served, serve } from '../support/serve.ts';
@@ -64,10 +72,12 @@ async function play(carrier: Carrier, uses: readonly Use[], begin?: (res: HttpRe
     };
     contextOf(req).signal.addEventListener('abort', () => {
       setImmediate(attempt);
-      (res as EventEmitter).once('close', () => setImmediate(() => {
-        attempt();
-        over.resolve();
-      }));
+      (res as EventEmitter).once('close', () =>
+        setImmediate(() => {
+          attempt();
+          over.resolve();
+        }),
+      );
     });
   });
   const reading = await settles(running.visit());
@@ -98,30 +108,39 @@ describe.each(carriers)('on $name', (carrier) => {
   it.each<[string, [number, string], ((res: HttpResponse) => void)?]>([
     ['answered', [504, 'Gateway Timeout\n']],
     ['cut', [200, 'a part'], (res) => void (res as http.ServerResponse).write('a part')],
-  ])('every call on a response that was %s does nothing, gives back what Node does, and is counted', async (_how, sent, begin) => {
-    const { limit, given, thrown, text, status } = await play(carrier, uses.map(([, use]) => use), begin);
-    expect(thrown).toEqual([]);
-    expect([status, text]).toEqual(sent);
-    // Once while it is on its way, once when it is closed.
-    const [names, answers] = [uses.map(([name]) => name), uses.map(([, , answer]) => answer)];
-    expect(given).toEqual([...answers, ...answers]);
-    expect(late).toEqual([...names, ...names]);
-    expect(limit.lateCalls).toBe(2 * uses.length);
-  });
+  ])(
+    'every call on a response that was %s does nothing, gives back what Node does, and is counted',
+    async (_how, sent, begin) => {
+      const { limit, given, thrown, text, status } = await play(
+        carrier,
+        uses.map(([, use]) => use),
+        begin,
+      );
+      expect(thrown).toEqual([]);
+      expect([status, text]).toEqual(sent);
+      // Once while it is on its way, once when it is closed.
+      const [names, answers] = [uses.map(([name]) => name), uses.map(([, , answer]) => answer)];
+      expect(given).toEqual([...answers, ...answers]);
+      expect(late).toEqual([...names, ...names]);
+      expect(limit.lateCalls).toBe(2 * uses.length);
+    },
+  );
 
   it('calls back with the reason, once, and not at once', async () => {
     const calls: unknown[] = [];
     const order: string[] = [];
-    const { limit } = await play(carrier, [(res) => {
-      res.write('a', (error) => calls.push(error));
-      res.write('a', 'utf8', (error) => calls.push(error));
-      res.end((error?: Error) => calls.push(error));
-      res.end('a', (error?: Error) => {
-        order.push('called back');
-        calls.push(error);
-      });
-      order.push('returned');
-    }]);
+    const { limit } = await play(carrier, [
+      (res) => {
+        res.write('a', (error) => calls.push(error));
+        res.write('a', 'utf8', (error) => calls.push(error));
+        res.end((error?: Error) => calls.push(error));
+        res.end('a', (error?: Error) => {
+          order.push('called back');
+          calls.push(error);
+        });
+        order.push('returned');
+      },
+    ]);
     expect(calls).toHaveLength(8);
     expect(calls.every((each) => each instanceof DeadlineExceededError)).toBe(true);
     expect(order).toEqual(['returned', 'called back', 'returned', 'called back']);
@@ -129,7 +148,9 @@ describe.each(carriers)('on $name', (carrier) => {
   });
 
   it('reads stay what they are', async () => {
-    const { given, thrown, limit } = await play(carrier, [(res) => [res.statusCode, res.headersSent, res.writableEnded, res.getHeader('content-type')].join()]);
+    const { given, thrown, limit } = await play(carrier, [
+      (res) => [res.statusCode, res.headersSent, res.writableEnded, res.getHeader('content-type')].join(),
+    ]);
     expect(thrown).toEqual([]);
     expect(given[0]).toBe('504,true,true,text/plain; charset=utf-8');
     expect(limit.lateCalls).toBe(0);
@@ -142,34 +163,37 @@ describe.each(carriers)('on $name', (carrier) => {
     expect(late.length).toBeGreaterThan(0);
   });
 
-  it.each(['before', 'after'])('pipeline(source, res) that began %s the deadline calls back, and leaves the answer whole', async (when) => {
-    const outcome = deferred<unknown>();
-    const limit = deadline({ default: 30 });
-    const source = new PassThrough();
-    const running = await serve(carrier, limit, (req, res) => {
-      const start = (): void => {
-        try {
-          pipeline(source, res as http.ServerResponse, (error) => outcome.resolve(error));
-        } catch (error) {
-          outcome.resolve(error);
-        }
-        if (when === 'after') source.end('late');
-      };
-      const { signal } = contextOf(req);
-      if (when === 'before') start();
-      signal.addEventListener('abort', () => {
-        if (when === 'before') source.destroy(signal.reason as Error);
-        else setImmediate(start);
+  it.each(['before', 'after'])(
+    'pipeline(source, res) that began %s the deadline calls back, and leaves the answer whole',
+    async (when) => {
+      const outcome = deferred<unknown>();
+      const limit = deadline({ default: 30 });
+      const source = new PassThrough();
+      const running = await serve(carrier, limit, (req, res) => {
+        const start = (): void => {
+          try {
+            pipeline(source, res as http.ServerResponse, (error) => outcome.resolve(error));
+          } catch (error) {
+            outcome.resolve(error);
+          }
+          if (when === 'after') source.end('late');
+        };
+        const { signal } = contextOf(req);
+        if (when === 'before') start();
+        signal.addEventListener('abort', () => {
+          if (when === 'before') source.destroy(signal.reason as Error);
+          else setImmediate(start);
+        });
       });
-    });
-    const reading = await settles(running.visit());
-    expect(await settles(reading.over)).toBe('end');
-    expect([reading.status, reading.text]).toEqual([504, 'Gateway Timeout\n']);
-    const error = await settles(outcome.promise);
-    // To `pipeline` a response that is over has finished; newer Nodes refuse one that is closed, by themselves.
-    if (when === 'before') expect(error).toBeInstanceOf(DeadlineExceededError);
-    else if (error !== undefined) expect(error).toHaveProperty('code', 'ERR_STREAM_UNABLE_TO_PIPE');
-  });
+      const reading = await settles(running.visit());
+      expect(await settles(reading.over)).toBe('end');
+      expect([reading.status, reading.text]).toEqual([504, 'Gateway Timeout\n']);
+      const error = await settles(outcome.promise);
+      // To `pipeline` a response that is over has finished; newer Nodes refuse one that is closed, by themselves.
+      if (when === 'before') expect(error).toBeInstanceOf(DeadlineExceededError);
+      else if (error !== undefined) expect(error).toHaveProperty('code', 'ERR_STREAM_UNABLE_TO_PIPE');
+    },
+  );
 
   it('res.destroy() leaves the answer whole', async () => {
     const limit = deadline({ default: 30 });
@@ -193,25 +217,32 @@ describe.each(carriers)('on $name', (carrier) => {
   });
 });
 
-const frameworks: [string, typeof express][] = [['Express 5', express], ['Express 4', express4]];
+const frameworks: [string, typeof express][] = [
+  ['Express 5', express],
+  ['Express 4', express4],
+];
 
 describe.each(frameworks)('the methods of %s', (_name, framework) => {
   const file = fileURLToPath(import.meta.url);
 
-  async function start(use: (req: express.Request, res: express.Response, next: express.NextFunction) => unknown): Promise<{ running: Served; limit: Deadline; errors: unknown[]; outcomes: unknown[] }> {
+  async function start(
+    use: (req: express.Request, res: express.Response, next: express.NextFunction) => unknown,
+  ): Promise<{ running: Served; limit: Deadline; errors: unknown[]; outcomes: unknown[] }> {
     const errors: unknown[] = [];
     const outcomes: unknown[] = [];
     const limit = deadline({ default: 30 });
     const app = framework();
     app.use(limit as unknown as express.RequestHandler);
     app.use((req, res, next) => {
-      contextOf(req).signal.addEventListener('abort', () => setImmediate(() => {
-        try {
-          outcomes.push(use(req, res, next) === res ? 'res' : 'other');
-        } catch (error) {
-          outcomes.push(error);
-        }
-      }));
+      contextOf(req).signal.addEventListener('abort', () =>
+        setImmediate(() => {
+          try {
+            outcomes.push(use(req, res, next) === res ? 'res' : 'other');
+          } catch (error) {
+            outcomes.push(error);
+          }
+        }),
+      );
     });
     app.use(((error, _req, res, next) => {
       errors.push(error);
@@ -229,7 +260,20 @@ describe.each(frameworks)('the methods of %s', (_name, framework) => {
     ['json', (_req, res) => res.json({ late: true })],
     ['send', (_req, res) => res.send('late')],
     ['send of a buffer', (_req, res) => res.send(Buffer.from('late'))],
-    ['status, type, set and send', (_req, res) => res.status(200).type('html').set('X-Late', 'yes').append('X-Late', 'too').vary('X').cookie('a', 'b').clearCookie('c').links({ next: '/x' }).send('late')],
+    [
+      'status, type, set and send',
+      (_req, res) =>
+        res
+          .status(200)
+          .type('html')
+          .set('X-Late', 'yes')
+          .append('X-Late', 'too')
+          .vary('X')
+          .cookie('a', 'b')
+          .clearCookie('c')
+          .links({ next: '/x' })
+          .send('late'),
+    ],
     ['sendStatus', (_req, res) => res.sendStatus(200)],
     ['redirect', (_req, res) => res.redirect('/elsewhere')],
     ['jsonp', (_req, res) => res.jsonp({ late: true })],
@@ -277,18 +321,22 @@ describe.each([bare, h2c])('a call in the turn of the abort over $name', (carrie
 
 it('patches that others made before the deadline do not see late calls, and those made after it do', async () => {
   const seen: string[] = [];
-  const patch = (name: string): Middleware => (_req, res, next) => {
-    const target = res as unknown as { write: (...args: unknown[]) => unknown };
-    const { write } = target;
-    target.write = function (...args: unknown[]) {
-      seen.push(name);
-      return write.apply(this, args);
+  const patch =
+    (name: string): Middleware =>
+    (_req, res, next) => {
+      const target = res as unknown as { write: (...args: unknown[]) => unknown };
+      const { write } = target;
+      target.write = function (...args: unknown[]) {
+        seen.push(name);
+        return write.apply(this, args);
+      };
+      next();
     };
-    next();
-  };
   const limit = deadline({ default: 30 });
   const running = await serve(bare, patch('outside'), limit, patch('inside'), compress(), (req, res) => {
-    contextOf(req).signal.addEventListener('abort', () => setImmediate(() => void (res as http.ServerResponse).write('late')));
+    contextOf(req).signal.addEventListener('abort', () =>
+      setImmediate(() => void (res as http.ServerResponse).write('late')),
+    );
   });
   await settles((await settles(running.visit())).over);
   await until(() => limit.lateCalls === 1);

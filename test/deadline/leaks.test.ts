@@ -27,13 +27,19 @@ async function heapUsed(): Promise<number> {
 
 async function inParallel(count: number, task: (index: number) => Promise<void>, concurrency = 50): Promise<void> {
   let next = 0;
-  await Promise.all(Array.from({ length: concurrency }, async () => {
-    while (next < count) await task(next++);
-  }));
+  await Promise.all(
+    Array.from({ length: concurrency }, async () => {
+      while (next < count) await task(next++);
+    }),
+  );
 }
 
 /** What each of many runs of a task leaves behind: bytes. */
-async function retainedBy(requests: number, task: () => Promise<void>, settled = (): Promise<void> => Promise.resolve()): Promise<number> {
+async function retainedBy(
+  requests: number,
+  task: () => Promise<void>,
+  settled = (): Promise<void> => Promise.resolve(),
+): Promise<number> {
   // What is made once, and pools that fill.
   await inParallel(requests / 4, task);
   await settled();
@@ -118,27 +124,43 @@ describe('requests under one root that lives on', () => {
     await expectFlat(8000, () => request(calls[made++ % 4]!));
   });
 
-  it('leave nothing behind of parts that nobody ends, when their deadline has passed', { timeout: 240_000 }, async () => {
-    const parts = async (): Promise<void> => {
-      const context = root.child({ timeout: 100 });
-      context.child().signal.addEventListener('abort', () => context);
-      context.child({ timeout: '1h' }).onAbort(() => context);
-      context.dispose();
-      await new Promise((resolve) => setImmediate(resolve));
-    };
-    await expectFlat(8000, parts, () => new Promise((resolve) => setTimeout(resolve, 150)));
-  });
+  it(
+    'leave nothing behind of parts that nobody ends, when their deadline has passed',
+    { timeout: 240_000 },
+    async () => {
+      const parts = async (): Promise<void> => {
+        const context = root.child({ timeout: 100 });
+        context.child().signal.addEventListener('abort', () => context);
+        context.child({ timeout: '1h' }).onAbort(() => context);
+        context.dispose();
+        await new Promise((resolve) => setImmediate(resolve));
+      };
+      await expectFlat(8000, parts, () => new Promise((resolve) => setTimeout(resolve, 150)));
+    },
+  );
 });
 
 it('requests to a server leave nothing behind', { timeout: 240_000 }, async () => {
   const call = contextFetch(async (_input: string, _init?: RequestInit) => new Response('answer'));
   const app = await serve(bare, deadline({ default: '10m' }), (async (req: IncomingMessage, res: ServerResponse) => {
-    await work(requireContext('context', contextOf(req)), async (context) => (await call('', { context, signal: foreign.signal })).text());
+    await work(requireContext('context', contextOf(req)), async (context) =>
+      (await call('', { context, signal: foreign.signal })).text(),
+    );
     res.end('answer');
   }) as Middleware);
   const agent = new http.Agent({ keepAlive: true, maxSockets: 50 });
   onTestFinished(() => agent.destroy());
-  await expectFlat(10_000, () => new Promise((resolve, reject) => {
-    http.get(app.origin, { agent, headers: { 'grpc-timeout': '5M' } }, (res) => void res.resume().on('close', resolve)).on('error', reject);
-  }));
+  await expectFlat(
+    10_000,
+    () =>
+      new Promise((resolve, reject) => {
+        http
+          .get(
+            app.origin,
+            { agent, headers: { 'grpc-timeout': '5M' } },
+            (res) => void res.resume().on('close', resolve),
+          )
+          .on('error', reject);
+      }),
+  );
 });

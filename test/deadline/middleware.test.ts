@@ -59,7 +59,9 @@ describe.each(carriers)('deadline on $name', (carrier) => {
     expect(reading.headers['connection']).toBe(isHttp1 ? 'close' : undefined);
     expect(signals[0]!.aborted).toBe(true);
     expect(signals[0]!.reason).toBeInstanceOf(DeadlineExceededError);
-    expect(expired.map(({ req, reason, outcome }) => [req.method, reason.name, outcome])).toEqual([['GET', 'DeadlineExceededError', 'answer']]);
+    expect(expired.map(({ req, reason, outcome }) => [req.method, reason.name, outcome])).toEqual([
+      ['GET', 'DeadlineExceededError', 'answer'],
+    ]);
   });
 
   it('answers 504 without a body to HEAD', async () => {
@@ -81,17 +83,26 @@ describe.each(carriers)('deadline on $name', (carrier) => {
     expect(reading.status).toBe(504);
   });
 
-  it.each([['grpc-timeout', '0m'], ['x-request-timeout-ms', '0'], ['x-request-deadline', '2020-01-01T00:00:00Z'], ['x-request-deadline', '5'], ['prefer', 'wait=0']])('answers 504 to a request that is late when it comes, %s: %s, and never starts its handler', async (field, value) => {
-    let started = 0;
-    const running = await serve(carrier, deadline({ default: '1h' }), (_req, res) => {
-      started++;
-      res.end();
-    });
-    const reading = await settles(running.visit({ headers: { [field]: value } }));
-    expect(await settles(reading.over)).toBe('end');
-    expect([reading.status, started]).toEqual([504, 0]);
-    expect(expired).toHaveLength(1);
-  });
+  it.each([
+    ['grpc-timeout', '0m'],
+    ['x-request-timeout-ms', '0'],
+    ['x-request-deadline', '2020-01-01T00:00:00Z'],
+    ['x-request-deadline', '5'],
+    ['prefer', 'wait=0'],
+  ])(
+    'answers 504 to a request that is late when it comes, %s: %s, and never starts its handler',
+    async (field, value) => {
+      let started = 0;
+      const running = await serve(carrier, deadline({ default: '1h' }), (_req, res) => {
+        started++;
+        res.end();
+      });
+      const reading = await settles(running.visit({ headers: { [field]: value } }));
+      expect(await settles(reading.over)).toBe('end');
+      expect([reading.status, started]).toEqual([504, 0]);
+      expect(expired).toHaveLength(1);
+    },
+  );
 
   it('cuts a body that is not at its end when the deadline passes', async () => {
     const reasons: unknown[] = [];
@@ -176,17 +187,21 @@ describe.each(carriers)('deadline on $name', (carrier) => {
   it('answers by onExpired, and with the status where that leaves the response as it was', async () => {
     const seen: unknown[] = [];
     const answers = (req: HttpRequest): boolean => req.url === '/mine';
-    const running = await serve(carrier, deadline({
-      default: 40,
-      status: 503,
-      onExpired(error, req, res) {
-        seen.push(error, currentContext() === contextOf(req), contextOf(req).signal.aborted);
-        if (!answers(req)) return;
-        res.statusCode = 529;
-        res.setHeader('Content-Type', 'application/json');
-        res.end('{"late":true}');
-      },
-    }), (req) => void contextOf(req).signal);
+    const running = await serve(
+      carrier,
+      deadline({
+        default: 40,
+        status: 503,
+        onExpired(error, req, res) {
+          seen.push(error, currentContext() === contextOf(req), contextOf(req).signal.aborted);
+          if (!answers(req)) return;
+          res.statusCode = 529;
+          res.setHeader('Content-Type', 'application/json');
+          res.end('{"late":true}');
+        },
+      }),
+      (req) => void contextOf(req).signal,
+    );
     const mine = await settles(running.visit({ path: '/mine' }));
     expect(await settles(mine.over)).toBe('end');
     expect(mine).toMatchObject({ status: 529, text: '{"late":true}' });
@@ -198,13 +213,17 @@ describe.each(carriers)('deadline on $name', (carrier) => {
   });
 
   it('answers with the status when onExpired throws, and cuts what it does not end', async () => {
-    const running = await serve(carrier, deadline({
-      default: 40,
-      onExpired(_error, req, res) {
-        if (req.url === '/throws') throw new RangeError('mine');
-        (res as http.ServerResponse).write('a part');
-      },
-    }), never);
+    const running = await serve(
+      carrier,
+      deadline({
+        default: 40,
+        onExpired(_error, req, res) {
+          if (req.url === '/throws') throw new RangeError('mine');
+          (res as http.ServerResponse).write('a part');
+        },
+      }),
+      never,
+    );
     const throws = await settles(running.visit({ path: '/throws' }));
     expect(await settles(throws.over)).toBe('end');
     expect(throws.status).toBe(504);
@@ -250,7 +269,17 @@ describe.each(carriers)('deadline on $name', (carrier) => {
       'content-type': 'text/plain; charset=utf-8',
       'cache-control': 'no-store',
     });
-    for (const name of ['content-encoding', 'content-disposition', 'content-range', 'expires', 'etag', 'last-modified', 'accept-ranges', 'location']) expect(headers).not.toHaveProperty(name);
+    for (const name of [
+      'content-encoding',
+      'content-disposition',
+      'content-range',
+      'expires',
+      'etag',
+      'last-modified',
+      'accept-ranges',
+      'location',
+    ])
+      expect(headers).not.toHaveProperty(name);
     expect(headers['content-length'] ?? '16').toBe('16');
   });
 
@@ -279,7 +308,16 @@ describe.each(carriers)('deadline on $name', (carrier) => {
     });
     await settles((await settles(running.visit())).over);
     expect(Object.fromEntries(found)).toEqual({
-      handler: true, microtask: true, timer: true, immediate: true, tick: true, queueMicrotask: true, listener: true, source: true, background: true, 'after background': true,
+      handler: true,
+      microtask: true,
+      timer: true,
+      immediate: true,
+      tick: true,
+      queueMicrotask: true,
+      listener: true,
+      source: true,
+      background: true,
+      'after background': true,
     });
   });
 });
@@ -291,7 +329,8 @@ describe('the default', () => {
       remaining.push(contextOf(req).remaining());
       res.end();
     });
-    for (const timeout of ['1H', '99999999H', '5S', '0S, 5S', 'x']) await settles((await running.visit({ headers: { 'grpc-timeout': timeout } })).over);
+    for (const timeout of ['1H', '99999999H', '5S', '0S, 5S', 'x'])
+      await settles((await running.visit({ headers: { 'grpc-timeout': timeout } })).over);
     expect(remaining.map((each) => each <= 5000)).toEqual([false, false, true, false, false]);
     for (const each of remaining) expect(each).toBeLessThanOrEqual(10_000);
   });
@@ -301,7 +340,10 @@ describe('the default', () => {
       const { deadline: at } = contextOf(req);
       res.end(String([at, contextOf(req).remaining() === Infinity, at - Date.now() > 50_000]));
     });
-    const [without, asked] = [await running.visit(), await running.visit({ headers: { 'x-request-timeout-ms': '60000' } })];
+    const [without, asked] = [
+      await running.visit(),
+      await running.visit({ headers: { 'x-request-timeout-ms': '60000' } }),
+    ];
     await Promise.all([without.over, asked.over]);
     expect(without.text).toBe('Infinity,true,true');
     expect(asked.text).toMatch(/^\d+(\.\d+)?,false,true$/);
@@ -313,7 +355,12 @@ describe('the default', () => {
       await new Promise((resolve) => setTimeout(resolve, 30));
       res.end(String(signal.aborted));
     });
-    for (const headers of [{}, { 'grpc-timeout': '99999999H' }, { 'x-request-timeout-ms': '2147483648' }, { 'x-request-deadline': '999999999999999' }]) {
+    for (const headers of [
+      {},
+      { 'grpc-timeout': '99999999H' },
+      { 'x-request-timeout-ms': '2147483648' },
+      { 'x-request-deadline': '999999999999999' },
+    ]) {
       const reading = await settles(running.visit({ headers: headers as Record<string, string> }));
       await settles(reading.over);
       expect(reading).toMatchObject({ status: 200, text: 'false' });
@@ -338,7 +385,15 @@ describe('trust', () => {
   });
 
   it('that throws is an error of the request', async () => {
-    const running = await serve(carriers[0]!, deadline({ trust: () => { throw new RangeError('mine'); } }), (_req, res) => res.end());
+    const running = await serve(
+      carriers[0]!,
+      deadline({
+        trust: () => {
+          throw new RangeError('mine');
+        },
+      }),
+      (_req, res) => res.end(),
+    );
     const reading = await settles(running.visit(ask));
     expect(reading.status).toBe(500);
     expect(running.errors).toEqual([expect.any(RangeError)]);
@@ -351,7 +406,14 @@ describe('without the middleware', () => {
       const [mine, current] = [contextOf(req), currentContext()];
       mine.throwIfAborted();
       const child = mine.child({ timeout: '1h' });
-      const facts = [mine === backgroundContext, current === backgroundContext, mine.deadline, mine.remaining(), mine.signal.aborted, child.remaining() > 3_000_000];
+      const facts = [
+        mine === backgroundContext,
+        current === backgroundContext,
+        mine.deadline,
+        mine.remaining(),
+        mine.signal.aborted,
+        child.remaining() > 3_000_000,
+      ];
       child.dispose();
       res.end(facts.join());
     });
@@ -372,7 +434,9 @@ describe('without the middleware', () => {
 describe('asyncContext: false', () => {
   it('leaves currentContext alone, and contextOf is there', async () => {
     const running = await serve(bare, deadline({ default: 50_000, asyncContext: false }), (req, res) => {
-      res.end(`${currentContext() === backgroundContext} ${contextOf(req).remaining() <= 50_000} ${runInContext(contextOf(req), currentContext) === contextOf(req)}`);
+      res.end(
+        `${currentContext() === backgroundContext} ${contextOf(req).remaining() <= 50_000} ${runInContext(contextOf(req), currentContext) === contextOf(req)}`,
+      );
     });
     const reading = await running.visit();
     await settles(reading.over);
@@ -383,13 +447,20 @@ describe('asyncContext: false', () => {
 describe('requests at the same time', () => {
   it.each([bare, h2c])('have contexts of their own over $name, also when one is over', async (carrier) => {
     const seen: [url: string | undefined, isOwn: boolean][] = [];
-    const running = await serve(carrier, deadline({ default: 800, onExpired: (_error, req) => void seen.push([req.url, currentContext() === contextOf(req)]) }), async (req, res) => {
-      const context = contextOf(req);
-      context.signal.addEventListener('abort', () => void seen.push([req.url, currentContext() === context]));
-      if (req.url !== '/3') return;
-      await new Promise((resolve) => setTimeout(resolve, 5));
-      res.end(String(currentContext() === context));
-    });
+    const running = await serve(
+      carrier,
+      deadline({
+        default: 800,
+        onExpired: (_error, req) => void seen.push([req.url, currentContext() === contextOf(req)]),
+      }),
+      async (req, res) => {
+        const context = contextOf(req);
+        context.signal.addEventListener('abort', () => void seen.push([req.url, currentContext() === context]));
+        if (req.url !== '/3') return;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        res.end(String(currentContext() === context));
+      },
+    );
     const readings = await Promise.all(['/1', '/2', '/3', '/4'].map((path) => settles(running.visit({ path }))));
     expect(readings.map(({ status }) => status)).toEqual([504, 504, 200, 504]);
     // Nobody is told in the context of somebody else.
@@ -404,10 +475,17 @@ describe('an application that has a store of its own for each request', () => {
   it.each([bare, h2c])('finds that of the request over $name, wherever it is told of the end', async (carrier) => {
     const seen: [string, string | undefined, string][] = [];
     const tell = (req: HttpRequest, where: string): void => void seen.push([req.url!, store.getStore(), where]);
-    const running = await serve(carrier, (req, _res, next) => store.run(req.url!, next), deadline({ default: 80, onExpired: (_error, req) => tell(req, 'onExpired') }), (req) => {
-      contextOf(req).signal.addEventListener('abort', () => tell(req, 'signal'));
-      contextOf(req).child().signal.addEventListener('abort', () => tell(req, 'child'));
-    });
+    const running = await serve(
+      carrier,
+      (req, _res, next) => store.run(req.url!, next),
+      deadline({ default: 80, onExpired: (_error, req) => tell(req, 'onExpired') }),
+      (req) => {
+        contextOf(req).signal.addEventListener('abort', () => tell(req, 'signal'));
+        contextOf(req)
+          .child()
+          .signal.addEventListener('abort', () => tell(req, 'child'));
+      },
+    );
     await Promise.all(['/1', '/2', '/3'].map((path) => settles(running.visit({ path }))));
     expect(seen).toHaveLength(9);
     expect(seen.filter(([url, found]) => found !== url)).toEqual([]);
@@ -437,7 +515,11 @@ describe('the connection', () => {
   });
 
   it('is closed behind an answer of onExpired as well, since an error of its handler would end it', async () => {
-    const running = await serve(bare, deadline({ default: 40, onExpired: (_error, _req, res) => void res.end('mine') }), never);
+    const running = await serve(
+      bare,
+      deadline({ default: 40, onExpired: (_error, _req, res) => void res.end('mine') }),
+      never,
+    );
     const client = await running.dial();
     client.send(getRequest());
     expect(await settles(client.closed)).toBe('end');
@@ -458,7 +540,13 @@ describe('the connection', () => {
     await client.waitFor('at /4');
     client.send(getRequest('/never'));
     expect(await settles(client.closed)).toBe('end');
-    expect(client.received.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 504']);
+    expect(client.received.match(/HTTP\/1\.1 \d+/g)).toEqual([
+      'HTTP/1.1 200',
+      'HTTP/1.1 200',
+      'HTTP/1.1 200',
+      'HTTP/1.1 200',
+      'HTTP/1.1 504',
+    ]);
   });
 
   it('of HTTP/2 goes on with its other streams', async () => {
@@ -467,21 +555,30 @@ describe('the connection', () => {
       else if (req.url === '/part') (res as http.ServerResponse).write('part');
     });
     const client = http2.connect(running.origin);
-    const ask = (path: string): Promise<[number | undefined, number | undefined]> => new Promise((resolve) => {
-      let status: number | undefined;
-      const req = client.request({ ':path': path });
-      req.on('response', (fields) => (status = fields[':status']));
-      req.on('error', () => undefined);
-      req.on('close', () => resolve([status, req.rstCode]));
-      req.resume();
-    });
-    expect(await settles(Promise.all([ask('/never'), ask('/part'), ask('/quick')]))).toEqual([[504, 0], [200, 2], [200, 0]]);
+    const ask = (path: string): Promise<[number | undefined, number | undefined]> =>
+      new Promise((resolve) => {
+        let status: number | undefined;
+        const req = client.request({ ':path': path });
+        req.on('response', (fields) => (status = fields[':status']));
+        req.on('error', () => undefined);
+        req.on('close', () => resolve([status, req.rstCode]));
+        req.resume();
+      });
+    expect(await settles(Promise.all([ask('/never'), ask('/part'), ask('/quick')]))).toEqual([
+      [504, 0],
+      [200, 2],
+      [200, 0],
+    ]);
     expect(await settles(ask('/quick'))).toEqual([200, 0]);
     client.destroy();
   });
 
   it.each([bare, h2c])('of $name gets the 504 while the request is still being sent', async (carrier) => {
-    const running = await serve(carrier, deadline({ default: 60 }), (req) => void (req as http.IncomingMessage).resume());
+    const running = await serve(
+      carrier,
+      deadline({ default: 60 }),
+      (req) => void (req as http.IncomingMessage).resume(),
+    );
     if (carrier === bare) {
       const client = await running.dial();
       client.send('POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n');
@@ -508,7 +605,10 @@ describe('a client that leaves', () => {
     client.send(getRequest('/first') + getRequest('/second'));
     await until(() => signals.length === 2);
     client.destroy();
-    await until(() => signals.every(({ aborted }) => aborted), () => `aborted: ${signals.map(({ aborted }) => aborted).join()}`);
+    await until(
+      () => signals.every(({ aborted }) => aborted),
+      () => `aborted: ${signals.map(({ aborted }) => aborted).join()}`,
+    );
     for (const signal of signals) expect(signal.reason).toBeInstanceOf(ClientClosedError);
   });
 
@@ -518,14 +618,19 @@ describe('a client that leaves', () => {
     let started = 0;
     const reached = deferred();
     const within = deadline({ default: '1h' });
-    const running = await serve(carrier, (_req, res, next) => {
-      (res as EventEmitter).on('close', () => setImmediate(gone.resolve));
-      arrived.resolve();
-      void gone.promise.then(() => {
-        next();
-        reached.resolve();
-      });
-    }, within, () => void started++);
+    const running = await serve(
+      carrier,
+      (_req, res, next) => {
+        (res as EventEmitter).on('close', () => setImmediate(gone.resolve));
+        arrived.resolve();
+        void gone.promise.then(() => {
+          next();
+          reached.resolve();
+        });
+      },
+      within,
+      () => void started++,
+    );
     running.visit().catch(() => undefined);
     await settles(arrived.promise);
     await running.close();
@@ -546,7 +651,10 @@ describe('a client that leaves', () => {
     await until(() => signals.length === 2);
     await turns(5);
     for (const req of requests) req.close(code);
-    await until(() => signals.every(({ aborted }) => aborted), () => `aborted: ${signals.map(({ aborted }) => aborted).join()}`);
+    await until(
+      () => signals.every(({ aborted }) => aborted),
+      () => `aborted: ${signals.map(({ aborted }) => aborted).join()}`,
+    );
     for (const signal of signals) expect(signal.reason).toBeInstanceOf(ClientClosedError);
     client.destroy();
   });
@@ -554,7 +662,8 @@ describe('a client that leaves', () => {
 
 describe('beside other middlewares', () => {
   const asMiddleware = (middleware: unknown): Middleware => middleware as Middleware;
-  const makeSession = (store: MemoryStore): Middleware => asMiddleware(session({ secret: 's', resave: true, saveUninitialized: true, store }));
+  const makeSession = (store: MemoryStore): Middleware =>
+    asMiddleware(session({ secret: 's', resave: true, saveUninitialized: true, store }));
 
   it.each(http1Carriers)('answers 504 through all of them on $name', async (carrier) => {
     const lines: string[] = [];
@@ -572,7 +681,10 @@ describe('beside other middlewares', () => {
     const reading = await settles(running.visit({ headers: { 'accept-encoding': 'gzip' } }));
     expect(await settles(reading.over)).toBe('end');
     expect(reading).toMatchObject({ status: 504, text: 'Gateway Timeout\n' });
-    expect(reading.headers).toMatchObject({ 'content-security-policy': expect.any(String), 'set-cookie': [expect.stringContaining('connect.sid')] });
+    expect(reading.headers).toMatchObject({
+      'content-security-policy': expect.any(String),
+      'set-cookie': [expect.stringContaining('connect.sid')],
+    });
     await until(() => lines.length === 1);
     expect(lines).toEqual(['GET / 504\n']);
   });
@@ -596,11 +708,13 @@ describe('beside other middlewares', () => {
       });
       const late = deferred();
       const running = await serve(bare, ...stack([makeSession(store)], limit), (req, res) => {
-        contextOf(req).signal.addEventListener('abort', () => setImmediate(() => {
-          (res as http.ServerResponse).writeHead(200, { 'X-Late': 'yes' });
-          res.end('late');
-          late.resolve();
-        }));
+        contextOf(req).signal.addEventListener('abort', () =>
+          setImmediate(() => {
+            (res as http.ServerResponse).writeHead(200, { 'X-Late': 'yes' });
+            res.end('late');
+            late.resolve();
+          }),
+        );
       });
       const reading = await settles(running.visit());
       expect(await settles(reading.over)).toBe('end');
@@ -642,7 +756,11 @@ describe('beside other middlewares', () => {
           });
         });
       };
-      const running = await serve(carrier, ...(where === 'outside' ? [compress(), limit] : [limit, compress()]), handler);
+      const running = await serve(
+        carrier,
+        ...(where === 'outside' ? [compress(), limit] : [limit, compress()]),
+        handler,
+      );
       const response = await settles(carrier === bare ? fetch(running.origin) : fetchHttp2(running.origin));
       expect(response.status).toBe(503);
       expect(response.headers.get('x-late')).toBeNull();
@@ -664,12 +782,17 @@ describe('beside other middlewares', () => {
   });
 
   it('does not crash on a patch of somebody that throws', async () => {
-    const running = await serve(bare, (_req, res, next) => {
-      (res as unknown as { end: unknown }).end = () => {
-        throw new RangeError('mine');
-      };
-      next();
-    }, deadline({ default: 40 }), never);
+    const running = await serve(
+      bare,
+      (_req, res, next) => {
+        (res as unknown as { end: unknown }).end = () => {
+          throw new RangeError('mine');
+        };
+        next();
+      },
+      deadline({ default: 40 }),
+      never,
+    );
     await expect(settles(running.visit())).rejects.toThrow();
   });
 });
@@ -685,7 +808,10 @@ async function fetchHttp2(origin: string): Promise<Response> {
   client.destroy();
   const body = Buffer.concat(chunks);
   const decode = fields['content-encoding'] === 'br' ? brotliDecompressSync : gunzipSync;
-  return new Response(new Uint8Array(decode(body)), { status: Number(fields[':status']), headers: fields['x-late'] ? { 'x-late': 'yes' } : {} });
+  return new Response(new Uint8Array(decode(body)), {
+    status: Number(fields[':status']),
+    headers: fields['x-late'] ? { 'x-late': 'yes' } : {},
+  });
 }
 
 describe('throwIfAborted', () => {
@@ -728,14 +854,20 @@ describe('leaks', () => {
     const agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
     const sockets = new Set<import('node:net').Socket>();
     running.server.on('connection', (socket: import('node:net').Socket) => sockets.add(socket));
-    const ask = (path: string): Promise<void> => new Promise((resolve, reject) => {
-      http.get(`${running.origin}${path}`, { agent }, (res) => res.resume().on('end', resolve)).on('error', reject);
-    });
+    const ask = (path: string): Promise<void> =>
+      new Promise((resolve, reject) => {
+        http.get(`${running.origin}${path}`, { agent }, (res) => res.resume().on('end', resolve)).on('error', reject);
+      });
     const batch = async (count: number): Promise<void> => {
-      for (let n = 0; n < count; n += 20) await Promise.all(Array.from({ length: 20 }, (_, each) => ask(each % 2 === 0 ? '/' : '/pieces')));
+      for (let n = 0; n < count; n += 20)
+        await Promise.all(Array.from({ length: 20 }, (_, each) => ask(each % 2 === 0 ? '/' : '/pieces')));
     };
     await batch(40);
-    const listeners = (): number => [...sockets].reduce((sum, socket) => sum + socket.eventNames().reduce((count, name) => count + socket.listenerCount(name), 0), 0);
+    const listeners = (): number =>
+      [...sockets].reduce(
+        (sum, socket) => sum + socket.eventNames().reduce((count, name) => count + socket.listenerCount(name), 0),
+        0,
+      );
     const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
     await turns(20);
     const before = [sockets.size, listeners(), timers()];
@@ -743,11 +875,17 @@ describe('leaks', () => {
     await batch(2000);
     await turns(20);
     expect([sockets.size, listeners()]).toEqual(before.slice(0, 2));
-    await until(() => timers() <= before[2]!, () => `${timers()} timers, ${before[2]} before`);
-    await until(() => {
-      collect();
-      return references.filter((reference) => reference.deref()).length <= 20;
-    }, () => `${references.filter((reference) => reference.deref()).length} contexts are left`);
+    await until(
+      () => timers() <= before[2]!,
+      () => `${timers()} timers, ${before[2]} before`,
+    );
+    await until(
+      () => {
+        collect();
+        return references.filter((reference) => reference.deref()).length <= 20;
+      },
+      () => `${references.filter((reference) => reference.deref()).length} contexts are left`,
+    );
     agent.destroy();
   });
 });
@@ -767,22 +905,27 @@ describe('aborts at every point', () => {
         await leaves.promise;
       };
       const limit = deadline({ default: '1h', idle: '1h' });
-      const running = await serve(carrier, async (_req, res, next) => {
-        (res as EventEmitter).on('close', () => setImmediate(over.resolve));
-        await pause('before the handler');
-        next();
-      }, limit, async (req, response) => {
-        const res = response as http.ServerResponse;
-        contextOf(req).signal.addEventListener('abort', () => outcomes.push(contextOf(req).signal.reason));
-        await pause('in the handler');
-        res.writeHead(200, { 'Content-Type': 'text/plain' });
-        res.flushHeaders();
-        await pause('after the head');
-        res.write('x'.repeat(100));
-        await pause('after a write');
-        res.end('x');
-        await pause('after end');
-      });
+      const running = await serve(
+        carrier,
+        async (_req, res, next) => {
+          (res as EventEmitter).on('close', () => setImmediate(over.resolve));
+          await pause('before the handler');
+          next();
+        },
+        limit,
+        async (req, response) => {
+          const res = response as http.ServerResponse;
+          contextOf(req).signal.addEventListener('abort', () => outcomes.push(contextOf(req).signal.reason));
+          await pause('in the handler');
+          res.writeHead(200, { 'Content-Type': 'text/plain' });
+          res.flushHeaders();
+          await pause('after the head');
+          res.write('x'.repeat(100));
+          await pause('after a write');
+          res.end('x');
+          await pause('after end');
+        },
+      );
       const visit = running.visit();
       visit.catch(() => undefined);
       await settles(here.promise);
@@ -815,7 +958,8 @@ describe('pipeBody', () => {
       const over = await settles(reading.over);
       expect(await settles(outcome.promise)).toBeInstanceOf(DeadlineExceededError);
       expect(source.destroyed).toBe(true);
-      if (when === 'before the head') expect([reading.status, reading.text, over]).toEqual([504, 'Gateway Timeout\n', 'end']);
+      if (when === 'before the head')
+        expect([reading.status, reading.text, over]).toEqual([504, 'Gateway Timeout\n', 'end']);
       else expect([reading.status, reading.text, over]).toEqual([200, 'a part', 'aborted']);
     });
 

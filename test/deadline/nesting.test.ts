@@ -3,7 +3,17 @@ import { EventEmitter } from 'node:events';
 import type http from 'node:http';
 import express from 'express';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { contextOf, currentContext, deadline, DeadlineExceededError, type DeadlineExpiredMessage, type DeadlineOptions, IdleTimeoutError, type RequestContext, sse } from '../../src/index.ts';
+import {
+  contextOf,
+  currentContext,
+  deadline,
+  DeadlineExceededError,
+  type DeadlineExpiredMessage,
+  type DeadlineOptions,
+  IdleTimeoutError,
+  type RequestContext,
+  sse,
+} from '../../src/index.ts';
 import { bare, carriers, h2c, type Middleware } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { serve } from '../support/serve.ts';
@@ -18,7 +28,18 @@ describe.each(carriers)('deadline within deadline on $name', (carrier) => {
       remaining.push(contextOf(req).remaining());
       next();
     };
-    const running = await serve(carrier, deadline({ default: 60_000 }), keep, deadline({ default: 10_000 }), keep, deadline({ default: 900_000, max: '1h' }), keep, deadline(), keep, (_req, res) => res.end());
+    const running = await serve(
+      carrier,
+      deadline({ default: 60_000 }),
+      keep,
+      deadline({ default: 10_000 }),
+      keep,
+      deadline({ default: 900_000, max: '1h' }),
+      keep,
+      deadline(),
+      keep,
+      (_req, res) => res.end(),
+    );
     await settles((await settles(running.visit())).over);
     const [first, second, third, fourth] = remaining as [number, number, number, number];
     expect(first).toBeGreaterThan(10_000);
@@ -31,7 +52,9 @@ describe.each(carriers)('deadline within deadline on $name', (carrier) => {
   ])('answers once when that of the %s passes, as the inner one says', async (_name, outer, inner, status) => {
     const [outside, inside] = [deadline(outer), deadline(inner)];
     const running = await serve(carrier, outside, inside, (req, res) => {
-      contextOf(req).signal.addEventListener('abort', () => setImmediate(() => void (res as http.ServerResponse).write('late')));
+      contextOf(req).signal.addEventListener('abort', () =>
+        setImmediate(() => void (res as http.ServerResponse).write('late')),
+      );
     });
     const reading = await settles(running.visit());
     expect(await settles(reading.over)).toBe('end');
@@ -44,15 +67,24 @@ describe.each(carriers)('deadline within deadline on $name', (carrier) => {
     const contexts: RequestContext[] = [];
     const aborted: string[] = [];
     const over = deferred();
-    const watch = (name: string): Middleware => (req, _res, next) => {
-      const context = contextOf(req);
-      contexts.push(context);
-      context.signal.addEventListener('abort', () => aborted.push(name));
-      next();
-    };
-    const running = await serve(carrier, deadline({ default: 1000 }), watch('outer'), deadline({ default: 50 }), watch('inner'), (_req, res) => {
-      (res as EventEmitter).on('close', () => setImmediate(over.resolve));
-    });
+    const watch =
+      (name: string): Middleware =>
+      (req, _res, next) => {
+        const context = contextOf(req);
+        contexts.push(context);
+        context.signal.addEventListener('abort', () => aborted.push(name));
+        next();
+      };
+    const running = await serve(
+      carrier,
+      deadline({ default: 1000 }),
+      watch('outer'),
+      deadline({ default: 50 }),
+      watch('inner'),
+      (_req, res) => {
+        (res as EventEmitter).on('close', () => setImmediate(over.resolve));
+      },
+    );
     expect((await settles(running.visit())).status).toBe(504);
     await settles(over.promise);
     expect(aborted).toEqual(['inner']);
@@ -64,12 +96,23 @@ describe.each(carriers)('deadline within deadline on $name', (carrier) => {
   it('aborts neither after an answer in time', async () => {
     const contexts: RequestContext[] = [];
     const aborted: string[] = [];
-    const watch = (name: string): Middleware => (req, _res, next) => {
-      contexts.push(contextOf(req));
-      contextOf(req).signal.addEventListener('abort', () => aborted.push(name));
-      next();
-    };
-    const running = await serve(carrier, deadline({ default: 900 }), watch('outer'), deadline({ default: 800 }), watch('inner'), deadline({ default: '1h' }), watch('innermost'), (_req, res) => res.end('in time'));
+    const watch =
+      (name: string): Middleware =>
+      (req, _res, next) => {
+        contexts.push(contextOf(req));
+        contextOf(req).signal.addEventListener('abort', () => aborted.push(name));
+        next();
+      };
+    const running = await serve(
+      carrier,
+      deadline({ default: 900 }),
+      watch('outer'),
+      deadline({ default: 800 }),
+      watch('inner'),
+      deadline({ default: '1h' }),
+      watch('innermost'),
+      (_req, res) => res.end('in time'),
+    );
     const reading = await settles(running.visit());
     expect(await settles(reading.over)).toBe('end');
     await pause(1000);
@@ -88,15 +131,20 @@ describe('idle, within or around', () => {
     const reasons: unknown[] = [];
     const closed = deferred<string>();
     let count = 0;
-    const running = await serve(bare, deadline(outer), deadline(inner), sse(async (stream, req) => {
-      stream.onClose(closed.resolve);
-      const { signal } = contextOf(req);
-      signal.addEventListener('abort', () => reasons.push(signal.reason));
-      for (; !stream.signal.aborted; count++) {
-        await stream.send('x');
-        await pause(15);
-      }
-    }));
+    const running = await serve(
+      bare,
+      deadline(outer),
+      deadline(inner),
+      sse(async (stream, req) => {
+        stream.onClose(closed.resolve);
+        const { signal } = contextOf(req);
+        signal.addEventListener('abort', () => reasons.push(signal.reason));
+        for (; !stream.signal.aborted; count++) {
+          await stream.send('x');
+          await pause(15);
+        }
+      }),
+    );
     const reading = await settles(running.visit());
     expect(await settles(reading.over)).toBe('aborted');
     expect(await settles(closed.promise)).toBe('deadline');
@@ -107,9 +155,14 @@ describe('idle, within or around', () => {
 
   it.each([bare, h2c])('the shorter of two idle deadlines closes over $name', async (carrier) => {
     const closed = deferred<unknown>();
-    const running = await serve(carrier, deadline({ idle: '1h' }), deadline({ idle: 100 }), sse((stream) => {
-      stream.onClose(() => closed.resolve(stream.signal.reason));
-    }));
+    const running = await serve(
+      carrier,
+      deadline({ idle: '1h' }),
+      deadline({ idle: 100 }),
+      sse((stream) => {
+        stream.onClose(() => closed.resolve(stream.signal.reason));
+      }),
+    );
     await settles(running.visit());
     expect(await settles(closed.promise)).toBeInstanceOf(IdleTimeoutError);
   });
@@ -118,10 +171,15 @@ describe('idle, within or around', () => {
 describe('requests at the same time under two deadlines', () => {
   it('are each told in a context of their own', async () => {
     const seen: boolean[] = [];
-    const running = await serve(bare, deadline({ default: '1h' }), deadline({ default: 80, onExpired: (_error, req) => void seen.push(currentContext() === contextOf(req)) }), (req) => {
-      const context = contextOf(req);
-      context.signal.addEventListener('abort', () => void seen.push(currentContext() === context));
-    });
+    const running = await serve(
+      bare,
+      deadline({ default: '1h' }),
+      deadline({ default: 80, onExpired: (_error, req) => void seen.push(currentContext() === contextOf(req)) }),
+      (req) => {
+        const context = contextOf(req);
+        context.signal.addEventListener('abort', () => void seen.push(currentContext() === context));
+      },
+    );
     await Promise.all(['/1', '/2', '/3'].map((path) => settles(running.visit({ path }))));
     expect(seen).toEqual([true, true, true, true, true, true]);
   });
@@ -152,7 +210,8 @@ describe('a deadline in another', () => {
 describe('routers with deadlines of their own', () => {
   it('keep to theirs', async () => {
     const app = express();
-    const handler: express.RequestHandler = (req, res) => void res.send(String(Math.ceil(contextOf(req).remaining() / 1000)));
+    const handler: express.RequestHandler = (req, res) =>
+      void res.send(String(Math.ceil(contextOf(req).remaining() / 1000)));
     app.use(deadline({ default: '50s' }) as unknown as express.RequestHandler);
     app.get('/slow', deadline({ default: '90s' }) as unknown as express.RequestHandler, handler);
     app.get('/quick', deadline({ default: '5s' }) as unknown as express.RequestHandler, handler);
@@ -167,7 +226,12 @@ describe('routers with deadlines of their own', () => {
       await settles(reading.over);
       return reading.text;
     };
-    expect([await ask('/slow'), await ask('/quick'), await ask('/nested'), await ask('/other')]).toEqual(['50', '5', '20', '50']);
+    expect([await ask('/slow'), await ask('/quick'), await ask('/nested'), await ask('/other')]).toEqual([
+      '50',
+      '5',
+      '20',
+      '50',
+    ]);
   });
 
   it('share no configuration between two applications in one process', async () => {

@@ -3,7 +3,8 @@ import { backgroundContext, deadline, type DeadlineSource, InvalidOptionError, r
 import { resolveDeadlineOptions } from '../../src/deadline/options.ts';
 
 const duration = 'a duration: milliseconds or a string like "30s", >= 1';
-const sources = 'an array of "grpc-timeout", "x-request-timeout-ms", "x-request-deadline", "x-envoy-expected-rq-timeout-ms", "prefer"';
+const sources =
+  'an array of "grpc-timeout", "x-request-timeout-ms", "x-request-deadline", "x-envoy-expected-rq-timeout-ms", "prefer"';
 
 const refused: [option: string, value: unknown, expected: string, got: string][] = [
   ...(['default', 'max', 'idle'] as const).flatMap((option): typeof refused => [
@@ -49,7 +50,12 @@ describe('deadline', () => {
     expect(make).toThrow(`Expected \`deadline.${option}\` to be ${expected}, got ${got}`);
   });
 
-  it.each([[null, 'null'], [5, '5 (number)'], ['30s', '"30s" (string)'], [[], 'Array (object)']])('refuses %o in place of options', (value, got) => {
+  it.each([
+    [null, 'null'],
+    [5, '5 (number)'],
+    ['30s', '"30s" (string)'],
+    [[], 'Array (object)'],
+  ])('refuses %o in place of options', (value, got) => {
     expect(() => deadline(value as never)).toThrow(`Expected \`deadline\` to be an object, got ${got}`);
   });
 
@@ -59,7 +65,13 @@ describe('deadline', () => {
       default: Infinity,
       max: Infinity,
       idle: Infinity,
-      sources: ['grpc-timeout', 'x-request-timeout-ms', 'x-request-deadline', 'x-envoy-expected-rq-timeout-ms', 'prefer'],
+      sources: [
+        'grpc-timeout',
+        'x-request-timeout-ms',
+        'x-request-deadline',
+        'x-envoy-expected-rq-timeout-ms',
+        'prefer',
+      ],
       status: 504,
       onExpired: undefined,
       asyncContext: true,
@@ -68,8 +80,16 @@ describe('deadline', () => {
   });
 
   it('reads durations', () => {
-    expect(resolveDeadlineOptions({ default: '30s', max: '5m', idle: 1500 })).toMatchObject({ default: 30_000, max: 300_000, idle: 1500 });
-    expect(resolveDeadlineOptions({ default: Infinity, max: Infinity, idle: Infinity })).toMatchObject({ default: Infinity, max: Infinity, idle: Infinity });
+    expect(resolveDeadlineOptions({ default: '30s', max: '5m', idle: 1500 })).toMatchObject({
+      default: 30_000,
+      max: 300_000,
+      idle: 1500,
+    });
+    expect(resolveDeadlineOptions({ default: Infinity, max: Infinity, idle: Infinity })).toMatchObject({
+      default: Infinity,
+      max: Infinity,
+      idle: Infinity,
+    });
     expect(resolveDeadlineOptions({ max: '90 days' })).toMatchObject({ max: 90 * 86_400_000 });
   });
 
@@ -81,7 +101,9 @@ describe('deadline', () => {
   });
 
   it('takes undefined for an option that is not there', () => {
-    expect(() => deadline({ default: undefined, sources: undefined, trust: undefined, onExpired: undefined } as never)).not.toThrow();
+    expect(() =>
+      deadline({ default: undefined, sources: undefined, trust: undefined, onExpired: undefined } as never),
+    ).not.toThrow();
   });
 
   it('makes a middleware that says what it is', () => {
@@ -94,17 +116,26 @@ describe('deadline', () => {
 });
 
 describe('runInContext', () => {
-  it.each([[undefined], [null], [{}], [{ signal: new AbortController().signal }]])('refuses %o in place of a context', (value) => {
-    expect(() => runInContext(value as never, () => 1)).toThrow(InvalidOptionError);
-  });
+  it.each([[undefined], [null], [{}], [{ signal: new AbortController().signal }]])(
+    'refuses %o in place of a context',
+    (value) => {
+      expect(() => runInContext(value as never, () => 1)).toThrow(InvalidOptionError);
+    },
+  );
 
   it.each([[undefined], ['call'], [Promise.resolve()]])('refuses %o in place of a function', (value) => {
-    expect(() => runInContext(backgroundContext, value as never)).toThrow('Expected `runInContext.call` to be a function');
+    expect(() => runInContext(backgroundContext, value as never)).toThrow(
+      'Expected `runInContext.call` to be a function',
+    );
   });
 
   it('gives back what the function does', async () => {
     expect(runInContext(backgroundContext, () => 5)).toBe(5);
     await expect(runInContext(backgroundContext, () => Promise.resolve(6))).resolves.toBe(6);
-    expect(() => runInContext(backgroundContext, () => { throw new RangeError('mine'); })).toThrow('mine');
+    expect(() =>
+      runInContext(backgroundContext, () => {
+        throw new RangeError('mine');
+      }),
+    ).toThrow('mine');
   });
 });

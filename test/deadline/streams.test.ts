@@ -38,7 +38,11 @@ type Handler = (stream: AnyStream, req: HttpRequest) => void | Promise<void>;
 
 const kinds: [string, (handler: Handler) => Middleware, string][] = [
   ['sse', (handler) => sse((stream, req) => handler(stream, req)) as unknown as Middleware, 'data: one\n\n'],
-  ['ndjson', (handler) => ndjson((stream, req) => handler(stream as AnyStream, req)) as unknown as Middleware, '"one"\n'],
+  [
+    'ndjson',
+    (handler) => ndjson((stream, req) => handler(stream as AnyStream, req)) as unknown as Middleware,
+    '"one"\n',
+  ],
 ];
 
 describe.each(carriers)('a stream on $name', (carrier) => {
@@ -46,15 +50,22 @@ describe.each(carriers)('a stream on $name', (carrier) => {
     it('closes with the reason deadline, unterminated, with all that was sent', async () => {
       const reasons: unknown[] = [];
       const closed = deferred();
-      const running = await serve(carrier, deadline({ default: 700 }), make((stream, req) => {
-        stream.onClose((reason) => {
-          reasons.push(reason, stream.signal.reason, contextOf(req).signal.reason);
-          closed.resolve();
-        });
-        // Before the deadline by more than a busy process stands still: were both due in one turn, the deadline might come first.
-        contextOf(req).child({ timeout: 150 }).signal.addEventListener('abort', () => void stream.send('two'));
-        void stream.send('one');
-      }));
+      const running = await serve(
+        carrier,
+        deadline({ default: 700 }),
+        make((stream, req) => {
+          stream.onClose((reason) => {
+            reasons.push(reason, stream.signal.reason, contextOf(req).signal.reason);
+            closed.resolve();
+          });
+          // Before the deadline by more than a busy process stands still: were both due in one turn, the deadline might
+          // come first.
+          contextOf(req)
+            .child({ timeout: 150 })
+            .signal.addEventListener('abort', () => void stream.send('two'));
+          void stream.send('one');
+        }),
+      );
       const reading = await settles(running.visit());
       expect(await settles(reading.over)).toBe('aborted');
       expect(reading.status).toBe(200);
@@ -68,17 +79,21 @@ describe.each(carriers)('a stream on $name', (carrier) => {
     it('whose handler has sent nothing yet is answered 504 where the deadline passes before the head', async () => {
       const closed = deferred<unknown>();
       const late = deferred<unknown>();
-      const running = await serve(carrier, deadline({ default: 20 }), make((stream, req) => {
-        stream.onClose(closed.resolve);
-        const context = contextOf(req);
-        // The head of a stream goes out at the end of the turn: no timer comes before it.
-        while (context.remaining() > 0);
-        try {
-          context.throwIfAborted();
-        } catch {
-          stream.send('late').catch(late.resolve);
-        }
-      }));
+      const running = await serve(
+        carrier,
+        deadline({ default: 20 }),
+        make((stream, req) => {
+          stream.onClose(closed.resolve);
+          const context = contextOf(req);
+          // The head of a stream goes out at the end of the turn: no timer comes before it.
+          while (context.remaining() > 0);
+          try {
+            context.throwIfAborted();
+          } catch {
+            stream.send('late').catch(late.resolve);
+          }
+        }),
+      );
       const reading = await settles(running.visit());
       expect(await settles(reading.over)).toBe('end');
       expect([reading.status, reading.text]).toEqual([504, 'Gateway Timeout\n']);
@@ -88,15 +103,19 @@ describe.each(carriers)('a stream on $name', (carrier) => {
 
     it('has a context that is a child of that of the request, and the current one in its handler', async () => {
       const facts: Record<string, unknown> = {};
-      const running = await serve(carrier, deadline({ default: '1h' }), make(async (stream, req) => {
-        const request = contextOf(req);
-        facts['own'] = stream.context !== request;
-        facts['signal'] = stream.signal === stream.context.signal;
-        facts['deadline'] = Math.abs(stream.context.remaining() - request.remaining()) < 1000;
-        facts['current'] = currentContext() === stream.context;
-        await stream.send('one');
-        facts['later'] = currentContext() === stream.context;
-      }));
+      const running = await serve(
+        carrier,
+        deadline({ default: '1h' }),
+        make(async (stream, req) => {
+          const request = contextOf(req);
+          facts['own'] = stream.context !== request;
+          facts['signal'] = stream.signal === stream.context.signal;
+          facts['deadline'] = Math.abs(stream.context.remaining() - request.remaining()) < 1000;
+          facts['current'] = currentContext() === stream.context;
+          await stream.send('one');
+          facts['later'] = currentContext() === stream.context;
+        }),
+      );
       const reading = await settles(running.visit());
       expect(await settles(reading.over)).toBe('end');
       expect(facts).toEqual({ own: true, signal: true, deadline: true, current: true, later: true });
@@ -105,12 +124,16 @@ describe.each(carriers)('a stream on $name', (carrier) => {
     it('that ends by itself does not abort the request', async () => {
       const reasons: unknown[] = [];
       const over = deferred();
-      const running = await serve(carrier, deadline({ default: '1h' }), make(async (stream, req) => {
-        (req as http.IncomingMessage).on('close', () => setImmediate(over.resolve));
-        stream.signal.addEventListener('abort', () => reasons.push(stream.signal.reason));
-        contextOf(req).signal.addEventListener('abort', () => reasons.push('request'));
-        await stream.send('one');
-      }));
+      const running = await serve(
+        carrier,
+        deadline({ default: '1h' }),
+        make(async (stream, req) => {
+          (req as http.IncomingMessage).on('close', () => setImmediate(over.resolve));
+          stream.signal.addEventListener('abort', () => reasons.push(stream.signal.reason));
+          contextOf(req).signal.addEventListener('abort', () => reasons.push('request'));
+          await stream.send('one');
+        }),
+      );
       const reading = await settles(running.visit());
       expect(await settles(reading.over)).toBe('end');
       await settles(over.promise);
@@ -120,10 +143,15 @@ describe.each(carriers)('a stream on $name', (carrier) => {
 
     it('whose client leaves aborts both, with ClientClosedError', async () => {
       const reasons: unknown[] = [];
-      const running = await serve(carrier, deadline({ default: '1h' }), make((stream, req) => {
-        for (const signal of [stream.signal, contextOf(req).signal]) signal.addEventListener('abort', () => reasons.push(signal.reason));
-        void stream.send('one');
-      }));
+      const running = await serve(
+        carrier,
+        deadline({ default: '1h' }),
+        make((stream, req) => {
+          for (const signal of [stream.signal, contextOf(req).signal])
+            signal.addEventListener('abort', () => reasons.push(signal.reason));
+          void stream.send('one');
+        }),
+      );
       const reading = await settles(running.visit());
       await until(() => reading.text.includes(first));
       reading.destroy();
@@ -135,17 +163,21 @@ describe.each(carriers)('a stream on $name', (carrier) => {
   it('sees its context in each step of a generator, which the deadline ends', async () => {
     const steps: boolean[] = [];
     const finished = deferred();
-    const running = await serve(carrier, deadline({ default: 100 }), sse(async function* (stream) {
-      try {
-        for (;;) {
-          steps.push(currentContext() === stream.context);
-          yield { data: 'x' };
-          await new Promise((resolve) => setTimeout(resolve, 10));
+    const running = await serve(
+      carrier,
+      deadline({ default: 100 }),
+      sse(async function* (stream) {
+        try {
+          for (;;) {
+            steps.push(currentContext() === stream.context);
+            yield { data: 'x' };
+            await new Promise((resolve) => setTimeout(resolve, 10));
+          }
+        } finally {
+          finished.resolve();
         }
-      } finally {
-        finished.resolve();
-      }
-    }));
+      }),
+    );
     const reading = await settles(running.visit());
     expect(await settles(reading.over)).toBe('aborted');
     await settles(finished.promise);
@@ -160,7 +192,8 @@ describe.each(carriers)('a stream on $name', (carrier) => {
       const stream = req.url === '/sse' ? openEventStream(req, res) : openNdjson(req, res);
       stream.onClose((reason) => reasons.push(reason));
     });
-    for (const path of ['/sse', '/ndjson']) expect(await settles((await settles(running.visit({ path }))).over)).toBe('aborted');
+    for (const path of ['/sse', '/ndjson'])
+      expect(await settles((await settles(running.visit({ path }))).over)).toBe('aborted');
     await until(() => reasons.length === 2);
     expect(reasons).toEqual(['deadline', 'deadline']);
   });
@@ -168,15 +201,17 @@ describe.each(carriers)('a stream on $name', (carrier) => {
   it('on a response that was answered is refused', async () => {
     const outcomes: unknown[] = [];
     const running = await serve(carrier, deadline({ default: 40 }), (req, res) => {
-      contextOf(req).signal.addEventListener('abort', () => setImmediate(() => {
-        try {
-          openEventStream(req, res);
-        } catch (error) {
-          outcomes.push(error);
-        }
-        sse(() => void outcomes.push('started'))(req, res, (error) => outcomes.push(error));
-        pipeBody(['x'], req, res).catch((error: unknown) => outcomes.push(error));
-      }));
+      contextOf(req).signal.addEventListener('abort', () =>
+        setImmediate(() => {
+          try {
+            openEventStream(req, res);
+          } catch (error) {
+            outcomes.push(error);
+          }
+          sse(() => void outcomes.push('started'))(req, res, (error) => outcomes.push(error));
+          pipeBody(['x'], req, res).catch((error: unknown) => outcomes.push(error));
+        }),
+      );
     });
     const reading = await settles(running.visit());
     expect(await settles(reading.over)).toBe('end');
@@ -188,7 +223,11 @@ describe.each(carriers)('a stream on $name', (carrier) => {
 });
 
 it('the body of a stream is not terminated on the wire of HTTP/1.1', async () => {
-  const running = await serve(bare, deadline({ default: 80 }), sse((stream) => void stream.send('one')));
+  const running = await serve(
+    bare,
+    deadline({ default: 80 }),
+    sse((stream) => void stream.send('one')),
+  );
   const client = await connectRaw(running.port);
   client.send(getRequest());
   expect(await settles(client.closed)).toBe('end');
@@ -199,10 +238,15 @@ it('the body of a stream is not terminated on the wire of HTTP/1.1', async () =>
 
 describe.each([bare, h2c])('over $name', (carrier) => {
   it('a stream that compress encodes is handed over in full before it closes', async () => {
-    const running = await serve(carrier, compress(), deadline({ default: 100 }), sse(async (stream) => {
-      for (let n = 0; n < 20; n++) await stream.send(`event ${n}`);
-      await new Promise(() => undefined);
-    }));
+    const running = await serve(
+      carrier,
+      compress(),
+      deadline({ default: 100 }),
+      sse(async (stream) => {
+        for (let n = 0; n < 20; n++) await stream.send(`event ${n}`);
+        await new Promise(() => undefined);
+      }),
+    );
     const reading = await settles(running.visit({ headers: { 'accept-encoding': 'gzip' } }));
     expect(reading.headers['content-encoding']).toBe('gzip');
     expect(await settles(reading.over)).toBe('aborted');
@@ -210,10 +254,17 @@ describe.each([bare, h2c])('over $name', (carrier) => {
 
   it('a stream whose client does not read is cut after closeTimeout', async () => {
     const reasons: unknown[] = [];
-    const running = await serve(carrier, deadline({ default: 100 }), sse((stream) => {
-      stream.onClose((reason) => reasons.push(reason));
-      for (let n = 0; n < 20; n++) void stream.send('x'.repeat(1_000_000));
-    }, { closeTimeout: 150, maxBuffered: Infinity }));
+    const running = await serve(
+      carrier,
+      deadline({ default: 100 }),
+      sse(
+        (stream) => {
+          stream.onClose((reason) => reasons.push(reason));
+          for (let n = 0; n < 20; n++) void stream.send('x'.repeat(1_000_000));
+        },
+        { closeTimeout: 150, maxBuffered: Infinity },
+      ),
+    );
     const reading = await settles(running.visit());
     reading.pause();
     await until(() => reasons.length > 0);
@@ -225,17 +276,22 @@ describe.each([bare, h2c])('over $name', (carrier) => {
   it('children of one request do not touch each other', async () => {
     const aborted: string[] = [];
     const result = deferred<unknown>();
-    const running = await serve(carrier, deadline({ default: '1h' }), sse(async (stream, req) => {
-      const request = contextOf(req);
-      const [one, two] = [request.child(), request.child()];
-      const below = one.child();
-      const all = { stream: stream.context, request, one, two, below };
-      for (const [name, { signal }] of Object.entries(all)) signal.addEventListener('abort', () => aborted.push(name));
-      one.abort(new Error('enough'));
-      result.resolve([one.signal.reason, below.signal.reason]);
-      await stream.send('goes on');
-      await new Promise((resolve) => stream.signal.addEventListener('abort', resolve));
-    }));
+    const running = await serve(
+      carrier,
+      deadline({ default: '1h' }),
+      sse(async (stream, req) => {
+        const request = contextOf(req);
+        const [one, two] = [request.child(), request.child()];
+        const below = one.child();
+        const all = { stream: stream.context, request, one, two, below };
+        for (const [name, { signal }] of Object.entries(all))
+          signal.addEventListener('abort', () => aborted.push(name));
+        one.abort(new Error('enough'));
+        result.resolve([one.signal.reason, below.signal.reason]);
+        await stream.send('goes on');
+        await new Promise((resolve) => stream.signal.addEventListener('abort', resolve));
+      }),
+    );
     const reading = await settles(running.visit());
     await until(() => reading.text.includes('goes on'));
     const [own, inherited] = (await settles(result.promise)) as [Error, Error];
@@ -248,9 +304,11 @@ describe.each([bare, h2c])('over $name', (carrier) => {
 
   it('a source that pipeBody reads in the middle of a wait for the client is cancelled at the deadline', async () => {
     const outcome = deferred<unknown>();
-    const source = Readable.from((function* () {
-      for (;;) yield Buffer.alloc(100_000);
-    })());
+    const source = Readable.from(
+      (function* () {
+        for (;;) yield Buffer.alloc(100_000);
+      })(),
+    );
     const running = await serve(carrier, deadline({ default: 120 }), (req, res) => {
       pipeBody(source, req, res).then(() => outcome.resolve('resolved'), outcome.resolve);
     });

@@ -26,8 +26,12 @@ let origin = '';
 let visits = 0;
 
 async function seen(name: HopEvent['name'], event: HopEvent['event'], visit?: string): Promise<HopEvent> {
-  const find = (): HopEvent | undefined => events.find((each) => each.name === name && each.event === event && each.visit === visit);
-  await until(() => find() !== undefined, () => `${name} ${event}: ${JSON.stringify(events)}`);
+  const find = (): HopEvent | undefined =>
+    events.find((each) => each.name === name && each.event === event && each.visit === visit);
+  await until(
+    () => find() !== undefined,
+    () => `${name} ${event}: ${JSON.stringify(events)}`,
+  );
   return find()!;
 }
 
@@ -52,7 +56,14 @@ function visit(query: string, timeout: string): Visit {
   const id = String(visits++);
   const req = http.get(`${origin}/?${query}&visit=${id}`, { agent: false, headers: { 'grpc-timeout': timeout } });
   const status = new Promise<number>((resolve, reject) => {
-    req.on('response', (res) => void res.resume().on('end', () => resolve(res.statusCode!)).on('error', reject));
+    req.on(
+      'response',
+      (res) =>
+        void res
+          .resume()
+          .on('end', () => resolve(res.statusCode!))
+          .on('error', reject),
+    );
     req.on('error', reject);
   });
   status.catch(() => undefined);
@@ -104,33 +115,40 @@ describe('a request that goes through three processes', () => {
     // A call is aborted before the listeners of its context are told, so that one hop may be overtaken by the next.
     expect(c.at! - left).toBeLessThan(5000);
     // What the calls rejected with: the reason of whoever made them.
-    for (const name of ['A', 'B'] as const) expect(await seen(name, 'failed')).toMatchObject({ code: 'ERR_SLUICE_CLIENT_CLOSED' });
+    for (const name of ['A', 'B'] as const)
+      expect(await seen(name, 'failed')).toMatchObject({ code: 'ERR_SLUICE_CLIENT_CLOSED' });
   });
 
   // A margin that is more than the way takes on a busy machine; it is never more than a tenth of what is left.
   const margin = 800;
 
   const order = ['A', 'B', 'C'] as const;
-  it.concurrent.each(order)('is answered 504 by the one that hangs (%s), and the others pass that on', async (hanging) => {
-    const { status, seen, told } = visit(`hang=${hanging}&margin=${margin}`, '8S');
-    expect(await settles(status)).toBe(504);
-    expect(await seen(hanging, 'abort')).toMatchObject({ code: 'ERR_SLUICE_DEADLINE_EXCEEDED' });
-    const passing = order.slice(0, order.indexOf(hanging));
-    for (const name of [...passing, hanging]) expect(await seen(name, 'close')).toMatchObject({ status: 504 });
-    expect(told('failed')).toEqual([]);
-    expect(told('abort')).toHaveLength(1);
-    expect(told('request')).toHaveLength(passing.length + 1);
-  });
+  it.concurrent.each(order)(
+    'is answered 504 by the one that hangs (%s), and the others pass that on',
+    async (hanging) => {
+      const { status, seen, told } = visit(`hang=${hanging}&margin=${margin}`, '8S');
+      expect(await settles(status)).toBe(504);
+      expect(await seen(hanging, 'abort')).toMatchObject({ code: 'ERR_SLUICE_DEADLINE_EXCEEDED' });
+      const passing = order.slice(0, order.indexOf(hanging));
+      for (const name of [...passing, hanging]) expect(await seen(name, 'close')).toMatchObject({ status: 504 });
+      expect(told('failed')).toEqual([]);
+      expect(told('abort')).toHaveLength(1);
+      expect(told('request')).toHaveLength(passing.length + 1);
+    },
+  );
 
-  it.concurrent('is answered 504 by the one before the one that hangs and has no deadline, which is told to stop', async () => {
-    const { status, seen, told } = visit(`hang=C&deaf=C&margin=${margin}`, '8S');
-    expect(await settles(status)).toBe(504);
-    expect(await seen('B', 'abort')).toMatchObject({ code: 'ERR_SLUICE_DEADLINE_EXCEEDED' });
-    expect(await seen('B', 'failed')).toMatchObject({ code: 'ERR_SLUICE_DEADLINE_EXCEEDED' });
-    expect(await seen('B', 'close')).toMatchObject({ status: 504 });
-    expect(await seen('C', 'close')).toMatchObject({ status: 0 });
-    expect(told('abort').filter(({ name }) => name === 'A')).toEqual([]);
-  });
+  it.concurrent(
+    'is answered 504 by the one before the one that hangs and has no deadline, which is told to stop',
+    async () => {
+      const { status, seen, told } = visit(`hang=C&deaf=C&margin=${margin}`, '8S');
+      expect(await settles(status)).toBe(504);
+      expect(await seen('B', 'abort')).toMatchObject({ code: 'ERR_SLUICE_DEADLINE_EXCEEDED' });
+      expect(await seen('B', 'failed')).toMatchObject({ code: 'ERR_SLUICE_DEADLINE_EXCEEDED' });
+      expect(await seen('B', 'close')).toMatchObject({ status: 504 });
+      expect(await seen('C', 'close')).toMatchObject({ status: 0 });
+      expect(told('abort').filter(({ name }) => name === 'A')).toEqual([]);
+    },
+  );
 
   it('is not passed on when it came too late', async () => {
     const { status, seen, told } = visit('', '0m');

@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatGrpcTimeout, formatMilliseconds, parseGrpcTimeout, parseMilliseconds } from '../../src/deadline/timeout-field.ts';
+import {
+  formatGrpcTimeout,
+  formatMilliseconds,
+  parseGrpcTimeout,
+  parseMilliseconds,
+} from '../../src/deadline/timeout-field.ts';
 
 const hour = 3_600_000;
 /** What a `grpc-timeout` can hold. */
@@ -26,7 +31,29 @@ describe('parseGrpcTimeout', () => {
     expect(parseGrpcTimeout(text)).toBe(ms);
   });
 
-  const others = ['', 'm', '5', '5 m', ' 5m', '5m ', '+5m', '-5m', '5.5m', '5ms', '5h', '5s', '5N', '5U', '100000000m', '5m, 6m', '0x5m', '1e3m', '５m', '5m\n', 'Infinity'];
+  const others = [
+    '',
+    'm',
+    '5',
+    '5 m',
+    ' 5m',
+    '5m ',
+    '+5m',
+    '-5m',
+    '5.5m',
+    '5ms',
+    '5h',
+    '5s',
+    '5N',
+    '5U',
+    '100000000m',
+    '5m, 6m',
+    '0x5m',
+    '1e3m',
+    '５m',
+    '5m\n',
+    'Infinity',
+  ];
   it.each(others)('does not take %j for one', (text) => {
     expect(parseGrpcTimeout(text)).toBeUndefined();
   });
@@ -61,58 +88,98 @@ describe('formatGrpcTimeout', () => {
     fc.double({ min: 0, max: longest, noNaN: true }),
     fc.double({ min: 0, max: 1e6, noNaN: true }),
     // Around what a unit just holds.
-    fc.tuple(fc.constantFrom(1, 1000, 60_000, hour), fc.integer({ min: 99_999_990, max: 99_999_999 }), fc.double({ min: 0, max: 2, noNaN: true })).map(([unit, count, more]) => Math.min(longest, unit * count + more)),
-    fc.tuple(fc.constantFrom(1000, 60_000, hour), fc.integer({ min: 1, max: 99_999_998 })).map(([unit, count]) => unit * count * (1 + Number.EPSILON)),
+    fc
+      .tuple(
+        fc.constantFrom(1, 1000, 60_000, hour),
+        fc.integer({ min: 99_999_990, max: 99_999_999 }),
+        fc.double({ min: 0, max: 2, noNaN: true }),
+      )
+      .map(([unit, count, more]) => Math.min(longest, unit * count + more)),
+    fc
+      .tuple(fc.constantFrom(1000, 60_000, hour), fc.integer({ min: 1, max: 99_999_998 }))
+      .map(([unit, count]) => unit * count * (1 + Number.EPSILON)),
   );
 
   it('never writes what is shorter, and nothing that is longer by more than a unit', () => {
-    fc.assert(fc.property(anyTimeout, (ms) => {
-      const read = parseGrpcTimeout(formatGrpcTimeout(ms))!;
-      expect(read).toBeGreaterThanOrEqual(ms);
-      // A unit is used only from 10^8 of the one below on: a second of 10^5 is the coarsest.
-      expect(read - ms).toBeLessThanOrEqual(Math.max(1, ms / 1e5));
-    }), { numRuns: 5000 });
+    fc.assert(
+      fc.property(anyTimeout, (ms) => {
+        const read = parseGrpcTimeout(formatGrpcTimeout(ms))!;
+        expect(read).toBeGreaterThanOrEqual(ms);
+        // A unit is used only from 10^8 of the one below on: a second of 10^5 is the coarsest.
+        expect(read - ms).toBeLessThanOrEqual(Math.max(1, ms / 1e5));
+      }),
+      { numRuns: 5000 },
+    );
   });
 
   it('always writes by the grammar, and never an expired one', () => {
-    fc.assert(fc.property(fc.oneof(anyTimeout, fc.double()), (ms) => {
-      expect(formatGrpcTimeout(ms)).toMatch(/^[1-9][0-9]{0,7}[HMSm]$/);
-    }), { numRuns: 5000 });
+    fc.assert(
+      fc.property(fc.oneof(anyTimeout, fc.double()), (ms) => {
+        expect(formatGrpcTimeout(ms)).toMatch(/^[1-9][0-9]{0,7}[HMSm]$/);
+      }),
+      { numRuns: 5000 },
+    );
   });
 
   it('writes again what it has written', () => {
-    fc.assert(fc.property(anyTimeout, (ms) => {
-      const text = formatGrpcTimeout(ms);
-      expect(formatGrpcTimeout(parseGrpcTimeout(text)!)).toBe(text);
-    }));
+    fc.assert(
+      fc.property(anyTimeout, (ms) => {
+        const text = formatGrpcTimeout(ms);
+        expect(formatGrpcTimeout(parseGrpcTimeout(text)!)).toBe(text);
+      }),
+    );
   });
 
   it('keeps the order of two timeouts', () => {
-    fc.assert(fc.property(anyTimeout, anyTimeout, (one, other) => {
-      const [shorter, longer] = [Math.min(one, other), Math.max(one, other)].map((ms) => parseGrpcTimeout(formatGrpcTimeout(ms))!) as [number, number];
-      expect(shorter).toBeLessThanOrEqual(longer);
-    }));
+    fc.assert(
+      fc.property(anyTimeout, anyTimeout, (one, other) => {
+        const [shorter, longer] = [Math.min(one, other), Math.max(one, other)].map((ms) =>
+          parseGrpcTimeout(formatGrpcTimeout(ms))!,
+        ) as [number, number];
+        expect(shorter).toBeLessThanOrEqual(longer);
+      }),
+    );
   });
 });
 
 describe('whole milliseconds', () => {
-  it.each([['0', 0], ['1', 1], ['500', 500], ['0500', 500], ['999999999999999', 999_999_999_999_999]])('are read of %j', (text, ms) => {
+  it.each([
+    ['0', 0],
+    ['1', 1],
+    ['500', 500],
+    ['0500', 500],
+    ['999999999999999', 999_999_999_999_999],
+  ])('are read of %j', (text, ms) => {
     expect(parseMilliseconds(text)).toBe(ms);
   });
 
-  it.each(['', ' 1', '1 ', '-1', '1.5', '1e3', '0x10', '500ms', '1,000', 'Infinity', 'NaN', '1000000000000000'])('are not read of %j', (text) => {
-    expect(parseMilliseconds(text)).toBeUndefined();
-  });
+  it.each(['', ' 1', '1 ', '-1', '1.5', '1e3', '0x10', '500ms', '1,000', 'Infinity', 'NaN', '1000000000000000'])(
+    'are not read of %j',
+    (text) => {
+      expect(parseMilliseconds(text)).toBeUndefined();
+    },
+  );
 
-  it.each([[500, '500'], [489.2, '490'], [0.0001, '1'], [0, '1'], [-1, '1'], [1e21, '999999999999999'], [Infinity, '999999999999999']])('are written of %d as %j', (ms, text) => {
+  it.each([
+    [500, '500'],
+    [489.2, '490'],
+    [0.0001, '1'],
+    [0, '1'],
+    [-1, '1'],
+    [1e21, '999999999999999'],
+    [Infinity, '999999999999999'],
+  ])('are written of %d as %j', (ms, text) => {
     expect(formatMilliseconds(ms)).toBe(text);
   });
 
   it('are never shorter, and longer by less than one', () => {
-    fc.assert(fc.property(fc.double({ min: 0.001, max: 1e14, noNaN: true }), (ms) => {
-      const read = parseMilliseconds(formatMilliseconds(ms))!;
-      expect(read).toBeGreaterThanOrEqual(ms);
-      expect(read - ms).toBeLessThan(1);
-    }), { numRuns: 2000 });
+    fc.assert(
+      fc.property(fc.double({ min: 0.001, max: 1e14, noNaN: true }), (ms) => {
+        const read = parseMilliseconds(formatMilliseconds(ms))!;
+        expect(read).toBeGreaterThanOrEqual(ms);
+        expect(read - ms).toBeLessThan(1);
+      }),
+      { numRuns: 2000 },
+    );
   });
 });

@@ -19,16 +19,12 @@ import {
 const keysOf = <K extends string>(table: Record<K, unknown>): K[] => Object.keys(table) as K[];
 
 /** A record without the null prototype, which prints badly. */
-const record = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> => fc.record(
-  fields,
-  { noNullPrototype: true },
-) as fc.Arbitrary<T>;
+const record = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
+  fc.record(fields, { noNullPrototype: true }) as fc.Arbitrary<T>;
 
 /** One of several, the first `weight` times as often. */
-const mostly = <T>(weight: number, common: fc.Arbitrary<T>, ...rare: fc.Arbitrary<T>[]): fc.Arbitrary<T> => fc.oneof(
-  { weight, arbitrary: common },
-  ...rare.map((arbitrary) => ({ weight: 1, arbitrary }))
-);
+const mostly = <T>(weight: number, common: fc.Arbitrary<T>, ...rare: fc.Arbitrary<T>[]): fc.Arbitrary<T> =>
+  fc.oneof({ weight, arbitrary: common }, ...rare.map((arbitrary) => ({ weight: 1, arbitrary })));
 
 const step = <S extends Step>(fields: { [K in keyof S]: fc.Arbitrary<S[K]> }): fc.Arbitrary<Step> => record<S>(fields);
 
@@ -100,7 +96,8 @@ const statusCode = step({
   value: fc.oneof(fc.constantFrom(...goodStatuses), fc.constantFrom(...keysOf(statusValues))),
 });
 const statusMessage = step({
-  do: fc.constant('statusMessage' as const), value: fc.constantFrom('Fine', '', 'a\nb', 'é'),
+  do: fc.constant('statusMessage' as const),
+  value: fc.constantFrom('Fine', '', 'a\nb', 'é'),
 });
 
 const field = mostly(
@@ -109,10 +106,9 @@ const field = mostly(
   fc.tuple(fc.constantFrom('X-One', 'x-one', 'X-Two'), fc.constantFrom(...keysOf(fieldValues))),
   fc.tuple(fc.constantFrom(...fieldNames), fc.constantFrom<FieldValue[]>('text', 'list', 'number')),
 );
-const setField = fc.tuple(
-  fc.constantFrom('setHeader' as const, 'setHeader' as const, 'appendHeader' as const),
-  field,
-).map(([verb, [name, value]]): Step => ({ do: verb, name, value }));
+const setField = fc
+  .tuple(fc.constantFrom('setHeader' as const, 'setHeader' as const, 'appendHeader' as const), field)
+  .map(([verb, [name, value]]): Step => ({ do: verb, name, value }));
 const readField = step({
   do: fc.constantFrom('removeHeader' as const, 'getHeader' as const, 'hasHeader' as const),
   name: fc.constantFrom(...fieldNames, 'X-Given'),
@@ -140,9 +136,8 @@ const contentLength = step({
 });
 const strict = fc.constant<Step>({ do: 'strict' });
 const destroy = step({ do: fc.constant('destroy' as const), error: fc.boolean() });
-const waitFor = (...waits: Wait[]): fc.Arbitrary<Step> => step({
-  do: fc.constant('wait' as const), for: fc.constantFrom(...waits),
-});
+const waitFor = (...waits: Wait[]): fc.Arbitrary<Step> =>
+  step({ do: fc.constant('wait' as const), for: fc.constantFrom(...waits) });
 const pipe = step({
   do: fc.constantFrom('pipe' as const, 'pipeline' as const),
   chunks: fc.array(goodChunk, { maxLength: 4 }),
@@ -164,9 +159,10 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: statusCode },
   { weight: 2, arbitrary: readField },
   { weight: 3, arbitrary: simple },
-  ...[interim, contentLength, strict, statusMessage, setFields, addTrailers].map(
-    (arbitrary) => ({ weight: 1, arbitrary }),
-  ),
+  ...[interim, contentLength, strict, statusMessage, setFields, addTrailers].map((arbitrary) => ({
+    weight: 1,
+    arbitrary,
+  })),
 );
 
 const lateStep: fc.Arbitrary<Step> = fc.oneof(
@@ -180,11 +176,9 @@ function scriptOf(...finales: fc.Arbitrary<Step>[]): fc.Arbitrary<Step[]> {
   const before = mostly(
     8,
     fc.array(anyStep, { maxLength: 8 }),
-    fc.tuple(
-      fc.array(anyStep, { maxLength: 3 }),
-      openPipe,
-      fc.array(anyStep, { maxLength: 3 }),
-    ).map((parts) => parts.flat()),
+    fc
+      .tuple(fc.array(anyStep, { maxLength: 3 }), openPipe, fc.array(anyStep, { maxLength: 3 }))
+      .map((parts) => parts.flat()),
   );
   const finale = fc.oneof(
     { weight: 8, arbitrary: end },

@@ -114,9 +114,7 @@ function stepLength(step: Step, at: number): number {
 }
 
 function byteLength(value: unknown, encoding: Encoding): number {
-  if (typeof value === 'string') return encoding === 'nonsense' ? 0 : Buffer.byteLength(
-    value,
-    encoding as BufferEncoding,
-  );
+  if (typeof value === 'string')
+    return encoding === 'nonsense' ? 0 : Buffer.byteLength(value, encoding as BufferEncoding);
   return ArrayBuffer.isView(value) ? value.byteLength : 0;
 }

@@ -13,12 +13,15 @@ export function compareEvents(play: Play, bare: Trace, dressed: Trace, expect: E
 function compareCut(play: Play, bare: Trace, dressed: Trace, expect: Expect): void {
   const called = (trace: Trace): string => {
     const lines = ordered(play, trace).filter(isOfWrite);
-    return lines.map((line) => line.replace(/ called back.*/, '')).sort().join(', ');
+    return lines
+      .map((line) => line.replace(/ called back.*/, ''))
+      .sort()
+      .join(', ');
   };
   expect('callbacks', called(bare), called(dressed));
   // Node 20 emits 'finish' behind the 'close' of one that is ended when it is destroyed.
-  const isLate = (trace: Trace, at: number): boolean => trace.events[at] === 'finish' &&
-    trace.events.indexOf('close') < at;
+  const isLate = (trace: Trace, at: number): boolean =>
+    trace.events[at] === 'finish' && trace.events.indexOf('close') < at;
   const others = (trace: Trace): string =>
     trace.events.filter((line, at) => !isOfWrite(line) && !isOfPipe(line) && !isLate(trace, at)).join(', ');
   expect('events', others(bare), others(dressed));

@@ -20,11 +20,8 @@ export interface Play {
 export function compareTraces(play: Play, bare: Trace, dressed: Trace, expect: Expect): void {
   const { scenario, outlook } = play;
   const hasLeft = scenario.client.startsWith('leaves');
-  if (!hasLeft && !play.isEntangled && scenario.client !== 'half-closes') expect(
-    'outcome',
-    bare.outcome,
-    dressed.outcome,
-  );
+  if (!hasLeft && !play.isEntangled && scenario.client !== 'half-closes')
+    expect('outcome', bare.outcome, dressed.outcome);
   for (const [index, call] of bare.calls.entries()) {
     const other = dressed.calls[index];
     // Node checks the length from the second write on, where the first has brought the head. We do from the first.
@@ -32,12 +29,16 @@ export function compareTraces(play: Play, bare: Trace, dressed: Trace, expect: E
     if (other) compareCalls(play, call, other, sparing(bare, expect));
   }
   // Node leaves the connection corked where `end` refuses its chunk: no 'drain' comes.
-  if (!bare.calls.some((call) => call.step.do === 'end' && threw(call))) expect(
-    'drains',
-    drains(bare),
-    drains(dressed),
-  );
-  if (hasLeft || play.isEntangled || isHalfDone(scenario, bare) || outlook.isLeftToChance || outlook.timed.includes(true)) return;
+  if (!bare.calls.some((call) => call.step.do === 'end' && threw(call)))
+    expect('drains', drains(bare), drains(dressed));
+  if (
+    hasLeft ||
+    play.isEntangled ||
+    isHalfDone(scenario, bare) ||
+    outlook.isLeftToChance ||
+    outlook.timed.includes(true)
+  )
+    return;
   compareEvents(play, bare, dressed, expect);
   if (!bare.last || !dressed.last) return;
   compareSamples(
@@ -105,11 +106,8 @@ function mayAnswerOtherwise({ steps }: Play, bare: Call, dressed: Call, isTimed:
   }
   // What is called on one that is gone, and how often it was ended.
   if (step.do === 'end' && sample.destroyed === true) return true;
-  if (
-    step.do === 'writeHead' &&
-    sample.destroyed === undefined &&
-    steps.some((each) => each.do === 'destroy')
-  ) return true;
+  if (step.do === 'writeHead' && sample.destroyed === undefined && steps.some((each) => each.do === 'destroy'))
+    return true;
   // Two faults at once: which of them is named first.
   const areTwo = steps.some((each) => each.do === 'strict' || each.do === 'statusMessage');
   return areTwo && threw(bare) && threw(dressed);
@@ -125,8 +123,8 @@ function namesToLeaveOut({ dressing, scenario }: Play, { sample }: Call): Readon
 }
 
 /**
- * The result of a call, without the fields of these names, and without `:status`: over HTTP/2 Node lists it once the head
- * is out, which waits for an encoder here.
+ * The result of a call, without the fields of these names, and without `:status`: over HTTP/2 Node lists it once the
+ * head is out, which waits for an encoder here.
  */
 function resultOf({ step, result }: Call, names: ReadonlySet<string>): string {
   if (step.do === 'getHeader' || step.do === 'hasHeader') return names.has(step.name.toLowerCase()) ? '' : result;

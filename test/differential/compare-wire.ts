@@ -48,7 +48,10 @@ function scripts({ client, steps, second }: Scenario): (readonly Step[])[] {
   return client === 'pipelines' ? [steps, second] : [steps];
 }
 
-/** Whether a script flushes its head, and leaves it a turn. With bytes before the flush the head waits for their encoder. */
+/**
+ * Whether a script flushes its head, and leaves it a turn. With bytes before the flush the head waits for their
+ * encoder.
+ */
 function flushesHead(steps: readonly Step[]): boolean {
   const flush = steps.findIndex((step) => step.do === 'flush' || step.do === 'flushHeaders');
   if (steps.slice(0, flush).some((step) => step.do === 'write')) return false;
@@ -71,8 +74,8 @@ function isPointless({ scenario, dressing }: Journey, bare: Observation): boolea
   if (scenario.client === 'pipelines' && isBehindHead) return true;
   if (!isHttp2(scenario)) return false;
   if (bare.connection.startsWith('never closed')) return true;
-  // Without a body Node ends the stream in the frame of the head, and the client refuses a length there. The head that the
-  // library has looked at goes out in a frame of its own: the client sees it, and refuses the end.
+  // Without a body Node ends the stream in the frame of the head, and the client refuses a length there. The head that
+  // the library has looked at goes out in a frame of its own: the client sees it, and refuses the end.
   if (bare.messages.length === 0 && scenario.steps.some(setsLength)) return true;
   // A client of HTTP/2 refuses a body of another length than the one that it was told, which a coding takes away.
   return compresses(dressing) && scenario.steps.some(setsLength);

@@ -123,7 +123,12 @@ class Comparison {
 
   #isLeftToChance(): boolean {
     const { client } = this.#scenario;
-    if (this.#bare.traces.some((trace) => isHalfDone(this.#scenario, trace)) || client.startsWith('leaves') || this.#isEntangled()) return true;
+    if (
+      this.#bare.traces.some((trace) => isHalfDone(this.#scenario, trace)) ||
+      client.startsWith('leaves') ||
+      this.#isEntangled()
+    )
+      return true;
     return this.#outlooks.some((outlook) => outlook.isLeftToChance || (outlook.isCut && outlook.timed.includes(true)));
   }
 

@@ -83,10 +83,13 @@ export async function search(pair: Pair, wish: Search): Promise<Comparison | und
     found = second;
     throw new Error(kind);
   });
-  const { failed, errorInstance } = await fc.check(
-    property,
-    { numRuns: runs, seed, interruptAfterTimeLimit: limit, markInterruptAsFailure: false, endOnFailure: takesFirst },
-  );
+  const { failed, errorInstance } = await fc.check(property, {
+    numRuns: runs,
+    seed,
+    interruptAfterTimeLimit: limit,
+    markInterruptAsFailure: false,
+    endOnFailure: takesFirst,
+  });
   // Of the harness itself.
   if (failed && !found) throw errorInstance;
   return found;

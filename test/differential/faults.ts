@@ -21,14 +21,22 @@ const isCallback = (value: unknown): value is () => void => typeof value === 'fu
 
 /** What a library can do wrong, as middlewares: each has to be told from a bare response. */
 export const faults: Readonly<Record<string, Middleware>> = {
-  'loses the callback of a write': fault(
-    (res) => patch(res, 'write', (core) => (...args) => core(...args.filter((each) => !isCallback(each)))),
+  'loses the callback of a write': fault((res) =>
+    patch(
+      res,
+      'write',
+      (core) =>
+        (...args) =>
+          core(...args.filter((each) => !isCallback(each))),
+    ),
   ),
-  'calls the callback of an end twice': fault(
-    (res) => patch(
+  'calls the callback of an end twice': fault((res) =>
+    patch(
       res,
       'end',
-      (core) => (...args) => core(...args.map((each) => (isCallback(each) ? () => [each(), each()] : each))),
+      (core) =>
+        (...args) =>
+          core(...args.map((each) => (isCallback(each) ? () => [each(), each()] : each))),
     ),
   ),
   'calls back within the call': fault((res) =>
@@ -39,8 +47,24 @@ export const faults: Readonly<Record<string, Middleware>> = {
       return ok;
     }),
   ),
-  'gives nothing back from end': fault((res) => patch(res, 'end', (core) => (...args) => void core(...args))),
-  'gives nothing back from write': fault((res) => patch(res, 'write', (core) => (...args) => void core(...args))),
+  'gives nothing back from end': fault((res) =>
+    patch(
+      res,
+      'end',
+      (core) =>
+        (...args) =>
+          void core(...args),
+    ),
+  ),
+  'gives nothing back from write': fault((res) =>
+    patch(
+      res,
+      'write',
+      (core) =>
+        (...args) =>
+          void core(...args),
+    ),
+  ),
   'swallows what write throws': fault((res) =>
     patch(res, 'write', (core) => (...args) => {
       try {
@@ -62,37 +86,56 @@ export const faults: Readonly<Record<string, Middleware>> = {
       }
     }),
   ),
-  'changes the last byte of the body': fault(
-    (res) => patch(
+  'changes the last byte of the body': fault((res) =>
+    patch(
       res,
       'end',
-      (core) => (chunk, ...rest) => core(
-        typeof chunk === 'string' && chunk.length > 1 ? `${chunk.slice(0, -1)}~` : chunk,
-        ...rest
-      ),
+      (core) =>
+        (chunk, ...rest) =>
+          core(typeof chunk === 'string' && chunk.length > 1 ? `${chunk.slice(0, -1)}~` : chunk, ...rest),
     ),
   ),
-  'adds a field': fault(
-    (res) => patch(
+  'adds a field': fault((res) =>
+    patch(
       res,
       'writeHead',
-      (core) => (...args) => (res.headersSent || res.setHeader('X-Added', '1'), core(...args)),
+      (core) =>
+        (...args) => (res.headersSent || res.setHeader('X-Added', '1'), core(...args)),
     ),
   ),
-  'emits finish twice': fault(
-    (res) => patch(
+  'emits finish twice': fault((res) =>
+    patch(
       res,
       'emit',
-      (core) => (event, ...args) => (event === 'finish' && core(event, ...args), core(event, ...args)),
+      (core) =>
+        (event, ...args) => (event === 'finish' && core(event, ...args), core(event, ...args)),
     ),
   ),
-  "emits 'drain' when nothing waits": fault(
-    (res) => patch(res, 'write', (core) => (...args) => (process.nextTick(() => res.emit('drain')), core(...args))),
+  "emits 'drain' when nothing waits": fault((res) =>
+    patch(
+      res,
+      'write',
+      (core) =>
+        (...args) => (process.nextTick(() => res.emit('drain')), core(...args)),
+    ),
   ),
-  "emits no 'drain'": fault(
-    (res) => patch(res, 'emit', (core) => (event, ...args) => event !== 'drain' && core(event, ...args)),
+  "emits no 'drain'": fault((res) =>
+    patch(
+      res,
+      'emit',
+      (core) =>
+        (event, ...args) =>
+          event !== 'drain' && core(event, ...args),
+    ),
   ),
   'closes the connection': fault((res) => void (res.shouldKeepAlive = false)),
   'drops the trailers': fault((res) => patch(res, 'addTrailers', () => () => undefined)),
-  'ends late': fault((res) => patch(res, 'end', (core) => (...args) => (setImmediate(() => core(...args)), res))),
+  'ends late': fault((res) =>
+    patch(
+      res,
+      'end',
+      (core) =>
+        (...args) => (setImmediate(() => core(...args)), res),
+    ),
+  ),
 };

@@ -32,8 +32,21 @@ export const headForms = {
   'list with repeated names': () => [203, ['X-Given', 'one', 'X-Given', 'two', 'x-one', 'three']],
   'list with type': () => [200, ['Content-Type', 'text/html', 'X-Given', 'list']],
   'reason, list': () => [203, 'Listed', ['X-Given', 'one', 'X-Also', 'two']],
-  pairs: () => [200, [['X-Given', 'tuple'], ['X-Also', 'two']]],
-  'pairs with repeated names': () => [200, [['X-Given', 'tuple'], ['X-Given', 'again'], ['X-One', 'third']]],
+  pairs: () => [
+    200,
+    [
+      ['X-Given', 'tuple'],
+      ['X-Also', 'two'],
+    ],
+  ],
+  'pairs with repeated names': () => [
+    200,
+    [
+      ['X-Given', 'tuple'],
+      ['X-Given', 'again'],
+      ['X-One', 'third'],
+    ],
+  ],
   'numbers as values': () => [200, { 'X-Number': 5, 'X-Zero': 0 }],
   'undefined status': () => [undefined],
   zero: () => [0],
@@ -150,15 +163,32 @@ export const meaningfulFields: readonly (readonly [string, FieldValue])[] = [
 ];
 
 export const fieldSets = {
-  map: () => new Map<string, string | string[]>([['X-Map', 'a'], ['X-One', 'b'], ['Set-Cookie', 'c=1']]),
-  headers: () => new Headers([['X-Headers', 'a'], ['Set-Cookie', 'c=1'], ['Set-Cookie', 'd=2']]),
-  'bad value': () => new Map([['X-Map', 'a'], ['X-Bad', 'a\nb']]),
+  map: () =>
+    new Map<string, string | string[]>([
+      ['X-Map', 'a'],
+      ['X-One', 'b'],
+      ['Set-Cookie', 'c=1'],
+    ]),
+  headers: () =>
+    new Headers([
+      ['X-Headers', 'a'],
+      ['Set-Cookie', 'c=1'],
+      ['Set-Cookie', 'd=2'],
+    ]),
+  'bad value': () =>
+    new Map([
+      ['X-Map', 'a'],
+      ['X-Bad', 'a\nb'],
+    ]),
   object: () => ({ 'X-Map': 'a' }),
 } as const;
 
 export const trailers = {
   object: { 'X-Checksum': 'abc' },
-  pairs: [['X-Checksum', 'abc'], ['X-Other', 'def']],
+  pairs: [
+    ['X-Checksum', 'abc'],
+    ['X-Other', 'def'],
+  ],
   'bad name': { 'bad name': 'x' },
   'bad value': { 'X-Checksum': 'a\nb' },
 } as const;

@@ -280,10 +280,13 @@ export class Player {
     };
     const ends = (step: Step): boolean => step.do === 'destroy' || (isPiping(step) && (isEnding(step) || step.fails));
     const canCome = events.includes('drain') || this.#isOver() || this.#steps.slice(0, at).some(ends);
-    const timer = setTimeout(() => {
-      if (canCome) this.#tell(`${events[0]} never came`);
-      go();
-    }, canCome ? patience : hopeless);
+    const timer = setTimeout(
+      () => {
+        if (canCome) this.#tell(`${events[0]} never came`);
+        go();
+      },
+      canCome ? patience : hopeless,
+    );
     for (const event of events) res.on(event, go);
   }
 }

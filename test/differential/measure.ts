@@ -65,12 +65,8 @@ function countsOddly({ steps, second }: Scenario, bare: Observation): boolean {
  */
 function isStrictLater(steps: readonly Step[]): boolean {
   const strict = steps.findIndex((step) => step.do === 'strict');
-  const begins = (step: Step): boolean => [
-    'write',
-    'writeHead',
-    'flushHeaders',
-    'flush',
-  ].includes(step.do) || isPiping(step);
+  const begins = (step: Step): boolean =>
+    ['write', 'writeHead', 'flushHeaders', 'flush'].includes(step.do) || isPiping(step);
   return strict >= 0 && steps.slice(0, strict).some(begins);
 }
 

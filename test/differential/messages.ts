@@ -57,7 +57,7 @@ interface Head extends Pick<Message, 'interim' | 'statusLine' | 'fields'> {
 
 function readHead(received: Buffer, start: number): Head | undefined {
   const interim: string[] = [];
-  for (let at = start; ; ) {
+  for (let at = start; ;) {
     const end = received.indexOf('\r\n\r\n', at, 'latin1');
     if (end < 0) return undefined;
     const [statusLine = '', ...lines] = received.toString('latin1', at, end).split('\r\n');
@@ -73,12 +73,10 @@ function readFields(lines: readonly string[]): (readonly [string, string])[] {
   return lines
     .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()] as const)
     .filter(([name]) => name.toLowerCase() !== 'date')
-    .map(
-      ([name, value]): readonly [string, string] => [
-        name,
-        name.toLowerCase() === 'keep-alive' ? value.replace(/\d+/, 'N') : value,
-      ],
-    )
+    .map(([name, value]): readonly [string, string] => [
+      name,
+      name.toLowerCase() === 'keep-alive' ? value.replace(/\d+/, 'N') : value,
+    ])
     .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
@@ -88,21 +86,13 @@ interface Body extends Pick<Message, 'body' | 'complete' | 'trailers'> {
 
 function readBody(received: Buffer, head: Head & { method: string; hasEnded: boolean }): Body {
   const { method, status, fields, end: at, hasEnded } = head;
-  if (method === 'HEAD' || status === 204 || status === 304 || status === 101) return {
-    body: Buffer.alloc(0),
-    trailers: [],
-    complete: true,
-    end: at,
-  };
+  if (method === 'HEAD' || status === 204 || status === 304 || status === 101)
+    return { body: Buffer.alloc(0), trailers: [], complete: true, end: at };
   const field = (name: string): string | undefined => fields.find(([each]) => each.toLowerCase() === name)?.[1];
   if (/chunked/i.test(field('transfer-encoding') ?? '')) return readChunks(received, at);
   const length = field('content-length');
-  if (length === undefined) return {
-    body: received.subarray(at),
-    trailers: [],
-    complete: hasEnded,
-    end: received.length,
-  };
+  if (length === undefined)
+    return { body: received.subarray(at), trailers: [], complete: hasEnded, end: received.length };
   const end = at + Number(length);
   return {
     body: received.subarray(at, end),
@@ -115,7 +105,7 @@ function readBody(received: Buffer, head: Head & { method: string; hasEnded: boo
 function readChunks(received: Buffer, start: number): Body {
   const pieces: Buffer[] = [];
   const cut = (): Body => ({ body: Buffer.concat(pieces), trailers: [], complete: false, end: received.length });
-  for (let at = start; ; ) {
+  for (let at = start; ;) {
     const lineEnd = received.indexOf('\r\n', at, 'latin1');
     if (lineEnd < 0) return cut();
     const size = received.toString('latin1', at, lineEnd);
@@ -133,17 +123,10 @@ function readChunks(received: Buffer, start: number): Body {
 }
 
 function readTrailers(received: Buffer, from: number, body: Buffer): Body | undefined {
-  if (received.toString('latin1', from, from + 2) === '\r\n') return {
-    body,
-    trailers: [],
-    complete: true,
-    end: from + 2,
-  };
+  if (received.toString('latin1', from, from + 2) === '\r\n')
+    return { body, trailers: [], complete: true, end: from + 2 };
   const end = received.indexOf('\r\n\r\n', from, 'latin1');
-  return end < 0 ? undefined : {
-    body,
-    trailers: received.toString('latin1', from, end).split('\r\n').sort(),
-    complete: true,
-    end: end + 4,
-  };
+  return end < 0
+    ? undefined
+    : { body, trailers: received.toString('latin1', from, end).split('\r\n').sort(), complete: true, end: end + 4 };
 }

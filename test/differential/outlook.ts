@@ -99,10 +99,8 @@ function isContested(steps: readonly Step[], timed: readonly boolean[]): boolean
     const source = steps.findIndex((step, at) => at > piped && step.do === 'wait' && step.for === 'source');
     const isUnderway = (at: number): boolean => at > piped && (source < 0 || at < source);
     const contests = (step: Step, at: number): boolean => {
-      if (isEnding(step) || isPiping(step)) return isUnderway(at) || (
-        isEnding(piping) &&
-        (at > piped || isEnding(step))
-      );
+      if (isEnding(step) || isPiping(step))
+        return isUnderway(at) || (isEnding(piping) && (at > piped || isEnding(step)));
       return isUnderway(at) && (step.do === 'write' || (timed[at] === true && changes.has(step.do)));
     };
     return steps.some((step, at) => at !== piped && contests(step, at));

@@ -36,10 +36,10 @@ export type Step =
   | { readonly do: 'setHeaders'; readonly form: FieldSetForm }
   | { readonly do: 'addTrailers'; readonly form: TrailerForm }
   | {
-    readonly do:
-      | ('getHeaderNames' | 'getRawHeaderNames' | 'getHeaders')
-      | ('flushHeaders' | 'flush' | 'cork' | 'uncork' | 'strict');
-  }
+      readonly do:
+        | ('getHeaderNames' | 'getRawHeaderNames' | 'getHeaders')
+        | ('flushHeaders' | 'flush' | 'cork' | 'uncork' | 'strict');
+    }
   | { readonly do: 'contentLength'; readonly length: 'right' | 'short' | 'long' }
   | { readonly do: 'writeEarlyHints' | 'writeContinue' | 'writeProcessing'; readonly callback: boolean }
   /** Express' own. */
@@ -94,9 +94,11 @@ export function isPiping(step: Step): step is PipeStep {
 
 /** Whether a step ends the body, if it is not refused. */
 export function isEnding(step: Step): boolean {
-  return step.do === 'end' || step.do === 'send' || step.do === 'json' || (
-    isPiping(step) &&
-    !(step.do === 'pipe' && step.open)
+  return (
+    step.do === 'end' ||
+    step.do === 'send' ||
+    step.do === 'json' ||
+    (isPiping(step) && !(step.do === 'pipe' && step.open))
   );
 }
 

@@ -92,11 +92,9 @@ function makeServer(carrier: CarrierName, middlewares: readonly Middleware[], la
  * @param middleware - in place of the library
  */
 export async function openSite(dressing: Dressing, carrier: CarrierName, middleware?: Middleware): Promise<Site> {
-  const stack = middleware ? {
-    middlewares: [middleware],
-    attach: () => undefined,
-    close: () => undefined,
-  } : stackOf(dressing);
+  const stack = middleware
+    ? { middlewares: [middleware], attach: () => undefined, close: () => undefined }
+    : stackOf(dressing);
   let current: Listener | undefined;
   const server = makeServer(carrier, stack.middlewares, (req, res) => current?.(req, res));
   stack.attach(server);

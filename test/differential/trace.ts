@@ -47,10 +47,8 @@ export function sample(res: ServerResponse): Sample {
 /** A value that a call returned, as text. */
 export function describeValue(value: unknown, res: ServerResponse): string {
   if (value === res) return 'the response';
-  if (
-    typeof value !== 'object' &&
-    typeof value !== 'string'
-  ) return typeof value === 'function' ? 'a function' : String(value as undefined);
+  if (typeof value !== 'object' && typeof value !== 'string')
+    return typeof value === 'function' ? 'a function' : String(value as undefined);
   return JSON.stringify(value, (_key, each: unknown) => (each === res ? 'the response' : each));
 }
 

@@ -46,9 +46,9 @@ export async function visitHttp1(running: Running, scenario: Scenario, players: 
   await nowOr(() => socket.readyState === 'open');
   const methods = scenario.client === 'pipelines' ? [scenario.method, 'GET'] : [scenario.method];
   socket.write(
-    methods.map(
-      (method, index) => request({ ...scenario, method: method as 'GET' }, index === 0 ? '/first' : '/second'),
-    ).join(''),
+    methods
+      .map((method, index) => request({ ...scenario, method: method as 'GET' }, index === 0 ? '/first' : '/second'))
+      .join(''),
   );
   const hasLeft = await behave(line, scenario, players);
   const read = (): Reading => readMessages(line.received, methods, line.ended === 'end');
@@ -76,9 +76,8 @@ async function behave({ socket }: Line, scenario: Scenario, players: readonly Pl
   if (scenario.client === 'half-closes') socket.end();
   if (!scenario.client.startsWith('leaves')) return false;
   await nowOr(() => players.length > 0);
-  if (scenario.client === 'leaves at the head') await nowOr(
-    () => socket.bytesRead > 0 || socket.destroyed || players[0]!.trace.events.includes('close'),
-  );
+  if (scenario.client === 'leaves at the head')
+    await nowOr(() => socket.bytesRead > 0 || socket.destroyed || players[0]!.trace.events.includes('close'));
   socket.destroy();
   return true;
 }

@@ -28,57 +28,97 @@ const opened: Moment = async ({ client, streams }) => {
 const moments: [name: string, reason: CloseReason | undefined, reach: Moment][] = [
   ['before a byte is sent', undefined, async () => undefined],
   ['in the middle of the request line', undefined, async ({ client }) => client.send('GET /ev')],
-  ['before the end of the request\'s head', undefined, async ({ client }) => client.send('GET / HTTP/1.1\r\nHost: x\r\nAcc')],
-  ['right after the request', 'client-closed', async ({ client, streams }) => {
-    client.send(getRequest());
-    await until(() => streams.length === 1);
-  }],
-  ['in the middle of the request\'s body', 'client-closed', async ({ client }) => {
-    client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nonly this');
-    await client.waitFor(':ok');
-  }],
+  [
+    "before the end of the request's head",
+    undefined,
+    async ({ client }) => client.send('GET / HTTP/1.1\r\nHost: x\r\nAcc'),
+  ],
+  [
+    'right after the request',
+    'client-closed',
+    async ({ client, streams }) => {
+      client.send(getRequest());
+      await until(() => streams.length === 1);
+    },
+  ],
+  [
+    "in the middle of the request's body",
+    'client-closed',
+    async ({ client }) => {
+      client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nonly this');
+      await client.waitFor(':ok');
+    },
+  ],
   ['right after the head', 'client-closed', opened],
-  ['between two ticks', 'client-closed', async (scene) => {
-    await opened(scene);
-    void scene.streams[0]!.send('one');
-    await turns();
-    void scene.streams[0]!.send('two');
-  }],
-  ['in the middle of an event', 'client-closed', async (scene) => {
-    await opened(scene);
-    void scene.streams[0]!.send('x'.repeat(12_000_000));
-    await scene.client.waitFor((received) => received.length > 100_000);
-  }],
-  ['while it does not read', 'client-closed', async (scene) => {
-    await opened(scene);
-    scene.client.socket.pause();
-    void scene.streams[0]!.send('x'.repeat(12_000_000));
-    await turns(10);
-  }],
-  ['while the stream ends', 'ended', async (scene) => {
-    await opened(scene);
-    scene.client.socket.pause();
-    void scene.streams[0]!.send('x'.repeat(12_000_000));
-    void scene.streams[0]!.end();
-    await turns(10);
-  }],
-  ['while the stream stops', 'ended', async (scene) => {
-    await opened(scene);
-    scene.client.socket.pause();
-    void scene.streams[0]!.send('x'.repeat(12_000_000));
-    void scene.streams[0]!.stop();
-  }],
-  ['while the client is told to reconnect', 'draining', async (scene) => {
-    await opened(scene);
-    scene.client.socket.pause();
-    void scene.streams[0]!.send('x'.repeat(12_000_000));
-    void scene.streams[0]!.reconnect();
-    await turns(10);
-  }],
-  ['in the tick in which it is told to reconnect', 'draining', async (scene) => {
-    await opened(scene);
-    void scene.streams[0]!.reconnect();
-  }],
+  [
+    'between two ticks',
+    'client-closed',
+    async (scene) => {
+      await opened(scene);
+      void scene.streams[0]!.send('one');
+      await turns();
+      void scene.streams[0]!.send('two');
+    },
+  ],
+  [
+    'in the middle of an event',
+    'client-closed',
+    async (scene) => {
+      await opened(scene);
+      void scene.streams[0]!.send('x'.repeat(12_000_000));
+      await scene.client.waitFor((received) => received.length > 100_000);
+    },
+  ],
+  [
+    'while it does not read',
+    'client-closed',
+    async (scene) => {
+      await opened(scene);
+      scene.client.socket.pause();
+      void scene.streams[0]!.send('x'.repeat(12_000_000));
+      await turns(10);
+    },
+  ],
+  [
+    'while the stream ends',
+    'ended',
+    async (scene) => {
+      await opened(scene);
+      scene.client.socket.pause();
+      void scene.streams[0]!.send('x'.repeat(12_000_000));
+      void scene.streams[0]!.end();
+      await turns(10);
+    },
+  ],
+  [
+    'while the stream stops',
+    'ended',
+    async (scene) => {
+      await opened(scene);
+      scene.client.socket.pause();
+      void scene.streams[0]!.send('x'.repeat(12_000_000));
+      void scene.streams[0]!.stop();
+    },
+  ],
+  [
+    'while the client is told to reconnect',
+    'draining',
+    async (scene) => {
+      await opened(scene);
+      scene.client.socket.pause();
+      void scene.streams[0]!.send('x'.repeat(12_000_000));
+      void scene.streams[0]!.reconnect();
+      await turns(10);
+    },
+  ],
+  [
+    'in the tick in which it is told to reconnect',
+    'draining',
+    async (scene) => {
+      await opened(scene);
+      void scene.streams[0]!.reconnect();
+    },
+  ],
 ];
 
 const cuts: [string, (client: RawClient) => void][] = [
@@ -95,28 +135,35 @@ function collect(streams: EventStream[], reasons: CloseReason[]): Middleware {
 }
 
 const [express, , , bare] = http1Carriers as [Carrier, Carrier, Carrier, Carrier];
-const matrix = [express, bare].flatMap((carrier) => cuts.flatMap(([cut, perform]) => moments.map(([name, reason, reach]) => ({ on: carrier.name, cut, name, carrier, perform, reason, reach }))));
+const matrix = [express, bare].flatMap((carrier) =>
+  cuts.flatMap(([cut, perform]) =>
+    moments.map(([name, reason, reach]) => ({ on: carrier.name, cut, name, carrier, perform, reason, reach })),
+  ),
+);
 
 describe('a connection', () => {
-  it.each(matrix)('$cut $name on $on closes its stream once and nothing else', async ({ carrier, perform, reason, reach }) => {
-    const streams: EventStream[] = [];
-    const reasons: CloseReason[] = [];
-    const running = await serve(carrier, collect(streams, reasons));
-    const client = await running.dial();
-    await reach({ running, client, streams, reasons });
-    perform(client);
-    await settles(client.closed);
-    await until(() => streams.every((stream) => stream.state === 'closed'));
-    await turns();
-    expect(reasons).toEqual(reason === undefined ? [] : [reason]);
-    expect(streams.map((stream) => stream.bufferedBytes)).toEqual(reason === undefined ? [] : [0]);
-    for (const stream of streams) await expect(stream.send('late')).rejects.toMatchObject({ reason });
-    await until(() => connectionsOf(running) === 0);
-    // The server is as well as before.
-    const other = await running.visit();
-    await until(() => other.text === ':ok\n');
-    expect(running.errors).toEqual([]);
-  });
+  it.each(matrix)(
+    '$cut $name on $on closes its stream once and nothing else',
+    async ({ carrier, perform, reason, reach }) => {
+      const streams: EventStream[] = [];
+      const reasons: CloseReason[] = [];
+      const running = await serve(carrier, collect(streams, reasons));
+      const client = await running.dial();
+      await reach({ running, client, streams, reasons });
+      perform(client);
+      await settles(client.closed);
+      await until(() => streams.every((stream) => stream.state === 'closed'));
+      await turns();
+      expect(reasons).toEqual(reason === undefined ? [] : [reason]);
+      expect(streams.map((stream) => stream.bufferedBytes)).toEqual(reason === undefined ? [] : [0]);
+      for (const stream of streams) await expect(stream.send('late')).rejects.toMatchObject({ reason });
+      await until(() => connectionsOf(running) === 0);
+      // The server is as well as before.
+      const other = await running.visit();
+      await until(() => other.text === ':ok\n');
+      expect(running.errors).toEqual([]);
+    },
+  );
 });
 
 const counts = new WeakMap<object, number>();
@@ -134,7 +181,10 @@ describe('garbage', () => {
     ['a header field without end', `GET / HTTP/1.1\r\nX: ${'a'.repeat(100_000)}`],
     ['an unknown version', 'GET / HTTP/9.9\r\n\r\n'],
     ['two lengths', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n'],
-    ['a length beside chunks', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+    [
+      'a length beside chunks',
+      'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    ],
   ];
 
   it.each(garbage)('instead of a request starts no stream: %s', async (_name, bytes) => {
@@ -178,25 +228,37 @@ describe('garbage', () => {
 });
 
 describe('a stream of an HTTP/2 connection', () => {
-  const ways: [string, (req: http2.ClientHttp2Stream, session: http2.ClientHttp2Session, socket: net.Socket) => void][] = [
+  const ways: [
+    string,
+    (req: http2.ClientHttp2Stream, session: http2.ClientHttp2Session, socket: net.Socket) => void,
+  ][] = [
     ['is cancelled', (req) => req.close(http2.constants.NGHTTP2_CANCEL)],
     ['is reset without an error', (req) => req.close(http2.constants.NGHTTP2_NO_ERROR)],
     ['is reset with an internal error', (req) => req.close(http2.constants.NGHTTP2_INTERNAL_ERROR)],
     ['is refused', (req) => req.close(http2.constants.NGHTTP2_REFUSED_STREAM)],
     ['is destroyed', (req) => req.destroy()],
     ['loses its session', (_req, session) => session.destroy()],
-    ['loses its session to an error', (_req, session) => session.destroy(undefined, http2.constants.NGHTTP2_PROTOCOL_ERROR)],
+    [
+      'loses its session to an error',
+      (_req, session) => session.destroy(undefined, http2.constants.NGHTTP2_PROTOCOL_ERROR),
+    ],
     ['loses its socket', (_req, _session, socket) => socket.destroy()],
   ];
   const states: [string, (stream: EventStream) => void, CloseReason][] = [
     ['idle', () => undefined, 'client-closed'],
     ['full', (stream) => void stream.send('x'.repeat(10_000_000)), 'client-closed'],
-    ['reconnecting', (stream) => {
-      void stream.send('x'.repeat(10_000_000));
-      void stream.reconnect();
-    }, 'draining'],
+    [
+      'reconnecting',
+      (stream) => {
+        void stream.send('x'.repeat(10_000_000));
+        void stream.reconnect();
+      },
+      'draining',
+    ],
   ];
-  const table = ways.flatMap(([way, leave]) => states.map(([state, prepare, reason]) => ({ way, state, leave, prepare, reason })));
+  const table = ways.flatMap(([way, leave]) =>
+    states.map(([state, prepare, reason]) => ({ way, state, leave, prepare, reason })),
+  );
 
   it.each(table)('that $way while $state closes once', async ({ leave, prepare, reason }) => {
     const streams: EventStream[] = [];
@@ -229,7 +291,12 @@ describe('a stream of an HTTP/2 connection', () => {
     session.on('error', () => undefined);
     onTestFinished(() => session.destroy());
     const texts = ['', ''];
-    const requests = [0, 1].map((index) => session.request({ ':path': '/' }).on('error', () => undefined).on('data', (chunk: Buffer) => (texts[index] = `${texts[index]}${chunk.toString()}`)));
+    const requests = [0, 1].map((index) =>
+      session
+        .request({ ':path': '/' })
+        .on('error', () => undefined)
+        .on('data', (chunk: Buffer) => (texts[index] = `${texts[index]}${chunk.toString()}`)),
+    );
     await until(() => texts.every((text) => text === ':ok\n'));
     requests[0]!.close(http2.constants.NGHTTP2_CANCEL);
     await until(() => reasons.length === 1);

@@ -126,12 +126,9 @@ interface Row {
   readonly silent?: boolean;
 }
 
-const rowOf = (kinds: readonly Kind[]) => (codec: Partial<Codec>, outcome = 'cut', rest: Partial<Row> = {}): Row => ({
-  codec,
-  kinds,
-  outcome,
-  ...rest,
-});
+const rowOf =
+  (kinds: readonly Kind[]) =>
+  (codec: Partial<Codec>, outcome = 'cut', rest: Partial<Row> = {}): Row => ({ codec, kinds, outcome, ...rest });
 const whole = rowOf(['complete']);
 const streamed = rowOf(['long', 'joined']);
 const blocked = rowOf(['event-stream']);
@@ -154,13 +151,26 @@ const broken: Readonly<Record<string, Row>> = {
     'cut',
     found,
   ),
-  'the transform ends early': { ...streamed(streamOf(() => transformWith(function (_chunk, callback) {
-    this.push(null);
-    callback();
-  })), 'cut', found), kinds: ['long'] },
-  'the transform closes early': streamed(streamOf(() => transformWith(function () {
-    this.destroy();
-  }))),
+  'the transform ends early': {
+    ...streamed(
+      streamOf(() =>
+        transformWith(function (_chunk, callback) {
+          this.push(null);
+          callback();
+        }),
+      ),
+      'cut',
+      found,
+    ),
+    kinds: ['long'],
+  },
+  'the transform closes early': streamed(
+    streamOf(() =>
+      transformWith(function () {
+        this.destroy();
+      }),
+    ),
+  ),
   'the transform fails after it has closed': streamed(
     streamOf(() => transformWith(passOn, { destroy: (_error, done) => failLater(done) })),
     ownCoding,
@@ -168,12 +178,21 @@ const broken: Readonly<Record<string, Row>> = {
   ),
   'flush throws': { ...streamed(streamOf(() => transformWith(passOn), { flush: boom })), kinds: ['long'] },
   'flush never calls back': streamed(streamOf(pass, { flush: () => undefined }), ownCoding, silently),
-  'flush calls back twice': streamed(streamOf(() => transformWith(passOn), { flush: (callback) => {
-    callback();
-    callback();
-  } }), ownCoding, silently),
+  'flush calls back twice': streamed(
+    streamOf(() => transformWith(passOn), {
+      flush: (callback) => {
+        callback();
+        callback();
+      },
+    }),
+    ownCoding,
+    silently,
+  ),
   'start gives undefined': streamed(streamOf(pass, { start: given(undefined) }), 'cut', found),
-  'destroy throws': streamed(streamOf(() => Object.assign(pass({ autoDestroy: false }), { destroy: boom })), ownCoding),
+  'destroy throws': streamed(
+    streamOf(() => Object.assign(pass({ autoDestroy: false }), { destroy: boom })),
+    ownCoding,
+  ),
   'createBlocks throws': blocked({ createBlocks: boom }, 'identity'),
   'createBlocks gives undefined': blocked({ createBlocks: given(undefined) }, 'identity', found),
   'createBlocks gives undefined, beside a createStream': blocked(

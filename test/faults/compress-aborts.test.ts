@@ -81,16 +81,24 @@ function perform(address: net.NetConnectOpts, { path, coding, moment, reset }: V
     let tail = '';
     socket.on('connect', () => {
       // The end of a body with a length is that of its connection.
-      socket.write(getRequest(path, { 'Accept-Encoding': coding, ...(path.endsWith('whole') && { Connection: 'close' }) }), () => {
-        if (moment.leaves === 'at once') setImmediate(leave);
-      });
+      socket.write(
+        getRequest(path, { 'Accept-Encoding': coding, ...(path.endsWith('whole') && { Connection: 'close' }) }),
+        () => {
+          if (moment.leaves === 'at once') setImmediate(leave);
+        },
+      );
       if (moment.leaves === 'without reading') setTimeout(leave, moment.after);
       else socket.on('data', onData);
     });
     const onData = (chunk: Buffer): void => {
       received += chunk.length;
       tail = (tail + chunk.toString('latin1')).slice(-5);
-      if (moment.leaves === 'at the head' || (moment.leaves === 'in the middle' && received >= moment.bytes) || tail.endsWith('0\r\n\r\n')) leave();
+      if (
+        moment.leaves === 'at the head' ||
+        (moment.leaves === 'in the middle' && received >= moment.bytes) ||
+        tail.endsWith('0\r\n\r\n')
+      )
+        leave();
     };
     socket.on('error', () => undefined);
     socket.on('close', () => resolve());
@@ -124,16 +132,22 @@ it('ten thousand clients that leave at any moment leave nothing behind', { timeo
 
   const round = async (visits: readonly Visit[]): Promise<void> => {
     let next = 0;
-    await Promise.all(Array.from({ length: concurrency }, async () => {
-      for (let visit = visits[next++]; visit; visit = visits[next++]) {
-        await perform(visit.path.endsWith('full') ? { path: pipe } : { port, host: '127.0.0.1' }, visit);
-      }
-    }));
+    await Promise.all(
+      Array.from({ length: concurrency }, async () => {
+        for (let visit = visits[next++]; visit; visit = visits[next++]) {
+          await perform(visit.path.endsWith('full') ? { path: pipe } : { port, host: '127.0.0.1' }, visit);
+        }
+      }),
+    );
   };
   const settled = async (resources?: Report['resources']): Promise<Report> => {
-    const isBusy = (report: Report): boolean => report.activeEncoders > 0 || (resources !== undefined && Object.entries(report.resources).some(([name, number]) => number > (resources[name] ?? 0)));
+    const isBusy = (report: Report): boolean =>
+      report.activeEncoders > 0 ||
+      (resources !== undefined &&
+        Object.entries(report.resources).some(([name, number]) => number > (resources[name] ?? 0)));
     let report = await ask(server);
-    // What the thread pool has in hand is still counted, and so is a connection whose end the server has not come to yet.
+    // What the thread pool has in hand is still counted, and so is a connection whose end the server has not come to
+    // yet.
     for (let tries = 0; tries < 50 && isBusy(report); tries++) report = await ask(server);
     return report;
   };
@@ -150,7 +164,8 @@ it('ten thousand clients that leave at any moment leave nothing behind', { timeo
 
   for (const report of [first, second]) {
     expect(report).toMatchObject({ activeEncoders: 0, encoderBytes: 0, faults: [], listeners: before.listeners });
-    for (const [name, number] of Object.entries(report.resources)) expect([name, number <= (before.resources[name] ?? 0)]).toEqual([name, true]);
+    for (const [name, number] of Object.entries(report.resources))
+      expect([name, number <= (before.resources[name] ?? 0)]).toEqual([name, true]);
     // Some may be held by the last to leave.
     for (const [name, number] of Object.entries(report.alive)) expect([name, number < 50]).toEqual([name, true]);
   }

@@ -2,7 +2,18 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ServerResponse } from 'node:http';
 import { PassThrough, Transform, type TransformCallback } from 'node:stream';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { type BlockEncoder, brotli, type Codec, compress, type Compression, type CompressErrorMessage, deflate, type Governor, gzip, zstd } from '../../src/compress/index.ts';
+import {
+  type BlockEncoder,
+  brotli,
+  type Codec,
+  compress,
+  type Compression,
+  type CompressErrorMessage,
+  deflate,
+  type Governor,
+  gzip,
+  zstd,
+} from '../../src/compress/index.ts';
 import { TransformBlocks } from '../../src/compress/transform-blocks.ts';
 import { type CloseReason, sse } from '../../src/index.ts';
 import { type BodyClient, http1Client, http2Client } from '../support/body-clients.ts';
@@ -14,8 +25,14 @@ import { serve, type Served } from '../support/serve.ts';
 import { noise } from '../support/texts.ts';
 import { settles, turns, until } from '../support/until.ts';
 
-const protocols: [string, Carrier][] = [['HTTP/1.1', bare], ['HTTP/2', h2c]];
-const kinds: [string, string][] = [['an event stream', 'text/event-stream'], ['a long body', 'text/plain']];
+const protocols: [string, Carrier][] = [
+  ['HTTP/1.1', bare],
+  ['HTTP/2', h2c],
+];
+const kinds: [string, string][] = [
+  ['an event stream', 'text/event-stream'],
+  ['a long body', 'text/plain'],
+];
 
 /** Text that hardly gets shorter, so that the bytes pile up behind the encoder too; the same for each number. */
 const piece = (index: number): string => noise(16_000, index);
@@ -75,7 +92,10 @@ beforeEach(() => {
 });
 
 async function expectNothingLeft({ compression }: Scene): Promise<void> {
-  await until(() => compression.activeEncoders === 0 && compression.encoderBytes === 0, () => `${compression.activeEncoders} encoders, ${compression.encoderBytes} bytes`);
+  await until(
+    () => compression.activeEncoders === 0 && compression.encoderBytes === 0,
+    () => `${compression.activeEncoders} encoders, ${compression.encoderBytes} bytes`,
+  );
   await turns();
   expect(unhandled).toEqual([]);
 }
@@ -114,22 +134,26 @@ class Patient {
 
 describe.each(protocols)('over %s, a client that does not read', (_protocol, carrier) => {
   describe.each(kinds)('%s', (_kind, type) => {
-    it.each(codings)('holds back a writer that waits, and gets everything when it reads: %s', { timeout: 60_000 }, async (coding) => {
-      const writer = new Patient();
-      const scene = await stage(carrier, compress(), type, writer.write);
-      const reading = await scene.client.get('/', coding);
-      expect(reading.coding).toBe(coding);
-      reading.pause();
-      await writer.parked();
-      writer.limit = writer.produced + 50;
-      reading.resume();
-      expect(await settles(reading.over, 40_000)).toBe('end');
-      const expected = Array.from({ length: writer.limit }, (_each, index) => piece(index)).join('');
-      expect(decodeStrictly(coding, reading.bytes).toString() === expected).toBe(true);
-      // A piece past the marks of the encoder and of Node below it.
-      expect(writer.most).toBeLessThan(400_000);
-      await expectNothingLeft(scene);
-    });
+    it.each(codings)(
+      'holds back a writer that waits, and gets everything when it reads: %s',
+      { timeout: 60_000 },
+      async (coding) => {
+        const writer = new Patient();
+        const scene = await stage(carrier, compress(), type, writer.write);
+        const reading = await scene.client.get('/', coding);
+        expect(reading.coding).toBe(coding);
+        reading.pause();
+        await writer.parked();
+        writer.limit = writer.produced + 50;
+        reading.resume();
+        expect(await settles(reading.over, 40_000)).toBe('end');
+        const expected = Array.from({ length: writer.limit }, (_each, index) => piece(index)).join('');
+        expect(decodeStrictly(coding, reading.bytes).toString() === expected).toBe(true);
+        // A piece past the marks of the encoder and of Node below it.
+        expect(writer.most).toBeLessThan(400_000);
+        await expectNothingLeft(scene);
+      },
+    );
 
     it.each(codings)('tells a writer that does not wait how much it holds: %s', { timeout: 60_000 }, async (coding) => {
       const writer = new Patient();
@@ -225,15 +249,22 @@ it.each(codings)('sse closes a consumer that is too slow, behind %s too', { time
   const reasons: CloseReason[] = [];
   let sent = 0;
   const begun = deferred();
-  const scene = await mount(bare, compress(), sse(async (stream) => {
-    stream.onClose((reason) => reasons.push(reason));
-    await stream.send('first');
-    await begun.promise;
-    while (stream.state === 'open') {
-      void stream.send(piece(sent++)).catch(() => undefined);
-      await turns(1);
-    }
-  }, { maxBuffered: '256kb' }));
+  const scene = await mount(
+    bare,
+    compress(),
+    sse(
+      async (stream) => {
+        stream.onClose((reason) => reasons.push(reason));
+        await stream.send('first');
+        await begun.promise;
+        while (stream.state === 'open') {
+          void stream.send(piece(sent++)).catch(() => undefined);
+          await turns(1);
+        }
+      },
+      { maxBuffered: '256kb' },
+    ),
+  );
   const reading = await scene.client.get('/', coding);
   expect(reading.coding).toBe(coding);
   reading.pause();
@@ -246,7 +277,12 @@ it.each(codings)('sse closes a consumer that is too slow, behind %s too', { time
 });
 
 describe.each(protocols)('over %s, encodes in the thread pool', (_protocol, carrier) => {
-  const codecs = [gzip({ syncThreshold: 0 }), deflate({ syncThreshold: 0 }), brotli({ syncThreshold: 0 }), zstd({ syncThreshold: 0 })];
+  const codecs = [
+    gzip({ syncThreshold: 0 }),
+    deflate({ syncThreshold: 0 }),
+    brotli({ syncThreshold: 0 }),
+    zstd({ syncThreshold: 0 }),
+  ];
 
   it.each(codings)('keep the order, whatever their size: %s', async (coding) => {
     const sizes = Array.from({ length: 60 }, (_each, index) => (index % 4 === 0 ? 150_000 : 20 + index));
@@ -259,7 +295,10 @@ describe.each(protocols)('over %s, encodes in the thread pool', (_protocol, carr
     });
     const reading = await scene.client.get('/', coding);
     expect(await settles(reading.over)).toBe('end');
-    expect(decodeStrictly(coding, reading.bytes).toString() === `${sizes.map((size, index) => `${index}: ${noise(size, index)}\n`).join('')}last\n`).toBe(true);
+    expect(
+      decodeStrictly(coding, reading.bytes).toString() ===
+        `${sizes.map((size, index) => `${index}: ${noise(size, index)}\n`).join('')}last\n`,
+    ).toBe(true);
     await expectNothingLeft(scene);
   });
 
@@ -351,50 +390,64 @@ describe.each(protocols)('over %s, after the client has left', (_protocol, carri
 
 describe('when the client leaves', () => {
   describe.each(kinds)('%s', (_kind, type) => {
-    it.each(codings)('each write is answered once, and those that did not get through with an error: %s', async (coding) => {
-      const outcomes: (Error | null | undefined)[][] = [];
-      const kept = deferred<ServerResponse>();
-      const scene = await stage(bare, compress({ idleFlush: 1 }), type, async (res) => {
-        for (let index = 0; index < 40; index++) {
-          const own: (Error | null | undefined)[] = [];
-          outcomes.push(own);
-          res.write(noise(index % 3 === 0 ? 400_000 : 100, index), (error) => own.push(error));
-          if (index % 4 === 0) await turns(1);
-        }
-        kept.resolve(res);
-      });
-      const reading = await scene.client.get('/', coding);
-      reading.pause();
-      await settles(kept.promise);
-      reading.destroy();
-      await expectNothingLeft(scene);
-      await until(() => outcomes.every((own) => own.length > 0), () => JSON.stringify(outcomes.map(String)));
-      await turns(10);
-      expect(outcomes.map((own) => own.length)).toEqual(outcomes.map(() => 1));
-      // In order: what came through, then what did not.
-      const failed = outcomes.map(([error]) => error instanceof Error);
-      expect(failed).toEqual(failed.toSorted((a, b) => Number(a) - Number(b)));
-      expect(failed.at(-1)).toBe(true);
-    });
+    it.each(codings)(
+      'each write is answered once, and those that did not get through with an error: %s',
+      async (coding) => {
+        const outcomes: (Error | null | undefined)[][] = [];
+        const kept = deferred<ServerResponse>();
+        const scene = await stage(bare, compress({ idleFlush: 1 }), type, async (res) => {
+          for (let index = 0; index < 40; index++) {
+            const own: (Error | null | undefined)[] = [];
+            outcomes.push(own);
+            res.write(noise(index % 3 === 0 ? 400_000 : 100, index), (error) => own.push(error));
+            if (index % 4 === 0) await turns(1);
+          }
+          kept.resolve(res);
+        });
+        const reading = await scene.client.get('/', coding);
+        reading.pause();
+        await settles(kept.promise);
+        reading.destroy();
+        await expectNothingLeft(scene);
+        await until(
+          () => outcomes.every((own) => own.length > 0),
+          () => JSON.stringify(outcomes.map(String)),
+        );
+        await turns(10);
+        expect(outcomes.map((own) => own.length)).toEqual(outcomes.map(() => 1));
+        // In order: what came through, then what did not.
+        const failed = outcomes.map(([error]) => error instanceof Error);
+        expect(failed).toEqual(failed.toSorted((a, b) => Number(a) - Number(b)));
+        expect(failed.at(-1)).toBe(true);
+      },
+    );
   });
 
-  it.each(codings)('the encoder of a long body is freed at once, and not when garbage is collected: %s', async (coding) => {
-    const transforms: Transform[] = [];
-    const watch = (codec: Codec): Codec => ({
-      ...codec,
-      createStream: (settings) => {
-        const encoder = codec.createStream!(settings);
-        transforms.push(encoder.transform);
-        return encoder;
-      },
-    });
-    const scene = await stage(bare, compress({ codecs: [gzip(), deflate(), brotli(), zstd()].map(watch) }), 'text/plain', (res) => res.write(piece(0)));
-    const reading = await scene.client.get('/', coding);
-    await until(() => transforms.length === 1);
-    reading.destroy();
-    await expectNothingLeft(scene);
-    expect(transforms[0]!.destroyed).toBe(true);
-  });
+  it.each(codings)(
+    'the encoder of a long body is freed at once, and not when garbage is collected: %s',
+    async (coding) => {
+      const transforms: Transform[] = [];
+      const watch = (codec: Codec): Codec => ({
+        ...codec,
+        createStream: (settings) => {
+          const encoder = codec.createStream!(settings);
+          transforms.push(encoder.transform);
+          return encoder;
+        },
+      });
+      const scene = await stage(
+        bare,
+        compress({ codecs: [gzip(), deflate(), brotli(), zstd()].map(watch) }),
+        'text/plain',
+        (res) => res.write(piece(0)),
+      );
+      const reading = await scene.client.get('/', coding);
+      await until(() => transforms.length === 1);
+      reading.destroy();
+      await expectNothingLeft(scene);
+      expect(transforms[0]!.destroyed).toBe(true);
+    },
+  );
 
   it.each(kinds)('the encoder of a pipelined response is freed too, before it is its turn: %s', async (_kind, type) => {
     const scene = await stage(bare, compress(), type, (res) => res.write(noise(50_000)));
@@ -413,18 +466,27 @@ describe('when the client leaves', () => {
 });
 
 it("'drain' comes also behind a transform that holds more than the response", async () => {
-  const createStream: Codec['createStream'] = () => ({ transform: new PassThrough({ highWaterMark: 10_000_000 }), memory: 10, flush: (callback) => callback() });
+  const createStream: Codec['createStream'] = () => ({
+    transform: new PassThrough({ highWaterMark: 10_000_000 }),
+    memory: 10,
+    flush: (callback) => callback(),
+  });
   const drains: string[] = [];
   const written = deferred();
-  const scene = await stage(bare, compress({ codecs: [{ coding: ownCoding, available: true, createStream }] }), 'text/plain', async (res) => {
-    // More than the kernel takes, and than Node does.
-    for (let index = 0; index < 600; index++) res.write(piece(index));
-    await turns(20);
-    written.resolve();
-    await drained(res);
-    drains.push(res.destroyed ? 'closed' : 'drain');
-    res.end();
-  });
+  const scene = await stage(
+    bare,
+    compress({ codecs: [{ coding: ownCoding, available: true, createStream }] }),
+    'text/plain',
+    async (res) => {
+      // More than the kernel takes, and than Node does.
+      for (let index = 0; index < 600; index++) res.write(piece(index));
+      await turns(20);
+      written.resolve();
+      await drained(res);
+      drains.push(res.destroyed ? 'closed' : 'drain');
+      res.end();
+    },
+  );
   const reading = await scene.client.get('/', ownCoding);
   reading.pause();
   await settles(written.promise);
@@ -434,32 +496,35 @@ it("'drain' comes also behind a transform that holds more than the response", as
   expect(reading.bytes.length).toBe(600 * 16_000);
 });
 
-it.each([...kinds, ['a complete body', 'text/plain; complete']])('a governor that throws holds up no encoder: %s', async (_kind, type) => {
-  const governor: Governor = {
-    tier: 0,
-    load: 0,
-    on: () => () => undefined,
-    observe: () => {
-      throw new Fault('mine');
-    },
-    close: () => undefined,
-  };
-  const text = piece(0);
-  const scene = await stage(bare, compress({ governor, codecs: [gzip({ syncThreshold: 0 })] }), type, async (res) => {
-    if (type.endsWith('complete')) {
+it.each([...kinds, ['a complete body', 'text/plain; complete']])(
+  'a governor that throws holds up no encoder: %s',
+  async (_kind, type) => {
+    const governor: Governor = {
+      tier: 0,
+      load: 0,
+      on: () => () => undefined,
+      observe: () => {
+        throw new Fault('mine');
+      },
+      close: () => undefined,
+    };
+    const text = piece(0);
+    const scene = await stage(bare, compress({ governor, codecs: [gzip({ syncThreshold: 0 })] }), type, async (res) => {
+      if (type.endsWith('complete')) {
+        res.end(text);
+        return;
+      }
+      res.write(text);
+      await turns(5);
       res.end(text);
-      return;
-    }
-    res.write(text);
-    await turns(5);
-    res.end(text);
-  });
-  const reading = await settles(scene.client.get('/', 'gzip'));
-  expect(await settles(reading.over)).toBe('end');
-  expect(decodeStrictly('gzip', reading.bytes).toString()).toBe(type.endsWith('complete') ? text : text + text);
-  await expectNothingLeft(scene);
-  expect(published.length).toBeGreaterThan(0);
-});
+    });
+    const reading = await settles(scene.client.get('/', 'gzip'));
+    expect(await settles(reading.over)).toBe('end');
+    expect(decodeStrictly('gzip', reading.bytes).toString()).toBe(type.endsWith('complete') ? text : text + text);
+    await expectNothingLeft(scene);
+    expect(published.length).toBeGreaterThan(0);
+  },
+);
 
 /** Cuts the connection of a client that has no response yet. */
 async function leave({ running, client }: Scene): Promise<void> {
@@ -521,8 +586,15 @@ async function threeAndEnd(res: ServerResponse): Promise<void> {
   res.end();
 }
 
-const moments: [string, number][] = [['the first', 0], ['a later', 2], ['the last', 3]];
-const ways: [string, boolean][] = [['throws', false], ['fails late', true]];
+const moments: [string, number][] = [
+  ['the first', 0],
+  ['a later', 2],
+  ['the last', 3],
+];
+const ways: [string, boolean][] = [
+  ['throws', false],
+  ['fails late', true],
+];
 const table = moments.flatMap(([moment, at]) => ways.map(([way, late]) => ({ moment, at, way, late })));
 
 describe.each(protocols)('over %s, an encoder', (_protocol, carrier) => {
@@ -551,23 +623,31 @@ describe.each(protocols)('over %s, an encoder', (_protocol, carrier) => {
   }
 
   it.each(table)('of an event stream that $way at $moment block cuts the connection', async ({ at, late }) => {
-    await expectBroken(await stage(carrier, offering({ createBlocks: () => failingBlocks(at, late) }), 'text/event-stream', threeAndEnd));
+    await expectBroken(
+      await stage(carrier, offering({ createBlocks: () => failingBlocks(at, late) }), 'text/event-stream', threeAndEnd),
+    );
   });
 
   // A Transform that throws breaks its writer, as that of anybody else would.
-  it.each(table.filter(({ late }) => late))('of a long body that $way at $moment chunk cuts the connection', async ({ at, late }) => {
-    const createStream: Codec['createStream'] = () => {
-      const transform = new FailingTransform(at, late);
-      return { transform, memory: 10, flush: (callback) => callback() };
-    };
-    await expectBroken(await stage(carrier, offering({ createStream }), 'text/plain', threeAndEnd));
-  });
+  it.each(table.filter(({ late }) => late))(
+    'of a long body that $way at $moment chunk cuts the connection',
+    async ({ at, late }) => {
+      const createStream: Codec['createStream'] = () => {
+        const transform = new FailingTransform(at, late);
+        return { transform, memory: 10, flush: (callback) => callback() };
+      };
+      await expectBroken(await stage(carrier, offering({ createStream }), 'text/plain', threeAndEnd));
+    },
+  );
 
   it('that cannot be made leaves an event stream as it is', async () => {
     const createBlocks = (): never => {
       throw new Fault('mine');
     };
-    await expectPlain(await stage(carrier, offering({ createBlocks }), 'text/event-stream', threeAndEnd), 'one\ntwo\nthree\n');
+    await expectPlain(
+      await stage(carrier, offering({ createBlocks }), 'text/event-stream', threeAndEnd),
+      'one\ntwo\nthree\n',
+    );
   });
 
   it('that cannot be made leaves a long body as it is, or cuts the connection', async () => {
@@ -587,17 +667,29 @@ describe.each(protocols)('over %s, an encoder', (_protocol, carrier) => {
 
   it.each(ways)('of a complete body that %s leaves it as it is', async (_way, late) => {
     const encode: Codec['encode'] = () => fail({ count: 0 }, 0, late)!;
-    await expectPlain(await stage(carrier, offering({ encode }), 'text/plain', (res) => res.end('the whole')), 'the whole');
+    await expectPlain(
+      await stage(carrier, offering({ encode }), 'text/plain', (res) => res.end('the whole')),
+      'the whole',
+    );
   });
 
-  it.each(ways)('of a body that came within one tick and that %s does not end as if it were whole', async (_way, late) => {
-    const encode: Codec['encode'] = () => fail({ count: 0 }, 0, late)!;
-    const createStream: Codec['createStream'] = () => ({ transform: new FailingTransform(0, true), memory: 10, flush: (callback) => callback() });
-    await expectBroken(await stage(carrier, offering({ encode, createStream }), 'text/plain', (res) => {
-      res.write('one\n');
-      res.end('two\n');
-    }));
-  });
+  it.each(ways)(
+    'of a body that came within one tick and that %s does not end as if it were whole',
+    async (_way, late) => {
+      const encode: Codec['encode'] = () => fail({ count: 0 }, 0, late)!;
+      const createStream: Codec['createStream'] = () => ({
+        transform: new FailingTransform(0, true),
+        memory: 10,
+        flush: (callback) => callback(),
+      });
+      await expectBroken(
+        await stage(carrier, offering({ encode, createStream }), 'text/plain', (res) => {
+          res.write('one\n');
+          res.end('two\n');
+        }),
+      );
+    },
+  );
 
   it('that gives no promise but throws while it is retuned cuts the connection', async () => {
     const createBlocks = (): BlockEncoder => ({
@@ -611,14 +703,25 @@ describe.each(protocols)('over %s, an encoder', (_protocol, carrier) => {
   });
 
   it('that fails takes no other response with it', async () => {
-    const scene = await stage(carrier, offering({ createBlocks: (() => {
-      let made = 0;
-      return () => failingBlocks(made++ % 2 === 0 ? 1 : -1, false);
-    })() }), 'text/event-stream', threeAndEnd);
-    const outcomes = await settles(Promise.all(Array.from({ length: 20 }, async () => {
-      const reading = await scene.client.get('/', ownCoding);
-      return reading.over;
-    })));
+    const scene = await stage(
+      carrier,
+      offering({
+        createBlocks: (() => {
+          let made = 0;
+          return () => failingBlocks(made++ % 2 === 0 ? 1 : -1, false);
+        })(),
+      }),
+      'text/event-stream',
+      threeAndEnd,
+    );
+    const outcomes = await settles(
+      Promise.all(
+        Array.from({ length: 20 }, async () => {
+          const reading = await scene.client.get('/', ownCoding);
+          return reading.over;
+        }),
+      ),
+    );
     expect(outcomes.filter((outcome) => outcome === 'end')).toHaveLength(10);
     expect(outcomes.filter((outcome) => outcome === 'aborted')).toHaveLength(10);
     await expectNothingLeft(scene);

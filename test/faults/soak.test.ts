@@ -33,31 +33,49 @@ const routes: Record<string, Middleware> = {
     yield 'first';
     await new Promise((resolve) => stream.signal.addEventListener('abort', resolve));
   }),
-  '/pipe': sse(async (stream) => stream.pipe(new ReadableStream<string>({ start: (controller) => controller.enqueue('first') }), { signal: root.signal })),
+  '/pipe': sse(async (stream) =>
+    stream.pipe(new ReadableStream<string>({ start: (controller) => controller.enqueue('first') }), {
+      signal: root.signal,
+    }),
+  ),
   '/records': ndjson(async function* (stream) {
     yield 1;
     await new Promise((resolve) => stream.signal.addEventListener('abort', resolve));
   }),
-  '/body': (req, res) => pipeBody((async function* () {
-    yield 'first';
-    yield* new ReadableStream<string>();
-  })(), req, res, { signal: root.signal }),
+  '/body': (req, res) =>
+    pipeBody(
+      (async function* () {
+        yield 'first';
+        yield* new ReadableStream<string>();
+      })(),
+      req,
+      res,
+      { signal: root.signal },
+    ),
   '/full': async (_req, res) => {
     // An HTTP/2 window is 64 kB, and what a session may hold is bounded.
     (res as http.ServerResponse).write('stream' in res ? block.subarray(0, 70_000) : block);
     await waitWritable(res, { signal: root.signal, deadline: Date.now() + 3_600_000 }).catch(() => undefined);
   },
-  '/reconnect': sse(async (stream) => {
-    await stream.send('first');
-    await stream.reconnect();
-    // A timer that is left behind must not go by itself before it is counted.
-  }, { closeTimeout: '1h' }),
-  '/end': sse(function* () { yield 'first'; }),
-  '/fails': sse(async function* () {
+  '/reconnect': sse(
+    async (stream) => {
+      await stream.send('first');
+      await stream.reconnect();
+      // A timer that is left behind must not go by itself before it is counted.
+    },
+    { closeTimeout: '1h' },
+  ),
+  '/end': sse(function* () {
     yield 'first';
-    await turns(1);
-    throw new Error('late');
-  }, { closeTimeout: '1h' }),
+  }),
+  '/fails': sse(
+    async function* () {
+      yield 'first';
+      await turns(1);
+      throw new Error('late');
+    },
+    { closeTimeout: '1h' },
+  ),
 };
 
 const paths = Object.keys(routes);
@@ -85,9 +103,11 @@ function alive(constructor: abstract new (...args: never[]) => unknown): number 
 
 async function inParallel(count: number, task: (index: number) => Promise<void>, concurrency = 200): Promise<void> {
   let next = 0;
-  await Promise.all(Array.from({ length: concurrency }, async () => {
-    while (next < count) await task(next++);
-  }));
+  await Promise.all(
+    Array.from({ length: concurrency }, async () => {
+      while (next < count) await task(next++);
+    }),
+  );
 }
 
 /** Opens a stream, reads its first bytes, leaves. */
@@ -98,17 +118,28 @@ function visit(port: number, path: string): Promise<void> {
     socket.setEncoding('latin1');
     socket.on('data', (chunk: string) => {
       received += received.length > 1000 ? '' : chunk;
-      if (received.includes('first') || received.includes(':ok') || received.includes('\r\n1\n') || received.length > 1000) socket.destroy();
+      if (
+        received.includes('first') ||
+        received.includes(':ok') ||
+        received.includes('\r\n1\n') ||
+        received.length > 1000
+      )
+        socket.destroy();
     });
     socket.on('error', reject);
-    socket.on('close', () => (received.startsWith('HTTP/1.1 200') ? resolve() : reject(new Error(`${path}: ${JSON.stringify(received)}`))));
+    socket.on('close', () =>
+      received.startsWith('HTTP/1.1 200') ? resolve() : reject(new Error(`${path}: ${JSON.stringify(received)}`)),
+    );
   });
 }
 
 async function settled(before: Record<string, number>, now: () => Record<string, number>): Promise<void> {
   const keys = (): string[] => [...new Set([...Object.keys(before), ...Object.keys(now())])];
   // A socket or timer of somebody else's may go meanwhile; none of ours may come.
-  await until(() => keys().every((key) => (now()[key] ?? 0) <= (before[key] ?? 0)), () => JSON.stringify({ before, now: now() })).catch(() => expect(now()).toEqual(before));
+  await until(
+    () => keys().every((key) => (now()[key] ?? 0) <= (before[key] ?? 0)),
+    () => JSON.stringify({ before, now: now() }),
+  ).catch(() => expect(now()).toEqual(before));
 }
 
 describe('ten thousand streams that come and go', () => {
@@ -118,7 +149,11 @@ describe('ten thousand streams that come and go', () => {
     // What is made once, at the first use.
     await inParallel(paths.length * 5, (index) => visit(running.port, paths[index % paths.length]!));
     await turns(50);
-    const before = { resources: resources(), listeners: listeners(), server: server.eventNames().map((name) => server.listenerCount(name)) };
+    const before = {
+      resources: resources(),
+      listeners: listeners(),
+      server: server.eventNames().map((name) => server.listenerCount(name)),
+    };
     await inParallel(cycles, (index) => visit(running.port, paths[index % paths.length]!));
     let connections = -1;
     await until(() => {
@@ -129,7 +164,8 @@ describe('ten thousand streams that come and go', () => {
     await settled(before.listeners, listeners);
     expect(server.eventNames().map((name) => server.listenerCount(name))).toEqual(before.server);
     // Some may still be held by Node's parser pool; ten thousand are not.
-    for (const constructor of [Seam, OutStream, http.ServerResponse, http2.Http2ServerResponse]) expect(alive(constructor) ?? 0).toBeLessThan(100);
+    for (const constructor of [Seam, OutStream, http.ServerResponse, http2.Http2ServerResponse])
+      expect(alive(constructor) ?? 0).toBeLessThan(100);
   });
 
   it('leave nothing on the one HTTP/2 connection that carried them', { timeout: 300_000 }, async () => {
@@ -138,26 +174,36 @@ describe('ten thousand streams that come and go', () => {
     running.server.on('session', (session: http2.Http2Session) => serverSessions.push(session));
     const session = http2.connect(running.origin);
     session.on('error', () => undefined);
-    const visitStream = (index: number): Promise<void> => new Promise((resolve) => {
-      const req = session.request({ ':path': paths[index % paths.length]! });
-      req.on('data', () => req.close(http2.constants.NGHTTP2_CANCEL));
-      req.on('error', () => undefined);
-      req.on('close', () => resolve());
-    });
-    const count = (emitter: NodeJS.EventEmitter): number[] => emitter.eventNames().map((name) => emitter.listenerCount(name));
+    const visitStream = (index: number): Promise<void> =>
+      new Promise((resolve) => {
+        const req = session.request({ ':path': paths[index % paths.length]! });
+        req.on('data', () => req.close(http2.constants.NGHTTP2_CANCEL));
+        req.on('error', () => undefined);
+        req.on('close', () => resolve());
+      });
+    const count = (emitter: NodeJS.EventEmitter): number[] =>
+      emitter.eventNames().map((name) => emitter.listenerCount(name));
     await inParallel(paths.length, visitStream);
     // The server's side of them is over too.
     await until(() => listeners()['news'] === 0 && listeners()['abort'] === 0);
     await turns(50);
     const [serverSession] = serverSessions as [http2.Http2Session];
-    const before = { resources: resources(), listeners: listeners(), session: count(serverSession), socket: count(serverSession.socket) };
+    const before = {
+      resources: resources(),
+      listeners: listeners(),
+      session: count(serverSession),
+      socket: count(serverSession.socket),
+    };
     // Fewer than Node takes for an attack.
     await inParallel(800, visitStream, 40);
     await turns(50);
     await settled(before.listeners, listeners);
     await settled(before.resources, resources);
-    await expect.poll(() => [count(serverSession), count(serverSession.socket)], { timeout: 5000 }).toEqual([before.session, before.socket]);
-    for (const constructor of [Seam, OutStream, http.ServerResponse, http2.Http2ServerResponse]) expect(alive(constructor) ?? 0).toBeLessThan(100);
+    await expect
+      .poll(() => [count(serverSession), count(serverSession.socket)], { timeout: 5000 })
+      .toEqual([before.session, before.socket]);
+    for (const constructor of [Seam, OutStream, http.ServerResponse, http2.Http2ServerResponse])
+      expect(alive(constructor) ?? 0).toBeLessThan(100);
     session.destroy();
   });
 });

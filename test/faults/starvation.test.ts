@@ -57,10 +57,18 @@ const kinds: [string, (source: () => Generator<string>) => Middleware][] = [
 describe.each(kinds)('%s of a source that is always ready, to a client that always reads', (_name, make) => {
   it.each([20_000, 500_000])('gives everybody else their turn, in chunks of %i', { timeout: 90_000 }, async (size) => {
     const subject = greedy(make, 'x'.repeat(size));
-    const running = await serve(bare, (req, res, next) => (req.url === '/other' ? void res.end('other') : void Promise.resolve(subject.middleware(req, res, next)).catch(() => undefined)));
+    const running = await serve(bare, (req, res, next) =>
+      req.url === '/other'
+        ? void res.end('other')
+        : void Promise.resolve(subject.middleware(req, res, next)).catch(() => undefined),
+    );
     const child = spawn(process.execPath, ['-e', reader, String(running.port)], { stdio: 'ignore' });
     onTestFinished(() => void child.kill());
-    await until(() => subject.total() > 2 * patience || subject.most() >= patience, () => `${subject.total()} bytes`, 60_000);
+    await until(
+      () => subject.total() > 2 * patience || subject.most() >= patience,
+      () => `${subject.total()} bytes`,
+      60_000,
+    );
     const other = await running.visit({ path: '/other' });
     await other.over;
     expect(other.text).toBe('other');

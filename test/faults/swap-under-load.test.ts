@@ -14,20 +14,31 @@ const large = text.repeat(10);
 const answers: Readonly<Record<string, { readonly body: string; readonly middleware: Middleware }>> = {
   '/small': { body: text, middleware: (_req, res) => send(res as ServerResponse, (each) => each.end(text)) },
   '/large': { body: large, middleware: (_req, res) => send(res as ServerResponse, (each) => each.end(large)) },
-  '/long': { body: text + text, middleware: (_req, res) => send(res as ServerResponse, async (each) => {
-    each.write(text);
-    await turns(2);
-    each.end(text);
-  }) },
-  '/joined': { body: `${text}the end`, middleware: (_req, res) => send(res as ServerResponse, (each) => {
-    each.write(text);
-    each.end('the end');
-  }) },
-  '/events': { body: 'data: one\n\ndata: two\n\n', middleware: sse(async function* () {
-    yield 'one';
-    await turns(2);
-    yield 'two';
-  }) },
+  '/long': {
+    body: text + text,
+    middleware: (_req, res) =>
+      send(res as ServerResponse, async (each) => {
+        each.write(text);
+        await turns(2);
+        each.end(text);
+      }),
+  },
+  '/joined': {
+    body: `${text}the end`,
+    middleware: (_req, res) =>
+      send(res as ServerResponse, (each) => {
+        each.write(text);
+        each.end('the end');
+      }),
+  },
+  '/events': {
+    body: 'data: one\n\ndata: two\n\n',
+    middleware: sse(async function* () {
+      yield 'one';
+      await turns(2);
+      yield 'two';
+    }),
+  },
 };
 
 function send(res: ServerResponse, act: (res: ServerResponse) => unknown): unknown {
@@ -118,7 +129,12 @@ it.each(Object.entries(codecs))(title, async (_fault, [outcome, make]) => {
   expect(seen).toEqual(seen.map(() => 'whole'));
 
   const { profile } = compression.switch;
-  const swapped = await settles(compression.switch.swap({ codecs: [make()] }).then(() => 'taken', () => 'refused'));
+  const swapped = await settles(
+    compression.switch.swap({ codecs: [make()] }).then(
+      () => 'taken',
+      () => 'refused',
+    ),
+  );
   expect(swapped).toBe(outcome);
   const asked = seen.length;
   await until(() => seen.length > asked + 30);

@@ -2,7 +2,17 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import http from 'node:http';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { createSwitch, deadline, type EventStream, heartbeat, lifecycle, ndjson, pipeBody, sse, type SseOptions } from '../../src/index.ts';
+import {
+  createSwitch,
+  deadline,
+  type EventStream,
+  heartbeat,
+  lifecycle,
+  ndjson,
+  pipeBody,
+  sse,
+  type SseOptions,
+} from '../../src/index.ts';
 import { bare, carriers, listen, type Middleware } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { attend, serve } from '../support/serve.ts';
@@ -46,10 +56,11 @@ function listenTo(channel: string): unknown[] {
 }
 
 describe.each(carriers)('on $name, a handler that throws after its first event', (carrier) => {
-  const failing = (error: Error, options?: SseOptions): Middleware => sse(async function* () {
-    yield 'first';
-    throw error;
-  }, options);
+  const failing = (error: Error, options?: SseOptions): Middleware =>
+    sse(async function* () {
+      yield 'first';
+      throw error;
+    }, options);
 
   async function visitTwice(middleware: Middleware): Promise<void> {
     const running = await serve(carrier, middleware);
@@ -63,7 +74,10 @@ describe.each(carriers)('on $name, a handler that throws after its first event',
     const error = makeError();
     await visitTwice(failing(error));
     expect(await given()).toEqual([expect.stringMatching(/^Unhandled error of GET \/events: \w+: no listener$/)]);
-    expect(warnings[0]).toMatchObject({ name: 'SluiceWarning', detail: expect.stringMatching(/unheard\.test\.ts:\d+[^]*`onError`[^]*`sluice:stream:error`/) as string });
+    expect(warnings[0]).toMatchObject({
+      name: 'SluiceWarning',
+      detail: expect.stringMatching(/unheard\.test\.ts:\d+[^]*`onError`[^]*`sluice:stream:error`/) as string,
+    });
     expect(warnings[0]!.detail).not.toContain('no listener');
   });
 
@@ -85,7 +99,11 @@ describe.each(carriers)('on $name, a handler that throws after its first event',
 describe('a stream', () => {
   it('that fails before its head is not warned of: next has the error', async () => {
     const error = makeError();
-    const running = await serve(bare, sse(() => Promise.reject(error)), ndjson(() => Promise.reject(error)));
+    const running = await serve(
+      bare,
+      sse(() => Promise.reject(error)),
+      ndjson(() => Promise.reject(error)),
+    );
     const reading = await running.visit();
     await settles(reading.over);
     expect([await given(), running.errors]).toEqual([[], [error]]);
@@ -112,19 +130,52 @@ describe('a stream', () => {
   const endings: [name: string, fail: (stream: EventStream) => unknown, count: number][] = [
     ['by its signal', (stream) => stream.signal.throwIfAborted(), 0],
     ['by a send that comes too late', (stream) => stream.send('late'), 0],
-    ['by an AbortError', () => { throw new DOMException('aborted', 'AbortError'); }, 0],
-    ['by the error of an SDK that was aborted', () => { throw new (class APIUserAbortError extends Error {})('Request was aborted.'); }, 0],
-    ['by an error that an abort has caused', () => { throw new Error('fetch failed', { cause: new DOMException('aborted', 'AbortError') }); }, 0],
-    ['by a source that was cut', () => { throw Object.assign(new Error('Premature close'), { code: 'ERR_STREAM_PREMATURE_CLOSE' }); }, 0],
-    ['by a fault of its own', () => { throw makeError(); }, 1],
+    [
+      'by an AbortError',
+      () => {
+        throw new DOMException('aborted', 'AbortError');
+      },
+      0,
+    ],
+    [
+      'by the error of an SDK that was aborted',
+      () => {
+        throw new (class APIUserAbortError extends Error {})('Request was aborted.');
+      },
+      0,
+    ],
+    [
+      'by an error that an abort has caused',
+      () => {
+        throw new Error('fetch failed', { cause: new DOMException('aborted', 'AbortError') });
+      },
+      0,
+    ],
+    [
+      'by a source that was cut',
+      () => {
+        throw Object.assign(new Error('Premature close'), { code: 'ERR_STREAM_PREMATURE_CLOSE' });
+      },
+      0,
+    ],
+    [
+      'by a fault of its own',
+      () => {
+        throw makeError();
+      },
+      1,
+    ],
   ];
   it.each(endings)('whose client has left, and whose handler then ends %s', async (_name, fail, count) => {
     const failed = deferred();
-    const running = await serve(bare, sse(async (stream) => {
-      await new Promise((resolve) => stream.onClose(resolve));
-      setImmediate(failed.resolve);
-      await fail(stream);
-    }));
+    const running = await serve(
+      bare,
+      sse(async (stream) => {
+        await new Promise((resolve) => stream.onClose(resolve));
+        setImmediate(failed.resolve);
+        await fail(stream);
+      }),
+    );
     (await running.visit()).destroy();
     await settles(failed.promise);
     expect(await given()).toHaveLength(count);
@@ -132,25 +183,31 @@ describe('a stream', () => {
   });
 
   it('whose handler aborts while its client is there is warned of: the client gets half a body', async () => {
-    const running = await serve(bare, sse(async (stream) => {
-      await stream.send('first');
-      await turns();
-      throw Object.assign(new DOMException('aborted', 'AbortError'), {});
-    }));
+    const running = await serve(
+      bare,
+      sse(async (stream) => {
+        await stream.send('first');
+        await turns();
+        throw Object.assign(new DOMException('aborted', 'AbortError'), {});
+      }),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('aborted');
     expect(await given()).toHaveLength(1);
   });
 
   it('is not warned of when it ends, stops, reconnects or is cut without an error', async () => {
-    const running = await serve(bare, sse(async (stream, req) => {
-      const way = (req.url ?? '').slice(1) as 'end' | 'stop' | 'reconnect' | 'destroy';
-      void stream.send('x');
-      void stream[way]();
-      void stream.send('too late');
-      void stream.pipe(['too late']);
-      await stream.send('too late');
-    }));
+    const running = await serve(
+      bare,
+      sse(async (stream, req) => {
+        const way = (req.url ?? '').slice(1) as 'end' | 'stop' | 'reconnect' | 'destroy';
+        void stream.send('x');
+        void stream[way]();
+        void stream.send('too late');
+        void stream.pipe(['too late']);
+        await stream.send('too late');
+      }),
+    );
     for (const path of ['/end', '/stop', '/reconnect', '/destroy']) {
       // A stream that is destroyed at once has no head.
       const reading = await running.visit({ path }).catch(() => undefined);
@@ -160,10 +217,15 @@ describe('a stream', () => {
   });
 
   it('whose close listener throws is warned of', async () => {
-    const running = await serve(bare, sse(async (stream) => {
-      stream.onClose(() => { throw makeError(); });
-      await stream.send('x');
-    }));
+    const running = await serve(
+      bare,
+      sse(async (stream) => {
+        stream.onClose(() => {
+          throw makeError();
+        });
+        await stream.send('x');
+      }),
+    );
     await settles((await running.visit()).over);
     expect(await given()).toHaveLength(1);
   });
@@ -173,30 +235,76 @@ describe('an event that cannot be framed', () => {
   const bad = { id: 'a\nb', data: 1 };
   const looks: [name: string, look: (stream: EventStream) => unknown][] = [
     ['caught', (stream) => stream.send(bad).catch(() => undefined)],
-    ['awaited', async (stream) => { try { await stream.send(bad); } catch { /* seen */ } }],
+    [
+      'awaited',
+      async (stream) => {
+        try {
+          await stream.send(bad);
+        } catch {
+          /* seen */
+        }
+      },
+    ],
     ['handled by then', (stream) => stream.send(bad).then(undefined, () => undefined)],
     ['one of several that are awaited', (stream) => Promise.allSettled([stream.send('good'), stream.send(bad)])],
-    ['returned by an async function that is awaited', async (stream) => { try { await (async () => stream.send(bad))(); } catch { /* seen */ } }],
-    ['a comment that is awaited', async (stream) => { try { await stream.comment(5 as unknown as string); } catch { /* seen */ } }],
-    ['piped and awaited', async (stream) => { try { await stream.pipe([bad]); } catch { /* seen */ } }],
+    [
+      'returned by an async function that is awaited',
+      async (stream) => {
+        try {
+          await (async () => stream.send(bad))();
+        } catch {
+          /* seen */
+        }
+      },
+    ],
+    [
+      'a comment that is awaited',
+      async (stream) => {
+        try {
+          await stream.comment(5 as unknown as string);
+        } catch {
+          /* seen */
+        }
+      },
+    ],
+    [
+      'piped and awaited',
+      async (stream) => {
+        try {
+          await stream.pipe([bad]);
+        } catch {
+          /* seen */
+        }
+      },
+    ],
   ];
   it.each(looks)('is not warned of: %s', async (_name, look) => {
     const messages = [] as unknown[];
-    const running = await serve(bare, sse(async (stream) => {
-      await look(stream);
-      await turns();
-    }, { onError: (error) => messages.push(error) }), sse(() => undefined));
+    const running = await serve(
+      bare,
+      sse(
+        async (stream) => {
+          await look(stream);
+          await turns();
+        },
+        { onError: (error) => messages.push(error) },
+      ),
+      sse(() => undefined),
+    );
     expect(await settles((await running.visit()).over)).toBe('end');
     expect([await given(), messages]).toEqual([[], []]);
   });
 
   it('is warned of where nothing waits for its send, once, and the stream goes on', async () => {
-    const running = await serve(bare, sse(async (stream) => {
-      void stream.send({ event: 'a\nb' });
-      void stream.send({ event: 'a\nb' });
-      await turns();
-      await stream.send('good');
-    }));
+    const running = await serve(
+      bare,
+      sse(async (stream) => {
+        void stream.send({ event: 'a\nb' });
+        void stream.send({ event: 'a\nb' });
+        await turns();
+        await stream.send('good');
+      }),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('end');
     expect(reading.text).toBe(':ok\ndata: good\n\n');
@@ -205,44 +313,65 @@ describe('an event that cannot be framed', () => {
 
   it('goes to onError where nothing waits for its send', async () => {
     const heard: unknown[] = [];
-    const running = await serve(bare, sse(async (stream) => {
-      void stream.send(bad);
-      void stream.pipe([bad]);
-      await turns();
-    }, { onError: (error) => heard.push(error) }));
+    const running = await serve(
+      bare,
+      sse(
+        async (stream) => {
+          void stream.send(bad);
+          void stream.pipe([bad]);
+          await turns();
+        },
+        { onError: (error) => heard.push(error) },
+      ),
+    );
     expect(await settles((await running.visit()).over)).toBe('end');
-    expect([await given(), heard]).toEqual([[], [expect.objectContaining({ field: 'id' }), expect.objectContaining({ field: 'id' })]]);
+    expect([await given(), heard]).toEqual([
+      [],
+      [expect.objectContaining({ field: 'id' }), expect.objectContaining({ field: 'id' })],
+    ]);
   });
 
   it('is published once, also where it then ends the handler', async () => {
     const messages = listenTo('sluice:stream:error');
-    const running = await serve(bare, sse(async (stream) => {
-      await stream.send('first');
-      await turns();
-      await stream.send(bad);
-    }));
+    const running = await serve(
+      bare,
+      sse(async (stream) => {
+        await stream.send('first');
+        await turns();
+        await stream.send(bad);
+      }),
+    );
     expect(await settles((await running.visit()).over)).toBe('aborted');
-    expect([await given(), messages]).toEqual([[], [expect.objectContaining({ error: expect.objectContaining({ field: 'id' }) as Error })]]);
+    expect([await given(), messages]).toEqual([
+      [],
+      [expect.objectContaining({ error: expect.objectContaining({ field: 'id' }) as Error })],
+    ]);
   });
 });
 
 describe('a pipe', () => {
   it('whose source fails is warned of where nothing waits for it', async () => {
-    const running = await serve(bare, sse(async (stream) => {
-      void stream.pipe(new ReadableStream({ start: (controller) => controller.error(makeError()) }));
-      await turns();
-    }));
+    const running = await serve(
+      bare,
+      sse(async (stream) => {
+        void stream.pipe(new ReadableStream({ start: (controller) => controller.error(makeError()) }));
+        await turns();
+      }),
+    );
     expect(await settles((await running.visit()).over)).toBe('end');
     expect(await given()).toHaveLength(1);
   });
 
   it('that its own signal stops is not warned of', async () => {
-    const running = await serve(bare, sse(async (stream) => {
-      const controller = new AbortController();
-      void stream.pipe(new ReadableStream(), { signal: controller.signal });
-      controller.abort(makeError());
-      await turns();
-    }));
+    const running = await serve(
+      bare,
+      sse(async (stream) => {
+        const controller = new AbortController();
+        void stream.pipe(new ReadableStream(), { signal: controller.signal });
+        controller.abort(makeError());
+        await turns();
+      }),
+    );
     expect(await settles((await running.visit()).over)).toBe('end');
     expect(await given()).toEqual([]);
   });
@@ -251,7 +380,10 @@ describe('a pipe', () => {
 describe('a body', () => {
   it('whose source fails because its client has left is not warned of', async () => {
     const gone = deferred();
-    const source = new Readable({ read() {}, destroy: (_error, callback) => callback(Object.assign(new Error('aborted'), { code: 'ECONNRESET' })) });
+    const source = new Readable({
+      read() {},
+      destroy: (_error, callback) => callback(Object.assign(new Error('aborted'), { code: 'ECONNRESET' })),
+    });
     const running = await serve(bare, async (req, res) => {
       res.on('close', gone.resolve);
       source.push('some');
@@ -265,13 +397,17 @@ describe('a body', () => {
   it('whose source fails while it is cancelled is warned of', async () => {
     const cancelled = deferred();
     const running = await serve(bare, async (req, res) => {
-      await pipeBody(new ReadableStream({
-        start: (controller) => controller.enqueue('some'),
-        cancel: () => {
-          cancelled.resolve();
-          throw makeError();
-        },
-      }), req, res);
+      await pipeBody(
+        new ReadableStream({
+          start: (controller) => controller.enqueue('some'),
+          cancel: () => {
+            cancelled.resolve();
+            throw makeError();
+          },
+        }),
+        req,
+        res,
+      );
     });
     (await running.visit()).destroy();
     await settles(cancelled.promise);
@@ -280,7 +416,9 @@ describe('a body', () => {
 });
 
 describe('other middlewares', () => {
-  const throws = (): never => { throw makeError(); };
+  const throws = (): never => {
+    throw makeError();
+  };
 
   it('warn of a listener of a switch of compress that throws', async () => {
     const control = createSwitch();
@@ -313,8 +451,15 @@ describe('other middlewares', () => {
     expect(warnings[0]!.detail).toContain('`sluice:lifecycle:error`');
   });
 
-  it.each([['throws', throws], ['rejects', () => Promise.reject(makeError())]] as const)('warn of an onExpired that %s', async (_name, onExpired) => {
-    const running = await serve(bare, deadline({ default: 10, onExpired: onExpired as () => void }) as Middleware, () => undefined);
+  it.each([
+    ['throws', throws],
+    ['rejects', () => Promise.reject(makeError())],
+  ] as const)('warn of an onExpired that %s', async (_name, onExpired) => {
+    const running = await serve(
+      bare,
+      deadline({ default: 10, onExpired: onExpired as () => void }) as Middleware,
+      () => undefined,
+    );
     const reading = await running.visit().catch(() => undefined);
     reading?.destroy();
     await until(() => warnings.length === 1);

@@ -7,7 +7,13 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AckProbe, keyOfSocket, type Probed, readTable, writtenBytes } from '../../src/heartbeat/ack-probe.ts';
-import { type AckSample, type ConnectionKey, readAcknowledgement, scanTcpTable, type TcpRow } from '../../src/heartbeat/tcp-table.ts';
+import {
+  type AckSample,
+  type ConnectionKey,
+  readAcknowledgement,
+  scanTcpTable,
+  type TcpRow,
+} from '../../src/heartbeat/tcp-table.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { settles, turns, until } from '../support/until.ts';
 
@@ -42,10 +48,19 @@ function bench(delay?: number) {
         callback();
         await turns(1);
       };
-      readings.push({ table, answer: (text) => settle(() => resolve(text)), fail: (error) => settle(() => reject(error)) });
+      readings.push({
+        table,
+        answer: (text) => settle(() => resolve(text)),
+        fail: (error) => settle(() => reject(error)),
+      });
     });
   }
-  const probe = new AckProbe({ onError: (error) => errors.push(error), clock, readTable: async (table, onLines) => onLines(await readTable(table)), ...(delay === undefined ? {} : { delay }) });
+  const probe = new AckProbe({
+    onError: (error) => errors.push(error),
+    clock,
+    readTable: async (table, onLines) => onLines(await readTable(table)),
+    ...(delay === undefined ? {} : { delay }),
+  });
   return {
     probe,
     errors,
@@ -88,7 +103,13 @@ interface Entry extends Probed {
 function makeEntry(log: Log, name: string, port: number, table: Table = 'tcp'): Entry {
   const address = table === 'tcp' ? '0100007F' : '00000000000000000000000001000000';
   const connection = { table, key: `${address}:1F90 ${address}:${hex(port)}` };
-  return { connection, count: 0, written: entryWritten, onRow: (sample) => log.push([name, 'row', sample]), onMissing: (now) => log.push([name, 'missing', now]) };
+  return {
+    connection,
+    count: 0,
+    written: entryWritten,
+    onRow: (sample) => log.push([name, 'row', sample]),
+    onMissing: (now) => log.push([name, 'missing', now]),
+  };
 }
 
 function entryWritten(this: Entry): number {
@@ -111,7 +132,10 @@ describe('the pace of the probe', () => {
     expect(probe.available).toBe(true);
   });
 
-  it.each([[undefined, 1000], [250, 250]])('reads first %d ms after the first entry came', async (delay, expected) => {
+  it.each([
+    [undefined, 1000],
+    [250, 250],
+  ])('reads first %d ms after the first entry came', async (delay, expected) => {
     const rig = bench(delay);
     const [first, second] = [makeEntry([], 'a', 1), makeEntry([], 'b', 2)];
     rig.probe.add(first);
@@ -212,7 +236,10 @@ describe('the pace of the probe', () => {
   it.each([
     [['tcp'], ['tcp']],
     [['tcp6'], ['tcp6']],
-    [['tcp6', 'tcp'], ['tcp', 'tcp6']],
+    [
+      ['tcp6', 'tcp'],
+      ['tcp', 'tcp6'],
+    ],
   ] as [Table[], Table[]][])('reads, for entries in %j, %j', async (tables, expected) => {
     const rig = bench();
     tables.forEach((table, index) => rig.probe.add(makeEntry([], 'a', index, table)));
@@ -227,14 +254,26 @@ describe('what an entry is told', () => {
     const rig = bench();
     const log: Log = [];
     const times: number[] = [];
-    const entry = { ...makeEntry(log, 'a', 1), count: 100, onRow: (sample: AckSample, now: number) => (log.push(['a', 'row', sample]), times.push(now)) };
+    const entry = {
+      ...makeEntry(log, 'a', 1),
+      count: 100,
+      onRow: (sample: AckSample, now: number) => (log.push(['a', 'row', sample]), times.push(now)),
+    };
     rig.probe.add(entry);
     await rig.pass(1000);
     const began = rig.now;
     await rig.pass(30);
     entry.count = 103;
     await rig.readings[0]!.answer(line(makeEntry([], 'b', 2)) + line(entry, 40, '01'));
-    const row: TcpRow = { unacked: 40, unread: 0, timer: 'retransmit', retransmits: 0, unansweredProbes: 0, rto: 200, state: 1 };
+    const row: TcpRow = {
+      unacked: 40,
+      unread: 0,
+      timer: 'retransmit',
+      retransmits: 0,
+      unansweredProbes: 0,
+      rto: 200,
+      state: 1,
+    };
     expect(log).toEqual([['a', 'row', { row, writtenBefore: 100, writtenAfter: 103 }]]);
     expect(times).toEqual([began]);
   });
@@ -285,7 +324,12 @@ describe('what an entry is told', () => {
   it('nothing of a reading that began before it came', async () => {
     const rig = bench();
     const log: Log = [];
-    const [first, second, third, again] = [makeEntry(log, 'a', 1), makeEntry(log, 'b', 2), makeEntry(log, 'c', 3), makeEntry(log, 'd', 4)];
+    const [first, second, third, again] = [
+      makeEntry(log, 'a', 1),
+      makeEntry(log, 'b', 2),
+      makeEntry(log, 'c', 3),
+      makeEntry(log, 'd', 4),
+    ];
     rig.probe.add(first);
     rig.probe.add(again);
     await rig.pass(1000);
@@ -303,7 +347,10 @@ describe('what an entry is told', () => {
     const rig = bench();
     const log: Log = [];
     const [second, third] = [makeEntry(log, 'b', 2), makeEntry(log, 'c', 3)];
-    const first: Entry = { ...makeEntry(log, 'a', 1), onRow: () => [second, third].forEach((each) => rig.probe.remove(each)) };
+    const first: Entry = {
+      ...makeEntry(log, 'a', 1),
+      onRow: () => [second, third].forEach((each) => rig.probe.remove(each)),
+    };
     for (const each of [first, second, third]) rig.probe.add(each);
     await rig.read(line(first) + line(second));
     expect(log).toEqual([]);
@@ -416,8 +463,15 @@ describe('when something fails', () => {
 it('keeps nothing of the request in which an entry came', async () => {
   const storage = new AsyncLocalStorage<string>();
   const seen: (string | undefined)[] = [];
-  const probe = new AckProbe({ onError: (error) => seen.push(String(error)), delay: 1, readTable: async () => void seen.push(storage.getStore()) });
-  const entry: Probed = { ...makeEntry([], 'a', 1), onMissing: () => (seen.push(storage.getStore()), probe.remove(entry)) };
+  const probe = new AckProbe({
+    onError: (error) => seen.push(String(error)),
+    delay: 1,
+    readTable: async () => void seen.push(storage.getStore()),
+  });
+  const entry: Probed = {
+    ...makeEntry([], 'a', 1),
+    onMissing: () => (seen.push(storage.getStore()), probe.remove(entry)),
+  };
   storage.run('a request', () => probe.add(entry));
   await until(() => seen.length === 2);
   expect(seen).toEqual([undefined, undefined]);
@@ -428,7 +482,9 @@ it('does not keep the process alive', async () => {
     import { AckProbe } from ${JSON.stringify(new URL('../../dist/heartbeat/ack-probe.js', import.meta.url).href)};
     const probe = new AckProbe({ onError: console.error });
     probe.add({ connection: { table: 'tcp', key: '' }, written: () => 0, onRow() {}, onMissing() {} });`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let stderr = '';
   child.stderr.on('data', (text: Buffer) => (stderr += text.toString()));
   expect(await settles(once(child, 'close'))).toEqual([0, null]);
@@ -477,7 +533,7 @@ async function rowOf(socket: net.Socket): Promise<TcpRow | undefined> {
 
 /** The row, once it is so. One can slip through while others come and go. */
 async function rowWhen(socket: net.Socket, passes: (row: TcpRow) => boolean): Promise<TcpRow> {
-  for (const end = Date.now() + 15_000; ; ) {
+  for (const end = Date.now() + 15_000; ;) {
     const row = await rowOf(socket);
     if (row && passes(row)) return row;
     if (Date.now() > end) throw new Error(`timed out: ${JSON.stringify(row)}`);
@@ -505,9 +561,10 @@ async function arrivedAt(client: net.Socket): Promise<number> {
 async function standstill({ server, client }: Connection): Promise<{ sample: AckSample; arrived: number }> {
   await rowWhen(server, isFull);
   const read = async () => ({ sample: await sampleOf(server), arrived: await arrivedAt(client) });
-  for (let last = await read(); ; ) {
+  for (let last = await read(); ;) {
     const next = await read();
-    if (next.arrived === last.arrived && next.sample.row.unacked === last.sample.row.unacked && isFull(next.sample.row)) return next;
+    if (next.arrived === last.arrived && next.sample.row.unacked === last.sample.row.unacked && isFull(next.sample.row))
+      return next;
     last = next;
   }
 }
@@ -528,7 +585,11 @@ describe('the kernel’s account', () => {
     server.write('hello');
     expect(writtenBytes(server)).toBe(5);
     await until(() => client.bytesRead === 5);
-    expect(await rowWhen(server, ({ unacked }) => unacked === 0)).toMatchObject({ retransmits: 0, unansweredProbes: 0, state: 1 });
+    expect(await rowWhen(server, ({ unacked }) => unacked === 0)).toMatchObject({
+      retransmits: 0,
+      unansweredProbes: 0,
+      state: 1,
+    });
     expect(readAcknowledgement(undefined, await sampleOf(server))).toBe('acknowledged');
   });
 
@@ -593,7 +654,9 @@ describe('the kernel’s account', () => {
 });
 
 function spawnReader(port: number): ChildProcess {
-  const child = spawn(process.execPath, ['-e', `require('node:net').connect(${port}, '127.0.0.1').resume()`], { stdio: 'ignore' });
+  const child = spawn(process.execPath, ['-e', `require('node:net').connect(${port}, '127.0.0.1').resume()`], {
+    stdio: 'ignore',
+  });
   onTestFinished(() => void child.kill('SIGKILL'));
   return child;
 }
@@ -642,7 +705,9 @@ if (certificate) {
       listener.on('session', (session: http2.ServerHttp2Session) => sessions.push(session));
       listener.on('stream', (stream: http2.ServerHttp2Stream) => stream.respond());
       const port = await listen(listener);
-      const client = http2.connect(`${protocol === 'h2' ? 'https' : 'http'}://127.0.0.1:${port}`, { rejectUnauthorized: false });
+      const client = http2.connect(`${protocol === 'h2' ? 'https' : 'http'}://127.0.0.1:${port}`, {
+        rejectUnauthorized: false,
+      });
       onTestFinished(() => client.destroy());
       const stream = client.request();
       await once(stream, 'response');
@@ -680,16 +745,19 @@ describe('the probe, by the kernel’s account', () => {
     return seen;
   }
 
-  it.each([{ host: '127.0.0.1' }, { host: '::1' }, { host: '127.0.0.1', listen: '::' }])('finds a connection: %j', async (options) => {
-    const { server, client } = await connect(options);
-    client.resume();
-    server.write('hello');
-    await until(() => client.bytesRead === 5);
-    await rowWhen(server, ({ unacked }) => unacked === 0);
-    const seen = watch(server);
-    await until(() => seen.length === 2);
-    expect(seen).toEqual(['acknowledged', 'acknowledged']);
-  });
+  it.each([{ host: '127.0.0.1' }, { host: '::1' }, { host: '127.0.0.1', listen: '::' }])(
+    'finds a connection: %j',
+    async (options) => {
+      const { server, client } = await connect(options);
+      client.resume();
+      server.write('hello');
+      await until(() => client.bytesRead === 5);
+      await rowWhen(server, ({ unacked }) => unacked === 0);
+      const seen = watch(server);
+      await until(() => seen.length === 2);
+      expect(seen).toEqual(['acknowledged', 'acknowledged']);
+    },
+  );
 
   it('sees that a connection is gone', async () => {
     const { server, client } = await connect({ host: '127.0.0.1' });
@@ -697,7 +765,11 @@ describe('the probe, by the kernel’s account', () => {
     await until(() => seen.length === 1);
     server.resetAndDestroy();
     await until(() => client.resume().destroyed);
-    await until(() => seen.includes('missing'), () => seen.join(), 15_000);
+    await until(
+      () => seen.includes('missing'),
+      () => seen.join(),
+      15_000,
+    );
     expect([seen[0], seen.at(-1)]).toEqual(['acknowledged', 'missing']);
   });
 });

@@ -31,7 +31,16 @@ describe('the client of an address', () => {
   });
 
   it('is any other text as it is', () => {
-    const addresses = ['1.2.3', '1.2.3.4.5', '256.1.1.1', '2001:db8', '1::2::3', '1:2:3:4:5:6:7:8:9', 'g::1', '::1.2.3'];
+    const addresses = [
+      '1.2.3',
+      '1.2.3.4.5',
+      '256.1.1.1',
+      '2001:db8',
+      '1::2::3',
+      '1:2:3:4:5:6:7:8:9',
+      'g::1',
+      '::1.2.3',
+    ];
     const texts = ['', 'ann', ...addresses, ':'.repeat(100_000)];
     expect(texts.map(clientOfAddress)).toEqual(texts);
   });

@@ -5,7 +5,17 @@ import http2 from 'node:http2';
 import { EventSource } from 'eventsource';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { type ConnectionRegistry, createRegistry, heartbeat, type HeartbeatErrorMessage, type HeartbeatOptions, type HttpRequest, type RegistryOptions, sse, watchWebSockets } from '../../src/index.ts';
+import {
+  type ConnectionRegistry,
+  createRegistry,
+  heartbeat,
+  type HeartbeatErrorMessage,
+  type HeartbeatOptions,
+  type HttpRequest,
+  type RegistryOptions,
+  sse,
+  watchWebSockets,
+} from '../../src/index.ts';
 import { bare, type Carrier, carriers, h2c, listen, type Middleware } from '../support/carriers.ts';
 import { connectRaw, getRequest, parseChunked, type RawClient } from '../support/raw.ts';
 import { serve, type Served } from '../support/serve.ts';
@@ -24,7 +34,11 @@ interface Site extends Served {
   readonly errors: unknown[];
 }
 
-async function open(limits: RegistryOptions, handler: Middleware = quiet, { carrier = bare, ...options }: HeartbeatOptions & { carrier?: Carrier } = {}): Promise<Site> {
+async function open(
+  limits: RegistryOptions,
+  handler: Middleware = quiet,
+  { carrier = bare, ...options }: HeartbeatOptions & { carrier?: Carrier } = {},
+): Promise<Site> {
   const registry = createRegistry(limits);
   const errors: unknown[] = [];
   const listener = (message: unknown): void => void errors.push((message as HeartbeatErrorMessage).error);
@@ -148,7 +162,10 @@ describe('a newcomer where there is no room', () => {
     const last = session.request({ ':path': '/', ...asking });
     let greeting = '';
     last.on('data', (chunk: Buffer) => (greeting += String(chunk)));
-    await until(() => greeting.includes('hello'), () => greeting);
+    await until(
+      () => greeting.includes('hello'),
+      () => greeting,
+    );
   });
 });
 
@@ -173,7 +190,13 @@ describe('those who are in', () => {
   });
 
   it.each([
-    ['throws', () => { throw new Error('who?'); }, 1],
+    [
+      'throws',
+      () => {
+        throw new Error('who?');
+      },
+      1,
+    ],
     ['is no text', () => 7 as unknown as string, 0],
   ] as const)('are counted by address where the key %s', async (_name, clientKey, errors) => {
     const site = await open({ maxPerClient: 1, clientKey });
@@ -203,23 +226,58 @@ describe('those who are in', () => {
 
 describe('a seat', () => {
   type Handler = (req: HttpRequest, res: http.ServerResponse) => unknown;
-  const head = (res: http.ServerResponse): http.ServerResponse => res.writeHead(200, { 'content-type': 'text/event-stream' });
+  const head = (res: http.ServerResponse): http.ServerResponse =>
+    res.writeHead(200, { 'content-type': 'text/event-stream' });
   const hello: Handler = (_req, res) => head(res).write('event: hello\n\n');
 
   const endings: readonly (readonly [name: string, handler: Handler])[] = [
     ['ends at once', (_req, res) => head(res).end('event: hello\n\n')],
-    ['ends later', (_req, res) => { hello(_req, res); setTimeout(() => res.end(), 20); }],
-    ['is cut', (_req, res) => { hello(_req, res); setTimeout(() => res.destroy(), 20); }],
-    ['is cut at once', (_req, res) => { hello(_req, res); res.destroy(); }],
+    [
+      'ends later',
+      (_req, res) => {
+        hello(_req, res);
+        setTimeout(() => res.end(), 20);
+      },
+    ],
+    [
+      'is cut',
+      (_req, res) => {
+        hello(_req, res);
+        setTimeout(() => res.destroy(), 20);
+      },
+    ],
+    [
+      'is cut at once',
+      (_req, res) => {
+        hello(_req, res);
+        res.destroy();
+      },
+    ],
     ['is cut before its head', (_req, res) => res.destroy()],
-    ['fails', (_req, res) => { head(res); throw new Error('broken'); }],
-    ['fails before its head', () => { throw new Error('broken'); }],
+    [
+      'fails',
+      (_req, res) => {
+        head(res);
+        throw new Error('broken');
+      },
+    ],
+    [
+      'fails before its head',
+      () => {
+        throw new Error('broken');
+      },
+    ],
     ['is no stream at all', (_req, res) => res.writeHead(404).end()],
     ['is without a body', (_req, res) => res.writeHead(204).end()],
   ];
 
   it.each(endings)('is given back when a response %s', async (_name, handler) => {
-    const site = await open({ maxConnections: 1 }, (req, res) => void (req.url === '/' ? hello(req, res as http.ServerResponse) : handler(req, res as http.ServerResponse)), { carrier: carriers[0]! });
+    const site = await open(
+      { maxConnections: 1 },
+      (req, res) =>
+        void (req.url === '/' ? hello(req, res as http.ServerResponse) : handler(req, res as http.ServerResponse)),
+      { carrier: carriers[0]! },
+    );
     for (let round = 0; round < 3; round += 1) {
       const client = await site.dial();
       client.send(getRequest('/ending', { Accept: 'text/event-stream', Connection: 'close' }));
@@ -248,7 +306,9 @@ describe('a seat', () => {
   });
 
   it('is given back by requests that wait for their turn on a connection that is cut', async () => {
-    const site = await open({ maxConnections: 3 }, (req, res) => (req.url === '/never' ? undefined : hello(req, res as http.ServerResponse)));
+    const site = await open({ maxConnections: 3 }, (req, res) =>
+      req.url === '/never' ? undefined : hello(req, res as http.ServerResponse),
+    );
     const client = await site.dial();
     client.send(getRequest('/never') + getRequest('/', { Accept: 'text/event-stream' }).repeat(3));
     await until(() => site.registry.stats().connections === 3);
@@ -259,31 +319,45 @@ describe('a seat', () => {
     for (let count = 0; count < 3; count += 1) expect(await isIn(site)).toBe(true);
   });
 
-  it.each(['a reset', 'a reset without an error', 'a connection that is cut', 'a connection that is reset'])('is given back after %s over HTTP/2', async (how) => {
-    const site = await open({ maxConnections: 1 }, (_req, res) => void (res as http.ServerResponse).writeHead(200, { 'content-type': 'text/event-stream' }).write('event: hello\n\n'), { carrier: h2c });
-    const askFrames = async (): Promise<{ client: ReturnType<typeof connectFrames>; isIn: boolean }> => {
-      const client = connectFrames(site.port);
-      client.send(getFrame(1, '/', asking));
-      const { payload } = await client.waitFor(({ type, payload }) => type === 'DATA' && payload.length > 0 && /hello|retry/.test(String(payload)));
-      return { client, isIn: String(payload).includes('hello') };
-    };
-    const { client } = await askFrames();
-    expect((await askFrames()).isIn).toBe(false);
-    const code = Buffer.alloc(4);
-    if (how === 'a reset') code.writeUInt32BE(8);
-    if (how.startsWith('a reset')) client.send(frame('RST_STREAM', 0, 1, code));
-    else if (how.endsWith('cut')) client.destroy();
-    else client.reset();
-    for (let tries = 0; !(await askFrames()).isIn; tries += 1) {
-      if (tries > 1000) throw new Error('there is no room');
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    await until(() => site.registry.stats().transports['http2-stream']?.healthy === 1);
-  });
+  it.each(['a reset', 'a reset without an error', 'a connection that is cut', 'a connection that is reset'])(
+    'is given back after %s over HTTP/2',
+    async (how) => {
+      const site = await open(
+        { maxConnections: 1 },
+        (_req, res) =>
+          void (res as http.ServerResponse)
+            .writeHead(200, { 'content-type': 'text/event-stream' })
+            .write('event: hello\n\n'),
+        { carrier: h2c },
+      );
+      const askFrames = async (): Promise<{ client: ReturnType<typeof connectFrames>; isIn: boolean }> => {
+        const client = connectFrames(site.port);
+        client.send(getFrame(1, '/', asking));
+        const { payload } = await client.waitFor(
+          ({ type, payload }) => type === 'DATA' && payload.length > 0 && /hello|retry/.test(String(payload)),
+        );
+        return { client, isIn: String(payload).includes('hello') };
+      };
+      const { client } = await askFrames();
+      expect((await askFrames()).isIn).toBe(false);
+      const code = Buffer.alloc(4);
+      if (how === 'a reset') code.writeUInt32BE(8);
+      if (how.startsWith('a reset')) client.send(frame('RST_STREAM', 0, 1, code));
+      else if (how.endsWith('cut')) client.destroy();
+      else client.reset();
+      for (let tries = 0; !(await askFrames()).isIn; tries += 1) {
+        if (tries > 1000) throw new Error('there is no room');
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      await until(() => site.registry.stats().transports['http2-stream']?.healthy === 1);
+    },
+  );
 });
 
 describe('a WebSocket', () => {
-  async function serveBoth(limits: RegistryOptions): Promise<{ registry: ConnectionRegistry; port: number; server: WebSocketServer; origin: string }> {
+  async function serveBoth(
+    limits: RegistryOptions,
+  ): Promise<{ registry: ConnectionRegistry; port: number; server: WebSocketServer; origin: string }> {
     const registry = createRegistry(limits);
     const beats = heartbeat({ registry, reconnectDelay: 50 });
     const http1 = http.createServer((req, res) => beats(req, res, () => void quiet(req, res, () => undefined)));
@@ -338,4 +412,3 @@ describe('a WebSocket', () => {
     expect(next.socket.readyState).toBe(WebSocket.OPEN);
   });
 });
-

@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { InvalidEventError, InvalidRecordError } from '../../src/errors.ts';
-import { formatBeat, formatOf, formatVisible, type RecordStreamFormat, type StreamFormat } from '../../src/heartbeat/beat.ts';
+import {
+  formatBeat,
+  formatOf,
+  formatVisible,
+  type RecordStreamFormat,
+  type StreamFormat,
+} from '../../src/heartbeat/beat.ts';
 import { EventParser, parseEvents } from '../support/event-parser.ts';
 import { parseJsonSeq, parseNdjson } from '../support/record-parser.ts';
 
@@ -45,7 +51,8 @@ describe('formatBeat', () => {
 
   it('of an event is longer by its padding and the 2 bytes of a comment line', () => {
     const { length } = formatBeat('event-stream', { padding: 0, event: 'e' });
-    for (const padding of [1, 1024, 1025, 4096]) expect(formatBeat('event-stream', { padding, event: 'e' })).toHaveLength(length + padding + 2);
+    for (const padding of [1, 1024, 1025, 4096])
+      expect(formatBeat('event-stream', { padding, event: 'e' })).toHaveLength(length + padding + 2);
   });
 
   it('never has a line of more than 1024 spaces', () => {
@@ -63,7 +70,9 @@ describe('formatBeat', () => {
 
   it('is an event with empty data for a client that asked to see it', () => {
     for (const padding of [0, 10, 3000]) {
-      expect(parseEvents(formatBeat('event-stream', { padding, event: 'alive' }))).toEqual([{ type: 'alive', data: '', lastEventId: '' }]);
+      expect(parseEvents(formatBeat('event-stream', { padding, event: 'alive' }))).toEqual([
+        { type: 'alive', data: '', lastEventId: '' },
+      ]);
     }
   });
 

@@ -10,7 +10,11 @@ function filterAll(chunks: readonly Chunk[]): { text: string; held: number; done
   const written = chunks.map((chunk) => filter.filter(typeof chunk === 'string' ? chunk : Uint8Array.from(chunk)));
   const { done } = filter;
   const held = filter.flush();
-  return { text: Buffer.concat([...written, held].map((chunk) => Buffer.from(chunk as string))).toString('latin1'), held: held.length, done };
+  return {
+    text: Buffer.concat([...written, held].map((chunk) => Buffer.from(chunk as string))).toString('latin1'),
+    held: held.length,
+    done,
+  };
 }
 
 describe('BomFilter', () => {
@@ -20,7 +24,14 @@ describe('BomFilter', () => {
     ['takes a BOM off bytes', [[...bom, 0x61]], 'a'],
     ['takes bytes that are a BOM', [[...bom], 'ab'], 'ab'],
     ['takes a BOM cut after its first byte', [[0xef], [0xbb, 0xbf, 0x61]], 'a'],
-    ['takes a BOM cut after its second byte', [[0xef, 0xbb], [0xbf, 0x61]], 'a'],
+    [
+      'takes a BOM cut after its second byte',
+      [
+        [0xef, 0xbb],
+        [0xbf, 0x61],
+      ],
+      'a',
+    ],
     ['takes a BOM in single bytes', [[0xef], [0xbb], [0xbf], [0x61]], 'a'],
     ['takes a BOM with empty chunks around its bytes', ['', [], [0xef], [], '', [0xbb, 0xbf], 'a'], 'a'],
     ['leaves a second BOM', ['\uFEFF\uFEFFa'], '\xef\xbb\xbfa'],

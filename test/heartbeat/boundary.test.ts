@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { InvalidOptionError } from '../../src/errors.ts';
-import { type BoundaryTracker, EventBoundary, LineBoundary, SequenceBoundary, WriteBoundary } from '../../src/heartbeat/boundary.ts';
+import {
+  type BoundaryTracker,
+  EventBoundary,
+  LineBoundary,
+  SequenceBoundary,
+  WriteBoundary,
+} from '../../src/heartbeat/boundary.ts';
 import { LengthPrefixBoundary, type LengthPrefixOptions } from '../../src/heartbeat/length-prefix-boundary.ts';
 
 type Chunk = string | Uint8Array;
@@ -10,10 +16,21 @@ function atBoundaryAfter(tracker: BoundaryTracker, chunks: readonly Chunk[]): bo
   return tracker.atBoundary;
 }
 
-/** A text in every way that a handler could write it: whole, in single characters and bytes, and in two pieces of either kind. */
+/**
+ * A text in every way that a handler could write it: whole, in single characters and bytes, and in two pieces of either
+ * kind.
+ */
 function waysToWrite(text: string): Chunk[][] {
   const bytes = Buffer.from(text);
-  const ways: Chunk[][] = [[text], [bytes], [new Uint8Array(bytes)], Array.from(text), Array.from(bytes, (byte) => Uint8Array.of(byte)), [text, ''], ['', text, new Uint8Array(0)]];
+  const ways: Chunk[][] = [
+    [text],
+    [bytes],
+    [new Uint8Array(bytes)],
+    Array.from(text),
+    Array.from(bytes, (byte) => Uint8Array.of(byte)),
+    [text, ''],
+    ['', text, new Uint8Array(0)],
+  ];
   for (let at = 1; at < bytes.length; at++) ways.push([bytes.subarray(0, at), bytes.subarray(at)]);
   for (let at = 1; at < text.length; at++) ways.push([text.slice(0, at), Buffer.from(text.slice(at))]);
   return ways;
@@ -121,7 +138,9 @@ describe('EventBoundary', () => {
 
   it('takes CR and LF in two writes for one line end', () => {
     const tracker = new EventBoundary();
-    const states = ['data: x\r', '\n', '\r', '\n', 'data: y\r', '', '\n', '\n', ':\r', '\n'].map((chunk) => atBoundaryAfter(tracker, [chunk]));
+    const states = ['data: x\r', '\n', '\r', '\n', 'data: y\r', '', '\n', '\n', ':\r', '\n'].map((chunk) =>
+      atBoundaryAfter(tracker, [chunk]),
+    );
     expect(states).toEqual([false, false, false, true, false, false, false, true, false, true]);
   });
 

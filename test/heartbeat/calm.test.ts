@@ -29,7 +29,12 @@ describe('a peer that was pinged too often', () => {
     calm.slowDown('a', 0);
     expect([calm.factorOf('a', 0), calm.factorOf('b', 0)]).toEqual([4, 2]);
     calm.slowDown('one more', 0);
-    expect([calm.factorOf('a', 0), calm.factorOf('b', 0), calm.factorOf('one more', 0), calm.factorOf('other 0', 0)]).toEqual([4, 1, 2, 2]);
+    expect([
+      calm.factorOf('a', 0),
+      calm.factorOf('b', 0),
+      calm.factorOf('one more', 0),
+      calm.factorOf('other 0', 0),
+    ]).toEqual([4, 1, 2, 2]);
   });
 
   it('is as often as before after ten minutes', () => {

@@ -7,9 +7,26 @@ import type { CloseReason } from '../../src/index.ts';
 
 const transports: readonly Transport[] = ['http1', 'http2', 'http2-stream', 'websocket', 'socket'];
 const states: readonly HealthState[] = ['healthy', 'read-late', 'write-late', 'dead'];
-const reasons: readonly CloseReason[] = ['ended', 'client-closed', 'deadline', 'idle', 'draining', 'slow-consumer', 'heartbeat-timeout', 'error'];
+const reasons: readonly CloseReason[] = [
+  'ended',
+  'client-closed',
+  'deadline',
+  'idle',
+  'draining',
+  'slow-consumer',
+  'heartbeat-timeout',
+  'error',
+];
 
-const none: RegistryStats = { connections: 0, unresponsive_ratio: 0, avg_heartbeat_rt: null, transports: {}, ended: {}, refused: { total: 0, client: 0 }, heartbeats: 0 };
+const none: RegistryStats = {
+  connections: 0,
+  unresponsive_ratio: 0,
+  avg_heartbeat_rt: null,
+  transports: {},
+  ended: {},
+  refused: { total: 0, client: 0 },
+  heartbeats: 0,
+};
 
 describe('a census', () => {
   it('has all its numbers before anything has happened', () => {
@@ -24,7 +41,10 @@ describe('a census', () => {
     expect(census.stats()).toMatchObject({
       connections: 4,
       unresponsive_ratio: 0.5,
-      transports: { http1: { healthy: 2, 'read-late': 1, 'write-late': 0, dead: 0 }, websocket: { healthy: 0, 'read-late': 0, 'write-late': 0, dead: 1 } },
+      transports: {
+        http1: { healthy: 2, 'read-late': 1, 'write-late': 0, dead: 0 },
+        websocket: { healthy: 0, 'read-late': 0, 'write-late': 0, dead: 1 },
+      },
     });
     census.moved('http1', 'read-late', 'write-late');
     expect(census.stats().unresponsive_ratio).toBe(0.5);
@@ -75,18 +95,33 @@ interface Member {
 }
 
 /** The numbers by a walk over all that are there. */
-function recount(members: readonly Member[], seen: ReadonlySet<Transport>, ended: readonly CloseReason[], heartbeats: number, refused: RegistryStats['refused']): RegistryStats {
+function recount(
+  members: readonly Member[],
+  seen: ReadonlySet<Transport>,
+  ended: readonly CloseReason[],
+  heartbeats: number,
+  refused: RegistryStats['refused'],
+): RegistryStats {
   const trips = members.flatMap(({ roundTrip }) => (roundTrip === undefined ? [] : [roundTrip]));
-  const count = (transport: Transport, state: HealthState): number => members.filter((member) => member.transport === transport && member.state === state).length;
+  const count = (transport: Transport, state: HealthState): number =>
+    members.filter((member) => member.transport === transport && member.state === state).length;
   return {
     connections: members.length,
-    unresponsive_ratio: members.length === 0 ? 0 : members.filter(({ state }) => state !== 'healthy').length / members.length,
+    unresponsive_ratio:
+      members.length === 0 ? 0 : members.filter(({ state }) => state !== 'healthy').length / members.length,
     avg_heartbeat_rt: trips.length === 0 ? null : trips.reduce((sum, trip) => sum + trip, 0) / trips.length,
-    transports: Object.fromEntries([...seen].map((transport) => [transport, Object.fromEntries(states.map((state) => [state, count(transport, state)]))])),
-    ended: Object.fromEntries(reasons.flatMap((reason) => {
-      const times = ended.filter((each) => each === reason).length;
-      return times === 0 ? [] : [[reason, times]];
-    })),
+    transports: Object.fromEntries(
+      [...seen].map((transport) => [
+        transport,
+        Object.fromEntries(states.map((state) => [state, count(transport, state)])),
+      ]),
+    ),
+    ended: Object.fromEntries(
+      reasons.flatMap((reason) => {
+        const times = ended.filter((each) => each === reason).length;
+        return times === 0 ? [] : [[reason, times]];
+      }),
+    ),
     refused,
     heartbeats,
   };
@@ -95,51 +130,80 @@ function recount(members: readonly Member[], seen: ReadonlySet<Transport>, ended
 it('after any sequence of steps the numbers are those of a recount', () => {
   const index = fc.nat();
   const step = fc.oneof(
-    { weight: 3, arbitrary: fc.record({ kind: fc.constant('came' as const), transport: fc.constantFrom(...transports) }) },
-    { weight: 4, arbitrary: fc.record({ kind: fc.constant('moved' as const), index, state: fc.constantFrom(...states) }) },
-    { weight: 4, arbitrary: fc.record({ kind: fc.constant('measured' as const), index, roundTrip: fc.oneof(fc.double({ min: 0, max: 1e5, noNaN: true }), fc.constant(0)) }) },
-    { weight: 2, arbitrary: fc.record({ kind: fc.constant('left' as const), index, reason: fc.option(fc.constantFrom(...reasons), { nil: undefined }) }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({ kind: fc.constant('came' as const), transport: fc.constantFrom(...transports) }),
+    },
+    {
+      weight: 4,
+      arbitrary: fc.record({ kind: fc.constant('moved' as const), index, state: fc.constantFrom(...states) }),
+    },
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        kind: fc.constant('measured' as const),
+        index,
+        roundTrip: fc.oneof(fc.double({ min: 0, max: 1e5, noNaN: true }), fc.constant(0)),
+      }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        kind: fc.constant('left' as const),
+        index,
+        reason: fc.option(fc.constantFrom(...reasons), { nil: undefined }),
+      }),
+    },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('beat' as const) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant('refused' as const), limit: fc.constantFrom('total' as const, 'client' as const) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constant('refused' as const),
+        limit: fc.constantFrom('total' as const, 'client' as const),
+      }),
+    },
   );
-  fc.assert(fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
-    const census = new Census();
-    const members: Member[] = [];
-    const seen = new Set<Transport>();
-    const ended: CloseReason[] = [];
-    const refused = { total: 0, client: 0 };
-    let heartbeats = 0;
-    for (const each of steps) {
-      if (each.kind === 'came') {
-        census.came(each.transport);
-        seen.add(each.transport);
-        members.push({ transport: each.transport, state: 'healthy', roundTrip: undefined });
-      } else if (each.kind === 'beat') {
-        census.heartbeats = heartbeats += 1;
-      } else if (each.kind === 'refused') {
-        census.refused[each.limit] += 1;
-        refused[each.limit] += 1;
-      } else if (members.length > 0) {
-        const at = each.index % members.length;
-        const member = members[at]!;
-        if (each.kind === 'moved') {
-          census.moved(member.transport, member.state, each.state);
-          member.state = each.state;
-        } else if (each.kind === 'measured') {
-          census.measured(member.roundTrip, each.roundTrip);
-          member.roundTrip = each.roundTrip;
-        } else {
-          census.left(member.transport, member.state, member.roundTrip, each.reason);
-          members.splice(at, 1);
-          if (each.reason) ended.push(each.reason);
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+      const census = new Census();
+      const members: Member[] = [];
+      const seen = new Set<Transport>();
+      const ended: CloseReason[] = [];
+      const refused = { total: 0, client: 0 };
+      let heartbeats = 0;
+      for (const each of steps) {
+        if (each.kind === 'came') {
+          census.came(each.transport);
+          seen.add(each.transport);
+          members.push({ transport: each.transport, state: 'healthy', roundTrip: undefined });
+        } else if (each.kind === 'beat') {
+          census.heartbeats = heartbeats += 1;
+        } else if (each.kind === 'refused') {
+          census.refused[each.limit] += 1;
+          refused[each.limit] += 1;
+        } else if (members.length > 0) {
+          const at = each.index % members.length;
+          const member = members[at]!;
+          if (each.kind === 'moved') {
+            census.moved(member.transport, member.state, each.state);
+            member.state = each.state;
+          } else if (each.kind === 'measured') {
+            census.measured(member.roundTrip, each.roundTrip);
+            member.roundTrip = each.roundTrip;
+          } else {
+            census.left(member.transport, member.state, member.roundTrip, each.reason);
+            members.splice(at, 1);
+            if (each.reason) ended.push(each.reason);
+          }
         }
+        const { avg_heartbeat_rt: mean, ...counts } = census.stats();
+        const { avg_heartbeat_rt: expectedMean, ...expected } = recount(members, seen, ended, heartbeats, refused);
+        expect(counts).toEqual(expected);
+        // It is added to and taken from: what rounding leaves is far below a microsecond.
+        if (expectedMean === null) expect(mean).toBeNull();
+        else expect(mean).toBeCloseTo(expectedMean, 4);
       }
-      const { avg_heartbeat_rt: mean, ...counts } = census.stats();
-      const { avg_heartbeat_rt: expectedMean, ...expected } = recount(members, seen, ended, heartbeats, refused);
-      expect(counts).toEqual(expected);
-      // It is added to and taken from: what rounding leaves is far below a microsecond.
-      if (expectedMean === null) expect(mean).toBeNull();
-      else expect(mean).toBeCloseTo(expectedMean, 4);
-    }
-  }), { numRuns: 300 });
+    }),
+    { numRuns: 300 },
+  );
 });

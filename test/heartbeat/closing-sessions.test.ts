@@ -85,27 +85,30 @@ describe.concurrent('a session of HTTP/2', () => {
     ['TLS, sessions watched', { secure: true, beats: false }],
     ['TCP, streams watched too', { secure: false, beats: true }],
     ['TLS, streams watched too', { secure: true, beats: true }],
-  ] as const)('is found, whose client resets a stream that waits, and leaves: over %s', async ([, options], context) => {
-    const { secure } = options;
-    context.skip(secure && !certificate, 'no certificate');
-    const { expect, onTestFinished } = context;
-    const site = await serveHttp2(context, options);
-    const dialing = { secure, settings: noWindow, onTestFinished };
-    const clients = Array.from({ length: 10 }, () => connectFrames(site.port, dialing));
-    for (const client of clients) {
-      client.send(getFrame(1, '/ended'));
-      await client.waitFor(({ type }) => type === 'HEADERS');
-      client.send(frame('RST_STREAM', 0, 1, noError), goaway);
-    }
-    await until(() => site.sessions.length === 10 && site.sessions.every(({ closed }) => closed));
-    for (const client of clients) client.destroy();
-    const describe = (): string => `${site.sockets.size} sockets, ${JSON.stringify(site.registry.stats())}`;
-    await until(() => site.sockets.size === 0, describe);
-    await until(() => site.registry.stats().connections === 0);
-    // From Node 24 on the stream is closed by its reset, after its end.
-    const reasons = site.ends.map(({ reason }) => reason);
-    expect(['client-closed', 'ended', 'heartbeat-timeout', 'slow-consumer']).toEqual(expect.arrayContaining(reasons));
-  });
+  ] as const)(
+    'is found, whose client resets a stream that waits, and leaves: over %s',
+    async ([, options], context) => {
+      const { secure } = options;
+      context.skip(secure && !certificate, 'no certificate');
+      const { expect, onTestFinished } = context;
+      const site = await serveHttp2(context, options);
+      const dialing = { secure, settings: noWindow, onTestFinished };
+      const clients = Array.from({ length: 10 }, () => connectFrames(site.port, dialing));
+      for (const client of clients) {
+        client.send(getFrame(1, '/ended'));
+        await client.waitFor(({ type }) => type === 'HEADERS');
+        client.send(frame('RST_STREAM', 0, 1, noError), goaway);
+      }
+      await until(() => site.sessions.length === 10 && site.sessions.every(({ closed }) => closed));
+      for (const client of clients) client.destroy();
+      const describe = (): string => `${site.sockets.size} sockets, ${JSON.stringify(site.registry.stats())}`;
+      await until(() => site.sockets.size === 0, describe);
+      await until(() => site.registry.stats().connections === 0);
+      // From Node 24 on the stream is closed by its reset, after its end.
+      const reasons = site.ends.map(({ reason }) => reason);
+      expect(['client-closed', 'ended', 'heartbeat-timeout', 'slow-consumer']).toEqual(expect.arrayContaining(reasons));
+    },
+  );
 
   const closings = [
     ['its client', (client: FrameClient) => client.send(goaway)],
@@ -131,17 +134,20 @@ describe.concurrent('a session of HTTP/2', () => {
     return { site, client, asked: settingsOf(client) };
   }
 
-  it.for(closings)('is asked by SETTINGS after a GOAWAY of %s, and stays while it answers', async ([, close], context) => {
-    const { site, client, asked } = await openClosing(context, close, { readDeadline: '5m' });
-    for (let answered = 0; answered < 3; answered += 1) {
-      await until(() => settingsOf(client) > asked + answered);
-      context.expect(settingsOf(client)).toBe(asked + answered + 1);
-      client.send(frame('SETTINGS', 1, 0));
-      await until(() => site.registry.connections()[0]!.roundTrip !== undefined);
-    }
-    context.expect(site.registry.connections()).toMatchObject([{ transport: 'http2', state: 'healthy' }]);
-    context.expect(site.ends).toEqual([]);
-  });
+  it.for(closings)(
+    'is asked by SETTINGS after a GOAWAY of %s, and stays while it answers',
+    async ([, close], context) => {
+      const { site, client, asked } = await openClosing(context, close, { readDeadline: '5m' });
+      for (let answered = 0; answered < 3; answered += 1) {
+        await until(() => settingsOf(client) > asked + answered);
+        context.expect(settingsOf(client)).toBe(asked + answered + 1);
+        client.send(frame('SETTINGS', 1, 0));
+        await until(() => site.registry.connections()[0]!.roundTrip !== undefined);
+      }
+      context.expect(site.registry.connections()).toMatchObject([{ transport: 'http2', state: 'healthy' }]);
+      context.expect(site.ends).toEqual([]);
+    },
+  );
 
   it.for(closings)('is given up after a GOAWAY of %s when it does not answer', async ([, close], context) => {
     const { site, client } = await openClosing(context, close);
@@ -172,7 +178,10 @@ describe.concurrent('a session of HTTP/2', () => {
     client.send(getFrame(1, '/ended'));
     await client.waitFor(({ type }) => type === 'HEADERS');
     client.send(frame('RST_STREAM', 0, 1, noError));
-    await until(() => streams[0]?.destroyed === true, () => JSON.stringify(site.registry.stats()));
+    await until(
+      () => streams[0]?.destroyed === true,
+      () => JSON.stringify(site.registry.stats()),
+    );
     await until(() => site.registry.stats().transports['http2-stream']?.healthy === 0);
     expect([site.sessions[0]!.destroyed, client.isClosed]).toEqual([false, false]);
   });

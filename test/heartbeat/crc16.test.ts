@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { crc16 } from '../../src/heartbeat/crc16.ts';
 
 describe('crc16', () => {
-  // The first is the check value of the catalogue of CRCs; the others were computed with `binascii.crc_hqx(bytes, 0xffff)` of Python.
+  // The first is the check value of the catalogue of CRCs; the others were computed with
+  // `binascii.crc_hqx(bytes, 0xffff)` of Python.
   const values: [name: string, bytes: Uint8Array, crc: number][] = [
     ['the check text', Buffer.from('123456789'), 0x29b1],
     ['nothing', new Uint8Array(0), 0xffff],

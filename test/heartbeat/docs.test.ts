@@ -11,23 +11,36 @@ const root = new URL('../../', import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8');
 
 const page = read('docs/heartbeat.md');
-const samples = [...page.matchAll(/^## (.*)$|^```js\n([\s\S]*?)^```$/gm)].reduce<{ title: string; code: string }[]>((found, [, title, code]) => {
-  if (title !== undefined) return [...found, { title, code: '' }];
-  return [...found, { title: found.at(-1)?.title ?? 'the first', code: code! }];
-}, []).filter(({ code }) => code !== '');
+const samples = [...page.matchAll(/^## (.*)$|^```js\n([\s\S]*?)^```$/gm)]
+  .reduce<{ title: string; code: string }[]>((found, [, title, code]) => {
+    if (title !== undefined) return [...found, { title, code: '' }];
+    return [...found, { title: found.at(-1)?.title ?? 'the first', code: code! }];
+  }, [])
+  .filter(({ code }) => code !== '');
 
 type AtEnd = (undo: () => void) => void;
 
 /** Runs a sample as it stands, on ports of its own, for as long as it takes to be up. */
-async function run(code: string, atEnd: AtEnd): Promise<{ code: number | null; signal: string | null; output: string }> {
+async function run(
+  code: string,
+  atEnd: AtEnd,
+): Promise<{ code: number | null; signal: string | null; output: string }> {
   const program = `${code.replaceAll(/\b300[01]\b/g, '0')}\n`;
-  const child = spawn(process.execPath, ['--import', 'data:text/javascript,setTimeout(() => process.exit(), 1500).unref()', '--input-type=module', '--eval', program], {
-    cwd: fileURLToPath(root),
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    [
+      '--import',
+      'data:text/javascript,setTimeout(() => process.exit(), 1500).unref()',
+      '--input-type=module',
+      '--eval',
+      program,
+    ],
+    { cwd: fileURLToPath(root), stdio: ['ignore', 'pipe', 'pipe'] },
+  );
   atEnd(() => child.kill('SIGKILL'));
   let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
   const [exitCode, signal] = (await once(child, 'close')) as [number | null, string | null];
   return { code: exitCode, signal, output };
 }
@@ -43,20 +56,33 @@ function section(title: string): string {
 /** The tables of a text, each by the first cell of its head: the names in the first cells of its rows. */
 function tables(text: string): Map<string, string[]> {
   const all = [...text.matchAll(/^\| ([^|]*) \|.*\n\|(?:---\|)+\n((?:\|.*\n)*)/gm)];
-  return new Map(all.map(([, head, rows]) => [head!, [...rows!.matchAll(/^\| ([^|]*) \|/gm)].flatMap(([, cell]) => [...cell!.matchAll(/`\.?(\w+)(?:\([^`]*\))?`/g)].map(([, name]) => name!))]));
+  return new Map(
+    all.map(([, head, rows]) => [
+      head!,
+      [...rows!.matchAll(/^\| ([^|]*) \|/gm)].flatMap(([, cell]) =>
+        [...cell!.matchAll(/`\.?(\w+)(?:\([^`]*\))?`/g)].map(([, name]) => name!),
+      ),
+    ]),
+  );
 }
 
 /** The names of the members of an interface of the source, without those that it inherits. */
 function membersOf(path: string, name: string): string[] {
   const source = ts.createSourceFile(path, read(path), ts.ScriptTarget.Latest);
-  const found = source.statements.find((statement): statement is ts.InterfaceDeclaration => ts.isInterfaceDeclaration(statement) && statement.name.text === name);
+  const found = source.statements.find(
+    (statement): statement is ts.InterfaceDeclaration =>
+      ts.isInterfaceDeclaration(statement) && statement.name.text === name,
+  );
   if (!found) throw new Error(`${path} has no interface ${name}`);
   return [...new Set(found.members.map((member) => (member.name as ts.Identifier).text))].toSorted();
 }
 
 /** The names that the tables of the section on options have, one table after the other. */
 function optionTables(): string[][] {
-  return section('Options').split(/\n(?=Of )/).slice(1).map((text) => tables(text).get('option')!.toSorted());
+  return section('Options')
+    .split(/\n(?=Of )/)
+    .slice(1)
+    .map((text) => tables(text).get('option')!.toSorted());
 }
 
 describe('docs/heartbeat.md', { timeout: 60_000 }, () => {
@@ -67,7 +93,11 @@ describe('docs/heartbeat.md', { timeout: 60_000 }, () => {
 
   it('has a row for each option, of its own kind, and no others', ({ expect }) => {
     const options = (path: string, name: string): string[] => membersOf(`src/heartbeat/${path}.ts`, name);
-    const watchers = [options('web-sockets', 'WatchWebSocketsOptions'), options('http2', 'WatchHttp2Options'), options('sockets', 'WatchSocketOptions')].flat();
+    const watchers = [
+      options('web-sockets', 'WatchWebSocketsOptions'),
+      options('http2', 'WatchHttp2Options'),
+      options('sockets', 'WatchSocketOptions'),
+    ].flat();
     expect(optionTables()).toEqual([
       options('health-options', 'HealthOptions'),
       options('options', 'HeartbeatOptions'),
@@ -80,35 +110,54 @@ describe('docs/heartbeat.md', { timeout: 60_000 }, () => {
 
   it('has a row for each member of a registry, of its numbers and of a connection', ({ expect }) => {
     const found = tables(section('The registry'));
-    expect([...new Set(found.get('member'))].toSorted()).toEqual(membersOf('src/heartbeat/registry.ts', 'ConnectionRegistry'));
-    const numbers = membersOf('src/heartbeat/census.ts', 'RegistryStats').flatMap((name) => (name === 'refused' ? [] : [name]));
-    expect(found.get('of `stats()`')?.filter((name) => name !== 'client').toSorted()).toEqual([...numbers].toSorted());
+    expect([...new Set(found.get('member'))].toSorted()).toEqual(
+      membersOf('src/heartbeat/registry.ts', 'ConnectionRegistry'),
+    );
+    const numbers = membersOf('src/heartbeat/census.ts', 'RegistryStats').flatMap((name) =>
+      name === 'refused' ? [] : [name],
+    );
+    expect(
+      found
+        .get('of `stats()`')
+        ?.filter((name) => name !== 'client')
+        .toSorted(),
+    ).toEqual([...numbers].toSorted());
     expect(section('The registry')).toMatch(/^\| `refused\.total`, `\.client` \|/m);
-    expect(found.get('of a connection')?.toSorted()).toEqual(membersOf('src/heartbeat/connection-info.ts', 'ConnectionInfo'));
+    expect(found.get('of a connection')?.toSorted()).toEqual(
+      membersOf('src/heartbeat/connection-info.ts', 'ConnectionInfo'),
+    );
   });
 
   it('has a row for each reason not to inject', ({ expect }) => {
     const [, union] = /^export type QuietReason =([^;]*);$/m.exec(read('src/heartbeat/injection.ts'))!;
     const reasons = [...union!.matchAll(/'([\w-]+)'/g)].map(([, reason]) => reason);
-    const rows = [...section('Injection').matchAll(/^\| `([a-z-]+)` \| (?:has|comes|is|answers)/gm)].map(([, reason]) => reason);
+    const rows = [...section('Injection').matchAll(/^\| `([a-z-]+)` \| (?:has|comes|is|answers)/gm)].map(
+      ([, reason]) => reason,
+    );
     expect(rows.toSorted()).toEqual(reasons.toSorted());
   });
 
   it('has a row for each type that carries heartbeats', ({ expect }) => {
-    const types = [...read('src/heartbeat/beat.ts').matchAll(/^ {2}\['(\w+\/[\w.+-]+)', '[\w-]+'\],$/gm)].map(([, type]) => type!);
+    const types = [...read('src/heartbeat/beat.ts').matchAll(/^ {2}\['(\w+\/[\w.+-]+)', '[\w-]+'\],$/gm)].map(
+      ([, type]) => type!,
+    );
     expect(types.length).toBeGreaterThan(5);
     for (const type of types) expect(section('Injection')).toContain(`\`${type}\``);
   });
 
   it('has a row for each value and function that the subpath exports', ({ expect }) => {
     const source = read('src/heartbeat/index.ts');
-    const values = [...source.matchAll(/^export \{(.*)\}/gm)].flatMap(([, list]) => list!.split(',').map((each) => each.trim())).filter((each) => !each.startsWith('type '));
+    const values = [...source.matchAll(/^export \{(.*)\}/gm)]
+      .flatMap(([, list]) => list!.split(',').map((each) => each.trim()))
+      .filter((each) => !each.startsWith('type '));
     const names = tables(page.slice(0, page.indexOf('\n## '))).get('name');
     expect(names?.toSorted()).toEqual([...values, 'heartbeat'].toSorted());
   });
 
   it('says of bytes what they are', ({ expect }) => {
-    const judged = [...section('The frame').matchAll(/^\| `((?:[\da-f]{2} ){5}[\da-f]{2})` \| (a heartbeat|data)/gm)].map(([, text, verdict]) => {
+    const judged = [
+      ...section('The frame').matchAll(/^\| `((?:[\da-f]{2} ){5}[\da-f]{2})` \| (a heartbeat|data)/gm),
+    ].map(([, text, verdict]) => {
       const bytes = Buffer.from(text!.replaceAll(' ', ''), 'hex');
       return { bytes, verdict, heartbeats: new HeartbeatParser().push(bytes).heartbeats };
     });
@@ -119,7 +168,13 @@ describe('docs/heartbeat.md', { timeout: 60_000 }, () => {
   });
 
   it('links to what is there', ({ expect }) => {
-    const slugsOf = (text: string): string[] => [...text.matchAll(/^#{2,3} (.*)$/gm)].map(([, title]) => title!.toLowerCase().replaceAll(/[^\w -]/g, '').replaceAll(' ', '-'));
+    const slugsOf = (text: string): string[] =>
+      [...text.matchAll(/^#{2,3} (.*)$/gm)].map(([, title]) =>
+        title!
+          .toLowerCase()
+          .replaceAll(/[^\w -]/g, '')
+          .replaceAll(' ', '-'),
+      );
     const links = [...page.matchAll(/\]\(([\w./-]*)(?:#([\w-]+))?\)/g)].filter(([, path]) => !path!.startsWith('http'));
     expect(links.length).toBeGreaterThan(30);
     for (const [, path, slug] of links) {
@@ -129,8 +184,15 @@ describe('docs/heartbeat.md', { timeout: 60_000 }, () => {
   });
 
   it('lists in its line of contents each section, in their order', ({ expect }) => {
-    const titles = [...page.matchAll(/^## (.*)$/gm)].map(([, title]) => title!.toLowerCase().replaceAll(/[^\w -]/g, '').replaceAll(' ', '-'));
-    const listed = [...page.slice(page.indexOf('\n[What happens]'), page.indexOf('\n## ')).matchAll(/\]\(#([\w-]+)\)/g)].map(([, slug]) => slug);
+    const titles = [...page.matchAll(/^## (.*)$/gm)].map(([, title]) =>
+      title!
+        .toLowerCase()
+        .replaceAll(/[^\w -]/g, '')
+        .replaceAll(' ', '-'),
+    );
+    const listed = [
+      ...page.slice(page.indexOf('\n[What happens]'), page.indexOf('\n## ')).matchAll(/\]\(#([\w-]+)\)/g),
+    ].map(([, slug]) => slug);
     expect(listed).toEqual(titles);
   });
 });

@@ -87,12 +87,18 @@ describe.each(carriers)('an event stream that is encoded nearer to the handler, 
     await visitBytes(site, carrier);
     const plain = await site.visit({ path: '/plain', headers: coded });
     // Several spans of `idle`, by the heartbeats of the stream beside.
-    await until(() => (plain.text.match(/^:$/gm) ?? []).length >= 30, () => plain.text);
+    await until(
+      () => (plain.text.match(/^:$/gm) ?? []).length >= 30,
+      () => plain.text,
+    );
     expect(site.aborted).toEqual([]);
     const res = await site.opened;
     res.write('data: more\n\n');
     res.flush();
-    await until(() => textOf(reading.bytes()).endsWith('data: more\n\n'), () => textOf(reading.bytes()));
+    await until(
+      () => textOf(reading.bytes()).endsWith('data: more\n\n'),
+      () => textOf(reading.bytes()),
+    );
     expect(textOf(reading.bytes())).toBe('data: hello\n\ndata: more\n\n');
     expect(site.registry.connections().filter(({ label }) => label !== undefined)).toMatchObject([{ label: '/plain' }]);
     if (carrier.protocol === 'http1') expect(kept).toHaveBeenCalledWith(true, 15);

@@ -14,7 +14,10 @@ function hexOf(pieces: readonly Uint8Array[]): string {
 }
 
 /** What a parser makes of bytes in pieces of one size, the last of which may be shorter. */
-function parse(bytes: Uint8Array, size: number = bytes.length): { heartbeats: number; crcErrors: number; data: string; held: string } {
+function parse(
+  bytes: Uint8Array,
+  size: number = bytes.length,
+): { heartbeats: number; crcErrors: number; data: string; held: string } {
   const parser = new HeartbeatParser();
   const data: Uint8Array[] = [];
   for (let at = 0; at < bytes.length; at += size) data.push(...parser.push(bytes.subarray(at, at + size)).data);
@@ -35,7 +38,12 @@ describe('encodeHeartbeat', () => {
 });
 
 describe('HeartbeatParser', () => {
-  interface Expected { heartbeats?: number; crcErrors?: number; data?: string; held?: string }
+  interface Expected {
+    heartbeats?: number;
+    crcErrors?: number;
+    data?: string;
+    held?: string;
+  }
   const streams: [name: string, hex: string, expected: Expected][] = [
     ['nothing', '', {}],
     ['a heartbeat', heartbeat, { heartbeats: 1 }],
@@ -53,12 +61,28 @@ describe('HeartbeatParser', () => {
     ['a heartbeat after 2 bytes of one', `aa01 ${heartbeat}`, { heartbeats: 1, crcErrors: 1, data: 'aa01' }],
     ['a heartbeat after 3 bytes of one', `aa0100 ${heartbeat}`, { heartbeats: 1, crcErrors: 1, data: 'aa0100' }],
     ['a heartbeat after 4 bytes of one', `aa010000 ${heartbeat}`, { heartbeats: 1, crcErrors: 1, data: 'aa010000' }],
-    ['a heartbeat after 5 bytes of one', `aa01000031 ${heartbeat}`, { heartbeats: 1, crcErrors: 1, data: 'aa01000031' }],
-    ['a heartbeat after several false starts', `aaaaaa01aa01aa ${heartbeat} aa`, { heartbeats: 1, crcErrors: 2, data: 'aaaaaa01aa01aa', held: 'aa' }],
-    ['a heartbeat of which a byte went missing', `aa0100312d ${heartbeat}`, { heartbeats: 1, crcErrors: 1, data: 'aa0100312d' }],
+    [
+      'a heartbeat after 5 bytes of one',
+      `aa01000031 ${heartbeat}`,
+      { heartbeats: 1, crcErrors: 1, data: 'aa01000031' },
+    ],
+    [
+      'a heartbeat after several false starts',
+      `aaaaaa01aa01aa ${heartbeat} aa`,
+      { heartbeats: 1, crcErrors: 2, data: 'aaaaaa01aa01aa', held: 'aa' },
+    ],
+    [
+      'a heartbeat of which a byte went missing',
+      `aa0100312d ${heartbeat}`,
+      { heartbeats: 1, crcErrors: 1, data: 'aa0100312d' },
+    ],
     ['the start of one at the end', '05aa01000031', { data: '05', held: 'aa01000031' }],
     ['a false start and the start of one at the end', 'aa01aa0100', { held: 'aa01aa0100' }],
-    ['a false candidate that ends in the start of one', 'aa01aa010007', { crcErrors: 1, data: 'aa01', held: 'aa010007' }],
+    [
+      'a false candidate that ends in the start of one',
+      'aa01aa010007',
+      { crcErrors: 1, data: 'aa01', held: 'aa010007' },
+    ],
     // 0x8657 is chosen so that its checksum is how a heartbeat begins. Nothing can tell these bytes from one.
     ['data that is a heartbeat with what follows it', `aa018657 ${heartbeat}`, { heartbeats: 1, data: '0000312d' }],
   ];
@@ -73,7 +97,10 @@ describe('HeartbeatParser', () => {
     const parser = new HeartbeatParser();
     expect(parser.push(bytesOf('01aa0100'))).toEqual({ heartbeats: 0, data: [bytesOf('01')] });
     expect(parser.pendingBytes).toBe(3);
-    expect(parser.push(bytesOf(`00312d 02 ${heartbeat} 03aa`))).toEqual({ heartbeats: 2, data: [bytesOf('02'), bytesOf('03')] });
+    expect(parser.push(bytesOf(`00312d 02 ${heartbeat} 03aa`))).toEqual({
+      heartbeats: 2,
+      data: [bytesOf('02'), bytesOf('03')],
+    });
     expect(parser.push(new Uint8Array(0))).toEqual({ heartbeats: 0, data: [] });
     expect(parser).toMatchObject({ heartbeats: 2, crcErrors: 0, skippedBytes: 3, pendingBytes: 1 });
   });
@@ -84,7 +111,10 @@ describe('HeartbeatParser', () => {
     const chunk = bytesOf(`05060708 ${heartbeat} 09`);
     const { data } = parser.push(chunk);
     expect(data.map((piece) => hexOf([piece]))).toEqual(['aa0100', '05060708', '09']);
-    expect(data.slice(1).map((piece) => [piece.buffer === chunk.buffer, piece.byteOffset - chunk.byteOffset])).toEqual([[true, 0], [true, 10]]);
+    expect(data.slice(1).map((piece) => [piece.buffer === chunk.buffer, piece.byteOffset - chunk.byteOffset])).toEqual([
+      [true, 0],
+      [true, 10],
+    ]);
   });
 
   it('keeps what it holds back when the caller uses its buffer again', () => {
@@ -111,13 +141,18 @@ describe('HeartbeatParser', () => {
     const seen: number[][] = [];
     const parser = new HeartbeatParser({ onHeartbeat: () => seen.push([parser.heartbeats, parser.skippedBytes]) });
     parser.push(bytesOf(`01 ${heartbeat} 02 ${heartbeat} 03`));
-    expect(seen).toEqual([[2, 3], [2, 3]]);
+    expect(seen).toEqual([
+      [2, 3],
+      [2, 3],
+    ]);
   });
 
   it('is ready for the next chunk when onHeartbeat throws', () => {
-    const parser = new HeartbeatParser({ onHeartbeat: () => {
-      throw new Error('mine');
-    } });
+    const parser = new HeartbeatParser({
+      onHeartbeat: () => {
+        throw new Error('mine');
+      },
+    });
     expect(() => parser.push(bytesOf(`${heartbeat} aa01`))).toThrow('mine');
     expect(parser).toMatchObject({ heartbeats: 1, pendingBytes: 2 });
     expect(() => parser.push(bytesOf('0000312d'))).toThrow('mine');
@@ -172,7 +207,12 @@ describe('HeartbeatParser in garbage', () => {
     ['other versions', 'aa02'],
     ['zeros', '00'],
   ];
-  const pieces: [size: number, total: number][] = [[1, 1 << 16], [7, 1 << 18], [65_536, 1 << 20], [Infinity, 1 << 20]];
+  const pieces: [size: number, total: number][] = [
+    [1, 1 << 16],
+    [7, 1 << 18],
+    [65_536, 1 << 20],
+    [Infinity, 1 << 20],
+  ];
 
   // Some twenty times what they take on a slow machine; in quadratic time, a megabyte takes hours.
   it.each(garbage)('takes a megabyte of %s in linear time and finds the heartbeat after it', (_name, pattern) => {

@@ -3,7 +3,18 @@ import tls from 'node:tls';
 import { onTestFinished } from 'vitest';
 import { until } from '../support/until.ts';
 
-const types = ['DATA', 'HEADERS', 'PRIORITY', 'RST_STREAM', 'SETTINGS', 'PUSH_PROMISE', 'PING', 'GOAWAY', 'WINDOW_UPDATE', 'CONTINUATION'] as const;
+const types = [
+  'DATA',
+  'HEADERS',
+  'PRIORITY',
+  'RST_STREAM',
+  'SETTINGS',
+  'PUSH_PROMISE',
+  'PING',
+  'GOAWAY',
+  'WINDOW_UPDATE',
+  'CONTINUATION',
+] as const;
 
 export type FrameType = (typeof types)[number];
 
@@ -19,8 +30,15 @@ export function frame(type: FrameType, flags: number, stream: number, payload: U
 
 /** A GET, complete. HPACK (RFC 7541): GET and http from the static table, the rest as literals that are not indexed. */
 export function getFrame(stream: number, path: string, fields: Readonly<Record<string, string>> = {}): Buffer {
-  const literals = Object.entries(fields).map(([name, value]) => Buffer.concat([Buffer.from([0]), literal(name), literal(value)]));
-  return frame('HEADERS', 5, stream, Buffer.concat([Buffer.from([0x82, 0x86, 0x04]), literal(path), Buffer.from([0x01]), literal('x'), ...literals]));
+  const literals = Object.entries(fields).map(([name, value]) =>
+    Buffer.concat([Buffer.from([0]), literal(name), literal(value)]),
+  );
+  return frame(
+    'HEADERS',
+    5,
+    stream,
+    Buffer.concat([Buffer.from([0x82, 0x86, 0x04]), literal(path), Buffer.from([0x01]), literal('x'), ...literals]),
+  );
 }
 
 function literal(text: string): Buffer {
@@ -84,7 +102,12 @@ export function connectFrames(port: number, options: FrameClientOptions = {}): F
     rest = Buffer.concat([rest, chunk]);
     while (rest.length >= 9 && rest.length >= 9 + rest.readUIntBE(0, 3)) {
       const end = 9 + rest.readUIntBE(0, 3);
-      frames.push({ type: types[rest[3]!] ?? 'unknown', flags: rest[4]!, stream: rest.readUInt32BE(5), payload: rest.subarray(9, end) });
+      frames.push({
+        type: types[rest[3]!] ?? 'unknown',
+        flags: rest[4]!,
+        stream: rest.readUInt32BE(5),
+        payload: rest.subarray(9, end),
+      });
       rest = rest.subarray(end);
     }
   });
@@ -100,7 +123,10 @@ export function connectFrames(port: number, options: FrameClientOptions = {}): F
     send: (...all) => void socket.write(Buffer.concat(all)),
     answer: ({ payload }) => void socket.write(frame('PING', 1, 0, payload)),
     async waitFor(passes) {
-      await until(() => frames.some(passes), () => `not in ${frames.map(({ type, stream }) => `${type}:${stream}`).join(' ')}`);
+      await until(
+        () => frames.some(passes),
+        () => `not in ${frames.map(({ type, stream }) => `${type}:${stream}`).join(' ')}`,
+      );
       return frames.find(passes)!;
     },
     destroy: () => void socket.destroy(),

@@ -2,7 +2,18 @@ import http from 'node:http';
 import http2 from 'node:http2';
 import net from 'node:net';
 import type { TestContext } from 'vitest';
-import { type CloseReason, compress, type ConnectionRegistry, createRegistry, heartbeat, type HeartbeatOptions, type HealthState, type HttpRequest, type HttpResponse, sse } from '../../src/index.ts';
+import {
+  type CloseReason,
+  compress,
+  type ConnectionRegistry,
+  createRegistry,
+  heartbeat,
+  type HeartbeatOptions,
+  type HealthState,
+  type HttpRequest,
+  type HttpResponse,
+  sse,
+} from '../../src/index.ts';
 import { listen, type Running } from '../support/carriers.ts';
 import { noise } from '../support/texts.ts';
 
@@ -18,17 +29,29 @@ export interface Service {
 
 export type Handler = (req: HttpRequest, res: HttpResponse) => unknown;
 
-export async function serveIn({ onTestFinished }: TestContext, protocol: 'http1' | 'http2', handler: Handler, options: HeartbeatOptions): Promise<Service> {
+export async function serveIn(
+  { onTestFinished }: TestContext,
+  protocol: 'http1' | 'http2',
+  handler: Handler,
+  options: HeartbeatOptions,
+): Promise<Service> {
   const registry = createRegistry();
   const [states, ends]: [HealthState[], CloseReason[]] = [[], []];
   registry.on('state', ({ connection, state }) => connection.transport !== 'http2' && states.push(state));
   registry.on('end', ({ connection, reason }) => connection.transport !== 'http2' && ends.push(reason));
   const beats = heartbeat({ every: 500, writeDeadline: 1000, grace: 1000, jitter: 0, ...options, registry });
   const compression = compress();
-  const app = (req: HttpRequest, res: HttpResponse): void => compression(req, res, () => beats(req, res, () => void handler(req, res)));
+  const app = (req: HttpRequest, res: HttpResponse): void =>
+    compression(req, res, () => beats(req, res, () => void handler(req, res)));
   const running = await listen(protocol === 'http1' ? http.createServer(app) : http2.createServer(app));
   onTestFinished(() => running.close());
-  return { registry, states, ends, running, buffered: () => registry.connections().reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0) };
+  return {
+    registry,
+    states,
+    ends,
+    running,
+    buffered: () => registry.connections().reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0),
+  };
 }
 
 const filler = noise(10_000);

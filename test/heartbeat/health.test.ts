@@ -12,12 +12,22 @@ function channel(part: Partial<ChannelEvidence> = {}): ChannelEvidence {
 const inTime = channel();
 
 /** What follows for a channel that is looked at when `decideHealth` says, until it is given up; or at given times. */
-function follow(side: 'read' | 'write', start: ChannelEvidence, from: number, lenient: Leniency = leniency, looks = 20): { now: number; health: Health }[] {
+function follow(
+  side: 'read' | 'write',
+  start: ChannelEvidence,
+  from: number,
+  lenient: Leniency = leniency,
+  looks = 20,
+): { now: number; health: Health }[] {
   const seen: { now: number; health: Health }[] = [];
   let { failures, failedAt } = start;
   for (let now = from, look = 0; look < looks && now < Infinity; look++) {
     const evidence = { ...start, failures, failedAt };
-    const health = decideHealth(side === 'read' ? { read: evidence, write: inTime } : { read: inTime, write: evidence }, lenient, now);
+    const health = decideHealth(
+      side === 'read' ? { read: evidence, write: inTime } : { read: inTime, write: evidence },
+      lenient,
+      now,
+    );
     seen.push({ now, health });
     if (health.verdict) break;
     if (health.failed[side]) [failures, failedAt] = [failures + 1, now];
@@ -37,17 +47,34 @@ describe('the four states', () => {
     ['read-late', 'the read channel is late for the second time', { lateAt: 0, failures: 1, failedAt: 500 }, {}],
     ['write-late', 'the write channel is late for the second time', {}, { lateAt: 0, failures: 1, failedAt: 500 }],
   ] as const)('%s: %s', (state, _why, read, write) => {
-    expect(decideHealth({ read: channel(read), write: channel(write) }, leniency, 1000)).toMatchObject({ state, verdict: undefined });
+    expect(decideHealth({ read: channel(read), write: channel(write) }, leniency, 1000)).toMatchObject({
+      state,
+      verdict: undefined,
+    });
   });
 
   it('is looked at again when the first of both can be late', () => {
-    const healthAt = (read: number, write: number): Health => decideHealth({ read: channel({ lateAt: read }), write: channel({ lateAt: write }) }, leniency, 0);
-    expect([healthAt(500, 700).lookAt, healthAt(700, 500).lookAt, healthAt(Infinity, 500).lookAt, healthAt(Infinity, Infinity).lookAt]).toEqual([500, 500, 500, Infinity]);
+    const healthAt = (read: number, write: number): Health =>
+      decideHealth({ read: channel({ lateAt: read }), write: channel({ lateAt: write }) }, leniency, 0);
+    expect([
+      healthAt(500, 700).lookAt,
+      healthAt(700, 500).lookAt,
+      healthAt(Infinity, 500).lookAt,
+      healthAt(Infinity, Infinity).lookAt,
+    ]).toEqual([500, 500, 500, Infinity]);
   });
 
   it('a late channel is looked at once more for each of its failures, also where the other is in time for long', () => {
-    expect(decideHealth({ read: channel({ lateAt: 100 }), write: channel({ lateAt: 1e9 }) }, leniency, 100).lookAt).toBe(100 + interval);
-    expect(decideHealth({ read: channel({ lateAt: 1e9 }), write: channel({ lateAt: 100, failures: 1, failedAt: 150 }) }, leniency, 200).lookAt).toBe(150 + interval);
+    expect(
+      decideHealth({ read: channel({ lateAt: 100 }), write: channel({ lateAt: 1e9 }) }, leniency, 100).lookAt,
+    ).toBe(100 + interval);
+    expect(
+      decideHealth(
+        { read: channel({ lateAt: 1e9 }), write: channel({ lateAt: 100, failures: 1, failedAt: 150 }) },
+        leniency,
+        200,
+      ).lookAt,
+    ).toBe(150 + interval);
   });
 });
 
@@ -61,14 +88,21 @@ describe('the verdict', () => {
     ['heartbeat-timeout', 'the read channel, and the other is late', old, { lateAt: 4999 }],
     ['slow-consumer', 'the write channel, and the other is late', { lateAt: 4999 }, old],
   ] as const)('%s for %s', (verdict, _which, read, write) => {
-    expect(decideHealth({ read: channel(read), write: channel(write) }, leniency, 5000)).toMatchObject({ state: 'dead', verdict });
+    expect(decideHealth({ read: channel(read), write: channel(write) }, leniency, 5000)).toMatchObject({
+      state: 'dead',
+      verdict,
+    });
   });
 
   it.each([
     ['found late too few times, long after the grace time', { lateAt: 0, failures: 1, failedAt: 0 }, 1e6],
     ['found late for the first time, however late', { lateAt: 0 }, 1e9],
     ['found late often enough, before the grace time is over', { lateAt: 0, failures: 7, failedAt: 0 }, 4999],
-    ['late for the third time, but too soon after the second', { lateAt: 0, failures: 2, failedAt: 5000 }, 5000 + interval - 1],
+    [
+      'late for the third time, but too soon after the second',
+      { lateAt: 0, failures: 2, failedAt: 5000 },
+      5000 + interval - 1,
+    ],
     ['while the network may still send again', { lateAt: 0, failures: 9, failedAt: 0, patientUntil: 60_001 }, 60_000],
     ['in time again', { lateAt: 60_001, failures: 9, failedAt: 59_000 }, 60_000],
   ])('none %s', (_when, evidence, now) => {
@@ -121,7 +155,11 @@ describe('a channel that stays late', () => {
 
   it('is not found late twice by two looks at the same time', () => {
     const first = decideHealth({ read: channel({ lateAt: 0 }), write: inTime }, leniency, 10);
-    const second = decideHealth({ read: channel({ lateAt: 0, failures: 1, failedAt: 10 }), write: inTime }, leniency, 10);
+    const second = decideHealth(
+      { read: channel({ lateAt: 0, failures: 1, failedAt: 10 }), write: inTime },
+      leniency,
+      10,
+    );
     expect([first.failed.read, second.failed.read]).toEqual([true, false]);
     expect(second.state).toBe('read-late');
   });
@@ -130,28 +168,54 @@ describe('a channel that stays late', () => {
 it('a process that stood still gives nobody up before the third look', () => {
   for (const pause of [6000, 60_000, 86_400_000]) {
     const seen = follow('read', channel({ lateAt: 1000 }), pause);
-    expect(seen.map(({ now, health }) => [Math.round(now - pause), health.verdict])).toEqual([[0, undefined], [1667, undefined], [3333, 'heartbeat-timeout']]);
+    expect(seen.map(({ now, health }) => [Math.round(now - pause), health.verdict])).toEqual([
+      [0, undefined],
+      [1667, undefined],
+      [3333, 'heartbeat-timeout'],
+    ]);
   }
 });
 
 it('whatever the evidence, nobody is given up who is in time, or too soon, or was found late too few times, and the next look is in time', () => {
   const time = fc.integer({ min: 0, max: 20_000 });
-  const evidence: fc.Arbitrary<ChannelEvidence> = fc.record({ lateAt: fc.oneof(time, fc.constant(Infinity)), patientUntil: time, failures: fc.integer({ min: 0, max: 6 }), failedAt: time });
-  const lenient: fc.Arbitrary<Leniency> = fc.record({ failures: fc.integer({ min: 1, max: 5 }), grace: fc.integer({ min: 0, max: 8000 }) });
-  const mayEnd = ({ lateAt, patientUntil, failures }: ChannelEvidence, { failures: needed, grace }: Leniency, now: number): boolean => now >= lateAt + grace && now >= patientUntil && failures + 1 >= needed;
-  fc.assert(fc.property(evidence, evidence, lenient, time, (read, write, given, now) => {
-    fc.pre(read.failedAt <= now && write.failedAt <= now);
-    const health = decideHealth({ read, write }, given, now);
-    const [readLate, writeLate] = [now >= read.lateAt, now >= write.lateAt];
-    const plain = readLate ? (writeLate ? 'dead' : 'read-late') : writeLate ? 'write-late' : 'healthy';
-    expect(health.state).toBe(health.verdict ? 'dead' : plain);
-    if (health.verdict === 'heartbeat-timeout') expect(mayEnd(read, given, now)).toBe(true);
-    if (health.verdict === 'slow-consumer') expect(mayEnd(write, given, now)).toBe(true);
-    if (!readLate) expect(health.failed.read).toBe(false);
-    if (!writeLate) expect(health.failed.write).toBe(false);
-    if (!health.verdict) expect(health.lookAt).toBeLessThanOrEqual(Math.max(read.lateAt, now + given.grace / given.failures));
-    if (!health.verdict) for (const each of [read, write]) expect(health.lookAt).toBeLessThanOrEqual(given.failures <= each.failures ? Math.max(each.lateAt + given.grace, each.patientUntil, each.lateAt) : Infinity);
-    // No sooner than it makes a difference.
-    if (given.grace > 0 && !health.verdict) expect(health.lookAt).toBeGreaterThan(now);
-  }), { numRuns: 2000 });
+  const evidence: fc.Arbitrary<ChannelEvidence> = fc.record({
+    lateAt: fc.oneof(time, fc.constant(Infinity)),
+    patientUntil: time,
+    failures: fc.integer({ min: 0, max: 6 }),
+    failedAt: time,
+  });
+  const lenient: fc.Arbitrary<Leniency> = fc.record({
+    failures: fc.integer({ min: 1, max: 5 }),
+    grace: fc.integer({ min: 0, max: 8000 }),
+  });
+  const mayEnd = (
+    { lateAt, patientUntil, failures }: ChannelEvidence,
+    { failures: needed, grace }: Leniency,
+    now: number,
+  ): boolean => now >= lateAt + grace && now >= patientUntil && failures + 1 >= needed;
+  fc.assert(
+    fc.property(evidence, evidence, lenient, time, (read, write, given, now) => {
+      fc.pre(read.failedAt <= now && write.failedAt <= now);
+      const health = decideHealth({ read, write }, given, now);
+      const [readLate, writeLate] = [now >= read.lateAt, now >= write.lateAt];
+      const plain = readLate ? (writeLate ? 'dead' : 'read-late') : writeLate ? 'write-late' : 'healthy';
+      expect(health.state).toBe(health.verdict ? 'dead' : plain);
+      if (health.verdict === 'heartbeat-timeout') expect(mayEnd(read, given, now)).toBe(true);
+      if (health.verdict === 'slow-consumer') expect(mayEnd(write, given, now)).toBe(true);
+      if (!readLate) expect(health.failed.read).toBe(false);
+      if (!writeLate) expect(health.failed.write).toBe(false);
+      if (!health.verdict)
+        expect(health.lookAt).toBeLessThanOrEqual(Math.max(read.lateAt, now + given.grace / given.failures));
+      if (!health.verdict)
+        for (const each of [read, write])
+          expect(health.lookAt).toBeLessThanOrEqual(
+            given.failures <= each.failures
+              ? Math.max(each.lateAt + given.grace, each.patientUntil, each.lateAt)
+              : Infinity,
+          );
+      // No sooner than it makes a difference.
+      if (given.grace > 0 && !health.verdict) expect(health.lookAt).toBeGreaterThan(now);
+    }),
+    { numRuns: 2000 },
+  );
 });

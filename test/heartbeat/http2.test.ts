@@ -2,7 +2,13 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Registry } from '../../src/heartbeat/registry.ts';
-import { type ConnectionEnd, type ConnectionRegistry, createRegistry, watchHttp2, type WatchHttp2Options } from '../../src/index.ts';
+import {
+  type ConnectionEnd,
+  type ConnectionRegistry,
+  createRegistry,
+  watchHttp2,
+  type WatchHttp2Options,
+} from '../../src/index.ts';
 import { listen, type Running } from '../support/carriers.ts';
 import { settles, until } from '../support/until.ts';
 import { connectFrames, frame, type FrameClient, getFrame } from './frames.ts';
@@ -90,7 +96,8 @@ describe('watchHttp2', () => {
     const watched = await serveWatched({ every: 10, minInterval: 150 });
     await openStream(watched);
     await until(() => watched.pingedAt.length >= 4);
-    for (const [index, at] of watched.pingedAt.slice(1).entries()) expect(at - watched.pingedAt[index]!).toBeGreaterThanOrEqual(150);
+    for (const [index, at] of watched.pingedAt.slice(1).entries())
+      expect(at - watched.pingedAt[index]!).toBeGreaterThanOrEqual(150);
   });
 
   it('pings no faster than every 10 s, where nothing is said', async () => {
@@ -135,7 +142,9 @@ describe('watchHttp2', () => {
     const timer = setInterval(() => client.send(frame('WINDOW_UPDATE', 0, 0, credit)), 20);
     onTestFinished(() => clearInterval(timer));
     await until(() => silent.isClosed && watched.ends.length > 0);
-    expect(watched.ends).toMatchObject([{ reason: 'heartbeat-timeout', connection: { transport: 'http2', state: 'dead' } }]);
+    expect(watched.ends).toMatchObject([
+      { reason: 'heartbeat-timeout', connection: { transport: 'http2', state: 'dead' } },
+    ]);
     await pause(500);
     expect(client.isClosed).toBe(false);
     expect(client.pings).toHaveLength(1);
@@ -189,7 +198,8 @@ describe('watchHttp2', () => {
     const coming = once(other, 'session');
     connectFrames(unwatched.port);
     const [opened] = (await coming) as [http2.ServerHttp2Session];
-    for (const name of ['close', 'stream', 'goaway']) expect(session!.listenerCount(name), name).toBe(opened.listenerCount(name));
+    for (const name of ['close', 'stream', 'goaway'])
+      expect(session!.listenerCount(name), name).toBe(opened.listenerCount(name));
     // The answer to a PING of before is of no connection any more.
     client.answer(client.pings[0]!);
     client.send(frame('PING', 0, 0, Buffer.alloc(8)));
@@ -204,7 +214,13 @@ describe('watchHttp2', () => {
     await until(() => client.pings.length === 1);
     watched.undo();
     client.answer(client.pings[0]!);
-    const undo = watchHttp2(watched.sessions[0]!, { every: 20, jitter: 0, minInterval: 0, whileIdle: true, registry: watched.registry });
+    const undo = watchHttp2(watched.sessions[0]!, {
+      every: 20,
+      jitter: 0,
+      minInterval: 0,
+      whileIdle: true,
+      registry: watched.registry,
+    });
     await until(() => client.pings.length === 2);
     expect(watched.registry.stats().connections).toBe(1);
     undo();

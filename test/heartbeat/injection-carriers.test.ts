@@ -39,7 +39,10 @@ const quiet: Middleware = (_req, response) => {
 /** Waits until a stream beside has had some more heartbeats: then one that may have them has them too. */
 async function someBeats(running: Served, count = 2): Promise<void> {
   const reading = await running.visit({ path: '/quiet' });
-  await until(() => occurrences(reading.text, ':\n') >= count, () => `the quiet stream has ${JSON.stringify(reading.text)}`);
+  await until(
+    () => occurrences(reading.text, ':\n') >= count,
+    () => `the quiet stream has ${JSON.stringify(reading.text)}`,
+  );
   reading.destroy();
 }
 
@@ -66,19 +69,53 @@ async function coded(running: Served, carrier: Carrier, accept: string | undefin
 }
 
 const recordTypes = [
-  ['application/x-ndjson', '\n', '{"a":1}\n', (text: string): unknown[] => parseNdjson(text.split('\n').filter((line) => line !== '').map((line) => `${line}\n`).join(''))],
-  ['application/json-seq', '\u001e\n', '\u001e{"a":1}\n', (text: string): unknown[] => parseJsonSeq(text.split('\u001e').filter((element) => element.trim() !== '').map((element) => `\u001e${element}`).join(''))],
+  [
+    'application/x-ndjson',
+    '\n',
+    '{"a":1}\n',
+    (text: string): unknown[] =>
+      parseNdjson(
+        text
+          .split('\n')
+          .filter((line) => line !== '')
+          .map((line) => `${line}\n`)
+          .join(''),
+      ),
+  ],
+  [
+    'application/json-seq',
+    '\u001e\n',
+    '\u001e{"a":1}\n',
+    (text: string): unknown[] =>
+      parseJsonSeq(
+        text
+          .split('\u001e')
+          .filter((element) => element.trim() !== '')
+          .map((element) => `\u001e${element}`)
+          .join(''),
+      ),
+  ],
 ] as const;
 
 describe.each(carriers)('heartbeats on $name', (carrier) => {
   it('come on an event stream that is silent, and not into its events', async () => {
     const streams: EventStream[] = [];
     const mounted = beats();
-    const running = await serve(carrier, mounted, sse((stream) => void streams.push(stream)));
+    const running = await serve(
+      carrier,
+      mounted,
+      sse((stream) => void streams.push(stream)),
+    );
     const reading = await running.visit();
-    await until(() => occurrences(reading.text, ':\n') >= 3, () => reading.text);
+    await until(
+      () => occurrences(reading.text, ':\n') >= 3,
+      () => reading.text,
+    );
     await streams[0]!.send({ event: 'tick', id: '1', data: 'one\ntwo' });
-    await until(() => reading.text.includes('data: two\n\n:\n'), () => reading.text);
+    await until(
+      () => reading.text.includes('data: two\n\n:\n'),
+      () => reading.text,
+    );
     await streams[0]!.end();
     expect(await settles(reading.over)).toBe('end');
     expect(parseEvents(reading.text)).toEqual([{ type: 'tick', data: 'one\ntwo', lastEventId: '1' }]);
@@ -105,7 +142,10 @@ describe.each(carriers)('heartbeats on $name', (carrier) => {
     await until(() => /\n\r\n(:\n){2}/.test(reading.text));
     res.end('data: last\n\n');
     expect(await settles(reading.over)).toBe('end');
-    expect(parseEvents(reading.text)).toEqual([{ type: 'message', data: 'hello\nworld', lastEventId: '7' }, { type: 'message', data: 'last', lastEventId: '7' }]);
+    expect(parseEvents(reading.text)).toEqual([
+      { type: 'message', data: 'hello\nworld', lastEventId: '7' },
+      { type: 'message', data: 'last', lastEventId: '7' },
+    ]);
   });
 
   it.each(recordTypes)('come on %s between records, never inside of one', async (type, beat, record, parse) => {
@@ -132,13 +172,20 @@ describe.each(carriers)('heartbeats on $name', (carrier) => {
     ['JSON sequences', jsonSeq, '\u001e\n', '\u001e{"a":1}\n'],
   ] as const)('come on %s by the library', async (_name, make, beat, record) => {
     const goOn = deferred();
-    const running = await serve(carrier, beats(), make(async function* () {
-      yield { a: 1 };
-      await goOn.promise;
-      yield { a: 1 };
-    }));
+    const running = await serve(
+      carrier,
+      beats(),
+      make(async function* () {
+        yield { a: 1 };
+        await goOn.promise;
+        yield { a: 1 };
+      }),
+    );
     const reading = await running.visit();
-    await until(() => reading.text.startsWith(record + beat.repeat(3)), () => JSON.stringify(reading.text));
+    await until(
+      () => reading.text.startsWith(record + beat.repeat(3)),
+      () => JSON.stringify(reading.text),
+    );
     goOn.resolve();
     expect(await settles(reading.over)).toBe('end');
     expect(reading.text.endsWith(record)).toBe(true);
@@ -148,19 +195,27 @@ describe.each(carriers)('heartbeats on $name', (carrier) => {
   it.each(['text/event-stream', 'application/x-ndjson'])('come on %s that is piped', async (type) => {
     const [beat, item] = type === 'text/event-stream' ? [':\n', 'data: piped\n\n'] : ['\n', '"piped"\n'];
     const goOn = [deferred(), deferred()] as const;
-    const running = await serve(carrier, beats(), site({
-      '/quiet': quiet,
-      '/': async (req, res, next) => {
-        (res as ServerResponse).setHeader('Content-Type', type);
-        await pipeBody((async function* () {
-          yield item.slice(0, 5);
-          await goOn[0].promise;
-          yield item.slice(5);
-          await goOn[1].promise;
-          yield item;
-        })(), req, res).catch(next);
-      },
-    }));
+    const running = await serve(
+      carrier,
+      beats(),
+      site({
+        '/quiet': quiet,
+        '/': async (req, res, next) => {
+          (res as ServerResponse).setHeader('Content-Type', type);
+          await pipeBody(
+            (async function* () {
+              yield item.slice(0, 5);
+              await goOn[0].promise;
+              yield item.slice(5);
+              await goOn[1].promise;
+              yield item;
+            })(),
+            req,
+            res,
+          ).catch(next);
+        },
+      }),
+    );
     const reading = await running.visit();
     await someBeats(running);
     expect(reading.text).toBe(item.slice(0, 5));
@@ -168,7 +223,9 @@ describe.each(carriers)('heartbeats on $name', (carrier) => {
     await until(() => reading.text.startsWith(item + beat.repeat(3)));
     goOn[1].resolve();
     expect(await settles(reading.over)).toBe('end');
-    expect(reading.text.replaceAll(beat, type === 'text/event-stream' ? '' : '\n').replaceAll(/\n+(?=")/g, '\n')).toContain(item);
+    expect(
+      reading.text.replaceAll(beat, type === 'text/event-stream' ? '' : '\n').replaceAll(/\n+(?=")/g, '\n'),
+    ).toContain(item);
     expect(occurrences(reading.text, item)).toBe(2);
   });
 
@@ -180,7 +237,9 @@ describe.each(carriers)('heartbeats on $name', (carrier) => {
       beats({ frames: { 'application/x-writes': 'write', 'application/x-lengths': { lengthBytes: 2 } } }),
       site({ '/writes': writes.handler, '/lengths': lengths.handler, '/quiet': quiet }),
     );
-    const read = async (path: string): Promise<{ reading: CodedReading; parsed: () => { heartbeats: number; data: number[] } }> => {
+    const read = async (
+      path: string,
+    ): Promise<{ reading: CodedReading; parsed: () => { heartbeats: number; data: number[] } }> => {
       const reading = await coded(running, carrier, undefined, path);
       return {
         reading,
@@ -217,18 +276,29 @@ describe.each(carriers)('heartbeats on $name', (carrier) => {
   });
 
   it('are longer, or seen, where that is asked for', async () => {
-    const opened: (readonly [string, ReturnType<typeof written>])[] = ['text/event-stream', 'application/x-ndjson', 'application/json-seq'].map((type) => [type, written(type)]);
+    const opened: (readonly [string, ReturnType<typeof written>])[] = [
+      'text/event-stream',
+      'application/x-ndjson',
+      'application/json-seq',
+    ].map((type) => [type, written(type)]);
     const handlers = Object.fromEntries(opened.map(([type, { handler }]) => [`/${type}`, handler]));
     const plain = await serve(carrier, beats({ padding: 1500 }), site(handlers));
     const seen = await serve(carrier, beats({ padding: 40, event: 'alive', record: { alive: true } }), site(handlers));
     const [events, lines, elements] = await Promise.all(opened.map(([type]) => plain.visit({ path: `/${type}` })));
-    await until(() => events!.text.length >= 3 * 1503 && lines!.text.length >= 3 * 1501 && elements!.text.length >= 3 * 1502);
+    await until(
+      () => events!.text.length >= 3 * 1503 && lines!.text.length >= 3 * 1501 && elements!.text.length >= 3 * 1502,
+    );
     const { comments, events: none } = new EventParser().push(Buffer.from(events!.text));
     expect([none, comments.every((comment) => comment.trim() === '')]).toEqual([[], true]);
     expect([lines!.text.trim(), elements!.text.replaceAll('\u001e', '').trim()]).toEqual(['', '']);
 
     const [visible, records, sequence] = await Promise.all(opened.map(([type]) => seen.visit({ path: `/${type}` })));
-    await until(() => parseEvents(visible!.text).length >= 3 && occurrences(records!.text, 'alive') >= 3 && occurrences(sequence!.text, 'alive') >= 3);
+    await until(
+      () =>
+        parseEvents(visible!.text).length >= 3 &&
+        occurrences(records!.text, 'alive') >= 3 &&
+        occurrences(sequence!.text, 'alive') >= 3,
+    );
     expect(parseEvents(visible!.text)[0]).toEqual({ type: 'alive', data: '', lastEventId: '' });
     expect(records!.text.startsWith('{"alive":true}\n')).toBe(true);
     expect(sequence!.text.startsWith('\u001e{"alive":true}\n')).toBe(true);
@@ -251,7 +321,10 @@ describe.each(carriers)('heartbeats on $name', (carrier) => {
         expect(res.write(piece, (error) => void called.push(error ?? 'written'))).toBe(true);
         await new Promise((resolve) => setImmediate(resolve));
       }
-      await until(() => /\n\n:\n$/.test(reading.text) && parseEvents(reading.text).length === 1, () => JSON.stringify(reading.text));
+      await until(
+        () => /\n\n:\n$/.test(reading.text) && parseEvents(reading.text).length === 1,
+        () => JSON.stringify(reading.text),
+      );
       expect(parseEvents(reading.text)).toMatchObject([{ data }]);
       expect(called).toEqual(pieces.map(() => 'written'));
       res.end();
@@ -284,18 +357,32 @@ describe.each(carriers)('heartbeats on $name', (carrier) => {
     const running = await serve(carrier, mounted, site(handlers));
     const open = ['/length', '/coded', '/digest', '/text', '/filtered'];
     const silent = await Promise.all(open.map((path) => running.visit({ path })));
-    const over = await Promise.all([running.visit({ path: '/none' }), running.visit({ path: '/whole' }), running.visit({ path: '/text', method: 'HEAD' }).then((reading) => reading)]);
+    const over = await Promise.all([
+      running.visit({ path: '/none' }),
+      running.visit({ path: '/whole' }),
+      running.visit({ path: '/text', method: 'HEAD' }).then((reading) => reading),
+    ]);
     await someBeats(running, 5);
     expect(silent.map(({ text }) => text)).toEqual(open.map(() => ''));
-    expect(over.map(({ status, text }) => [status, text])).toEqual([[204, ''], [200, '"whole"\n'], [200, '']]);
+    expect(over.map(({ status, text }) => [status, text])).toEqual([
+      [204, ''],
+      [200, '"whole"\n'],
+      [200, ''],
+    ]);
     if (carrier.protocol === 'http1') expect(over[1]!.headers['content-length']).toBe('8');
-    expect(mounted.registry.connections().map(({ label }) => label)).not.toEqual(expect.arrayContaining([expect.stringMatching(/length|coded|digest|text|none|whole|filtered/)]));
+    expect(mounted.registry.connections().map(({ label }) => label)).not.toEqual(
+      expect.arrayContaining([expect.stringMatching(/length|coded|digest|text|none|whole|filtered/)]),
+    );
     expect(gunzipSync(coded).toString()).toBe('data: x\n\n');
   });
 
   it('are no business of HEAD of an event stream', async () => {
     const mounted = beats();
-    const running = await serve(carrier, mounted, site({ '/': sse(() => expect.unreachable()) as Middleware, '/quiet': quiet }));
+    const running = await serve(
+      carrier,
+      mounted,
+      site({ '/': sse(() => expect.unreachable()) as Middleware, '/quiet': quiet }),
+    );
     const reading = await running.visit({ method: 'HEAD' });
     expect(await settles(reading.over)).toBe('end');
     expect([reading.status, reading.text, mounted.registry.stats().connections]).toEqual([200, '', 0]);
@@ -314,12 +401,22 @@ describe.each([bare, h2c])('heartbeats and compress on $name', (carrier) => {
 
     it.each(orders)('arrive while the stream is open, %s', async (order) => {
       const streams: EventStream[] = [];
-      const running = await serve(carrier, ...stack(order), sse((stream) => void streams.push(stream)));
+      const running = await serve(
+        carrier,
+        ...stack(order),
+        sse((stream) => void streams.push(stream)),
+      );
       const reading = await coded(running, carrier, coding);
       expect(reading.coding).toBe(coding);
-      await until(() => reading.text.startsWith(`:ok\n${':\n'.repeat(3)}`), () => JSON.stringify(reading.text));
+      await until(
+        () => reading.text.startsWith(`:ok\n${':\n'.repeat(3)}`),
+        () => JSON.stringify(reading.text),
+      );
       await streams[0]!.send('event');
-      await until(() => reading.text.includes('data: event\n\n:\n:\n'), () => JSON.stringify(reading.text));
+      await until(
+        () => reading.text.includes('data: event\n\n:\n:\n'),
+        () => JSON.stringify(reading.text),
+      );
       await streams[0]!.end();
       expect(await settles(reading.over)).toBe('end');
       expect(parseEvents(reading.decode())).toMatchObject([{ data: 'event' }]);
@@ -330,14 +427,23 @@ describe.each([bare, h2c])('heartbeats and compress on $name', (carrier) => {
       const running = await serve(carrier, ...stack(order), site({ '/': handler, '/quiet': quiet }));
       const reading = await coded(running, carrier, coding);
       const res = await opened;
-      await until(() => occurrences(reading.text, ':\n') >= 2, () => JSON.stringify(reading.text));
+      await until(
+        () => occurrences(reading.text, ':\n') >= 2,
+        () => JSON.stringify(reading.text),
+      );
       res.write('data: a ha');
-      await until(() => reading.text.endsWith('a ha'), () => JSON.stringify(reading.text));
+      await until(
+        () => reading.text.endsWith('a ha'),
+        () => JSON.stringify(reading.text),
+      );
       const before = reading.text;
       await someBeats(running);
       expect(reading.text).toBe(before);
       res.write('lf\n\n');
-      await until(() => reading.text.includes('a half\n\n:\n:\n'), () => JSON.stringify(reading.text));
+      await until(
+        () => reading.text.includes('a half\n\n:\n:\n'),
+        () => JSON.stringify(reading.text),
+      );
       res.end();
       expect(await settles(reading.over)).toBe('end');
       expect(parseEvents(reading.decode())).toMatchObject([{ data: 'a half' }]);
@@ -348,9 +454,15 @@ describe.each([bare, h2c])('heartbeats and compress on $name', (carrier) => {
       const running = await serve(carrier, ...stack('compress first'), handler);
       const reading = await coded(running, carrier, coding);
       const res = await opened;
-      await until(() => reading.text.length >= 3 * beat.length, () => JSON.stringify(reading.text));
+      await until(
+        () => reading.text.length >= 3 * beat.length,
+        () => JSON.stringify(reading.text),
+      );
       res.write(record);
-      await until(() => reading.text.includes(record + beat.repeat(2)), () => JSON.stringify(reading.text));
+      await until(
+        () => reading.text.includes(record + beat.repeat(2)),
+        () => JSON.stringify(reading.text),
+      );
       res.end();
       expect(await settles(reading.over)).toBe('end');
       expect(parse(reading.decode())).toEqual([{ a: 1 }]);
@@ -363,12 +475,23 @@ describe.each(http1Carriers)('heartbeats and `compression` on $name', (carrier) 
 
   it('arrive flushed where it is mounted first: they are under what it encodes', async () => {
     const streams: EventStream[] = [];
-    const running = await serve(carrier, third, beats(), sse((stream) => void streams.push(stream), { headers: { 'Cache-Control': 'no-cache' } }));
+    const running = await serve(
+      carrier,
+      third,
+      beats(),
+      sse((stream) => void streams.push(stream), { headers: { 'Cache-Control': 'no-cache' } }),
+    );
     const reading = await coded(running, carrier, 'gzip');
     expect(reading.coding).toBe('gzip');
-    await until(() => occurrences(reading.text, ':\n') >= 3, () => JSON.stringify(reading.text));
+    await until(
+      () => occurrences(reading.text, ':\n') >= 3,
+      () => JSON.stringify(reading.text),
+    );
     await streams[0]!.send('event');
-    await until(() => reading.text.includes('data: event\n\n:\n'), () => JSON.stringify(reading.text));
+    await until(
+      () => reading.text.includes('data: event\n\n:\n'),
+      () => JSON.stringify(reading.text),
+    );
     await streams[0]!.end();
     expect(await settles(reading.over)).toBe('end');
     expect(parseEvents(reading.decode())).toMatchObject([{ data: 'event' }]);
@@ -377,12 +500,21 @@ describe.each(http1Carriers)('heartbeats and `compression` on $name', (carrier) 
   it('do not come where it is mounted after: they would be in the middle of its coding', async () => {
     const streams: EventStream[] = [];
     const mounted = beats();
-    const stream = sse((opened) => void streams.push(opened), { headers: { 'Cache-Control': 'no-cache' } }) as Middleware;
-    const running = await serve(carrier, mounted, site({ '/': (req, res, next) => third(req, res, () => void stream(req, res, next)), '/quiet': quiet }));
+    const stream = sse((opened) => void streams.push(opened), {
+      headers: { 'Cache-Control': 'no-cache' },
+    }) as Middleware;
+    const running = await serve(
+      carrier,
+      mounted,
+      site({ '/': (req, res, next) => third(req, res, () => void stream(req, res, next)), '/quiet': quiet }),
+    );
     const reading = await coded(running, carrier, 'gzip');
     expect(reading.coding).toBe('gzip');
     await someBeats(running);
-    await until(() => reading.text === ':ok\n', () => JSON.stringify(reading.text));
+    await until(
+      () => reading.text === ':ok\n',
+      () => JSON.stringify(reading.text),
+    );
     await streams[0]!.send('event');
     await streams[0]!.end();
     expect(await settles(reading.over)).toBe('end');
@@ -405,65 +537,105 @@ const big = Buffer.alloc(3_000_000, 'big ');
 const answers: readonly Answer[] = [
   { name: 'res.json', only: 'Express', answer: (res) => (res as unknown as Response).json({ a: 1, text: 'grüße' }) },
   { name: 'res.send of a text', only: 'Express', answer: (res) => (res as unknown as Response).send('hello') },
-  { name: 'res.send of bytes', only: 'Express', answer: (res) => (res as unknown as Response).type('application/octet-stream').send(big) },
-  { name: 'res.sendFile', only: 'Express', answer: (res) => void (res as unknown as Response).sendFile(file, { lastModified: false }) },
+  {
+    name: 'res.send of bytes',
+    only: 'Express',
+    answer: (res) => (res as unknown as Response).type('application/octet-stream').send(big),
+  },
+  {
+    name: 'res.sendFile',
+    only: 'Express',
+    answer: (res) => void (res as unknown as Response).sendFile(file, { lastModified: false }),
+  },
   { name: 'res.redirect', only: 'Express', answer: (res) => (res as unknown as Response).redirect('/elsewhere') },
   { name: 'res.end alone', answer: (res) => res.end() },
   { name: 'res.end of a text', answer: (res, trace) => res.end('text', () => void trace.push('ended')) },
-  { name: 'writes in one tick', answer: (res, trace) => {
-    for (const part of ['one ', 'two ', 'three']) trace.push(`write ${String(res.write(part, () => void trace.push(`written ${part}`)))}`);
-    res.end(() => void trace.push('ended'));
-  } },
-  { name: 'writes in several ticks', answer: async (res, trace) => {
-    res.writeHead(201, 'Made', { 'X-Own': 'yes', 'Content-Type': 'text/plain' });
-    for (const part of ['one ', 'two ']) {
-      res.write(part, 'utf8', () => void trace.push(`written ${part}`));
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    res.end(Buffer.from('three'));
-  } },
-  { name: 'a head as a list', answer: (res) => res.writeHead(200, ['X-A', '1', 'X-B', '2', 'Content-Length', '4']).end('body') },
+  {
+    name: 'writes in one tick',
+    answer: (res, trace) => {
+      for (const part of ['one ', 'two ', 'three'])
+        trace.push(`write ${String(res.write(part, () => void trace.push(`written ${part}`)))}`);
+      res.end(() => void trace.push('ended'));
+    },
+  },
+  {
+    name: 'writes in several ticks',
+    answer: async (res, trace) => {
+      res.writeHead(201, 'Made', { 'X-Own': 'yes', 'Content-Type': 'text/plain' });
+      for (const part of ['one ', 'two ']) {
+        res.write(part, 'utf8', () => void trace.push(`written ${part}`));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      res.end(Buffer.from('three'));
+    },
+  },
+  {
+    name: 'a head as a list',
+    answer: (res) => res.writeHead(200, ['X-A', '1', 'X-B', '2', 'Content-Length', '4']).end('body'),
+  },
   { name: 'status 204', answer: (res) => res.writeHead(204).end() },
   { name: 'status 304', answer: (res) => res.writeHead(304, { ETag: '"x"' }).end() },
-  { name: 'a length that was told', answer: async (res) => {
-    res.writeHead(200, { 'Content-Length': 10, 'Content-Type': 'text/event-stream' });
-    res.write('data: ');
-    await new Promise((resolve) => setTimeout(resolve, 40));
-    res.end('x\n\n\n');
-  } },
-  { name: 'trailers', answer: (res) => {
-    res.setHeader('Trailer', 'X-Sum');
-    res.write('body');
-    res.addTrailers({ 'X-Sum': '1' });
-    res.end();
-  } },
-  { name: 'an answer that waits for drain', answer: async (res, trace) => {
-    res.setHeader('Content-Type', 'application/octet-stream');
-    const full = !res.write(big);
-    trace.push(`full ${String(full)} need ${String(res.writableNeedDrain)}`);
-    await new Promise((resolve) => res.once('drain', resolve));
-    trace.push(`drain ${res.writableLength}`);
-    res.end(big, () => void trace.push('ended'));
-  } },
-  { name: 'calls that Node refuses', answer: (res, trace) => {
-    for (const call of [() => res.write(null as never), () => res.writeHead(200, ['odd']), () => res.setHeader('X', undefined as never)]) {
-      try {
-        call();
-      } catch (error) {
-        trace.push((error as NodeJS.ErrnoException).code ?? 'thrown');
+  {
+    name: 'a length that was told',
+    answer: async (res) => {
+      res.writeHead(200, { 'Content-Length': 10, 'Content-Type': 'text/event-stream' });
+      res.write('data: ');
+      await new Promise((resolve) => setTimeout(resolve, 40));
+      res.end('x\n\n\n');
+    },
+  },
+  {
+    name: 'trailers',
+    answer: (res) => {
+      res.setHeader('Trailer', 'X-Sum');
+      res.write('body');
+      res.addTrailers({ 'X-Sum': '1' });
+      res.end();
+    },
+  },
+  {
+    name: 'an answer that waits for drain',
+    answer: async (res, trace) => {
+      res.setHeader('Content-Type', 'application/octet-stream');
+      const full = !res.write(big);
+      trace.push(`full ${String(full)} need ${String(res.writableNeedDrain)}`);
+      await new Promise((resolve) => res.once('drain', resolve));
+      trace.push(`drain ${res.writableLength}`);
+      res.end(big, () => void trace.push('ended'));
+    },
+  },
+  {
+    name: 'calls that Node refuses',
+    answer: (res, trace) => {
+      for (const call of [
+        () => res.write(null as never),
+        () => res.writeHead(200, ['odd']),
+        () => res.setHeader('X', undefined as never),
+      ]) {
+        try {
+          call();
+        } catch (error) {
+          trace.push((error as NodeJS.ErrnoException).code ?? 'thrown');
+        }
       }
-    }
-    res.end('fine');
-  } },
+      res.end('fine');
+    },
+  },
 ];
 
-async function bytesOf(carrier: Carrier, before: Middleware[], { answer }: Answer, fields: Record<string, string>): Promise<{ bytes: string; trace: Trace }> {
+async function bytesOf(
+  carrier: Carrier,
+  before: Middleware[],
+  { answer }: Answer,
+  fields: Record<string, string>,
+): Promise<{ bytes: string; trace: Trace }> {
   const trace: Trace = [];
   const closed = deferred();
   const running = await serve(carrier, ...before, async (_req, response) => {
     const res = response as ServerResponse;
     res.sendDate = false;
-    for (const event of ['finish', 'close'] as const) res.on(event, () => void trace.push(`${event} ${String(res.writableEnded)} ${String(res.writableFinished)}`));
+    for (const event of ['finish', 'close'] as const)
+      res.on(event, () => void trace.push(`${event} ${String(res.writableEnded)} ${String(res.writableFinished)}`));
     res.on('close', () => closed.resolve());
     await answer(res, trace);
   });
@@ -475,7 +647,10 @@ async function bytesOf(carrier: Carrier, before: Middleware[], { answer }: Answe
   return { bytes: client.received, trace };
 }
 
-/** A message with its fields in the order of their names: Node puts a length that it finds out by itself after `Connection`. */
+/**
+ * A message with its fields in the order of their names: Node puts a length that it finds out by itself after
+ * `Connection`.
+ */
 function sorted(bytes: string): string {
   const end = bytes.indexOf('\r\n\r\n');
   const [status, ...fields] = bytes.slice(0, end).split('\r\n');
@@ -483,17 +658,23 @@ function sorted(bytes: string): string {
 }
 
 describe.each(http1Carriers)('any other response on $name', (carrier) => {
-  it.each(answers.filter(({ only }) => only === undefined || carrier.name.startsWith(only)))('is the same with heartbeats and without: $name', async (each) => {
-    // As one that asks for a stream, and gets something else.
-    const fields = { Accept: 'text/event-stream' };
-    const without = await bytesOf(carrier, [], each, fields);
-    const mounted = beats();
-    const withThem = await bytesOf(carrier, [mounted], each, fields);
-    expect(sorted(withThem.bytes) === sorted(without.bytes), `${withThem.bytes.slice(0, 400)}\n---\n${without.bytes.slice(0, 400)}`).toBe(true);
-    expect(without.bytes.length).toBeGreaterThan(20);
-    expect(withThem.trace).toEqual(without.trace);
-    expect(mounted.registry.stats()).toMatchObject({ connections: 0, heartbeats: 0, ended: {} });
-  });
+  it.each(answers.filter(({ only }) => only === undefined || carrier.name.startsWith(only)))(
+    'is the same with heartbeats and without: $name',
+    async (each) => {
+      // As one that asks for a stream, and gets something else.
+      const fields = { Accept: 'text/event-stream' };
+      const without = await bytesOf(carrier, [], each, fields);
+      const mounted = beats();
+      const withThem = await bytesOf(carrier, [mounted], each, fields);
+      expect(
+        sorted(withThem.bytes) === sorted(without.bytes),
+        `${withThem.bytes.slice(0, 400)}\n---\n${without.bytes.slice(0, 400)}`,
+      ).toBe(true);
+      expect(without.bytes.length).toBeGreaterThan(20);
+      expect(withThem.trace).toEqual(without.trace);
+      expect(mounted.registry.stats()).toMatchObject({ connections: 0, heartbeats: 0, ended: {} });
+    },
+  );
 });
 
 describe('a stream', () => {
@@ -532,13 +713,22 @@ describe('a stream', () => {
   it('that waits for its turn on a connection gets none, and none goes into the response before it', async () => {
     const first = written('text/plain');
     const second = written('text/event-stream');
-    const running = await serve(bare, beats(), site({ '/first': first.handler, '/second': second.handler, '/quiet': quiet }));
+    const running = await serve(
+      bare,
+      beats(),
+      site({ '/first': first.handler, '/second': second.handler, '/quiet': quiet }),
+    );
     const client = await running.dial();
     client.send(getRequest('/first') + getRequest('/second'));
     const [before, after] = [await first.opened, await second.opened];
     await someBeats(running);
     before.end('the first');
-    await client.waitFor((received) => received.includes('0\r\n\r\n') && parseChunked(received).complete && parseChunked(parseChunked(received).rest).chunks.length >= 2);
+    await client.waitFor(
+      (received) =>
+        received.includes('0\r\n\r\n') &&
+        parseChunked(received).complete &&
+        parseChunked(parseChunked(received).rest).chunks.length >= 2,
+    );
     const message = parseChunked(client.received);
     expect(message.chunks).toEqual(['the first']);
     expect(new Set(parseChunked(message.rest).chunks)).toEqual(new Set([':\n']));
@@ -557,25 +747,31 @@ describe('a stream', () => {
 
   it('mounted behind a head that has been sent is left alone', async () => {
     const mounted = beats();
-    const running = await serve(bare, site({
-      '/': (req, response, next) => {
-        const res = response as ServerResponse;
-        res.writeHead(200, { 'Content-Type': 'text/event-stream' });
-        res.flushHeaders();
-        void mounted(req, res, () => void next());
-      },
-      '/quiet': (req, res, next) => void mounted(req, res, () => void quiet(req, res, next)),
-    }), (_req, res) => void (res as ServerResponse).end('data: x\n\n'));
+    const running = await serve(
+      bare,
+      site({
+        '/': (req, response, next) => {
+          const res = response as ServerResponse;
+          res.writeHead(200, { 'Content-Type': 'text/event-stream' });
+          res.flushHeaders();
+          void mounted(req, res, () => void next());
+        },
+        '/quiet': (req, res, next) => void mounted(req, res, () => void quiet(req, res, next)),
+      }),
+      (_req, res) => void (res as ServerResponse).end('data: x\n\n'),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('end');
     expect([reading.text, mounted.registry.stats().heartbeats]).toEqual(['data: x\n\n', 0]);
   });
 
   it('whose filter throws has none, and the error is no more than reported', async () => {
-    const mounted = beats({ filter: (req) => {
-      if (req.url === '/') throw new Error('from the filter');
-      return true;
-    } });
+    const mounted = beats({
+      filter: (req) => {
+        if (req.url === '/') throw new Error('from the filter');
+        return true;
+      },
+    });
     const { handler, opened } = written('text/event-stream');
     const running = await serve(bare, mounted, site({ '/': handler, '/quiet': quiet }));
     const reading = await running.visit();

@@ -47,7 +47,10 @@ describe.each(carriers)('a stream with `Content-Encoding: none` on $name', (carr
       opened.resolve(res);
     });
     const reading = await served.visit({ headers: coded });
-    await until(() => beatsIn(reading.text) >= manyBeats, () => reading.text);
+    await until(
+      () => beatsIn(reading.text) >= manyBeats,
+      () => reading.text,
+    );
     expect(reading.headers['content-encoding']).toBe('none');
     const session = carrier.protocol === 'http2' ? [{ transport: 'http2' }] : [];
     expect(served.registry.connections()).toMatchObject([{ state: 'healthy', label: '/' }, ...session]);
@@ -58,7 +61,6 @@ describe.each(carriers)('a stream with `Content-Encoding: none` on $name', (carr
     const transport = carrier.protocol === 'http2' ? 'http2-stream' : 'http1';
     await until(() => served.registry.stats().transports[transport]?.healthy === 0);
   });
-
 });
 
 const some = carriers.filter(({ name }) => ['Express 5', 'node:http', 'node:http2'].includes(name));
@@ -75,7 +77,10 @@ describe.each(some)('a subscription of graphql-yoga on $name', (carrier) => {
     const served = await serveBehindStack(carrier, (req, res) => subscriptions(req, res));
     const path = `/graphql?query=${encodeURIComponent('subscription { ticks }')}`;
     const reading = await served.visit({ path, headers: { ...coded, accept: 'text/event-stream' } });
-    await until(() => reading.text.includes('"ticks":1') && beatsIn(reading.text) >= manyBeats, () => reading.text);
+    await until(
+      () => reading.text.includes('"ticks":1') && beatsIn(reading.text) >= manyBeats,
+      () => reading.text,
+    );
     expect(reading.headers['content-encoding']).toBe('none');
     expect(served.registry.connections()[0]).toMatchObject({ state: 'healthy', label: '/graphql' });
     expect(served.aborted).toEqual([]);

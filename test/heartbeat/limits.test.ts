@@ -91,7 +91,10 @@ async function helloFrom(localAddress: string, { origin }: Served, { protocol }:
   onTestFinished(() => client.destroy());
   let text = '';
   client.request({ ':path': '/', accept: 'text/event-stream' }).on('data', (chunk: Buffer) => (text += String(chunk)));
-  await until(() => text.includes('event: hello'), () => text);
+  await until(
+    () => text.includes('event: hello'),
+    () => text,
+  );
 }
 
 describe.each(carriers)('a limit on $name', (carrier) => {
@@ -111,49 +114,78 @@ describe.each(carriers)('a limit on $name', (carrier) => {
   });
 
   it.each([
-    ['an event stream', (seen: EventStream[]): Middleware => sse(async (stream) => {
-      seen.push(stream);
-      for (let id = 0; ; id += 1) await stream.send({ id: String(id), data: 'secret' });
-    })],
-    ['NDJSON', (): Middleware => ndjson(async function* () {
-      for (;;) yield await Promise.resolve({ secret: true });
-    })],
-    ['a JSON sequence', (): Middleware => jsonSeq(async function* () {
-      for (;;) yield await Promise.resolve({ secret: true });
-    })],
-    ['a body that is piped', (): Middleware => async (req, res) => {
-      (res as http.ServerResponse).setHeader('Content-Type', 'text/event-stream');
-      await expect(pipeBody((async function* () {
-        for (;;) yield await Promise.resolve('data: secret\n\n');
-      })(), req, res)).rejects.toBeInstanceOf(StreamRefusedError);
-    }],
-    ['one by `pipeline`', (): Middleware => async (_req, response) => {
-      const res = response as http.ServerResponse;
-      res.setHeader('Content-Type', 'text/event-stream');
-      const source = new Readable({ read: () => void setImmediate(() => source.push('data: secret\n\n')) });
-      await expect(pipeline(source, res)).rejects.toMatchObject({ code: 'ERR_STREAM_PREMATURE_CLOSE' });
-      expect(source.destroyed).toBe(true);
-    }],
-    ['one by `res.write`', (): Middleware => (_req, response) => {
-      const res = response as http.ServerResponse;
-      res.writeHead(200, 'Fine', { 'Content-Type': 'text/event-stream', ETag: '"1"', 'X-Own': 'kept' });
-      const write = (): void => {
-        if (!res.destroyed && res.write('data: secret\n\n')) setImmediate(write);
-      };
-      write();
-      setTimeout(() => res.end('data: secret\n\n'), 20);
-      setTimeout(() => res.destroy(), 40);
-    }],
+    [
+      'an event stream',
+      (seen: EventStream[]): Middleware =>
+        sse(async (stream) => {
+          seen.push(stream);
+          for (let id = 0; ; id += 1) await stream.send({ id: String(id), data: 'secret' });
+        }),
+    ],
+    [
+      'NDJSON',
+      (): Middleware =>
+        ndjson(async function* () {
+          for (;;) yield await Promise.resolve({ secret: true });
+        }),
+    ],
+    [
+      'a JSON sequence',
+      (): Middleware =>
+        jsonSeq(async function* () {
+          for (;;) yield await Promise.resolve({ secret: true });
+        }),
+    ],
+    [
+      'a body that is piped',
+      (): Middleware => async (req, res) => {
+        (res as http.ServerResponse).setHeader('Content-Type', 'text/event-stream');
+        await expect(
+          pipeBody(
+            (async function* () {
+              for (;;) yield await Promise.resolve('data: secret\n\n');
+            })(),
+            req,
+            res,
+          ),
+        ).rejects.toBeInstanceOf(StreamRefusedError);
+      },
+    ],
+    [
+      'one by `pipeline`',
+      (): Middleware => async (_req, response) => {
+        const res = response as http.ServerResponse;
+        res.setHeader('Content-Type', 'text/event-stream');
+        const source = new Readable({ read: () => void setImmediate(() => source.push('data: secret\n\n')) });
+        await expect(pipeline(source, res)).rejects.toMatchObject({ code: 'ERR_STREAM_PREMATURE_CLOSE' });
+        expect(source.destroyed).toBe(true);
+      },
+    ],
+    [
+      'one by `res.write`',
+      (): Middleware => (_req, response) => {
+        const res = response as http.ServerResponse;
+        res.writeHead(200, 'Fine', { 'Content-Type': 'text/event-stream', ETag: '"1"', 'X-Own': 'kept' });
+        const write = (): void => {
+          if (!res.destroyed && res.write('data: secret\n\n')) setImmediate(write);
+        };
+        write();
+        setTimeout(() => res.end('data: secret\n\n'), 20);
+        setTimeout(() => res.destroy(), 40);
+      },
+    ],
   ])('refuses %s at its head: nothing of its handler is sent, and it hears of that', async (_name, makeHandler) => {
     const streams: EventStream[] = [];
     const reasons: unknown[] = [];
     const handler = makeHandler(streams);
-    const site = await open(carrier, { maxConnections: 1 }, [(req, res, next) => {
-      if (req.url === '/first') return quiet(req, res, next);
-      const { signal } = contextOf(req);
-      signal.addEventListener('abort', () => reasons.push(signal.reason));
-      return handler(req, res, next);
-    }]);
+    const site = await open(carrier, { maxConnections: 1 }, [
+      (req, res, next) => {
+        if (req.url === '/first') return quiet(req, res, next);
+        const { signal } = contextOf(req);
+        signal.addEventListener('abort', () => reasons.push(signal.reason));
+        return handler(req, res, next);
+      },
+    ]);
     expect((await visitAnd(site, anything, '/first')).status).toBe(200);
     const refused = await visitAnd(site);
     expectUnavailable(refused);
@@ -172,23 +204,28 @@ describe.each(carriers)('a limit on $name', (carrier) => {
 
   it.each([
     ['an event stream', sse((stream) => void stream.send('secret'), { headers: { 'X-Own': 'kept' } })],
-    ['a stream by hand', ((_req, response) => {
-      const res = response as http.ServerResponse;
-      res.setHeader('X-Own', 'kept');
-      res.writeHead(200, { 'Content-Type': 'text/event-stream', ETag: '"1"' });
-      res.write('data: secret\n\n');
-      res.end('data: secret\n\n');
-    }) satisfies Middleware],
+    [
+      'a stream by hand',
+      ((_req, response) => {
+        const res = response as http.ServerResponse;
+        res.setHeader('X-Own', 'kept');
+        res.writeHead(200, { 'Content-Type': 'text/event-stream', ETag: '"1"' });
+        res.write('data: secret\n\n');
+        res.end('data: secret\n\n');
+      }) satisfies Middleware,
+    ],
     ['NDJSON', ndjson((stream) => void stream.send('secret'), { headers: { 'X-Own': 'kept' } })],
   ])('tells an event source when to come back, whose handler had begun before: %s', async (_name, handler) => {
     const reasons: unknown[] = [];
-    const site = await open(carrier, { maxConnections: 1 }, [(req, res, next) => {
-      const { signal } = contextOf(req);
-      signal.addEventListener('abort', () => reasons.push(signal.reason));
-      // Another stream begins.
-      site.registry.occupy(undefined, '192.0.2.1');
-      return handler(req, res, next);
-    }]);
+    const site = await open(carrier, { maxConnections: 1 }, [
+      (req, res, next) => {
+        const { signal } = contextOf(req);
+        signal.addEventListener('abort', () => reasons.push(signal.reason));
+        // Another stream begins.
+        site.registry.occupy(undefined, '192.0.2.1');
+        return handler(req, res, next);
+      },
+    ]);
     const refused = await settles(site.visit({ headers: { accept: 'text/event-stream' } }));
     expect(await settles(refused.over)).toBe('aborted');
     expect(refused.status).toBe(200);
@@ -210,11 +247,13 @@ describe.each(carriers)('a limit on $name', (carrier) => {
 
   it('does not count a request for an event stream that is none yet, or never', async () => {
     const held: http.ServerResponse[] = [];
-    const site = await open(carrier, { maxConnections: 1 }, [(req, res, next) => {
-      if (req.url !== '/slow') return quiet(req, res, next);
-      held.push(res as http.ServerResponse);
-      return undefined;
-    }]);
+    const site = await open(carrier, { maxConnections: 1 }, [
+      (req, res, next) => {
+        if (req.url !== '/slow') return quiet(req, res, next);
+        held.push(res as http.ServerResponse);
+        return undefined;
+      },
+    ]);
     const asking = { accept: 'text/event-stream' };
     const slow = [site.visit({ path: '/slow', headers: asking }), site.visit({ path: '/slow', headers: asking })];
     await until(() => held.length === 2);
@@ -229,11 +268,18 @@ describe.each(carriers)('a limit on $name', (carrier) => {
     ['with a digest', { 'repr-digest': 'x' }, {}],
     ['that the filter leaves out', {}, { filter: () => false }],
   ] as const)('counts a stream without heartbeats: %s', async (_name, fields, options) => {
-    const site = await open(carrier, { maxConnections: 1 }, [(_req, response) => {
-      const res = response as http.ServerResponse;
-      res.writeHead(200, { 'content-type': 'text/event-stream', ...fields });
-      res.write('data: hello\n\n');
-    }], options);
+    const site = await open(
+      carrier,
+      { maxConnections: 1 },
+      [
+        (_req, response) => {
+          const res = response as http.ServerResponse;
+          res.writeHead(200, { 'content-type': 'text/event-stream', ...fields });
+          res.write('data: hello\n\n');
+        },
+      ],
+      options,
+    );
     const first = await visitAnd(site);
     expect(first.status).toBe(200);
     expectUnavailable(await visitAnd(site));
@@ -296,12 +342,17 @@ describe.each(carriers)('a limit on $name', (carrier) => {
     });
     const sessions = session({ secret: 's', resave: true, saveUninitialized: true, store }) as unknown as Middleware;
     const inner = compression() as unknown as Middleware;
-    const site = await open(carrier, { maxConnections: 1 }, [compress(), inner, sessions, (_req, response) => {
-      const res = response as http.ServerResponse & { flush?: () => void };
-      res.setHeader('Content-Type', 'text/event-stream');
-      res.write('data: hello\n\n');
-      res.flush?.();
-    }]);
+    const site = await open(carrier, { maxConnections: 1 }, [
+      compress(),
+      inner,
+      sessions,
+      (_req, response) => {
+        const res = response as http.ServerResponse & { flush?: () => void };
+        res.setHeader('Content-Type', 'text/event-stream');
+        res.write('data: hello\n\n');
+        res.flush?.();
+      },
+    ]);
     const coded = { accept: '*/*', 'accept-encoding': 'gzip' };
     const first = await visitAnd(site, coded);
     expect([first.status, first.headers['content-encoding']]).toEqual([200, 'gzip']);
@@ -315,11 +366,13 @@ describe.each(carriers)('a limit on $name', (carrier) => {
 
 describe('a refused stream', () => {
   it.each(http1Carriers)('leaves its connection for the next request: $name', async (carrier) => {
-    const site = await open(carrier, { maxConnections: 1 }, [(req, res, next) => {
-      if (req.url === '/next') (res as http.ServerResponse).end('next');
-      else return quiet(req, res, next);
-      return undefined;
-    }]);
+    const site = await open(carrier, { maxConnections: 1 }, [
+      (req, res, next) => {
+        if (req.url === '/next') (res as http.ServerResponse).end('next');
+        else return quiet(req, res, next);
+        return undefined;
+      },
+    ]);
     const [first, second] = [await site.dial(), await site.dial()];
     first.send(getRequest('/'));
     await first.waitFor('hello');
@@ -328,10 +381,12 @@ describe('a refused stream', () => {
   });
 
   it('is closed without an end for an event source, over HTTP/1.1', async () => {
-    const site = await open(bare, { maxConnections: 1 }, [(req, res, next) => {
-      site.registry.occupy(undefined, '192.0.2.1');
-      return quiet(req, res, next);
-    }]);
+    const site = await open(bare, { maxConnections: 1 }, [
+      (req, res, next) => {
+        site.registry.occupy(undefined, '192.0.2.1');
+        return quiet(req, res, next);
+      },
+    ]);
     const client = await connectRaw(site.port);
     onTestFinished(() => client.destroy());
     client.send(getRequest('/', { Accept: 'text/event-stream' }));

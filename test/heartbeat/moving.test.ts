@@ -53,7 +53,11 @@ async function open(carrier: Carrier, options: HeartbeatOptions, handler: (visit
   const served = await serve(carrier, deadline() as Middleware, compress(), beats, (req, res) => {
     const { signal } = contextOf(req);
     signal.addEventListener('abort', () => reasons.contexts.push(signal.reason));
-    return handler({ req, res: res as http.ServerResponse, aborted: (each) => each.addEventListener('abort', () => reasons.signals.push(each.reason)) });
+    return handler({
+      req,
+      res: res as http.ServerResponse,
+      aborted: (each) => each.addEventListener('abort', () => reasons.signals.push(each.reason)),
+    });
   });
   return { ...served, registry, ends, reasons };
 }
@@ -64,7 +68,8 @@ const streaming = (visit: Visit): unknown =>
     void stream.send({ data: 'first' });
   })(visit.req, visit.res, () => undefined);
 
-const raw = ({ res }: Visit): void => void res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: first\n\n');
+const raw = ({ res }: Visit): void =>
+  void res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: first\n\n');
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -83,7 +88,10 @@ describe.each([
     expect(await settles(reading.over)).toBe('aborted');
     expect(reading.text).toMatch(/data: first\n\nretry: \d+\n$/);
     await until(() => site.ends.some(({ connection }) => connection.transport !== 'http2'));
-    expect(site.ends.find(({ connection }) => connection.transport !== 'http2')).toMatchObject({ reason: 'draining', connection: { state: 'healthy' } });
+    expect(site.ends.find(({ connection }) => connection.transport !== 'http2')).toMatchObject({
+      reason: 'draining',
+      connection: { state: 'healthy' },
+    });
     await until(() => site.reasons.contexts.length > 0);
     expect(site.reasons.contexts).toEqual([expect.any(DrainingError)]);
     if (handler === streaming) {
@@ -117,7 +125,11 @@ describe.each([
   });
 
   it('is cut where no event ends within a second', async () => {
-    const site = await open(carrier, {}, ({ res }) => void res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: ha'));
+    const site = await open(
+      carrier,
+      {},
+      ({ res }) => void res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: ha'),
+    );
     const reading = await site.visit();
     await until(() => reading.text === 'data: ha');
     site.registry.evict(first(site), 'token expired');
@@ -173,7 +185,16 @@ describe.each([
 });
 
 describe('`evict`', () => {
-  it.each<CloseReason>(['ended', 'client-closed', 'deadline', 'idle', 'draining', 'slow-consumer', 'heartbeat-timeout', 'error'])('ends a stream with the reason %s, as its signal and its context have it', async (reason) => {
+  it.each<CloseReason>([
+    'ended',
+    'client-closed',
+    'deadline',
+    'idle',
+    'draining',
+    'slow-consumer',
+    'heartbeat-timeout',
+    'error',
+  ])('ends a stream with the reason %s, as its signal and its context have it', async (reason) => {
     for (const handler of [streaming, raw]) {
       const site = await open(bare, {}, handler);
       const reading = await site.visit();
@@ -185,7 +206,8 @@ describe('`evict`', () => {
       const { constructor } = closeError(reason);
       await until(() => site.reasons.contexts.length > 0 && (handler === raw || site.reasons.signals.length > 0));
       expect(site.reasons.contexts.map((each) => (each as object).constructor)).toEqual([constructor]);
-      if (handler === streaming) expect(site.reasons.signals.map((each) => (each as object).constructor)).toEqual([constructor]);
+      if (handler === streaming)
+        expect(site.reasons.signals.map((each) => (each as object).constructor)).toEqual([constructor]);
       expect(site.registry.stats()).toMatchObject({ connections: 0, ended: { [reason]: 1 } });
     }
   });
@@ -231,7 +253,10 @@ describe('`evict`', () => {
     await client.waitFor(({ type }) => type === 'GOAWAY');
     expect(registry.evict(id)).toBe(false);
     await until(() => client.isClosed);
-    const body = client.frames.filter(({ type }) => type === 'DATA').map(({ payload }) => String(payload)).join('');
+    const body = client.frames
+      .filter(({ type }) => type === 'DATA')
+      .map(({ payload }) => String(payload))
+      .join('');
     expect(body).toBe('part, and the rest');
     await until(() => ends.length > 0);
     expect(ends).toMatchObject([{ reason: 'draining', connection: { transport: 'http2' } }]);
@@ -252,7 +277,9 @@ describe('`evict`', () => {
 });
 
 describe('a WebSocket', () => {
-  async function serveWebSockets(options: Parameters<typeof watchWebSockets>[1]): Promise<{ server: WebSocketServer; registry: ConnectionRegistry; ends: ConnectionEnd[]; port: number }> {
+  async function serveWebSockets(
+    options: Parameters<typeof watchWebSockets>[1],
+  ): Promise<{ server: WebSocketServer; registry: ConnectionRegistry; ends: ConnectionEnd[]; port: number }> {
     const registry = createRegistry();
     const ends: ConnectionEnd[] = [];
     registry.on('end', (end) => ends.push(end));
@@ -276,7 +303,9 @@ describe('a WebSocket', () => {
     const { port, ends, registry, server } = await serveWebSockets({});
     const silent = await connectRaw(port);
     onTestFinished(() => silent.destroy());
-    silent.send('GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+    silent.send(
+      'GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    );
     await silent.waitFor('101');
     await until(() => registry.stats().connections === 1);
     expect(registry.evict('websocket-1')).toBe(true);
@@ -297,7 +326,12 @@ describe('together with the drain of `lifecycle`', () => {
     const ends: ConnectionEnd[] = [];
     registry.on('end', (end) => ends.push(end));
     const handler = sse((stream) => void stream.send({ id: '1', data: 'first' }));
-    const served = await serve(carrier, life as Middleware, heartbeat({ every: '1h', reconnectDelay: 100, registry }), handler);
+    const served = await serve(
+      carrier,
+      life as Middleware,
+      heartbeat({ every: '1h', reconnectDelay: 100, registry }),
+      handler,
+    );
     life.attach(served.server);
     const readings = await Promise.all(Array.from({ length: 4 }, () => served.visit()));
     await until(() => readings.every(({ text }) => text.includes('first')));
@@ -328,7 +362,9 @@ describe('together with the drain of `lifecycle`', () => {
     const running = await listen(server);
     onTestFinished(() => running.close());
     const client = await connectRaw(running.port);
-    client.send('GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+    client.send(
+      'GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    );
     await client.waitFor('101');
     await until(() => registry.stats().connections === 1);
     const drained = life.drain();

@@ -3,7 +3,14 @@ import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type ChildProcessHandle, type Link, type LinkEnd, type LinkOptions, needRoot, openLink } from '../support/netns.ts';
+import {
+  type ChildProcessHandle,
+  type Link,
+  type LinkEnd,
+  type LinkOptions,
+  needRoot,
+  openLink,
+} from '../support/netns.ts';
 import { settles } from '../support/until.ts';
 
 const timeout = 120_000;
@@ -70,7 +77,9 @@ if (needRoot('half-open connections')) {
       await gets(client, 'before.meanwhile.');
       client.send({ text: 'afterwards.' });
       await gets(client, 'before.meanwhile.afterwards.');
-      expect([...server.messages, ...client.messages].filter(({ event }) => event !== undefined)).toEqual([{ event: 'connect' }]);
+      expect([...server.messages, ...client.messages].filter(({ event }) => event !== undefined)).toEqual([
+        { event: 'connect' },
+      ]);
     });
 
     // At such a loss TCP may be silent for a minute, when it has bad luck with one packet.
@@ -108,11 +117,13 @@ if (needRoot('half-open connections')) {
     it('is gone when it is closed, with its namespaces and with what runs in them', async () => {
       const [link, other] = await Promise.all([makeLink(), makeLink()]);
       const { server, client } = await connectEcho(link);
-      for (const { netns } of [link.server, link.client, other.server, other.client]) expect(namespaces()).toContain(netns);
+      for (const { netns } of [link.server, link.client, other.server, other.client])
+        expect(namespaces()).toContain(netns);
       await link.close();
       for (const { netns } of [link.server, link.client]) expect(namespaces()).not.toContain(netns);
       for (const { netns } of [other.server, other.client]) expect(namespaces()).toContain(netns);
-      for (const child of [server, client]) expect(await settles(child.exit)).toMatchObject({ signal: 'SIGKILL', stderr: '' });
+      for (const child of [server, client])
+        expect(await settles(child.exit)).toMatchObject({ signal: 'SIGKILL', stderr: '' });
     });
   });
 } else {

@@ -9,16 +9,33 @@ import { InvalidOptionError } from '../../src/index.ts';
 
 type Row = readonly [option: string, value: unknown, expected: string];
 
-const span = (option: string): Row[] => [0, -1, NaN, '', 'soon', '-5s', true, [15_000], {}, 5n].map((value) => [option, value, 'a duration: milliseconds or a string like "30s", >= 1']);
+const span = (option: string): Row[] =>
+  [0, -1, NaN, '', 'soon', '-5s', true, [15_000], {}, 5n].map((value) => [
+    option,
+    value,
+    'a duration: milliseconds or a string like "30s", >= 1',
+  ]);
 
 const health: readonly Row[] = [
   ...['every', 'readDeadline', 'writeDeadline', 'maxAge'].flatMap(span),
   ...[-0.1, 1.1, NaN, '0.1', Infinity, {}].map((value): Row => ['jitter', value, 'a number from 0 to 1']),
-  ...[-1, NaN, '', 'fast', '1e3', Infinity, [1]].map((value): Row => ['minRate', value, 'a size: bytes or a string like "64kb", >= 0']),
+  ...[-1, NaN, '', 'fast', '1e3', Infinity, [1]].map((value): Row => [
+    'minRate',
+    value,
+    'a size: bytes or a string like "64kb", >= 0',
+  ]),
   ...[0, -1, 1.5, NaN, Infinity, '3'].map((value): Row => ['failures', value, 'an integer, >= 1']),
-  ...[-1, NaN, '', 'soon', Infinity, false].map((value): Row => ['grace', value, 'a duration: milliseconds or a string like "30s", >= 0']),
+  ...[-1, NaN, '', 'soon', Infinity, false].map((value): Row => [
+    'grace',
+    value,
+    'a duration: milliseconds or a string like "30s", >= 0',
+  ]),
   ...['yes', 1, 0, {}].map((value): Row => ['ackProbe', value, 'one of "auto"']),
-  ...[-1, NaN, '', '64 potatoes', {}].map((value): Row => ['maxBuffered', value, 'a size: bytes or a string like "64kb", >= 0']),
+  ...[-1, NaN, '', '64 potatoes', {}].map((value): Row => [
+    'maxBuffered',
+    value,
+    'a size: bytes or a string like "64kb", >= 0',
+  ]),
   ...[{}, 'mine', 5, new Map()].map((value): Row => ['registry', value, 'what `createRegistry` returns']),
 ];
 
@@ -30,31 +47,64 @@ const own: readonly Row[] = [
   ['frames', { 'application/x-a': 'writes' }, 'an object'],
   ...span('idleProducer'),
   ...[true, 'GET', {}].map((value): Row => ['filter', value, 'a function']),
-  ...[0, -1, Infinity, 2 ** 31, '', 'soon'].map((value): Row => ['reconnectDelay', value, 'a duration: milliseconds or a string like "30s", from 1 to 2147483647']),
-  ...[-1, Infinity, 2 ** 31, '', 'soon'].map((value): Row => ['retryAfter', value, 'a duration: milliseconds or a string like "30s", from 0 to 2147483647']),
+  ...[0, -1, Infinity, 2 ** 31, '', 'soon'].map((value): Row => [
+    'reconnectDelay',
+    value,
+    'a duration: milliseconds or a string like "30s", from 1 to 2147483647',
+  ]),
+  ...[-1, Infinity, 2 ** 31, '', 'soon'].map((value): Row => [
+    'retryAfter',
+    value,
+    'a duration: milliseconds or a string like "30s", from 0 to 2147483647',
+  ]),
 ];
 
 const factories: readonly (readonly [owner: string, factory: (options: never) => unknown, rows: readonly Row[]])[] = [
   ['heartbeat', (options) => heartbeat(options), [...health, ...own]],
   // Options are looked at before the target is, so that a bad one shows without any.
-  ['watchHttp2', (options) => watchHttp2(undefined as never, options), [
-    ...health,
-    ...[-1, Infinity, '', 'soon'].map((value): Row => ['minInterval', value, 'a duration: milliseconds or a string like "30s", >= 0']),
-    ...[0, 'no', {}].map((value): Row => ['whileIdle', value, 'a boolean']),
-  ]],
-  ['watchWebSockets', (options) => watchWebSockets(undefined as never, options), [
-    ...health,
-    ...[0, 101, 1.5, '3', NaN].map((value): Row => ['maxPendingPings', value, 'an integer, from 1 to 100']),
-  ]],
-  ['watchSocket', (options) => watchSocket(undefined as never, options), [
-    ...health,
-    ...[0, 'no', {}].flatMap((value): Row[] => [['send', value, 'a boolean'], ['answers', value, 'a boolean']]),
-    ...[true, 'always', {}].map((value): Row => ['atBoundary', value, 'a function']),
-  ]],
-  ['registry', (options) => createRegistry(options), [
-    ...['maxConnections', 'maxPerClient'].flatMap((option) => [0, -1, 1.5, NaN, '10', {}].map((value): Row => [option, value, 'an integer, >= 1'])),
-    ...[5, 'ip', {}].map((value): Row => ['clientKey', value, 'a function']),
-  ]],
+  [
+    'watchHttp2',
+    (options) => watchHttp2(undefined as never, options),
+    [
+      ...health,
+      ...[-1, Infinity, '', 'soon'].map((value): Row => [
+        'minInterval',
+        value,
+        'a duration: milliseconds or a string like "30s", >= 0',
+      ]),
+      ...[0, 'no', {}].map((value): Row => ['whileIdle', value, 'a boolean']),
+    ],
+  ],
+  [
+    'watchWebSockets',
+    (options) => watchWebSockets(undefined as never, options),
+    [
+      ...health,
+      ...[0, 101, 1.5, '3', NaN].map((value): Row => ['maxPendingPings', value, 'an integer, from 1 to 100']),
+    ],
+  ],
+  [
+    'watchSocket',
+    (options) => watchSocket(undefined as never, options),
+    [
+      ...health,
+      ...[0, 'no', {}].flatMap((value): Row[] => [
+        ['send', value, 'a boolean'],
+        ['answers', value, 'a boolean'],
+      ]),
+      ...[true, 'always', {}].map((value): Row => ['atBoundary', value, 'a function']),
+    ],
+  ],
+  [
+    'registry',
+    (options) => createRegistry(options),
+    [
+      ...['maxConnections', 'maxPerClient'].flatMap((option) =>
+        [0, -1, 1.5, NaN, '10', {}].map((value): Row => [option, value, 'an integer, >= 1']),
+      ),
+      ...[5, 'ip', {}].map((value): Row => ['clientKey', value, 'a function']),
+    ],
+  ],
 ];
 
 function thrownBy(call: () => unknown): unknown {
@@ -66,22 +116,31 @@ function thrownBy(call: () => unknown): unknown {
   throw new Error('nothing was thrown');
 }
 
-const wrong = factories.flatMap(([owner, factory, rows]) => rows.map(([option, value, expected]) => ({ owner, option, value, expected, factory })));
+const wrong = factories.flatMap(([owner, factory, rows]) =>
+  rows.map(([option, value, expected]) => ({ owner, option, value, expected, factory })),
+);
 
 describe('an option that is wrong', () => {
-  it.each(wrong)('$owner: $option = $value is named, with what was expected', ({ owner, option, value, expected, factory }) => {
-    const error = thrownBy(() => factory({ [option]: value } as never));
-    expect(error).toBeInstanceOf(InvalidOptionError);
-    const { option: named, message, code } = error as InvalidOptionError;
-    // That of one media type has the type in its name.
-    expect(named.split('.').slice(0, 2).join('.')).toBe(`${owner}.${option}`);
-    expect(message).toContain(`to be ${expected}`);
-    expect(code).toBe('ERR_SLUICE_OPTION_INVALID');
-  });
+  it.each(wrong)(
+    '$owner: $option = $value is named, with what was expected',
+    ({ owner, option, value, expected, factory }) => {
+      const error = thrownBy(() => factory({ [option]: value } as never));
+      expect(error).toBeInstanceOf(InvalidOptionError);
+      const { option: named, message, code } = error as InvalidOptionError;
+      // That of one media type has the type in its name.
+      expect(named.split('.').slice(0, 2).join('.')).toBe(`${owner}.${option}`);
+      expect(message).toContain(`to be ${expected}`);
+      expect(code).toBe('ERR_SLUICE_OPTION_INVALID');
+    },
+  );
 
-  it.each(factories.map(([owner, factory]) => ({ owner, factory })))('a bag of $owner that is none is refused', ({ owner, factory }) => {
-    for (const value of [null, 'fast', 15, []]) expect(thrownBy(() => factory(value as never))).toMatchObject({ option: owner });
-  });
+  it.each(factories.map(([owner, factory]) => ({ owner, factory })))(
+    'a bag of $owner that is none is refused',
+    ({ owner, factory }) => {
+      for (const value of [null, 'fast', 15, []])
+        expect(thrownBy(() => factory(value as never))).toMatchObject({ option: owner });
+    },
+  );
 
   it.each([
     ['lengthBytes', { lengthBytes: 3 }, '1, 2, 4 or 8'],
@@ -146,13 +205,40 @@ describe('the options of heartbeat', () => {
   });
 
   it('are read as durations, sizes and shares are', () => {
-    const given = { every: '1.5s', jitter: 0, writeDeadline: Infinity, minRate: '1kb', grace: 0, maxAge: '1h', idleProducer: '30s', maxBuffered: '1mb', reconnectDelay: 1, retryAfter: 0, failures: 1 };
-    expect(resolveHeartbeatOptions(given)).toMatchObject({ every: 1500, jitter: 0, writeDeadline: Infinity, minRate: 1024, grace: 0, maxAge: 3_600_000, idleProducer: 30_000, maxBuffered: 2 ** 20, reconnectDelay: 1, retryAfter: 0, failures: 1 });
+    const given = {
+      every: '1.5s',
+      jitter: 0,
+      writeDeadline: Infinity,
+      minRate: '1kb',
+      grace: 0,
+      maxAge: '1h',
+      idleProducer: '30s',
+      maxBuffered: '1mb',
+      reconnectDelay: 1,
+      retryAfter: 0,
+      failures: 1,
+    };
+    expect(resolveHeartbeatOptions(given)).toMatchObject({
+      every: 1500,
+      jitter: 0,
+      writeDeadline: Infinity,
+      minRate: 1024,
+      grace: 0,
+      maxAge: 3_600_000,
+      idleProducer: 30_000,
+      maxBuffered: 2 ** 20,
+      reconnectDelay: 1,
+      retryAfter: 0,
+      failures: 1,
+    });
   });
 
-  it.each([['nonsense'], ['text/event-stream'], ['application/x-ndjson; charset=utf-8'], ['a/b/c'], ['/']])('take no frames for %s', (type) => {
-    expect(() => resolveHeartbeatOptions({ frames: { [type]: 'write' } })).toThrow(/heartbeat\.frames/);
-  });
+  it.each([['nonsense'], ['text/event-stream'], ['application/x-ndjson; charset=utf-8'], ['a/b/c'], ['/']])(
+    'take no frames for %s',
+    (type) => {
+      expect(() => resolveHeartbeatOptions({ frames: { [type]: 'write' } })).toThrow(/heartbeat\.frames/);
+    },
+  );
 
   it('take a registry of others, and their functions', () => {
     const registry = createRegistry();
@@ -171,19 +257,26 @@ describe('the options of heartbeat', () => {
     [undefined, false, false],
     ['auto', false, false],
     [false, false, false],
-  ] as const)('ackProbe %o, where the kernel can be asked: %s, looks at acknowledgements: %s', (ackProbe, isAvailable, isProbing) => {
-    vi.spyOn(AckProbe, 'isAvailable').mockReturnValue(isAvailable);
-    expect(resolveHeartbeatOptions(ackProbe === undefined ? {} : { ackProbe }).isProbing).toBe(isProbing);
-  });
+  ] as const)(
+    'ackProbe %o, where the kernel can be asked: %s, looks at acknowledgements: %s',
+    (ackProbe, isAvailable, isProbing) => {
+      vi.spyOn(AckProbe, 'isAvailable').mockReturnValue(isAvailable);
+      expect(resolveHeartbeatOptions(ackProbe === undefined ? {} : { ackProbe }).isProbing).toBe(isProbing);
+    },
+  );
 
   it('refuse a probe that is asked for where the kernel cannot be', () => {
     vi.spyOn(AckProbe, 'isAvailable').mockReturnValue(false);
-    expect(thrownBy(() => heartbeat({ ackProbe: true }))).toMatchObject({ option: 'heartbeat.ackProbe', message: expect.stringContaining('"auto" or false where there is no /proc/net/tcp') as string });
+    expect(thrownBy(() => heartbeat({ ackProbe: true }))).toMatchObject({
+      option: 'heartbeat.ackProbe',
+      message: expect.stringContaining('"auto" or false where there is no /proc/net/tcp') as string,
+    });
   });
 });
 
 describe('what carries heartbeats', () => {
-  const beatOf = (type: string, options?: HeartbeatOptions): string | Uint8Array | undefined => resolveHeartbeatOptions(options).carrierOf(type)?.beat;
+  const beatOf = (type: string, options?: HeartbeatOptions): string | Uint8Array | undefined =>
+    resolveHeartbeatOptions(options).carrierOf(type)?.beat;
   const record = { alive: true };
 
   it.each([
@@ -202,7 +295,8 @@ describe('what carries heartbeats', () => {
 
   it('is longer by the padding', () => {
     for (const type of ['text/event-stream', 'application/x-ndjson', 'application/json-seq']) {
-      for (const padding of [1, 1024, 8192]) expect(beatOf(type, { padding })).toHaveLength((beatOf(type)?.length ?? 0) + padding);
+      for (const padding of [1, 1024, 8192])
+        expect(beatOf(type, { padding })).toHaveLength((beatOf(type)?.length ?? 0) + padding);
     }
   });
 
@@ -216,7 +310,9 @@ describe('what carries heartbeats', () => {
   });
 
   it('is a frame on the media types that were named, however they were written', () => {
-    const { carrierOf } = resolveHeartbeatOptions({ frames: { 'Application/X-Frames; v=2': 'write', 'application/x-length': { lengthBytes: 2 } } });
+    const { carrierOf } = resolveHeartbeatOptions({
+      frames: { 'Application/X-Frames; v=2': 'write', 'application/x-length': { lengthBytes: 2 } },
+    });
     expect(carrierOf('application/x-frames')).toMatchObject({ beat: encodeHeartbeat(), isEventStream: false });
     expect(carrierOf('application/x-length')).toMatchObject({ beat: encodeHeartbeat(), isEventStream: false });
     expect(carrierOf('application/x-other')).toBeUndefined();
@@ -242,5 +338,9 @@ it('what is refused leaves nothing behind', () => {
   const duplex = new Duplex({ read: () => undefined, write: () => undefined });
   const registry = createRegistry();
   expect(() => watchSocket(duplex, { registry, every: 0 })).toThrow(InvalidOptionError);
-  expect([registry.connections(), duplex.listenerCount('close'), Object.hasOwn(duplex, 'push')]).toEqual([[], 0, false]);
+  expect([registry.connections(), duplex.listenerCount('close'), Object.hasOwn(duplex, 'push')]).toEqual([
+    [],
+    0,
+    false,
+  ]);
 });

@@ -2,7 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { leastRto, patienceFor, RoundTrips } from '../../src/heartbeat/patience.ts';
 
-/** When the retransmissions of something that was sent at 0 go out: after the RTO, and then after twice as long each time. */
+/**
+ * When the retransmissions of something that was sent at 0 go out: after the RTO, and then after twice as long each
+ * time.
+ */
 function retransmissionsBy(time: number, rto: number): number {
   let count = 0;
   for (let at = rto, wait = rto; at <= time; at += wait *= 2) count += 1;
@@ -28,9 +31,12 @@ describe('patienceFor', () => {
     [700, false, 120_000],
     [60_000, false, 120_000],
     [60_000, true, 120_000],
-  ])('where packets get lost, or the way is long, an RTO of %d ms (lossy: %s) is given eight, %d ms, and never over two minutes', (rto, isLossy, patience) => {
-    expect(patienceFor({ rto, isLossy })).toBe(patience);
-  });
+  ])(
+    'where packets get lost, or the way is long, an RTO of %d ms (lossy: %s) is given eight, %d ms, and never over two minutes',
+    (rto, isLossy, patience) => {
+      expect(patienceFor({ rto, isLossy })).toBe(patience);
+    },
+  );
 
   it('is long enough for so many retransmissions, and for no more', () => {
     for (const rto of [200, 250, 333, 390]) {
@@ -65,20 +71,22 @@ describe('RoundTrips', () => {
   });
 
   it('agrees with the formulas of RFC 6298 2.2 and 2.3, whatever comes', () => {
-    fc.assert(fc.property(fc.array(fc.double({ min: 0, max: 5000, noNaN: true }), { minLength: 1, maxLength: 30 }), (all) => {
-      const trips = new RoundTrips();
-      let [srtt, rttvar] = [NaN, NaN];
-      for (const [index, rtt] of all.entries()) {
-        trips.add(rtt);
-        if (index === 0) [srtt, rttvar] = [rtt, rtt / 2];
-        else {
-          rttvar = (3 / 4) * rttvar + (1 / 4) * Math.abs(srtt - rtt);
-          srtt = (7 / 8) * srtt + (1 / 8) * rtt;
+    fc.assert(
+      fc.property(fc.array(fc.double({ min: 0, max: 5000, noNaN: true }), { minLength: 1, maxLength: 30 }), (all) => {
+        const trips = new RoundTrips();
+        let [srtt, rttvar] = [NaN, NaN];
+        for (const [index, rtt] of all.entries()) {
+          trips.add(rtt);
+          if (index === 0) [srtt, rttvar] = [rtt, rtt / 2];
+          else {
+            rttvar = (3 / 4) * rttvar + (1 / 4) * Math.abs(srtt - rtt);
+            srtt = (7 / 8) * srtt + (1 / 8) * rtt;
+          }
+          expect(trips.last).toBe(rtt);
+          expect(trips.rto).toBeCloseTo(Math.max(200, srtt + 4 * rttvar), 6);
         }
-        expect(trips.last).toBe(rtt);
-        expect(trips.rto).toBeCloseTo(Math.max(200, srtt + 4 * rttvar), 6);
-      }
-    }));
+      }),
+    );
   });
 
   it('comes down to what TCP waits at the least where the way is short and steady', () => {

@@ -3,7 +3,11 @@ import type { Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Acknowledgements } from '../../src/heartbeat/acknowledgements.ts';
 import type { ConnectionEnd, ConnectionStateChange, Transport } from '../../src/heartbeat/connection-info.ts';
-import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from '../../src/heartbeat/health-options.ts';
+import {
+  type HealthOptions,
+  type ResolvedHealthOptions,
+  resolveHealthOptions,
+} from '../../src/heartbeat/health-options.ts';
 import type { HeartbeatErrorMessage } from '../../src/heartbeat/index.ts';
 import type { Peer } from '../../src/heartbeat/peer.ts';
 import { shortMove, type Wire } from '../../src/heartbeat/wire.ts';
@@ -140,7 +144,9 @@ function bench({ options = {}, policy = {}, wire: shape = {}, isProbed = false, 
 
 /** Whether each time is its point or up to some slots after it. */
 function expectTimes(times: readonly number[], points: readonly number[], slack = slot): void {
-  expect(times.map((time, index) => time - start >= points[index]! && time - start <= points[index]! + slack * (index + 1))).toEqual(points.map(() => true));
+  expect(
+    times.map((time, index) => time - start >= points[index]! && time - start <= points[index]! + slack * (index + 1)),
+  ).toEqual(points.map(() => true));
 }
 
 function watchErrors(): unknown[] {
@@ -198,11 +204,18 @@ describe('heartbeats', () => {
   });
 
   it('vary up and down by the jitter', () => {
-    for (const [random, every] of [[0, 9000], [0.5, 10_000], [0.999_999, 11_000]] as const) {
+    for (const [random, every] of [
+      [0, 9000],
+      [0.5, 10_000],
+      [0.999_999, 11_000],
+    ] as const) {
       const { advance, wire, peer } = bench({ options: { every: '10s', jitter: 0.1 }, random: () => random });
       wire.onAsk = (now) => peer.noteLife(now);
       advance(3.5 * every);
-      expectTimes(wire.asks, [every, 2 * every, 3 * every].map((at) => at - 1));
+      expectTimes(
+        wire.asks,
+        [every, 2 * every, 3 * every].map((at) => at - 1),
+      );
     }
   });
 
@@ -243,8 +256,13 @@ describe('the read clock', () => {
     advance(29_999);
     expect(registry.stats()).toMatchObject({ connections: 1, unresponsive_ratio: 0 });
     advance(2 * slot);
-    expect(states.map(({ state, previous, connection }) => [state, previous, connection.id, connection.state])).toEqual([['read-late', 'healthy', 'socket-1', 'read-late']]);
-    expect(registry.stats()).toMatchObject({ unresponsive_ratio: 1, transports: { socket: { healthy: 0, 'read-late': 1, 'write-late': 0, dead: 0 } } });
+    expect(states.map(({ state, previous, connection }) => [state, previous, connection.id, connection.state])).toEqual(
+      [['read-late', 'healthy', 'socket-1', 'read-late']],
+    );
+    expect(registry.stats()).toMatchObject({
+      unresponsive_ratio: 1,
+      transports: { socket: { healthy: 0, 'read-late': 1, 'write-late': 0, dead: 0 } },
+    });
     expect(registry.connections()[0]).toMatchObject({ state: 'read-late', failures: 1 });
     advance(4900);
     expect([wire.moves, registry.connections()[0]?.failures]).toEqual([[], 3]);
@@ -256,8 +274,15 @@ describe('the read clock', () => {
     advance(1100);
     expect(wire.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
     expect(wire.cuts[0]!.at - wire.moves[0]!.at).toBeGreaterThanOrEqual(1000);
-    expect(ends.map(({ reason, connection }) => [reason, connection.id, connection.state])).toEqual([['heartbeat-timeout', 'socket-1', 'dead']]);
-    expect(registry.stats()).toMatchObject({ connections: 0, unresponsive_ratio: 0, ended: { 'heartbeat-timeout': 1 }, transports: { socket: { dead: 0 } } });
+    expect(ends.map(({ reason, connection }) => [reason, connection.id, connection.state])).toEqual([
+      ['heartbeat-timeout', 'socket-1', 'dead'],
+    ]);
+    expect(registry.stats()).toMatchObject({
+      connections: 0,
+      unresponsive_ratio: 0,
+      ended: { 'heartbeat-timeout': 1 },
+      transports: { socket: { dead: 0 } },
+    });
     expect([registry.wheel.size, clock.timers]).toEqual([0, 0]);
   });
 
@@ -269,15 +294,24 @@ describe('the read clock', () => {
 
   it.each([
     ['a sign of life that is told', (peer: Peer, now: number): void => peer.noteLife(now)],
-    ['bytes that came', (_peer: Peer, _now: number, wire: FakeWire): void => void (wire.bytesIn = (wire.bytesIn ?? 0) + 1)],
+    [
+      'bytes that came',
+      (_peer: Peer, _now: number, wire: FakeWire): void => void (wire.bytesIn = (wire.bytesIn ?? 0) + 1),
+    ],
   ])('is set back by %s, and that is told', (_name, live) => {
-    const { advance, wire, peer, clock, steps, registry } = bench({ options: { every: '5s' }, wire: { lookEvery: 500 } });
+    const { advance, wire, peer, clock, steps, registry } = bench({
+      options: { every: '5s' },
+      wire: { lookEvery: 500 },
+    });
     advance(12_000);
     expect(steps()).toEqual(['healthy > read-late']);
     live(peer, clock.now(), wire);
     advance(500 + 2 * slot);
     expect(steps()).toEqual(['healthy > read-late', 'read-late > healthy']);
-    expect(registry.stats()).toMatchObject({ unresponsive_ratio: 0, transports: { socket: { healthy: 1, 'read-late': 0 } } });
+    expect(registry.stats()).toMatchObject({
+      unresponsive_ratio: 0,
+      transports: { socket: { healthy: 1, 'read-late': 0 } },
+    });
     // From the start again: as many times late as before.
     expect(registry.connections()[0]?.failures).toBe(0);
     advance(9000);
@@ -297,7 +331,10 @@ describe('the read clock', () => {
   it.each([
     ['what is written', (peer: Peer, now: number): void => peer.noteWrite(now)],
     ['what is taken of it', (_peer: Peer, _now: number, wire: FakeWire): void => void (wire.bytesTaken += 100)],
-    ['what its kernel acknowledges, where the peer answers itself', (peer: Peer, now: number): void => peer.noteAcknowledged(now, true)],
+    [
+      'what its kernel acknowledges, where the peer answers itself',
+      (peer: Peer, now: number): void => peer.noteAcknowledged(now, true),
+    ],
   ])('is not set back by %s', (_name, act) => {
     for (const quietBy of ['reads', 'writes'] as const) {
       const { advance, wire, peer, ends } = bench({ options: { every: '5s' }, wire: { quietBy, lookEvery: 500 } });
@@ -310,7 +347,10 @@ describe('the read clock', () => {
   it('stands while nobody was asked', () => {
     const { advance, registry, states } = bench({ options: { every: '5s' }, wire: { asksOk: false } });
     advance(3_600_000);
-    expect([states, registry.connections().map(({ state, silence }) => [state, silence])]).toEqual([[], [['healthy', 3_600_000]]]);
+    expect([states, registry.connections().map(({ state, silence }) => [state, silence])]).toEqual([
+      [],
+      [['healthy', 3_600_000]],
+    ]);
   });
 
   it('counts from the first question that was not answered, not from the last', () => {
@@ -321,7 +361,10 @@ describe('the read clock', () => {
   });
 
   it('leaves a part of the deadline to the answer of a question that came late', () => {
-    const { advance, wire, states, peer } = bench({ options: { every: '5s', readDeadline: '10s' }, wire: { asksOk: false } });
+    const { advance, wire, states, peer } = bench({
+      options: { every: '5s', readDeadline: '10s' },
+      wire: { asksOk: false },
+    });
     advance(21_000);
     wire.asksOk = true;
     wire.onAsk = () => undefined;
@@ -358,8 +401,15 @@ describe('the read clock', () => {
   });
 
   it('varies by a fifteenth, and by no more than 2 s', () => {
-    for (const [every, least, most] of [[15_000, 28_000, 32_000], [3000, 5600, 6400], [60_000, 118_000, 122_000]] as const) {
-      for (const [random, lateAt] of [[0, least], [0.999_999, most]] as const) {
+    for (const [every, least, most] of [
+      [15_000, 28_000, 32_000],
+      [3000, 5600, 6400],
+      [60_000, 118_000, 122_000],
+    ] as const) {
+      for (const [random, lateAt] of [
+        [0, least],
+        [0.999_999, most],
+      ] as const) {
         const { advance, states } = bench({ options: { every, jitter: 0 }, random: () => random });
         advance(lateAt - 1);
         expect(states).toEqual([]);
@@ -396,7 +446,10 @@ describe('the write clock', () => {
   });
 
   it('starts at a look that finds something waiting, also where no write was told', () => {
-    const { advance, wire, states } = bench({ options: { every: '5m', writeDeadline: '2s' }, wire: { lookEvery: 500 } });
+    const { advance, wire, states } = bench({
+      options: { every: '5m', writeDeadline: '2s' },
+      wire: { lookEvery: 500 },
+    });
     wire.bytesQueued = 10;
     advance(2400);
     expect(states).toEqual([]);
@@ -406,15 +459,27 @@ describe('the write clock', () => {
 
   it.each([
     ['a byte that was taken', (_peer: Peer, _now: number, wire: FakeWire): void => void (wire.bytesTaken += 1), true],
-    ['bytes that the kernel of the peer acknowledged', (peer: Peer, now: number): void => peer.noteAcknowledged(now, false), true],
+    [
+      'bytes that the kernel of the peer acknowledged',
+      (peer: Peer, now: number): void => peer.noteAcknowledged(now, false),
+      true,
+    ],
     ['an empty queue', (_peer: Peer, _now: number, wire: FakeWire): void => void (wire.bytesQueued = 0), true],
     ['a sign of life', (peer: Peer, now: number): void => peer.noteLife(now), false],
-    ['bytes that came', (_peer: Peer, _now: number, wire: FakeWire): void => void (wire.bytesIn = (wire.bytesIn ?? 0) + 1), false],
-    ['bytes that were added to the queue', (peer: Peer, now: number, wire: FakeWire): void => {
-      wire.bytesQueued += 100;
-      peer.noteWrite(now);
-      peer.noteCongestion(now);
-    }, false],
+    [
+      'bytes that came',
+      (_peer: Peer, _now: number, wire: FakeWire): void => void (wire.bytesIn = (wire.bytesIn ?? 0) + 1),
+      false,
+    ],
+    [
+      'bytes that were added to the queue',
+      (peer: Peer, now: number, wire: FakeWire): void => {
+        wire.bytesQueued += 100;
+        peer.noteWrite(now);
+        peer.noteCongestion(now);
+      },
+      false,
+    ],
   ])('is set back by %s: %#', (_name, act, isSetBack) => {
     const { advance, wire, peer, clock, ends } = bench({ options: { every: '1h', writeDeadline: '4s' } });
     wire.bytesQueued = 1000;
@@ -466,7 +531,10 @@ describe('the write clock', () => {
       [500, true],
       [1500, false],
     ])('of 1,000 bytes a second, a reader of %d is given up: %s', (rate, isGivenUp) => {
-      const { advance, wire, peer, clock, ends, states } = bench({ options: { every: '1h', writeDeadline: '10s', minRate: 1000 }, wire: { lookEvery: 1000 } });
+      const { advance, wire, peer, clock, ends, states } = bench({
+        options: { every: '1h', writeDeadline: '10s', minRate: 1000 },
+        wire: { lookEvery: 1000 },
+      });
       wire.bytesQueued = 1e6;
       peer.noteCongestion(clock.now());
       advance(120_000, 100, () => (wire.bytesTaken += rate / 10));
@@ -475,7 +543,10 @@ describe('the write clock', () => {
     });
 
     it('counts only while something waits', () => {
-      const { advance, wire, peer, clock, ends } = bench({ options: { every: '1h', writeDeadline: '10s', minRate: 1000 }, wire: { lookEvery: 1000 } });
+      const { advance, wire, peer, clock, ends } = bench({
+        options: { every: '1h', writeDeadline: '10s', minRate: 1000 },
+        wire: { lookEvery: 1000 },
+      });
       for (let round = 0; round < 20; round++) {
         wire.bytesQueued = 3000;
         peer.noteCongestion(clock.now());
@@ -563,7 +634,11 @@ describe('a connection that is sent away', () => {
   });
 
   it('goes by itself where it has ended: neither age, nor a producer, nor anybody else sends it away', () => {
-    const { advance, wire, peer, registry } = bench({ options: { maxAge: '1m' }, policy: { idleProducer: 30_000 }, wire: { isEnding: () => true, lastProduced: start } });
+    const { advance, wire, peer, registry } = bench({
+      options: { maxAge: '1m' },
+      policy: { idleProducer: 30_000 },
+      wire: { isEnding: () => true, lastProduced: start },
+    });
     wire.onAsk = (now) => peer.noteLife(now, 1);
     advance(600_000);
     expect(registry.evict(peer.id)).toBe(true);
@@ -611,7 +686,11 @@ describe('a connection that is sent away', () => {
 });
 
 describe('the age', () => {
-  it.each([[0, 54_000], [0.5, 60_000], [0.999_999, 66_000]])('of %d is drawn once: it ends gently', (random, at) => {
+  it.each([
+    [0, 54_000],
+    [0.5, 60_000],
+    [0.999_999, 66_000],
+  ])('of %d is drawn once: it ends gently', (random, at) => {
     const options = { every: '1h', maxAge: '60s', jitter: 0.1 };
     const { advance, wire, peer } = bench({ options, random: () => random });
     advance(at - 1, 1000, (now) => peer.noteLife(now));
@@ -642,7 +721,18 @@ describe('the age', () => {
     advance(2500);
     wire.bytesQueued = 12;
     expect(registry.connections()).toEqual([
-      { id: 'socket-1', transport: 'socket', state: 'healthy', remoteAddress: '192.0.2.7', label: '/label', age: 7500, silence: 2500, roundTrip: 80, bufferedBytes: 12, failures: 0 },
+      {
+        id: 'socket-1',
+        transport: 'socket',
+        state: 'healthy',
+        remoteAddress: '192.0.2.7',
+        label: '/label',
+        age: 7500,
+        silence: 2500,
+        roundTrip: 80,
+        bufferedBytes: 12,
+        failures: 0,
+      },
     ]);
     expect(registry.stats().avg_heartbeat_rt).toBe(80);
     peer.noteClosed('ended');
@@ -652,7 +742,11 @@ describe('the age', () => {
 
 describe('a producer', () => {
   it('that makes nothing is seen, whatever heartbeats are sent and answered', () => {
-    const { advance, wire, peer } = bench({ options: { every: '2s' }, policy: { idleProducer: 30_000 }, wire: { quietBy: 'writes', lastProduced: start } });
+    const { advance, wire, peer } = bench({
+      options: { every: '2s' },
+      policy: { idleProducer: 30_000 },
+      wire: { quietBy: 'writes', lastProduced: start },
+    });
     wire.onAsk = (now) => {
       peer.noteWrite(now);
       peer.noteLife(now);
@@ -665,7 +759,11 @@ describe('a producer', () => {
   });
 
   it('that makes something now and then is not idle', () => {
-    const { advance, wire } = bench({ options: { every: '1h' }, policy: { idleProducer: 30_000 }, wire: { lastProduced: start } });
+    const { advance, wire } = bench({
+      options: { every: '1h' },
+      policy: { idleProducer: 30_000 },
+      wire: { lastProduced: start },
+    });
     advance(600_000, 29_000, (now) => (wire.lastProduced = now));
     expect(wire.moves).toEqual([]);
     advance(30_000 + 2 * slot);
@@ -673,7 +771,11 @@ describe('a producer', () => {
   });
 
   it('that waits for its client is not idle: that is the write clock’s', () => {
-    const { advance, wire, peer, clock } = bench({ options: { every: '5s', writeDeadline: '10m' }, policy: { idleProducer: 10_000 }, wire: { lastProduced: start } });
+    const { advance, wire, peer, clock } = bench({
+      options: { every: '5s', writeDeadline: '10m' },
+      policy: { idleProducer: 10_000 },
+      wire: { lastProduced: start },
+    });
     wire.onAsk = (now) => peer.noteLife(now);
     wire.bytesQueued = 1000;
     peer.noteCongestion(clock.now());
@@ -707,7 +809,15 @@ function kernelOf({ clock, awaited, registry }: ReturnType<typeof bench>) {
       kernel.readings += 1;
       const unacked = kernel.written - kernel.acknowledged;
       const sample: AckSample = {
-        row: { unacked, unread: 0, timer: kernel.windowClosed ? 'window-probe' : unacked > 0 ? 'retransmit' : 'none', retransmits: kernel.retransmits, unansweredProbes: 0, rto: kernel.rto, state: 1 },
+        row: {
+          unacked,
+          unread: 0,
+          timer: kernel.windowClosed ? 'window-probe' : unacked > 0 ? 'retransmit' : 'none',
+          retransmits: kernel.retransmits,
+          unansweredProbes: 0,
+          rto: kernel.rto,
+          state: 1,
+        },
         writtenBefore: kernel.written,
         writtenAfter: kernel.written,
       };
@@ -791,7 +901,9 @@ describe('a peer whose kernel alone answers', () => {
   });
 
   it('that has closed its window lives, and whoever should read does not', () => {
-    const { advance, kernel, wire, peer, clock, ends, steps, write } = quietStream({ options: { every: '5s', writeDeadline: '8s' } });
+    const { advance, kernel, wire, peer, clock, ends, steps, write } = quietStream({
+      options: { every: '5s', writeDeadline: '8s' },
+    });
     write(clock.now(), 1e6);
     wire.bytesQueued = 5000;
     peer.noteCongestion(clock.now());
@@ -811,7 +923,11 @@ describe('a peer whose kernel alone answers', () => {
   });
 
   it('that answers has its time for the answer from when the question is there, behind all that was written before', () => {
-    const { advance, peer, ends, wire } = bench({ options: { every: '5s' }, isProbed: true, wire: { given: () => 1_000_000 } });
+    const { advance, peer, ends, wire } = bench({
+      options: { every: '5s' },
+      isProbed: true,
+      wire: { given: () => 1_000_000 },
+    });
     wire.onAsk = (now) => peer.noteWrite(now);
     let delivered = 0;
     // 16 kB a second, and the question behind a million.
@@ -869,7 +985,12 @@ describe('patience', () => {
     });
     expect(near).toBeLessThan(9500);
     // Asked after 2 s: 31 times the timeout, or 255 times, and not over two minutes.
-    for (const [at, patience] of [[farther, 12_090], [measured, 12_090], [far, 120_000], [lossy, 51_000]] as const) {
+    for (const [at, patience] of [
+      [farther, 12_090],
+      [measured, 12_090],
+      [far, 120_000],
+      [lossy, 51_000],
+    ] as const) {
       expect(at).toBeGreaterThanOrEqual(2000 + patience);
       expect(at).toBeLessThan(2000 + patience + 300);
     }
@@ -903,7 +1024,10 @@ describe('patience', () => {
 
 describe('a peer that answers by itself, and is written to without a pause', () => {
   it('is given up when it has fallen silent, though nobody asks it', () => {
-    const { advance, wire, peer, ends } = bench({ options: { every: '5s' }, wire: { quietBy: 'writes', lookEvery: 1250 } });
+    const { advance, wire, peer, ends } = bench({
+      options: { every: '5s' },
+      wire: { quietBy: 'writes', lookEvery: 1250 },
+    });
     advance(20_000, 500, (now) => {
       peer.noteWrite(now);
       wire.bytesIn = (wire.bytesIn ?? 0) + 1;
@@ -915,7 +1039,10 @@ describe('a peer that answers by itself, and is written to without a pause', () 
   });
 
   it('is not expected to where we have ended our side', () => {
-    const { advance, wire, peer, clock, states } = bench({ options: { every: '5s' }, wire: { quietBy: 'writes', lookEvery: 1250 } });
+    const { advance, wire, peer, clock, states } = bench({
+      options: { every: '5s' },
+      wire: { quietBy: 'writes', lookEvery: 1250 },
+    });
     peer.noteWrite(clock.now());
     wire.asksOk = false;
     advance(4000);
@@ -930,23 +1057,29 @@ describe('a wire that throws', () => {
     throw failure;
   };
 
-  it.each(['received', 'queued', 'taken', 'ask', 'producedAt'] as const)('from %s is reported, and nothing is left behind', (method) => {
-    const errors = watchErrors();
-    const { advance, wire, registry, add, clock } = bench({ options: { every: '5s' }, policy: { idleProducer: 60_000 } });
-    const healthy = new FakeWire();
-    const other = add(healthy);
-    healthy.onAsk = (now) => other.noteLife(now);
-    wire[method] = fail;
-    advance(30_000);
-    expect(errors).toContain(failure);
-    expect(registry.stats()).toMatchObject({ connections: 1, ended: { error: 1 } });
-    expect(registry.wheel.size).toBe(1);
-    // Others go on.
-    expect(healthy.asks.length).toBeGreaterThan(4);
-    other.noteClosed('ended');
-    advance(60_000);
-    expect([registry.wheel.size, registry.stats().connections, clock.timers]).toEqual([0, 0, 0]);
-  });
+  it.each(['received', 'queued', 'taken', 'ask', 'producedAt'] as const)(
+    'from %s is reported, and nothing is left behind',
+    (method) => {
+      const errors = watchErrors();
+      const { advance, wire, registry, add, clock } = bench({
+        options: { every: '5s' },
+        policy: { idleProducer: 60_000 },
+      });
+      const healthy = new FakeWire();
+      const other = add(healthy);
+      healthy.onAsk = (now) => other.noteLife(now);
+      wire[method] = fail;
+      advance(30_000);
+      expect(errors).toContain(failure);
+      expect(registry.stats()).toMatchObject({ connections: 1, ended: { error: 1 } });
+      expect(registry.wheel.size).toBe(1);
+      // Others go on.
+      expect(healthy.asks.length).toBeGreaterThan(4);
+      other.noteClosed('ended');
+      advance(60_000);
+      expect([registry.wheel.size, registry.stats().connections, clock.timers]).toEqual([0, 0, 0]);
+    },
+  );
 
   it.each([
     ['move', ['move']],
@@ -954,19 +1087,22 @@ describe('a wire that throws', () => {
     ['both', ['move', 'cut']],
     ['moveTimeout', ['moveTimeout']],
     ['all three', ['moveTimeout', 'move', 'cut']],
-  ] as const)('from %s is reported, and the connection is gone at the latest when it was to be cut', (_name, methods) => {
-    for (const how of ['by its id', 'by verdict'] as const) {
-      const errors = watchErrors();
-      const { advance, wire, peer, registry, ends } = bench({ options: { every: '5s' } });
-      for (const method of methods) wire[method] = fail;
-      if (how === 'by its id') expect(() => registry.evict(peer.id, 'idle')).not.toThrow();
-      advance(30_000);
-      expect(errors).toContain(failure);
-      expect(ends.map(({ reason }) => reason)).toEqual([how === 'by its id' ? 'idle' : 'heartbeat-timeout']);
-      expect([registry.wheel.size, registry.stats().connections]).toEqual([0, 0]);
-      if (methods.length === 1 && methods[0] !== 'cut') expect(wire.cuts).toHaveLength(1);
-    }
-  });
+  ] as const)(
+    'from %s is reported, and the connection is gone at the latest when it was to be cut',
+    (_name, methods) => {
+      for (const how of ['by its id', 'by verdict'] as const) {
+        const errors = watchErrors();
+        const { advance, wire, peer, registry, ends } = bench({ options: { every: '5s' } });
+        for (const method of methods) wire[method] = fail;
+        if (how === 'by its id') expect(() => registry.evict(peer.id, 'idle')).not.toThrow();
+        advance(30_000);
+        expect(errors).toContain(failure);
+        expect(ends.map(({ reason }) => reason)).toEqual([how === 'by its id' ? 'idle' : 'heartbeat-timeout']);
+        expect([registry.wheel.size, registry.stats().connections]).toEqual([0, 0]);
+        if (methods.length === 1 && methods[0] !== 'cut') expect(wire.cuts).toHaveLength(1);
+      }
+    },
+  );
 });
 
 describe('a listener', () => {
@@ -1000,7 +1136,10 @@ describe('a listener', () => {
   it('is not called after its undo, which may be called twice', () => {
     const { advance, registry, peer } = bench({ options: { every: '5s' } });
     const seen: string[] = [];
-    const undos = [registry.on('state', () => void seen.push('state')), registry.on('end', () => void seen.push('end'))];
+    const undos = [
+      registry.on('state', () => void seen.push('state')),
+      registry.on('end', () => void seen.push('end')),
+    ];
     for (const undo of [...undos, ...undos]) undo();
     advance(11_000);
     peer.noteClosed('ended');
@@ -1015,7 +1154,11 @@ describe('a connection that is not watched any more', () => {
     expect(registry.stats().unresponsive_ratio).toBe(1);
     peer.release();
     peer.release();
-    expect([registry.wheel.size, registry.connections(), registry.stats()]).toMatchObject([0, [], { connections: 0, unresponsive_ratio: 0, ended: {} }]);
+    expect([registry.wheel.size, registry.connections(), registry.stats()]).toMatchObject([
+      0,
+      [],
+      { connections: 0, unresponsive_ratio: 0, ended: {} },
+    ]);
     const asked = wire.asks.length;
     advance(60_000, 1000, (now) => {
       peer.noteWrite(now);
@@ -1024,7 +1167,10 @@ describe('a connection that is not watched any more', () => {
     });
     peer.noteClosed('client-closed');
     expect([wire.asks.length, wire.moves, wire.cuts, ends]).toEqual([asked, [], [], []]);
-    expect([registry.wheel.size, registry.stats()]).toMatchObject([0, { connections: 0, avg_heartbeat_rt: null, ended: {} }]);
+    expect([registry.wheel.size, registry.stats()]).toMatchObject([
+      0,
+      { connections: 0, avg_heartbeat_rt: null, ended: {} },
+    ]);
   });
 
   it('because it was closed ends once', () => {
@@ -1037,7 +1183,9 @@ describe('a connection that is not watched any more', () => {
   });
 
   it('because its registry was closed is left alone, whatever happens on it', () => {
-    const { advance, registry, peer, wire, states, ends, clock, add } = bench({ options: { every: '5s', writeDeadline: '2s' } });
+    const { advance, registry, peer, wire, states, ends, clock, add } = bench({
+      options: { every: '5s', writeDeadline: '2s' },
+    });
     advance(6000);
     registry.close();
     const asked = wire.asks.length;
@@ -1049,7 +1197,15 @@ describe('a connection that is not watched any more', () => {
     const newcomer = new FakeWire();
     const late = add(newcomer);
     advance(120_000);
-    expect([wire.asks.length, wire.moves, wire.cuts, newcomer.asks, states, ends, clock.timers]).toEqual([asked, [], [], [], [], [], 0]);
+    expect([wire.asks.length, wire.moves, wire.cuts, newcomer.asks, states, ends, clock.timers]).toEqual([
+      asked,
+      [],
+      [],
+      [],
+      [],
+      [],
+      0,
+    ]);
     // What is counted stays right.
     peer.noteClosed('ended');
     late.noteClosed('ended');
@@ -1060,14 +1216,21 @@ describe('a connection that is not watched any more', () => {
 describe('the numbers', () => {
   it('are right at each step', () => {
     const { advance, add, registry, peer, wire } = bench({ options: { every: '5s' } });
-    const second = Object.assign(new FakeWire(), { transport: 'http2' as const, remoteAddress: undefined, label: undefined });
+    const second = Object.assign(new FakeWire(), {
+      transport: 'http2' as const,
+      remoteAddress: undefined,
+      label: undefined,
+    });
     const other = add(second);
     second.onAsk = (now) => other.noteLife(now, 40);
     expect(registry.stats()).toEqual({
       connections: 2,
       unresponsive_ratio: 0,
       avg_heartbeat_rt: null,
-      transports: { socket: { healthy: 1, 'read-late': 0, 'write-late': 0, dead: 0 }, http2: { healthy: 1, 'read-late': 0, 'write-late': 0, dead: 0 } },
+      transports: {
+        socket: { healthy: 1, 'read-late': 0, 'write-late': 0, dead: 0 },
+        http2: { healthy: 1, 'read-late': 0, 'write-late': 0, dead: 0 },
+      },
       ended: {},
       refused: { total: 0, client: 0 },
       heartbeats: 0,
@@ -1076,14 +1239,27 @@ describe('the numbers', () => {
     advance(6000);
     expect(registry.stats()).toMatchObject({ avg_heartbeat_rt: 40, unresponsive_ratio: 0 });
     advance(5000);
-    expect(registry.stats()).toMatchObject({ unresponsive_ratio: 0.5, transports: { socket: { 'read-late': 1 }, http2: { healthy: 1 } } });
+    expect(registry.stats()).toMatchObject({
+      unresponsive_ratio: 0.5,
+      transports: { socket: { 'read-late': 1 }, http2: { healthy: 1 } },
+    });
     advance(6000);
     expect(wire.moves).toHaveLength(1);
     advance(1000);
-    expect(registry.stats()).toMatchObject({ connections: 1, unresponsive_ratio: 0, ended: { 'heartbeat-timeout': 1 } });
-    expect(registry.connections()).toMatchObject([{ id: 'http2-2', remoteAddress: undefined, label: undefined, roundTrip: 40 }]);
+    expect(registry.stats()).toMatchObject({
+      connections: 1,
+      unresponsive_ratio: 0,
+      ended: { 'heartbeat-timeout': 1 },
+    });
+    expect(registry.connections()).toMatchObject([
+      { id: 'http2-2', remoteAddress: undefined, label: undefined, roundTrip: 40 },
+    ]);
     other.noteClosed('ended');
-    expect(registry.stats()).toMatchObject({ connections: 0, avg_heartbeat_rt: null, ended: { 'heartbeat-timeout': 1, ended: 1 } });
+    expect(registry.stats()).toMatchObject({
+      connections: 0,
+      avg_heartbeat_rt: null,
+      ended: { 'heartbeat-timeout': 1, ended: 1 },
+    });
     expect(peer.state).toBe('dead');
   });
 });
@@ -1097,13 +1273,16 @@ const draws: readonly (readonly [name: string, random: () => () => number])[] = 
   ['the longest', () => () => 1 - Number.EPSILON],
   ['the shortest', () => () => 0],
   ['in the middle', () => () => 0.5],
-  ['in turn', () => {
-    let isHigh = false;
-    return () => {
-      isHigh = !isHigh;
-      return isHigh ? 1 - Number.EPSILON : 0;
-    };
-  }],
+  [
+    'in turn',
+    () => {
+      let isHigh = false;
+      return () => {
+        isHigh = !isHigh;
+        return isHigh ? 1 - Number.EPSILON : 0;
+      };
+    },
+  ],
 ];
 
 /** Moments to die at: one after the other in the time of some heartbeats, and right before and after each of those. */
@@ -1158,44 +1337,53 @@ describe.each(everies)('with a heartbeat every %d ms', (every) => {
       expect(worst).toBeLessThanOrEqual(promise(every));
     });
 
-    it.each([0.14, 0.3, 0.56, 0.9])('a busy stream, with an event in %d of that time, whose client dies is cut in time', (part) => {
-      let worst = 0;
-      for (const moment of momentsOf(every)) {
-        const { advance, clock, kernel, wire, write } = quietStream({ options: { every }, random: random() });
-        wire.onAsk = (now) => write(now);
-        advance(moment + promise(every) + 60_000, every * part, (now) => {
-          write(now);
-          clock.startTimer(30, () => {
-            if (clock.now() <= start + moment) kernel.acknowledged = kernel.written;
+    it.each([0.14, 0.3, 0.56, 0.9])(
+      'a busy stream, with an event in %d of that time, whose client dies is cut in time',
+      (part) => {
+        let worst = 0;
+        for (const moment of momentsOf(every)) {
+          const { advance, clock, kernel, wire, write } = quietStream({ options: { every }, random: random() });
+          wire.onAsk = (now) => write(now);
+          advance(moment + promise(every) + 60_000, every * part, (now) => {
+            write(now);
+            clock.startTimer(30, () => {
+              if (clock.now() <= start + moment) kernel.acknowledged = kernel.written;
+            });
           });
-        });
-        expect(wire.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
-        worst = Math.max(worst, wire.cuts[0]!.at - start - moment);
-      }
-      expect(worst).toBeLessThanOrEqual(promise(every));
-    });
+          expect(wire.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
+          worst = Math.max(worst, wire.cuts[0]!.at - start - moment);
+        }
+        expect(worst).toBeLessThanOrEqual(promise(every));
+      },
+    );
 
-    it.each([700, 3000, 8000, 21_600, 60_000, 119_000])('a peer far away (RTO 700 ms) whose answers take %d ms is never given up', (delay) => {
-      const { advance, clock, wire, peer, ends } = bench({ options: { every }, random: random() });
-      peer.notePath(700, false);
-      wire.onAsk = (now) => {
-        peer.noteWrite(now);
-        clock.startTimer(delay, () => peer.noteLife(clock.now(), delay));
-      };
-      advance(20 * Math.max(every, delay));
-      expect([ends, wire.moves]).toEqual([[], []]);
-    });
+    it.each([700, 3000, 8000, 21_600, 60_000, 119_000])(
+      'a peer far away (RTO 700 ms) whose answers take %d ms is never given up',
+      (delay) => {
+        const { advance, clock, wire, peer, ends } = bench({ options: { every }, random: random() });
+        peer.notePath(700, false);
+        wire.onAsk = (now) => {
+          peer.noteWrite(now);
+          clock.startTimer(delay, () => peer.noteLife(clock.now(), delay));
+        };
+        advance(20 * Math.max(every, delay));
+        expect([ends, wire.moves]).toEqual([[], []]);
+      },
+    );
 
-    it.each([700, 3000, 8000, 20_000, 60_000, 117_000])('a peer far away (RTO 700 ms) whose kernel acknowledges after %d ms is never given up', (delay) => {
-      const { advance, clock, kernel, wire, write, ends } = quietStream({ options: { every }, random: random() });
-      kernel.rto = 700;
-      wire.onAsk = (now) => {
-        write(now);
-        const { written } = kernel;
-        clock.startTimer(delay, () => (kernel.acknowledged = Math.max(kernel.acknowledged, written)));
-      };
-      advance(20 * Math.max(every, delay));
-      expect([ends, wire.moves]).toEqual([[], []]);
-    });
+    it.each([700, 3000, 8000, 20_000, 60_000, 117_000])(
+      'a peer far away (RTO 700 ms) whose kernel acknowledges after %d ms is never given up',
+      (delay) => {
+        const { advance, clock, kernel, wire, write, ends } = quietStream({ options: { every }, random: random() });
+        kernel.rto = 700;
+        wire.onAsk = (now) => {
+          write(now);
+          const { written } = kernel;
+          clock.startTimer(delay, () => (kernel.acknowledged = Math.max(kernel.acknowledged, written)));
+        };
+        advance(20 * Math.max(every, delay));
+        expect([ends, wire.moves]).toEqual([[], []]);
+      },
+    );
   });
 });

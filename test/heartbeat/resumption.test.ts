@@ -58,7 +58,9 @@ describe('an event stream of others', () => {
   });
 
   it('is seen alike however it is cut, as bytes and as text', () => {
-    const pieces = fc.array(fc.constantFrom('id', ':', ' ', '1', '\n', '\r', '\r\n', 'data: a', 'é'), { maxLength: 20 });
+    const pieces = fc.array(fc.constantFrom('id', ':', ' ', '1', '\n', '\r', '\r\n', 'data: a', 'é'), {
+      maxLength: 20,
+    });
     fc.assert(
       fc.property(pieces, fc.array(fc.nat(40), { maxLength: 6 }), fc.boolean(), (drawn, cuts, asBytes) => {
         const text = drawn.join('');

@@ -7,7 +7,20 @@ import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { Registry } from '../../src/heartbeat/registry.ts';
-import { type ConnectionEnd, type ConnectionRegistry, createRegistry, encodeHeartbeat, heartbeat, type HeartbeatErrorMessage, HeartbeatParser, sse, watchHttp2, type WatchHttp2Options, watchSocket, watchWebSockets } from '../../src/index.ts';
+import {
+  type ConnectionEnd,
+  type ConnectionRegistry,
+  createRegistry,
+  encodeHeartbeat,
+  heartbeat,
+  type HeartbeatErrorMessage,
+  HeartbeatParser,
+  sse,
+  watchHttp2,
+  type WatchHttp2Options,
+  watchSocket,
+  watchWebSockets,
+} from '../../src/index.ts';
 import { carriers, listen, type Middleware } from '../support/carriers.ts';
 import { spawnNode } from '../support/netns.ts';
 import { connectRaw, getRequest } from '../support/raw.ts';
@@ -16,7 +29,8 @@ import { settles, until } from '../support/until.ts';
 import { connectFrames, frame, type FrameClient, getFrame } from './frames.ts';
 import { TurnClock } from './turn-clock.ts';
 
-// An exception that nobody catches, or a promise that nobody handles, fails the run: each of these tests is one for that, too.
+// An exception that nobody catches, or a promise that nobody handles, fails the run: each of these tests is one for
+// that, too.
 
 let errors: unknown[];
 
@@ -102,7 +116,8 @@ describe('HTTP/2', () => {
     expect(errors).toEqual([]);
     expect(site.ends).toHaveLength(30);
     // That of the server, which stays.
-    for (const session of site.sessions) expect([session.listenerCount('stream'), session.listenerCount('goaway')]).toEqual([1, 0]);
+    for (const session of site.sessions)
+      expect([session.listenerCount('stream'), session.listenerCount('goaway')]).toEqual([1, 0]);
   });
 
   it('with a `ping` that throws, or says no, tells of it and crashes nobody', async () => {
@@ -160,7 +175,9 @@ describe('HTTP/2', () => {
     PINGs: repeat(10_000, () => frame('PING', 0, 0, Buffer.alloc(8))),
     'answers that are too long': repeat(100, () => frame('PING', 1, 0, Buffer.alloc(9))),
     GOAWAYs: repeat(10_000, () => frame('GOAWAY', 0, 0, Buffer.alloc(8))),
-    resets: repeat(1000, (index) => Buffer.concat([getFrame(2 * index + 1, '/'), frame('RST_STREAM', 0, 2 * index + 1, Buffer.alloc(4))])),
+    resets: repeat(1000, (index) =>
+      Buffer.concat([getFrame(2 * index + 1, '/'), frame('RST_STREAM', 0, 2 * index + 1, Buffer.alloc(4))]),
+    ),
     garbage: garbage(100_000, 3),
     'a frame that is too long': frame('DATA', 0, 1, Buffer.alloc(100_000)),
   };
@@ -191,7 +208,11 @@ describe('HTTP/2', () => {
       await pause(50);
     }
     expect(mute.isClosed).toBe(false);
-    await until(() => site.registry.stats().connections === 1, () => JSON.stringify(site.registry.connections()), 40_000);
+    await until(
+      () => site.registry.stats().connections === 1,
+      () => JSON.stringify(site.registry.connections()),
+      40_000,
+    );
     await until(() => mute.isClosed);
     expect(mute.pings).toHaveLength(1);
     expect(site.ends).toHaveLength(Object.keys(floods).length + 1);
@@ -205,7 +226,13 @@ describe('HTTP/2', () => {
 });
 
 describe('WebSockets', () => {
-  async function open(): Promise<{ registry: ConnectionRegistry; server: WebSocketServer; ends: ConnectionEnd[]; port: number; undo: () => void }> {
+  async function open(): Promise<{
+    registry: ConnectionRegistry;
+    server: WebSocketServer;
+    ends: ConnectionEnd[];
+    port: number;
+    undo: () => void;
+  }> {
     const registry = createRegistry();
     const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
     server.on('connection', (client) => client.on('error', () => undefined));
@@ -299,7 +326,9 @@ describe('WebSockets', () => {
     const { registry, port, ends } = await open();
     const client = await connectRaw(port);
     onTestFinished(() => client.destroy());
-    client.send('GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+    client.send(
+      'GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    );
     await client.waitFor('101');
     await until(() => registry.stats().connections === 1);
     client.socket.write(bytes);
@@ -340,10 +369,12 @@ describe('a watched socket', () => {
     server.on('connection', (socket) => {
       sockets.push(socket);
       const parser = new HeartbeatParser();
-      socket.on('error', () => undefined).on('data', (chunk) => {
-        parser.push(chunk);
-        received += chunk.length;
-      });
+      socket
+        .on('error', () => undefined)
+        .on('data', (chunk) => {
+          parser.push(chunk);
+          received += chunk.length;
+        });
       watchSocket(socket, { every: 20, registry });
     });
     onTestFinished(() => void server.close());
@@ -360,34 +391,107 @@ describe('a watched socket', () => {
 });
 
 describe.each(carriers.map((carrier) => [carrier.name, carrier] as const))('a stream of %s', (_name, carrier) => {
-  async function open(handler: (res: http.ServerResponse) => unknown, before: Middleware = (_req, _res, next) => next()): Promise<{ registry: ConnectionRegistry; ends: ConnectionEnd[]; server: Served['server']; port: number; visit: (limit?: number) => Promise<unknown> }> {
+  async function open(
+    handler: (res: http.ServerResponse) => unknown,
+    before: Middleware = (_req, _res, next) => next(),
+  ): Promise<{
+    registry: ConnectionRegistry;
+    ends: ConnectionEnd[];
+    server: Served['server'];
+    port: number;
+    visit: (limit?: number) => Promise<unknown>;
+  }> {
     const registry = createRegistry();
     const beats = heartbeat({ every: 5, jitter: 0, registry });
     // A framework catches what is thrown; the bare ones of these tests, what is rejected.
     const isFramework = !carrier.name.startsWith('node:');
-    const served = await serve(carrier, before, beats, (_req, res) => (isFramework ? void handler(res as http.ServerResponse) : Promise.resolve().then(() => handler(res as http.ServerResponse))));
+    const served = await serve(carrier, before, beats, (_req, res) =>
+      isFramework
+        ? void handler(res as http.ServerResponse)
+        : Promise.resolve().then(() => handler(res as http.ServerResponse)),
+    );
     return {
       registry,
       ends: end(registry),
       server: served.server,
       port: served.port,
-      visit: (limit = 500) => Promise.race([served.visit().then(({ over }) => settles(over)).catch((error: unknown) => error), pause(limit)]),
+      visit: (limit = 500) =>
+        Promise.race([
+          served
+            .visit()
+            .then(({ over }) => settles(over))
+            .catch((error: unknown) => error),
+          pause(limit),
+        ]),
     };
   }
 
-  const head = (res: http.ServerResponse): http.ServerResponse => res.writeHead(200, { 'content-type': 'text/event-stream' });
+  const head = (res: http.ServerResponse): http.ServerResponse =>
+    res.writeHead(200, { 'content-type': 'text/event-stream' });
 
   it.each<readonly [string, (res: http.ServerResponse) => unknown]>([
-    ['throws', (res) => { head(res).write('data: 1\n\n'); throw new Error('broken'); }],
-    ['throws at its head', (res) => { head(res); throw new Error('broken'); }],
-    ['throws before its head', () => { throw new Error('broken'); }],
+    [
+      'throws',
+      (res) => {
+        head(res).write('data: 1\n\n');
+        throw new Error('broken');
+      },
+    ],
+    [
+      'throws at its head',
+      (res) => {
+        head(res);
+        throw new Error('broken');
+      },
+    ],
+    [
+      'throws before its head',
+      () => {
+        throw new Error('broken');
+      },
+    ],
     ['ends at once', (res) => head(res).end()],
-    ['ends twice', (res) => { head(res).end('data: 1\n\n'); res.end(); }],
-    ['destroys at once', (res) => { head(res); res.destroy(); }],
+    [
+      'ends twice',
+      (res) => {
+        head(res).end('data: 1\n\n');
+        res.end();
+      },
+    ],
+    [
+      'destroys at once',
+      (res) => {
+        head(res);
+        res.destroy();
+      },
+    ],
     ['destroys before its head', (res) => res.destroy()],
-    ['writes after it has destroyed', (res) => { head(res); res.on('error', () => undefined).destroy(); res.write('data: 1\n\n'); res.end(); }],
-    ['destroys with an error', (res) => { head(res).write('data: 1\n\n'); res.on('error', () => undefined).destroy(new Error('broken')); }],
-    ['has a head that is refused, and another one', (res) => { try { res.writeHead(20, { 'content-type': 'text/event-stream' }); } catch { res.writeHead(200, { 'content-type': 'text/event-stream' }).end(); } }],
+    [
+      'writes after it has destroyed',
+      (res) => {
+        head(res);
+        res.on('error', () => undefined).destroy();
+        res.write('data: 1\n\n');
+        res.end();
+      },
+    ],
+    [
+      'destroys with an error',
+      (res) => {
+        head(res).write('data: 1\n\n');
+        res.on('error', () => undefined).destroy(new Error('broken'));
+      },
+    ],
+    [
+      'has a head that is refused, and another one',
+      (res) => {
+        try {
+          res.writeHead(20, { 'content-type': 'text/event-stream' });
+        } catch {
+          res.writeHead(200, { 'content-type': 'text/event-stream' }).end();
+        }
+      },
+    ],
   ])('whose handler %s leaves nothing behind', async (_kind, handler) => {
     const { registry, visit } = await open(handler);
     for (let round = 0; round < 5; round += 1) await visit();
@@ -424,7 +528,10 @@ describe.each(carriers.map((carrier) => [carrier.name, carrier] as const))('a st
       res.on('close', () => clearInterval(timer));
     });
     const random = makeRandom(1);
-    const request = carrier.protocol === 'http1' ? Buffer.from(getRequest('/')) : Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame('SETTINGS', 0, 0), getFrame(1, '/')]);
+    const request =
+      carrier.protocol === 'http1'
+        ? Buffer.from(getRequest('/'))
+        : Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame('SETTINGS', 0, 0), getFrame(1, '/')]);
     let accepted = 0;
     server.on('connection', () => (accepted += 1));
     const sockets = await Promise.all(
@@ -455,16 +562,28 @@ describe.each(carriers.map((carrier) => [carrier.name, carrier] as const))('a st
 
 describe('a peer that resets while it is asked', () => {
   it('is gone, and that is all, whatever it is connected by', async () => {
-    const server = spawnNode(fileURLToPath(new URL('fixtures/watched-server.js', import.meta.url)), [JSON.stringify({ every: 10, minInterval: 10 })]);
+    const server = spawnNode(fileURLToPath(new URL('fixtures/watched-server.js', import.meta.url)), [
+      JSON.stringify({ every: 10, minInterval: 10 }),
+    ]);
     onTestFinished(() => server.kill('SIGKILL'));
-    const { ports } = (await server.until((message) => 'ports' in message)) as unknown as { ports: Record<string, number> };
-    const upgrade = 'GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
+    const { ports } = (await server.until((message) => 'ports' in message)) as unknown as {
+      ports: Record<string, number>;
+    };
+    const upgrade =
+      'GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
     // A heartbeat, a PING, the beginning of a frame.
     const openings: Record<string, { bytes: Buffer; asked: string }> = {
       http1: { bytes: Buffer.from(getRequest('/quiet')), asked: '\r\n:\n' },
       websocket: { bytes: Buffer.from(upgrade), asked: '\x89\x04' },
       socket: { bytes: Buffer.alloc(0), asked: '\xaa\x01' },
-      http2: { bytes: Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame('SETTINGS', 0, 0), getFrame(1, '/quiet-h2')]), asked: '\0\0\x08\x06\0' },
+      http2: {
+        bytes: Buffer.concat([
+          Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+          frame('SETTINGS', 0, 0),
+          getFrame(1, '/quiet-h2'),
+        ]),
+        asked: '\0\0\x08\x06\0',
+      },
     };
     await Promise.all(
       Object.entries(openings).flatMap(([kind, { bytes, asked }]) =>
@@ -480,7 +599,9 @@ describe('a peer that resets while it is asked', () => {
     await until(() => server.messages.filter(({ event }) => event === 'end').length >= 100);
     const before = server.messages.length;
     server.send({ ask: 'stats' });
-    const { stats } = (await server.until((message, index) => index >= before && 'stats' in message)) as unknown as { stats: { connections: number; ended: object } };
+    const { stats } = (await server.until((message, index) => index >= before && 'stats' in message)) as unknown as {
+      stats: { connections: number; ended: object };
+    };
     expect(stats).toMatchObject({ connections: 0, ended: { 'client-closed': 100 } });
     expect(server.messages.filter((message) => 'fault' in message)).toEqual([]);
   });
@@ -492,7 +613,11 @@ describe('listeners of a registry', () => {
     registry.on('end', () => {
       throw new Error('mine');
     });
-    const served = await serve(carriers[3]!, heartbeat({ every: 10, registry }), sse((stream) => void stream.send('x')));
+    const served = await serve(
+      carriers[3]!,
+      heartbeat({ every: 10, registry }),
+      sse((stream) => void stream.send('x')),
+    );
     const reading = await served.visit();
     await until(() => reading.text.includes('data: x'));
     reading.destroy();

@@ -3,8 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type Limit, Seats } from '../../src/heartbeat/seats.ts';
 
 type Admission =
-  | { readonly kind: 'seat'; readonly release: () => void }
-  | { readonly kind: 'full'; readonly limit: Limit };
+  { readonly kind: 'seat'; readonly release: () => void } | { readonly kind: 'full'; readonly limit: Limit };
 
 /** As each caller does: asks, and takes a seat if there is one. */
 function take(seats: Seats, client: string): Admission {
@@ -90,19 +89,29 @@ describe('seats', () => {
 
   it('are as many as a recount finds, after any coming and going', () => {
     const step = fc.oneof(fc.record({ client: fc.constantFrom('a', 'b', 'c') }), fc.record({ leaves: fc.nat() }));
-    fc.assert(fc.property(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 3 }), fc.array(step, { maxLength: 60 }), (total, perClient, steps) => {
-      const seats = new Seats({ total, perClient });
-      const there: { client: string; release: () => void }[] = [];
-      for (const each of steps) {
-        if ('client' in each) {
-          const admission = take(seats, each.client);
-          const own = there.filter(({ client }) => client === each.client).length;
-          expect(admission.kind === 'full' ? admission.limit : 'seat').toBe(there.length >= total ? 'total' : own >= perClient ? 'client' : 'seat');
-          if (admission.kind === 'seat') there.push({ client: each.client, release: admission.release });
-        } else if (there.length > 0) {
-          there.splice(each.leaves % there.length, 1)[0]?.release();
-        }
-      }
-    }), { numRuns: 300 });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 6 }),
+        fc.integer({ min: 1, max: 3 }),
+        fc.array(step, { maxLength: 60 }),
+        (total, perClient, steps) => {
+          const seats = new Seats({ total, perClient });
+          const there: { client: string; release: () => void }[] = [];
+          for (const each of steps) {
+            if ('client' in each) {
+              const admission = take(seats, each.client);
+              const own = there.filter(({ client }) => client === each.client).length;
+              expect(admission.kind === 'full' ? admission.limit : 'seat').toBe(
+                there.length >= total ? 'total' : own >= perClient ? 'client' : 'seat',
+              );
+              if (admission.kind === 'seat') there.push({ client: each.client, release: admission.release });
+            } else if (there.length > 0) {
+              there.splice(each.leaves % there.length, 1)[0]?.release();
+            }
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
   });
 });

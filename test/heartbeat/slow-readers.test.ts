@@ -5,10 +5,14 @@ import { flood, readByHand, type Service, serveIn, streamByHand } from './hand-r
 
 async function staysFor(service: Service, ms: number, look?: () => void): Promise<void> {
   const end = performance.now() + ms;
-  await until(() => {
-    look?.();
-    return performance.now() > end || service.ends.length > 0;
-  }, undefined, ms + 20_000);
+  await until(
+    () => {
+      look?.();
+      return performance.now() > end || service.ends.length > 0;
+    },
+    undefined,
+    ms + 20_000,
+  );
   expect(service.ends).toEqual([]);
 }
 
@@ -60,7 +64,8 @@ describe.concurrent('a reader that is slow, and goes on', () => {
       },
       { grace: 3000 },
     );
-    const reader = protocol === 'http1' ? readByHand(context, service.running.port) : await streamByHand(context, service.running);
+    const reader =
+      protocol === 'http1' ? readByHand(context, service.running.port) : await streamByHand(context, service.running);
     reader.drip(40_000, 50);
     await staysFor(service, 5000);
     context.expect(reader.bytes).toBeLessThan(text.length);
@@ -97,7 +102,8 @@ describe.concurrent('a reader that is slow, and goes on', () => {
 
   it.for(['http1', 'http2'] as const)('is kept over %s by a `minRate` that it reaches', async (protocol, context) => {
     const service = await serveIn(context, protocol, flood, { minRate: '20kb', grace: 4000 });
-    const reader = protocol === 'http1' ? readByHand(context, service.running.port) : await streamByHand(context, service.running);
+    const reader =
+      protocol === 'http1' ? readByHand(context, service.running.port) : await streamByHand(context, service.running);
     await until(() => service.buffered() > 0);
     reader.drip(16_000, 50);
     await staysFor(service, 5000);

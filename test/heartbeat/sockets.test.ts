@@ -5,7 +5,17 @@ import net from 'node:net';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type ConnectionEnd, createRegistry, encodeHeartbeat, type HealthState, type HeartbeatErrorMessage, HeartbeatParser, heartbeat, watchSocket, type WatchSocketOptions } from '../../src/index.ts';
+import {
+  type ConnectionEnd,
+  createRegistry,
+  encodeHeartbeat,
+  type HealthState,
+  type HeartbeatErrorMessage,
+  HeartbeatParser,
+  heartbeat,
+  watchSocket,
+  type WatchSocketOptions,
+} from '../../src/index.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { listen } from '../support/carriers.ts';
 import { holdConnection } from '../support/held-connection.ts';
@@ -19,7 +29,9 @@ interface Pair {
 
 function listening(server: net.Server): Promise<number> {
   onTestFinished(() => void server.close());
-  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve((server.address() as net.AddressInfo).port)));
+  return new Promise((resolve) =>
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as net.AddressInfo).port)),
+  );
 }
 
 function closing({ near, far }: Pair): Pair {
@@ -167,10 +179,13 @@ describe.each(kinds)('watchSocket on %s', (_name, make) => {
     await until(() => Math.min(atNear.heartbeats, atFar.heartbeats) >= 8);
     for (const { registry } of watches) {
       // Nobody promises that both had their turns in time. Eight intervals have gone by.
-      await until(() => {
-        const [info] = registry.connections();
-        return info?.state === 'healthy' && info.silence < info.age / 2;
-      }, () => JSON.stringify(registry.connections()));
+      await until(
+        () => {
+          const [info] = registry.connections();
+          return info?.state === 'healthy' && info.silence < info.age / 2;
+        },
+        () => JSON.stringify(registry.connections()),
+      );
     }
     expect([...watches[0]!.ends, ...watches[1]!.ends]).toEqual([]);
   });
@@ -199,7 +214,10 @@ describe.each(kinds)('watchSocket on %s', (_name, make) => {
     const { near, far } = await make();
     const got = readAll(far);
     near.resume();
-    const [before, methods] = [listenersOf(near), ['push', 'write'].map((name) => Object.getOwnPropertyDescriptor(near, name))];
+    const [before, methods] = [
+      listenersOf(near),
+      ['push', 'write'].map((name) => Object.getOwnPropertyDescriptor(near, name)),
+    ];
     const { undo, registry } = watch(near, { every: 20 });
     await until(() => got.heartbeats > 0);
     undo();
@@ -267,7 +285,10 @@ describe('watchSocket', () => {
   });
 
   it('gives up what nobody takes, in a duplex of any kind', async () => {
-    const { near } = closing({ near: new Duplex({ read: () => undefined, write: () => undefined }), far: new Duplex() });
+    const { near } = closing({
+      near: new Duplex({ read: () => undefined, write: () => undefined }),
+      far: new Duplex(),
+    });
     const { states, ends } = watch(near, { every: 50, readDeadline: Infinity, writeDeadline: 200, grace: 100 });
     near.write('to nobody');
     await until(() => ends.length === 1);
@@ -277,7 +298,10 @@ describe('watchSocket', () => {
   });
 
   it('bounds by `maxBuffered` what waits', async () => {
-    const { near } = closing({ near: new Duplex({ read: () => undefined, write: () => undefined }), far: new Duplex() });
+    const { near } = closing({
+      near: new Duplex({ read: () => undefined, write: () => undefined }),
+      far: new Duplex(),
+    });
     const { ends } = watch(near, { every: 200, readDeadline: Infinity, maxBuffered: 1000 });
     near.write('x'.repeat(1001));
     await until(() => ends.length === 1);
@@ -289,7 +313,11 @@ describe('heartbeat', () => {
   it('goes into a stream on a connection that is no socket', async () => {
     const registry = createRegistry();
     const beats = heartbeat({ every: 30, jitter: 0, registry });
-    const held = holdConnection((req, res) => beats(req, res, () => void res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')), 16_384);
+    const held = holdConnection(
+      (req, res) =>
+        beats(req, res, () => void res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')),
+      16_384,
+    );
     onTestFinished(() => held.destroy());
     held.readAll();
     await until(() => held.body.includes('data: 1\n\n:\n:\n'));
@@ -300,7 +328,11 @@ describe('heartbeat', () => {
 
   it('goes into a stream behind TCP keep-alive, where no acknowledgements are read', async () => {
     const beats = heartbeat({ every: 30, jitter: 0, ackProbe: false });
-    const running = await listen(http.createServer((req, res) => beats(req, res, () => void res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n'))));
+    const running = await listen(
+      http.createServer((req, res) =>
+        beats(req, res, () => void res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')),
+      ),
+    );
     onTestFinished(() => running.close());
     const [res] = (await once(http.get(running.origin), 'response')) as [http.IncomingMessage];
     let body = '';

@@ -1,6 +1,9 @@
 import { type Clock, systemClock } from '../../src/internal/clock.ts';
 
-/** The clock of the system, in whole milliseconds, which stands while a callback runs: whatever happens in one call happens at one time. */
+/**
+ * The clock of the system, in whole milliseconds, which stands while a callback runs: whatever happens in one call
+ * happens at one time.
+ */
 export class TurnClock implements Clock {
   readonly startTimer = systemClock.startTimer;
   #now: number | undefined;

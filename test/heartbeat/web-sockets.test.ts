@@ -1,7 +1,14 @@
 import { once } from 'node:events';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type ClientOptions, WebSocket, WebSocketServer } from 'ws';
-import { type ConnectionEnd, type ConnectionRegistry, createRegistry, type HealthState, watchWebSockets, type WatchWebSocketsOptions } from '../../src/index.ts';
+import {
+  type ConnectionEnd,
+  type ConnectionRegistry,
+  createRegistry,
+  type HealthState,
+  watchWebSockets,
+  type WatchWebSocketsOptions,
+} from '../../src/index.ts';
 import { settles, until } from '../support/until.ts';
 
 interface Watched {
@@ -54,7 +61,10 @@ async function serveWatched(options: WatchWebSocketsOptions = {}): Promise<Watch
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-function listenersOf(emitter: { eventNames(): (string | symbol)[]; listenerCount(name: string | symbol): number }): Record<string, number> {
+function listenersOf(emitter: {
+  eventNames(): (string | symbol)[];
+  listenerCount(name: string | symbol): number;
+}): Record<string, number> {
   return Object.fromEntries(emitter.eventNames().map((name) => [String(name), emitter.listenerCount(name)]));
 }
 
@@ -64,7 +74,13 @@ describe('watchWebSockets', () => {
     const { pings } = await watched.dial('/live?token=1');
     await until(() => pings.length >= 3 && watched.registry.stats().avg_heartbeat_rt !== null);
     const [info] = watched.registry.connections();
-    expect(info).toMatchObject({ transport: 'websocket', label: '/live', remoteAddress: '127.0.0.1', state: 'healthy', failures: 0 });
+    expect(info).toMatchObject({
+      transport: 'websocket',
+      label: '/live',
+      remoteAddress: '127.0.0.1',
+      state: 'healthy',
+      failures: 0,
+    });
     expect(info!.roundTrip).toBeGreaterThanOrEqual(0);
     expect(watched.registry.stats().avg_heartbeat_rt).toBe(info!.roundTrip);
     expect(new Set(pings.map(String)).size).toBe(pings.length);
@@ -75,10 +91,12 @@ describe('watchWebSockets', () => {
     let longest = 0;
     let last = performance.now();
     const { socket, pings } = await watched.dial();
-    watched.server.clients.forEach((client) => client.on('message', () => {
-      longest = Math.max(longest, performance.now() - last);
-      last = performance.now();
-    }));
+    watched.server.clients.forEach((client) =>
+      client.on('message', () => {
+        longest = Math.max(longest, performance.now() - last);
+        last = performance.now();
+      }),
+    );
     const timer = setInterval(() => socket.send('still here'), 40);
     onTestFinished(() => clearInterval(timer));
     await pause(2000);
@@ -162,7 +180,9 @@ describe('watchWebSockets', () => {
     onTestFinished(() => bare.close());
     await once(bare, 'listening');
     const other = new WebSocket(`ws://127.0.0.1:${(bare.address() as { port: number }).port}`);
-    const [[unwatched]] = (await Promise.all([once(bare, 'connection'), once(other, 'open')])) as unknown as [[WebSocket]];
+    const [[unwatched]] = (await Promise.all([once(bare, 'connection'), once(other, 'open')])) as unknown as [
+      [WebSocket],
+    ];
     onTestFinished(() => other.terminate());
     watched.undo();
     watched.undo();

@@ -1,6 +1,15 @@
 import type { ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { compress, deadline, heartbeat, ndjson, openEventStream, sse, type HttpRequest, type HttpResponse } from '../../src/index.ts';
+import {
+  compress,
+  deadline,
+  heartbeat,
+  ndjson,
+  openEventStream,
+  sse,
+  type HttpRequest,
+  type HttpResponse,
+} from '../../src/index.ts';
 import { Registry } from '../../src/heartbeat/registry.ts';
 import { carriers, type Carrier, type Middleware } from '../support/carriers.ts';
 import type { Reading, RequestInput } from '../support/clients.ts';
@@ -15,9 +24,9 @@ const fields: Readonly<Record<string, string>> = {
   'cloudflare-cdn-cache-control': 'max-age=600',
   'surrogate-control': 'max-age=600',
   'x-accel-expires': '600',
-  'expires': 'Wed, 21 Oct 2065 07:28:00 GMT',
-  'age': '5',
-  'etag': '"mine"',
+  expires: 'Wed, 21 Oct 2065 07:28:00 GMT',
+  age: '5',
+  etag: '"mine"',
   'last-modified': 'Wed, 21 Oct 2015 07:28:00 GMT',
   'content-disposition': 'attachment',
   'content-encoding': 'identity',
@@ -29,7 +38,7 @@ const kept: Readonly<Record<string, string>> = {
   'access-control-allow-origin': '*',
   'content-security-policy': "default-src 'self'",
   'set-cookie': 'a=b',
-  'vary': 'Origin',
+  vary: 'Origin',
   'x-request-id': '7',
 };
 
@@ -60,20 +69,84 @@ function full(): Middleware {
 }
 
 const cases: readonly Case[] = [
-  { name: 'a deadline that passes', stack: () => [deadline({ default: 20 }), never], status: 504, text: 'Gateway Timeout\n' },
-  { name: 'a deadline of the client', stack: () => [deadline(), never], request: { headers: { prefer: 'wait=0' } }, status: 504, text: 'Gateway Timeout\n' },
-  { name: 'onExpired', stack: () => [deadline({ default: 20, onExpired: (_error, _req, res) => void ((res.statusCode = 200), res.end('mine')) }), never], status: 200, text: 'mine' },
-  { name: 'onExpired that does not answer', stack: () => [deadline({ default: 20, status: 503, onExpired: () => undefined }), never], status: 503, text: 'Service Unavailable\n' },
-  { name: 'a stream that is stopped', stack: () => [sse(never as never)], request: { headers: { 'last-event-id': 'sluice.stop' } }, status: 204, text: '' },
-  { name: 'a stream that is not acceptable', stack: () => [sse(never as never, { negotiate: 'strict' })], request: { headers: { accept: 'image/png' } }, status: 406, text: /^Available as/ },
-  { name: 'a handler that fails, where nothing is behind it', stack: () => [(req, res) => sse(() => { throw new Error('mine'); }, { onError: () => undefined })(req, res, undefined as never)], status: 500, text: '' },
-  { name: 'records that are not acceptable', stack: () => [ndjson(never as never, { negotiate: 'strict' })], request: { headers: { accept: 'image/png' } }, status: 406, text: /^Available as/ },
-  { name: 'a stream that is opened without a handler', stack: () => [(req, res) => void openEventStream(req, res, { negotiate: 'strict' })], request: { headers: { accept: 'image/png' } }, status: 406, text: /^Available as/ },
+  {
+    name: 'a deadline that passes',
+    stack: () => [deadline({ default: 20 }), never],
+    status: 504,
+    text: 'Gateway Timeout\n',
+  },
+  {
+    name: 'a deadline of the client',
+    stack: () => [deadline(), never],
+    request: { headers: { prefer: 'wait=0' } },
+    status: 504,
+    text: 'Gateway Timeout\n',
+  },
+  {
+    name: 'onExpired',
+    stack: () => [
+      deadline({ default: 20, onExpired: (_error, _req, res) => void ((res.statusCode = 200), res.end('mine')) }),
+      never,
+    ],
+    status: 200,
+    text: 'mine',
+  },
+  {
+    name: 'onExpired that does not answer',
+    stack: () => [deadline({ default: 20, status: 503, onExpired: () => undefined }), never],
+    status: 503,
+    text: 'Service Unavailable\n',
+  },
+  {
+    name: 'a stream that is stopped',
+    stack: () => [sse(never as never)],
+    request: { headers: { 'last-event-id': 'sluice.stop' } },
+    status: 204,
+    text: '',
+  },
+  {
+    name: 'a stream that is not acceptable',
+    stack: () => [sse(never as never, { negotiate: 'strict' })],
+    request: { headers: { accept: 'image/png' } },
+    status: 406,
+    text: /^Available as/,
+  },
+  {
+    name: 'a handler that fails, where nothing is behind it',
+    stack: () => [
+      (req, res) =>
+        sse(
+          () => {
+            throw new Error('mine');
+          },
+          { onError: () => undefined },
+        )(req, res, undefined as never),
+    ],
+    status: 500,
+    text: '',
+  },
+  {
+    name: 'records that are not acceptable',
+    stack: () => [ndjson(never as never, { negotiate: 'strict' })],
+    request: { headers: { accept: 'image/png' } },
+    status: 406,
+    text: /^Available as/,
+  },
+  {
+    name: 'a stream that is opened without a handler',
+    stack: () => [(req, res) => void openEventStream(req, res, { negotiate: 'strict' })],
+    request: { headers: { accept: 'image/png' } },
+    status: 406,
+    text: /^Available as/,
+  },
 ];
 
 async function check({ status, text, cacheControl = 'no-store' }: Case, reading: Reading): Promise<void> {
   expect(await settles(reading.over)).toBe('end');
-  expect([reading.status, reading.text]).toEqual([status, typeof text === 'string' ? text : expect.stringMatching(text)]);
+  expect([reading.status, reading.text]).toEqual([
+    status,
+    typeof text === 'string' ? text : expect.stringMatching(text),
+  ]);
   const length = reading.headers['content-length'];
   if (length !== undefined) expect(length).toBe(String(reading.text.length));
   const gone = Object.keys(fields).filter((name) => name !== 'content-length' && name !== 'cache-control');
@@ -92,16 +165,27 @@ describe.each(carriers)('no cache keeps an answer in place of a representation o
   });
 
   it('and an answer in time keeps what its handler says of it', async () => {
-    const running = await serve(carrier, cacheable, deadline({ default: '1m' }), (_req, res) => res.end('x'.repeat(999)));
+    const running = await serve(carrier, cacheable, deadline({ default: '1m' }), (_req, res) =>
+      res.end('x'.repeat(999)),
+    );
     const reading = await settles(running.visit());
     expect(await settles(reading.over)).toBe('end');
     expect([reading.status, reading.text.length]).toEqual([200, 999]);
-    expect(reading.headers).toMatchObject({ ...fields, 'vary': 'Origin' });
+    expect(reading.headers).toMatchObject({ ...fields, vary: 'Origin' });
   });
 
   it('of a deadline behind compress', async () => {
-    const running = await serve(carrier, cacheable, compress({ threshold: 0 }) as Middleware, deadline({ default: 20 }), never);
-    await check({ name: '', stack: () => [], status: 504, text: 'Gateway Timeout\n' }, await settles(running.visit({ headers: { 'accept-encoding': 'identity' } })));
+    const running = await serve(
+      carrier,
+      cacheable,
+      compress({ threshold: 0 }) as Middleware,
+      deadline({ default: 20 }),
+      never,
+    );
+    await check(
+      { name: '', stack: () => [], status: 504, text: 'Gateway Timeout\n' },
+      await settles(running.visit({ headers: { 'accept-encoding': 'identity' } })),
+    );
   });
 
   it('of a process that drains, of one that is full, and of probes', async () => {
@@ -111,12 +195,23 @@ describe.each(carriers)('no cache keeps an answer in place of a representation o
       '/readyz': life.ready,
       '/full': full(),
     };
-    const running = await serve(carrier, cacheable, (req, res, next) => answers[req.url!]!(req, res as HttpResponse, next));
-    await check({ name: '', stack: () => [], status: 200, text: '{"state":"active"}' }, await settles(running.visit({ path: '/readyz' })));
+    const running = await serve(carrier, cacheable, (req, res, next) =>
+      answers[req.url!]!(req, res as HttpResponse, next),
+    );
+    await check(
+      { name: '', stack: () => [], status: 200, text: '{"state":"active"}' },
+      await settles(running.visit({ path: '/readyz' })),
+    );
     const hold = life.hold();
     void life.drain();
-    await check({ name: '', stack: () => [], status: 503, text: /./ }, await settles(running.visit({ path: '/drains' })));
-    await check({ name: '', stack: () => [], status: 200, text: /retry: \d+/, cacheControl: 'no-cache, no-transform' }, uncut(await settles(running.visit({ path: '/full', ...events }))));
+    await check(
+      { name: '', stack: () => [], status: 503, text: /./ },
+      await settles(running.visit({ path: '/drains' })),
+    );
+    await check(
+      { name: '', stack: () => [], status: 200, text: /retry: \d+/, cacheControl: 'no-cache, no-transform' },
+      uncut(await settles(running.visit({ path: '/full', ...events }))),
+    );
     hold();
   });
 });

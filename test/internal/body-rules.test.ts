@@ -23,24 +23,34 @@ describe('a response', () => {
     ['HEAD', 205, true, false, false],
     ['HEAD', 304, true, false, true],
     [undefined, 200, false, true, true],
-  ])('to %s with %s: ends with its head %s, may have content %s, describes content %s', (method, status, ends, content, describes) => {
-    expect([endsWithHead(method, status), mayHaveContent(method, status), describesContent(status)]).toEqual([ends, content, describes]);
-  });
+  ])(
+    'to %s with %s: ends with its head %s, may have content %s, describes content %s',
+    (method, status, ends, content, describes) => {
+      expect([endsWithHead(method, status), mayHaveContent(method, status), describesContent(status)]).toEqual([
+        ends,
+        content,
+        describes,
+      ]);
+    },
+  );
 });
 
 describe('Node', () => {
-  it.each(['GET', 'HEAD'])('drops what is written after the head of an answer to %s exactly where the message ends there', async (method) => {
-    const running = await serve(bare, (req, res) => {
-      res.statusCode = Number(req.url!.slice(1));
-      (res as http.ServerResponse).write('abc');
-      res.end();
-    });
-    for (const status of statuses) {
-      const client = await running.dial();
-      client.send(getRequest(`/${status}`, { Connection: 'close' }).replace('GET', method));
-      await client.closed;
-      const body = client.received.slice(client.received.indexOf('\r\n\r\n') + 4);
-      expect([status, body === '']).toEqual([status, endsWithHead(method, status)]);
-    }
-  });
+  it.each(['GET', 'HEAD'])(
+    'drops what is written after the head of an answer to %s exactly where the message ends there',
+    async (method) => {
+      const running = await serve(bare, (req, res) => {
+        res.statusCode = Number(req.url!.slice(1));
+        (res as http.ServerResponse).write('abc');
+        res.end();
+      });
+      for (const status of statuses) {
+        const client = await running.dial();
+        client.send(getRequest(`/${status}`, { Connection: 'close' }).replace('GET', method));
+        await client.closed;
+        const body = client.received.slice(client.received.indexOf('\r\n\r\n') + 4);
+        expect([status, body === '']).toEqual([status, endsWithHead(method, status)]);
+      }
+    },
+  );
 });

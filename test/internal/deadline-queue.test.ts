@@ -7,7 +7,12 @@ interface Entry extends Queued {
 }
 
 function makeEntries(log: string[], names: readonly string[]): Entry[] {
-  return names.map((name) => ({ name, queued: undefined, expire: () => void log.push(name), fail: (error: unknown) => void log.push(String(error)) }));
+  return names.map((name) => ({
+    name,
+    queued: undefined,
+    expire: () => void log.push(name),
+    fail: (error: unknown) => void log.push(String(error)),
+  }));
 }
 
 describe('a queue of deadlines', () => {
@@ -29,7 +34,9 @@ describe('a queue of deadlines', () => {
     const queue = new DeadlineQueue();
     const entries = makeEntries(log, ['a', 'b', 'c', 'd']);
     const [first, , , last] = entries;
-    first!.expire = last!.expire = () => { throw new Error('mine'); };
+    first!.expire = last!.expire = () => {
+      throw new Error('mine');
+    };
     const now = performance.now();
     entries.forEach((entry, index) => queue.add(entry, now + 10 + index));
     const [later] = makeEntries(log, ['later']);

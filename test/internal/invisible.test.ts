@@ -21,10 +21,18 @@ type Step =
   | { do: 'end'; chunk: string | undefined; callback: boolean };
 
 /** Runs a script and tells everything that a handler can see. */
-async function run(res: ServerResponse, steps: readonly Step[], http2: boolean, watchesCork: boolean): Promise<string[]> {
+async function run(
+  res: ServerResponse,
+  steps: readonly Step[],
+  http2: boolean,
+  watchesCork: boolean,
+): Promise<string[]> {
   const trace: string[] = [];
   // In order of emission; but when the socket's queue empties is the kernel's business.
-  for (const event of ['finish', 'error'] as const) res.on(event, (error?: Error) => trace.push(`event ${event} ${(error as NodeJS.ErrnoException | undefined)?.code ?? ''}`));
+  for (const event of ['finish', 'error'] as const)
+    res.on(event, (error?: Error) =>
+      trace.push(`event ${event} ${(error as NodeJS.ErrnoException | undefined)?.code ?? ''}`),
+    );
   for (const step of steps) {
     try {
       if (step.do === 'tick') await new Promise((resolve) => setImmediate(resolve));
@@ -32,7 +40,9 @@ async function run(res: ServerResponse, steps: readonly Step[], http2: boolean, 
     } catch (error) {
       trace.push(`${step.do} threw ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
     }
-    trace.push(`sent=${res.headersSent} ended=${res.writableEnded} full=${res.writableNeedDrain ?? false}${watchesCork ? ` corked=${res.writableCorked > 0}` : ''}`);
+    trace.push(
+      `sent=${res.headersSent} ended=${res.writableEnded} full=${res.writableNeedDrain ?? false}${watchesCork ? ` corked=${res.writableCorked > 0}` : ''}`,
+    );
   }
   return trace;
 }
@@ -78,7 +88,8 @@ function writeHead(res: ServerResponse, form: Extract<Step, { do: 'writeHead' }>
   if (form === 'plain') return res.writeHead(201);
   if (form === 'object') return res.writeHead(202, { 'X-Given': 'object', 'X-List': ['a', 'b'] });
   // Node 20 lets the last of a list win once a field is set, and the seam does as later Nodes do.
-  if (form === 'list' && process.version.startsWith('v20')) return res.writeHead(203, ['X-Given', 'one', 'X-Also', 'two']);
+  if (form === 'list' && process.version.startsWith('v20'))
+    return res.writeHead(203, ['X-Given', 'one', 'X-Also', 'two']);
   if (form === 'list') return res.writeHead(203, ['X-Given', 'one', 'X-Given', 'two']);
   if (form === 'odd') return res.writeHead(200, ['X-Given', 'one', 'X-Odd']);
   // HTTP/2 has no status text, HTTP/1 no tuples once a field is set.
@@ -87,9 +98,17 @@ function writeHead(res: ServerResponse, form: Extract<Step, { do: 'writeHead' }>
 }
 
 function write(res: ServerResponse, { chunk, as, callback }: Extract<Step, { do: 'write' }>, trace: string[]): unknown {
-  const value = as === 'buffer' ? Buffer.from(chunk) : as === 'bytes' ? new Uint8Array(Buffer.from(chunk)) : as === 'hex' ? Buffer.from(chunk).toString('hex') : chunk;
+  const value =
+    as === 'buffer'
+      ? Buffer.from(chunk)
+      : as === 'bytes'
+        ? new Uint8Array(Buffer.from(chunk))
+        : as === 'hex'
+          ? Buffer.from(chunk).toString('hex')
+          : chunk;
   const encoding = as === 'hex' ? 'hex' : 'utf8';
-  const done = (error?: Error | null): void => void trace.push(`written ${(error as NodeJS.ErrnoException | null | undefined)?.code ?? ''}`);
+  const done = (error?: Error | null): void =>
+    void trace.push(`written ${(error as NodeJS.ErrnoException | null | undefined)?.code ?? ''}`);
   if (callback === 'second' && as !== 'hex') return res.write(value, done);
   if (callback === 'third') return res.write(value, encoding, done);
   return res.write(value, encoding);
@@ -103,9 +122,25 @@ function end(res: ServerResponse, { chunk, callback }: Extract<Step, { do: 'end'
 
 const text = fc.string({ unit: 'grapheme', maxLength: 40 });
 const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('setHeader' as const), name: fc.constantFrom('X-One', 'X-Two', 'Content-Type'), value: fc.constantFrom('a', 'b') }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('status' as const), code: fc.constantFrom(200, 204, 304, 404) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('writeHead' as const), form: fc.constantFrom('plain', 'object', 'list', 'tuples', 'text', 'odd') }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('setHeader' as const),
+      name: fc.constantFrom('X-One', 'X-Two', 'Content-Type'),
+      value: fc.constantFrom('a', 'b'),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('status' as const), code: fc.constantFrom(200, 204, 304, 404) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('writeHead' as const),
+      form: fc.constantFrom('plain', 'object', 'list', 'tuples', 'text', 'odd'),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('flushHeaders' as const) }) },
   {
     weight: 5,
@@ -117,11 +152,20 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('bad write' as const), value: fc.constantFrom(null, 5) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('cork' as const, 'uncork' as const, 'earlyHints' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constantFrom('cork' as const, 'uncork' as const, 'earlyHints' as const) }),
+  },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('tick' as const) }) },
 );
-const endArbitrary: fc.Arbitrary<Step> = fc.record({ do: fc.constant('end' as const), chunk: fc.option(text, { nil: undefined }), callback: fc.boolean() });
-const script = fc.tuple(fc.array(stepArbitrary, { maxLength: 8 }), endArbitrary, fc.array(endArbitrary, { maxLength: 1 })).map(([steps, end, again]) => [...steps, end, ...again]);
+const endArbitrary: fc.Arbitrary<Step> = fc.record({
+  do: fc.constant('end' as const),
+  chunk: fc.option(text, { nil: undefined }),
+  callback: fc.boolean(),
+});
+const script = fc
+  .tuple(fc.array(stepArbitrary, { maxLength: 8 }), endArbitrary, fc.array(endArbitrary, { maxLength: 1 }))
+  .map(([steps, end, again]) => [...steps, end, ...again]);
 
 type Dressing = 'bare' | 'seam' | 'watcher' | 'glass' | 'direct';
 
@@ -141,7 +185,12 @@ function normalHead(head: string): string[] {
     .sort();
 }
 
-async function observeHttp1(steps: readonly Step[], dressing: Dressing, version: string, watchesTick = true): Promise<unknown> {
+async function observeHttp1(
+  steps: readonly Step[],
+  dressing: Dressing,
+  version: string,
+  watchesTick = true,
+): Promise<unknown> {
   let trace: string[] = [];
   let closed = false;
   const running = await bare.start(((_req, res: ServerResponse) => {
@@ -161,7 +210,13 @@ async function observeHttp1(steps: readonly Step[], dressing: Dressing, version:
     const payload = chunked ? parseChunked(received.slice(start)).chunks.join('') : body.join('\r\n\r\n');
     const written = trace.filter((line) => line.startsWith('written'));
     if (!watchesTick) trace = trace.filter((line) => !line.startsWith('written'));
-    return { trace, written: written.length, head: normalHead(head), payload, complete: !chunked || parseChunked(received.slice(start)).complete };
+    return {
+      trace,
+      written: written.length,
+      head: normalHead(head),
+      payload,
+      complete: !chunked || parseChunked(received.slice(start)).complete,
+    };
   } finally {
     await running.close();
   }
@@ -192,7 +247,9 @@ describe('a response with the seam', () => {
         fc.asyncProperty(script, async (steps) => {
           // Node holds a write back until its tick ends; writing directly is not to. So its callback may come earlier.
           const watchesTick = dressing !== 'direct';
-          expect(await observeHttp1(steps, dressing, '1.1', watchesTick)).toEqual(await observeHttp1(steps, 'bare', '1.1', watchesTick));
+          expect(await observeHttp1(steps, dressing, '1.1', watchesTick)).toEqual(
+            await observeHttp1(steps, 'bare', '1.1', watchesTick),
+          );
         }),
         { numRuns: 60 },
       );

@@ -12,7 +12,11 @@ import { Slow, Watcher } from '../support/layers.ts';
 import { connectRaw, getRequest } from '../support/raw.ts';
 import { settles, turns, until } from '../support/until.ts';
 
-async function serve<T>(carrier: Carrier, handler: (res: ServerResponse) => unknown, test: (reading: Reading) => Promise<T>): Promise<T> {
+async function serve<T>(
+  carrier: Carrier,
+  handler: (res: ServerResponse) => unknown,
+  test: (reading: Reading) => Promise<T>,
+): Promise<T> {
   const running = await carrier.start(((_req, res: ServerResponse) => handler(res)) as Middleware);
   try {
     return await test(await settles(open(running, carrier.protocol)));
@@ -37,8 +41,18 @@ describe('layers', () => {
           },
           (reading) => reading.over,
         );
-        expect(log.filter((line) => line.includes('head'))).toEqual(['0 head 200', '1 head 200', '2 head 200', '3 head 200']);
-        expect(log.filter((line) => line.includes('write'))).toEqual(['0 write 1', '1 write 1', '2 write 1', '3 write 1']);
+        expect(log.filter((line) => line.includes('head'))).toEqual([
+          '0 head 200',
+          '1 head 200',
+          '2 head 200',
+          '3 head 200',
+        ]);
+        expect(log.filter((line) => line.includes('write'))).toEqual([
+          '0 write 1',
+          '1 write 1',
+          '2 write 1',
+          '3 write 1',
+        ]);
         expect(log.filter((line) => line.includes('end'))).toEqual(['0 end', '1 end', '2 end', '3 end']);
         await until(() => log.includes('0 close'));
         expect(log.slice(-4)).toEqual(['3 close', '2 close', '1 close', '0 close']);
@@ -66,34 +80,37 @@ describe('layers', () => {
     expect(log.filter((line) => line.includes('write'))).toEqual(['second write 1', 'first write 1', 'first write 2']);
   });
 
-  it.each(carriers.map((each) => [each.name, each] as const))('see the head once, with what writeHead was given, over %s', async (_name, carrier) => {
-    const log: string[] = [];
-    const reading = await serve(
-      carrier,
-      (res) => {
-        const seam = openSeam(res);
-        const layer = new Watcher(rank.compress, 'layer', log);
-        layer.head = ({ res: seen }): boolean => {
-          log.push(`${seen.statusCode} ${String(seen.getHeader('x-given'))} ${String(seen.getHeader('x-set'))}`);
-          seen.removeHeader('x-given');
-          seen.setHeader('X-Layer', 'yes');
-          return false;
-        };
-        seam.add(layer);
-        res.setHeader('X-Set', 'set');
-        res.writeHead(201, { 'X-Given': 'given' });
-        res.write('a');
-        res.end('b');
-      },
-      async (each) => {
-        await each.over;
-        return each;
-      },
-    );
-    expect(reading).toMatchObject({ status: 201, text: 'ab', headers: { 'x-layer': 'yes', 'x-set': 'set' } });
-    expect(reading.headers).not.toHaveProperty('x-given');
-    expect(log.filter((line) => line.startsWith('201'))).toEqual(['201 given set']);
-  });
+  it.each(carriers.map((each) => [each.name, each] as const))(
+    'see the head once, with what writeHead was given, over %s',
+    async (_name, carrier) => {
+      const log: string[] = [];
+      const reading = await serve(
+        carrier,
+        (res) => {
+          const seam = openSeam(res);
+          const layer = new Watcher(rank.compress, 'layer', log);
+          layer.head = ({ res: seen }): boolean => {
+            log.push(`${seen.statusCode} ${String(seen.getHeader('x-given'))} ${String(seen.getHeader('x-set'))}`);
+            seen.removeHeader('x-given');
+            seen.setHeader('X-Layer', 'yes');
+            return false;
+          };
+          seam.add(layer);
+          res.setHeader('X-Set', 'set');
+          res.writeHead(201, { 'X-Given': 'given' });
+          res.write('a');
+          res.end('b');
+        },
+        async (each) => {
+          await each.over;
+          return each;
+        },
+      );
+      expect(reading).toMatchObject({ status: 201, text: 'ab', headers: { 'x-layer': 'yes', 'x-set': 'set' } });
+      expect(reading.headers).not.toHaveProperty('x-given');
+      expect(log.filter((line) => line.startsWith('201'))).toEqual(['201 given set']);
+    },
+  );
 
   it('let flush through to whoever holds bytes below, and send the head by it', async () => {
     const log: string[] = [];
@@ -111,7 +128,9 @@ describe('layers', () => {
       },
       (reading) => reading.over,
     );
-    expect(log).toEqual(expect.arrayContaining(['layer head 200', 'layer flush', 'flush below', 'sent true', 'flushed']));
+    expect(log).toEqual(
+      expect.arrayContaining(['layer head 200', 'layer flush', 'flush below', 'sent true', 'flushed']),
+    );
     expect(log.indexOf('layer flush')).toBeLessThan(log.indexOf('flush below'));
   });
 });
@@ -150,7 +169,11 @@ describe.each([
     expect(log.filter((line) => line === 'drain')).toHaveLength(1);
     expect(log.indexOf('drain')).toBeLessThan(log.indexOf('drained: full false'));
     expect(log).toContain('ended true finished false');
-    for (const once of ['a written', 'b written', 'end called back', 'finish']) expect(log.filter((line) => line === once), once).toHaveLength(1);
+    for (const once of ['a written', 'b written', 'end called back', 'finish'])
+      expect(
+        log.filter((line) => line === once),
+        once,
+      ).toHaveLength(1);
   });
 
   it('lets on, once and off for drain work as on any stream', async () => {
@@ -203,7 +226,9 @@ describe.each([
         res.on('error', (error: NodeJS.ErrnoException) => log.push(`error ${String(error.code)}`));
         res.write('abc');
         res.end();
-        res.write('late', (error) => log.push(`called back ${String((error as NodeJS.ErrnoException | undefined)?.code)}`));
+        res.write('late', (error) =>
+          log.push(`called back ${String((error as NodeJS.ErrnoException | undefined)?.code)}`),
+        );
         res.end(() => log.push('ended twice'));
       },
       (reading) => reading.over,

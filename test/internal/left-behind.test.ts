@@ -32,7 +32,12 @@ describe.each(carriers)('pipeBody on $name', (carrier) => {
     const look = (): void => void live.push(children.map(({ isLive }) => isLive));
     const sources: Readonly<Record<string, () => Readable>> = {
       '/whole': () => Readable.from(['whole']),
-      '/fails': () => new Readable({ read() { this.destroy(new Error('mine')); } }),
+      '/fails': () =>
+        new Readable({
+          read() {
+            this.destroy(new Error('mine'));
+          },
+        }),
     };
     const running = await serve(carrier, deadline({ default: '1h' }), async (req, res) => {
       await pipeBody(sources[req.url!]!(), req, res).catch(() => undefined);
@@ -72,7 +77,12 @@ describe('an idle deadline', () => {
 
   it.each(['in the middle', 'before its head'])('leaves no timer when the response closes %s', (when) => {
     const told: string[] = [];
-    const layer = new Still({ res: {} as HttpResponse, idle: 1000, onStart: () => told.push('start'), onIdle: () => told.push('idle') });
+    const layer = new Still({
+      res: {} as HttpResponse,
+      idle: 1000,
+      onStart: () => told.push('start'),
+      onIdle: () => told.push('idle'),
+    });
     const head = { complete: undefined } as Head;
     if (when === 'in the middle') {
       layer.head(head);
@@ -91,10 +101,14 @@ describe('an idle deadline', () => {
 });
 
 describe('waitWritable', () => {
-  it('leaves nothing behind on a response whose `on` is somebody else\'s', async () => {
+  it("leaves nothing behind on a response whose `on` is somebody else's", async () => {
     const calls: string[] = [];
     const res = Object.assign(new EventEmitter(), {
-      req: {}, destroyed: false, writableEnded: false, writableNeedDrain: true, socket: { destroyed: false },
+      req: {},
+      destroyed: false,
+      writableEnded: false,
+      writableNeedDrain: true,
+      socket: { destroyed: false },
       // As `compression` has it: what listens for 'drain' cannot be taken off.
       on(event: string, listener: () => void) {
         return EventEmitter.prototype.on.call(this, event, listener);

@@ -42,21 +42,24 @@ function watchWarnings(): string[] {
 }
 
 describe('the end of a response', () => {
-  it.each(carriers)('is told once over $name, after its close, to each that waits and took nothing back', async (carrier) => {
-    const told: string[] = [];
-    const running = await serve(carrier, (_req, res) => {
-      whenOver(res, () => void told.push('first'));
-      whenOver(res, () => void told.push('taken back'))();
-      (res as EventEmitter).on('close', () => told.push('close'));
-      whenOver(res, (over) => void told.push(String(over === res)));
-      res.end('body');
-    });
-    const reading = await running.visit();
-    await settles(reading.over);
-    await until(() => told.length >= 3);
-    await turns();
-    expect(told).toEqual(['close', 'first', 'true']);
-  });
+  it.each(carriers)(
+    'is told once over $name, after its close, to each that waits and took nothing back',
+    async (carrier) => {
+      const told: string[] = [];
+      const running = await serve(carrier, (_req, res) => {
+        whenOver(res, () => void told.push('first'));
+        whenOver(res, () => void told.push('taken back'))();
+        (res as EventEmitter).on('close', () => told.push('close'));
+        whenOver(res, (over) => void told.push(String(over === res)));
+        res.end('body');
+      });
+      const reading = await running.visit();
+      await settles(reading.over);
+      await until(() => told.length >= 3);
+      await turns();
+      expect(told).toEqual(['close', 'first', 'true']);
+    },
+  );
 
   it.each(carriers)('is not there over $name while an ended body waits for its client', async (carrier) => {
     let response: HttpResponse | undefined;
@@ -80,26 +83,29 @@ describe('the end of a response', () => {
     expect(told).toEqual(['before the end', 'after the end', 'later']);
   });
 
-  it.each(carriers)('is told over $name to one that waits for the first time when all is ended and not sent', async (carrier) => {
-    let response: HttpResponse | undefined;
-    let told = 0;
-    const running = await serve(carrier, (_req, res) => {
-      response = res;
-      res.end(large);
-    });
-    const reading = await running.visit();
-    reading.pause();
-    whenOver(response!, () => void (told += 1));
-    await turns(20);
-    expect(told).toBe(0);
-    reading.resume();
-    await settles(reading.over);
-    await until(() => told > 0);
-    whenOver(response!, () => void (told += 1));
-    await until(() => told > 1);
-    await turns();
-    expect(told).toBe(2);
-  });
+  it.each(carriers)(
+    'is told over $name to one that waits for the first time when all is ended and not sent',
+    async (carrier) => {
+      let response: HttpResponse | undefined;
+      let told = 0;
+      const running = await serve(carrier, (_req, res) => {
+        response = res;
+        res.end(large);
+      });
+      const reading = await running.visit();
+      reading.pause();
+      whenOver(response!, () => void (told += 1));
+      await turns(20);
+      expect(told).toBe(0);
+      reading.resume();
+      await settles(reading.over);
+      await until(() => told > 0);
+      whenOver(response!, () => void (told += 1));
+      await until(() => told > 1);
+      await turns();
+      expect(told).toBe(2);
+    },
+  );
 
   it.each(carriers)('is told over $name to one that waits for the first time when all is over', async (carrier) => {
     const responses: HttpResponse[] = [];
@@ -133,20 +139,23 @@ describe('the end of a response', () => {
     expect(told).toEqual(['over']);
   });
 
-  it.each(http1Carriers)('is told over $name when the connection dies before the response had its turn', async (carrier) => {
-    const told: string[] = [];
-    const running = await serve(carrier, (req, res) => {
-      whenOver(res, () => void told.push(req.url!));
-      whenOver(res, () => void told.push(req.url!));
-      if (req.url === '/ended') res.end('never sent');
-    });
-    const client = await running.dial();
-    client.send(getRequest('/first') + getRequest('/open') + getRequest('/ended'));
-    await turns(20);
-    client.destroy();
-    await until(() => told.length >= 6);
-    expect(told.sort()).toEqual(['/ended', '/ended', '/first', '/first', '/open', '/open']);
-  });
+  it.each(http1Carriers)(
+    'is told over $name when the connection dies before the response had its turn',
+    async (carrier) => {
+      const told: string[] = [];
+      const running = await serve(carrier, (req, res) => {
+        whenOver(res, () => void told.push(req.url!));
+        whenOver(res, () => void told.push(req.url!));
+        if (req.url === '/ended') res.end('never sent');
+      });
+      const client = await running.dial();
+      client.send(getRequest('/first') + getRequest('/open') + getRequest('/ended'));
+      await turns(20);
+      client.destroy();
+      await until(() => told.length >= 6);
+      expect(told.sort()).toEqual(['/ended', '/ended', '/first', '/first', '/open', '/open']);
+    },
+  );
 
   it('is told when an HTTP/2 client resets without an error while bytes wait', async () => {
     let told = 0;
@@ -184,7 +193,9 @@ describe('the end of a response', () => {
   it('is told to the others when one throws, and the error is reported', async () => {
     const [errors, told] = [watchErrors(), [] as string[]];
     const running = await serve(bare, (_req, res) => {
-      whenOver(res, () => { throw new RangeError('mine'); });
+      whenOver(res, () => {
+        throw new RangeError('mine');
+      });
       whenOver(res, () => void told.push('next'));
       res.end();
     });
@@ -198,13 +209,18 @@ describe('the encoder of a response', () => {
   it.each(carriers)('is freed over $name before anyone is told that its client has left', async (carrier) => {
     const compression = compress();
     const encoders: number[] = [];
-    const running = await serve(carrier, (_req, res, next) => {
-      whenOver(res, () => void encoders.push(compression.activeEncoders));
-      next();
-    }, compression as Middleware, (_req, res) => {
-      (res as ServerResponse).setHeader('Content-Type', 'text/plain');
-      (res as ServerResponse).write(large);
-    });
+    const running = await serve(
+      carrier,
+      (_req, res, next) => {
+        whenOver(res, () => void encoders.push(compression.activeEncoders));
+        next();
+      },
+      compression as Middleware,
+      (_req, res) => {
+        (res as ServerResponse).setHeader('Content-Type', 'text/plain');
+        (res as ServerResponse).write(large);
+      },
+    );
     const reading = await running.visit({ headers: { 'accept-encoding': 'gzip' } });
     expect(compression.activeEncoders).toBe(1);
     reading.destroy();
@@ -215,13 +231,18 @@ describe('the encoder of a response', () => {
   it.each(http1Carriers)('is freed first over $name too where the response had no turn yet', async (carrier) => {
     const compression = compress();
     const encoders: number[] = [];
-    const running = await serve(carrier, (_req, res, next) => {
-      whenOver(res, () => void encoders.push(compression.activeEncoders));
-      next();
-    }, compression as Middleware, (_req, res) => {
-      (res as ServerResponse).setHeader('Content-Type', 'text/plain');
-      (res as ServerResponse).write(large);
-    });
+    const running = await serve(
+      carrier,
+      (_req, res, next) => {
+        whenOver(res, () => void encoders.push(compression.activeEncoders));
+        next();
+      },
+      compression as Middleware,
+      (_req, res) => {
+        (res as ServerResponse).setHeader('Content-Type', 'text/plain');
+        (res as ServerResponse).write(large);
+      },
+    );
     const client = await running.dial();
     client.send(getRequest('/', { 'Accept-Encoding': 'gzip' }).repeat(3));
     await until(() => compression.activeEncoders === 3);
@@ -249,10 +270,13 @@ describe('what waits behind others on a connection', () => {
     await client.waitFor((received) => received.split('HTTP/1.1 200').length > requests);
     const alive = (): number => responses.filter((each) => each.deref() !== undefined).length;
     // The last few are held by Node, and by the frame of a test.
-    await until(() => {
-      collectGarbage();
-      return alive() < 10;
-    }, () => `${alive()} of ${requests} responses are still held`);
+    await until(
+      () => {
+        collectGarbage();
+        return alive() < 10;
+      },
+      () => `${alive()} of ${requests} responses are still held`,
+    );
     expect(client.socket.destroyed).toBe(false);
   });
 });
@@ -264,7 +288,8 @@ describe('the listeners of one response', () => {
       const emitter = res as EventEmitter;
       const before = emitter.listenerCount('close');
       emitter.on('newListener', (event) => {
-        if (event === 'close') counts.set(req.url!, Math.max(counts.get(req.url!) ?? 0, emitter.listenerCount('close') + 1 - before));
+        if (event === 'close')
+          counts.set(req.url!, Math.max(counts.get(req.url!) ?? 0, emitter.listenerCount('close') + 1 - before));
       });
       // Those of an application.
       emitter.on('close', () => undefined);
@@ -285,7 +310,10 @@ describe('the listeners of one response', () => {
     // In all ways to wait that there are.
     const { signal } = contextOf(req);
     for (let count = 0; count < 20; count++) signal.addEventListener('abort', () => count);
-    for (let count = 0; count < 20; count++) currentContext().child().signal.addEventListener('abort', () => count);
+    for (let count = 0; count < 20; count++)
+      currentContext()
+        .child()
+        .signal.addEventListener('abort', () => count);
     if (req.url!.startsWith('/events')) {
       sse(async function* (stream) {
         for (let count = 0; count < 20; count++) stream.signal.addEventListener('abort', () => count);
@@ -294,15 +322,29 @@ describe('the listeners of one response', () => {
       return;
     }
     res.setHeader('Content-Type', 'text/plain');
-    await pipeBody(Array.from({ length: 20 }, () => text), req, res);
+    await pipeBody(
+      Array.from({ length: 20 }, () => text),
+      req,
+      res,
+    );
   };
 
   it.each(carriers)('are at most three of ours for its close over $name, under the full stack', async (carrier) => {
     const [counts, warnings] = [new Map<string, number>(), watchWarnings()];
-    const stack: Middleware[] = [countCloses(counts), deadline({ default: '1m', idle: '1m' }), deadline({ max: '2m', idle: '1m' }), compress() as Middleware, limitedHeartbeat(), handler];
+    const stack: Middleware[] = [
+      countCloses(counts),
+      deadline({ default: '1m', idle: '1m' }),
+      deadline({ max: '2m', idle: '1m' }),
+      compress() as Middleware,
+      limitedHeartbeat(),
+      handler,
+    ];
     const running = await serveAttached(carrier, makeLife(), ...stack);
     for (const path of ['/events', '/events?again', '/body']) {
-      const reading = await running.visit({ path, headers: { accept: 'text/event-stream, */*', 'accept-encoding': path === '/events' ? 'identity' : 'gzip' } });
+      const reading = await running.visit({
+        path,
+        headers: { accept: 'text/event-stream, */*', 'accept-encoding': path === '/events' ? 'identity' : 'gzip' },
+      });
       reading.pause();
       await turns(10);
       reading.resume();
@@ -317,12 +359,21 @@ describe('the listeners of one response', () => {
 
   it.each(http1Carriers)('are no more over $name for responses that wait behind others', async (carrier) => {
     const [counts, warnings] = [new Map<string, number>(), watchWarnings()];
-    const stack: Middleware[] = [countCloses(counts), deadline({ default: '1m', idle: '1m' }), compress() as Middleware, limitedHeartbeat(), handler];
+    const stack: Middleware[] = [
+      countCloses(counts),
+      deadline({ default: '1m', idle: '1m' }),
+      compress() as Middleware,
+      limitedHeartbeat(),
+      handler,
+    ];
     const running = await serveAttached(carrier, makeLife(), ...stack);
     const client = await running.dial();
     const paths = Array.from({ length: 15 }, (_, index) => `/${index % 2 ? 'events' : 'body'}?${index}`);
     client.send(paths.map((path) => getRequest(path, { Accept: 'text/event-stream' })).join(''));
-    await until(() => counts.size === paths.length && client.received.split('HTTP/1.1 200').length > paths.length, () => `${counts.size} began`);
+    await until(
+      () => counts.size === paths.length && client.received.split('HTTP/1.1 200').length > paths.length,
+      () => `${counts.size} began`,
+    );
     await turns();
     for (const count of counts.values()) expect(count - 2).toBeLessThanOrEqual(3);
     expect(warnings).toEqual([]);
@@ -332,19 +383,25 @@ describe('the listeners of one response', () => {
 describe('who is told that a request is aborted', () => {
   const store = new AsyncLocalStorage<string>();
 
-  it.each(carriers)('finds the store of the request over $name, when its client leaves and when the process drains', async (carrier) => {
-    const seen: [string, string | undefined][] = [];
-    const life = makeLife({ drainTimeout: 50 });
-    const stores: Middleware = (req, _res, next) => store.run(req.url!, next);
-    const running = await serveAttached(carrier, life, stores, deadline({ default: '1m' }), (req, res) => {
-      contextOf(req).signal.addEventListener('abort', () => void seen.push([req.url!, store.getStore()]));
-      (res as ServerResponse).write('begun');
-    });
-    const leaving = await running.visit({ path: '/leaves' });
-    await running.visit({ path: '/stays' });
-    leaving.destroy();
-    await until(() => seen.length === 1);
-    await settles(life.drain());
-    expect(seen).toEqual([['/leaves', '/leaves'], ['/stays', '/stays']]);
-  });
+  it.each(carriers)(
+    'finds the store of the request over $name, when its client leaves and when the process drains',
+    async (carrier) => {
+      const seen: [string, string | undefined][] = [];
+      const life = makeLife({ drainTimeout: 50 });
+      const stores: Middleware = (req, _res, next) => store.run(req.url!, next);
+      const running = await serveAttached(carrier, life, stores, deadline({ default: '1m' }), (req, res) => {
+        contextOf(req).signal.addEventListener('abort', () => void seen.push([req.url!, store.getStore()]));
+        (res as ServerResponse).write('begun');
+      });
+      const leaving = await running.visit({ path: '/leaves' });
+      await running.visit({ path: '/stays' });
+      leaving.destroy();
+      await until(() => seen.length === 1);
+      await settles(life.drain());
+      expect(seen).toEqual([
+        ['/leaves', '/leaves'],
+        ['/stays', '/stays'],
+      ]);
+    },
+  );
 });

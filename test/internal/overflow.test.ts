@@ -7,11 +7,23 @@ describe('one more item for a client that lags', () => {
   const rows: [string, Partial<Backlog>, Record<Overflow, OverflowDecision>][] = [
     ['finds more than the budget waiting', {}, { close: 'close', drop: 'drop', latest: 'close' }],
     ['finds just the budget waiting', { waiting: 40 }, { close: 'take', drop: 'take', latest: 'take' }],
-    ['finds more than the budget handed down and nothing else', { handedDown: 101, waiting: 0 }, { close: 'close', drop: 'drop', latest: 'close' }],
-    ['comes from the first sender that will be told to wait', { hasWaiter: false, waiting: 1e9 }, { close: 'take', drop: 'take', latest: 'take' }],
+    [
+      'finds more than the budget handed down and nothing else',
+      { handedDown: 101, waiting: 0 },
+      { close: 'close', drop: 'drop', latest: 'close' },
+    ],
+    [
+      'comes from the first sender that will be told to wait',
+      { hasWaiter: false, waiting: 1e9 },
+      { close: 'take', drop: 'take', latest: 'take' },
+    ],
   ];
   it.each(rows)('%s', (_what, backlog, expected) => {
-    for (const [overflow, decision] of Object.entries(expected)) expect([overflow, decideOverflow(overflow as Overflow, { ...full, ...backlog }, 100)]).toEqual([overflow, decision]);
+    for (const [overflow, decision] of Object.entries(expected))
+      expect([overflow, decideOverflow(overflow as Overflow, { ...full, ...backlog }, 100)]).toEqual([
+        overflow,
+        decision,
+      ]);
   });
 
   const keyed: [string, Partial<Backlog>, OverflowDecision][] = [
@@ -26,6 +38,7 @@ describe('one more item for a client that lags', () => {
   });
 
   it('is always taken where nothing bounds what waits', () => {
-    for (const overflow of ['close', 'drop', 'latest'] as const) expect(decideOverflow(overflow, { ...full, waiting: Number.MAX_SAFE_INTEGER }, Infinity)).toBe('take');
+    for (const overflow of ['close', 'drop', 'latest'] as const)
+      expect(decideOverflow(overflow, { ...full, waiting: Number.MAX_SAFE_INTEGER }, Infinity)).toBe('take');
   });
 });

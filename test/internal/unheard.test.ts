@@ -11,17 +11,27 @@ const there = (message: string): Error => new Error(message);
 
 /** An error as if it came from a place of its own. */
 function errorAt(place: number): Error {
-  return Object.assign(new Error('x'), { stack: `Error: x\n    at place${place} (file.js:${place}:1)\n    at other (other.js:1:1)` });
+  return Object.assign(new Error('x'), {
+    stack: `Error: x\n    at place${place} (file.js:${place}:1)\n    at other (other.js:1:1)`,
+  });
 }
 
 describe('a warning', () => {
   it('is due once for each place and minute, whatever the message', () => {
     const { limit, advance } = makeLimit();
-    expect([limit.isDue(here('one')), limit.isDue(here('two')), limit.isDue(there('three'))]).toEqual([true, false, true]);
+    expect([limit.isDue(here('one')), limit.isDue(here('two')), limit.isDue(there('three'))]).toEqual([
+      true,
+      false,
+      true,
+    ]);
     advance(59_999);
     expect([limit.isDue(here('one')), limit.isDue(there('two'))]).toEqual([false, false]);
     advance(1);
-    expect([limit.isDue(here('one')), limit.isDue(there('two')), limit.isDue(here('three'))]).toEqual([true, true, false]);
+    expect([limit.isDue(here('one')), limit.isDue(there('two')), limit.isDue(here('three'))]).toEqual([
+      true,
+      true,
+      false,
+    ]);
   });
 
   it('counts its minute from the last one that was given', () => {
@@ -43,7 +53,19 @@ describe('a warning', () => {
   it('is due once a minute for all that is thrown and is no error, by its type', () => {
     const { limit } = makeLimit();
     const thrown: unknown[] = ['a', 'b', undefined, undefined, null, {}, [], 5, 5n, Symbol('s'), Object.create(null)];
-    expect(thrown.map((each) => limit.isDue(each))).toEqual([true, false, true, false, true, false, false, true, true, true, false]);
+    expect(thrown.map((each) => limit.isDue(each))).toEqual([
+      true,
+      false,
+      true,
+      false,
+      true,
+      false,
+      false,
+      true,
+      true,
+      true,
+      false,
+    ]);
   });
 
   it.each([
@@ -60,7 +82,8 @@ describe('a warning', () => {
 
   it('is due for no more than a hundred places in a minute, and again for others in the next', () => {
     const { limit, advance } = makeLimit();
-    const due = (from: number): number => Array.from({ length: 1000 }, (_, index) => limit.isDue(errorAt(from + index))).filter(Boolean).length;
+    const due = (from: number): number =>
+      Array.from({ length: 1000 }, (_, index) => limit.isDue(errorAt(from + index))).filter(Boolean).length;
     expect(due(0)).toBe(100);
     advance(30_000);
     expect(due(5000)).toBe(0);

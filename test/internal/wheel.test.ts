@@ -54,21 +54,24 @@ function bench(start = 0) {
 }
 
 describe('a wheel', () => {
-  it.each([1, 15, 15.625, 15.626, 16, 31.25, 100, 999.9, 15_999, 16_000, 16_000.5, 31_999, 100_000, 3_600_000])('calls what is due in %d ms once, not before, and no later than a slot and the millisecond of its timer', (delay) => {
-    for (const start of [0, 7.3, 15.625, 1e6 + 0.1, 1e10]) {
-      const { clock, wheel, entry } = bench(start);
-      const entered = entry('a');
-      wheel.schedule(entered, start + delay);
-      clock.advance(delay - 0.001);
-      expect(entered.calls).toEqual([]);
-      expect(wheel.size).toBe(1);
-      clock.advance(2 * turn);
-      expect(entered.calls).toHaveLength(1);
-      expect(entered.calls[0]).toBeGreaterThanOrEqual(start + delay);
-      expect(entered.calls[0]! - start - delay).toBeLessThan(latest);
-      expect([wheel.size, entered.timing, clock.timers]).toEqual([0, undefined, 0]);
-    }
-  });
+  it.each([1, 15, 15.625, 15.626, 16, 31.25, 100, 999.9, 15_999, 16_000, 16_000.5, 31_999, 100_000, 3_600_000])(
+    'calls what is due in %d ms once, not before, and no later than a slot and the millisecond of its timer',
+    (delay) => {
+      for (const start of [0, 7.3, 15.625, 1e6 + 0.1, 1e10]) {
+        const { clock, wheel, entry } = bench(start);
+        const entered = entry('a');
+        wheel.schedule(entered, start + delay);
+        clock.advance(delay - 0.001);
+        expect(entered.calls).toEqual([]);
+        expect(wheel.size).toBe(1);
+        clock.advance(2 * turn);
+        expect(entered.calls).toHaveLength(1);
+        expect(entered.calls[0]).toBeGreaterThanOrEqual(start + delay);
+        expect(entered.calls[0]! - start - delay).toBeLessThan(latest);
+        expect([wheel.size, entered.timing, clock.timers]).toEqual([0, undefined, 0]);
+      }
+    },
+  );
 
   it.each([0, -1, -20_000])('calls what was due %d ms ago in the next slot, not at once', (delay) => {
     const { clock, wheel, entry } = bench(50_000);
@@ -147,10 +150,11 @@ describe('a wheel', () => {
     for (let at = 0.5; at < 1000; at += 0.5) wheel.schedule(entry(String(at)), at);
     let wakes = 0;
     const startTimer = clock.startTimer.bind(clock);
-    clock.startTimer = (delay, callback) => startTimer(delay, () => {
-      wakes += 1;
-      callback();
-    });
+    clock.startTimer = (delay, callback) =>
+      startTimer(delay, () => {
+        wakes += 1;
+        callback();
+      });
     clock.advance(2000);
     expect(wheel.size).toBe(0);
     // The first one was set before they were counted.
@@ -190,14 +194,19 @@ describe('a wheel', () => {
       const called = entries.filter(({ calls }) => calls.length > 0).length;
       expect(called).toBe(how === 'moved to where it is' ? 3 : 1);
       clock.advance(5000);
-      expect(entries.map(({ calls }) => calls.length)).toEqual(how === 'cancelled' ? expect.arrayContaining([0, 0, 1]) : [1, 1, 1]);
+      expect(entries.map(({ calls }) => calls.length)).toEqual(
+        how === 'cancelled' ? expect.arrayContaining([0, 0, 1]) : [1, 1, 1],
+      );
       expect(wheel.size).toBe(0);
     });
 
     it('a newcomer of the slot at hand waits for the next', () => {
       const { clock, wheel, calls, entry } = bench();
       const newcomer = entry('newcomer');
-      wheel.schedule(entry('first', (_self, now) => wheel.schedule(newcomer, now)), 100);
+      wheel.schedule(
+        entry('first', (_self, now) => wheel.schedule(newcomer, now)),
+        100,
+      );
       clock.advance(200);
       expect(calls.map(({ name }) => name)).toEqual(['first', 'newcomer']);
       expect(newcomer.calls[0]! - calls[0]!.at).toBeGreaterThan(0);
@@ -209,7 +218,10 @@ describe('a wheel', () => {
       const rest = ['b', 'c'].map((name) => entry(name));
       wheel.schedule(entry('later'), 5000);
       for (const each of rest) wheel.schedule(each, 100);
-      wheel.schedule(entry('a', () => wheel.clear()), 100);
+      wheel.schedule(
+        entry('a', () => wheel.clear()),
+        100,
+      );
       clock.advance(turn);
       expect(calls.map(({ name }) => name)).toEqual(['a']);
       expect([wheel.size, clock.timers, ...rest.map(({ timing }) => timing)]).toEqual([0, 0, undefined, undefined]);
@@ -217,20 +229,28 @@ describe('a wheel', () => {
   });
 
   describe('after the process stood still', () => {
-    it.each([20, 1000, turn - 1, turn, turn + 20, turn + 1, 5 * turn + 7, 86_400_000])('for %d ms it calls once whatever was due meanwhile, and nothing else', (pause) => {
-      const { clock, wheel, entry } = bench(1234.5);
-      const due = [1, 10, 500, 15_000, 15_999, 20_000, 79_000].filter((delay) => delay <= pause - latest).map((delay) => ({ delay, entry: entry(String(delay)) }));
-      const pending = [1, 100, turn, 3 * turn].map((delay) => ({ delay: pause + delay, entry: entry(`pending ${delay}`) }));
-      for (const { delay, entry: each } of [...due, ...pending]) wheel.schedule(each, 1234.5 + delay);
-      clock.pause(pause);
-      expect(due.map((each) => each.entry.calls.length)).toEqual(due.map(() => 1));
-      expect(pending.map((each) => each.entry.calls.length)).toEqual(pending.map(() => 0));
-      clock.advance(4 * turn);
-      for (const { delay, entry: each } of pending) {
-        expect(each.calls).toHaveLength(1);
-        expect(each.calls[0]! - 1234.5 - delay).toBeLessThan(latest);
-      }
-    });
+    it.each([20, 1000, turn - 1, turn, turn + 20, turn + 1, 5 * turn + 7, 86_400_000])(
+      'for %d ms it calls once whatever was due meanwhile, and nothing else',
+      (pause) => {
+        const { clock, wheel, entry } = bench(1234.5);
+        const due = [1, 10, 500, 15_000, 15_999, 20_000, 79_000]
+          .filter((delay) => delay <= pause - latest)
+          .map((delay) => ({ delay, entry: entry(String(delay)) }));
+        const pending = [1, 100, turn, 3 * turn].map((delay) => ({
+          delay: pause + delay,
+          entry: entry(`pending ${delay}`),
+        }));
+        for (const { delay, entry: each } of [...due, ...pending]) wheel.schedule(each, 1234.5 + delay);
+        clock.pause(pause);
+        expect(due.map((each) => each.entry.calls.length)).toEqual(due.map(() => 1));
+        expect(pending.map((each) => each.entry.calls.length)).toEqual(pending.map(() => 0));
+        clock.advance(4 * turn);
+        for (const { delay, entry: each } of pending) {
+          expect(each.calls).toHaveLength(1);
+          expect(each.calls[0]! - 1234.5 - delay).toBeLessThan(latest);
+        }
+      },
+    );
 
     it('goes on where it was empty meanwhile', () => {
       const { clock, wheel, entry } = bench();
@@ -249,7 +269,14 @@ describe('a wheel', () => {
     const entries = [50, 50, 5000, 3 * turn].map((at) => ({ at, entry: entry(String(at)) }));
     for (const { at, entry: each } of entries) wheel.schedule(each, at);
     wheel.clear();
-    expect([wheel.size, clock.timers, ...entries.map((each) => each.entry.timing)]).toEqual([0, 0, undefined, undefined, undefined, undefined]);
+    expect([wheel.size, clock.timers, ...entries.map((each) => each.entry.timing)]).toEqual([
+      0,
+      0,
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ]);
     clock.advance(turn);
     wheel.schedule(entries[0]!.entry, clock.now() + 50);
     expect([wheel.size, clock.timers]).toEqual([1, 1]);
@@ -269,7 +296,16 @@ describe('a wheel', () => {
       wheel.schedule(entry(`${name} later`), 200);
     }
     clock.advance(300);
-    expect(calls.map(({ name }) => name).sort()).toEqual(['a', 'a later', 'b', 'b later', 'c', 'c later', 'd', 'd later']);
+    expect(calls.map(({ name }) => name).sort()).toEqual([
+      'a',
+      'a later',
+      'b',
+      'b later',
+      'c',
+      'c later',
+      'd',
+      'd later',
+    ]);
     expect(errors.map(String).sort()).toEqual(['Error: a', 'Error: b']);
     expect([wheel.size, clock.timers]).toEqual([0, 0]);
   });
@@ -290,10 +326,16 @@ describe('a wheel', () => {
     let called = 0;
     for (let index = 0; index < 100; index++) {
       const at = performance.now() + index * 1.7;
-      wheel.schedule({ timing: undefined, onTime: (now) => {
-        called += 1;
-        if (now < at || performance.now() < at) early.push(index);
-      } }, at);
+      wheel.schedule(
+        {
+          timing: undefined,
+          onTime: (now) => {
+            called += 1;
+            if (now < at || performance.now() < at) early.push(index);
+          },
+        },
+        at,
+      );
     }
     await until(() => called === 100);
     expect([wheel.size, early]).toEqual([0, []]);
@@ -313,62 +355,83 @@ const span = fc.oneof(
   fc.integer({ min: -3, max: 3 }).map((offset) => Math.max(0, turn + offset * 15.625)),
 );
 const which = fc.integer({ min: 0, max: 7 });
-const steps: fc.Arbitrary<Step[]> = fc.array(fc.oneof(
-  { weight: 8, arbitrary: fc.record({ kind: fc.constant('schedule' as const), entry: which, delay: fc.oneof({ weight: 8, arbitrary: span }, { weight: 1, arbitrary: fc.constantFrom(-5000, Infinity) }) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('cancel' as const), entry: which }) },
-  { weight: 6, arbitrary: fc.record({ kind: fc.constantFrom('advance' as const, 'pause' as const), duration: span }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('clear' as const) }) },
-), { maxLength: 60 });
+const steps: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    {
+      weight: 8,
+      arbitrary: fc.record({
+        kind: fc.constant('schedule' as const),
+        entry: which,
+        delay: fc.oneof({ weight: 8, arbitrary: span }, { weight: 1, arbitrary: fc.constantFrom(-5000, Infinity) }),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('cancel' as const), entry: which }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({ kind: fc.constantFrom('advance' as const, 'pause' as const), duration: span }),
+    },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('clear' as const) }) },
+  ),
+  { maxLength: 60 },
+);
 
 /** What an entry does when it is called: to itself and to others. */
-const reactions = fc.array(fc.option(fc.record({ other: which, delay: fc.oneof(span, fc.constant(undefined)) })), { minLength: 8, maxLength: 8 });
+const reactions = fc.array(fc.option(fc.record({ other: which, delay: fc.oneof(span, fc.constant(undefined)) })), {
+  minLength: 8,
+  maxLength: 8,
+});
 
 describe('a wheel and a list that is searched from end to end', () => {
   it('agree on who is called and when', () => {
-    fc.assert(fc.property(steps, reactions, fc.double({ min: 0, max: 1e6, noNaN: true }), (all, reacts, start) => {
-      const clock = new FakeClock(start);
-      const wheel = new TimingWheel(fail, clock);
-      /** Who waits: for when, since when. */
-      const model = new Map<number, { readonly at: number; readonly since: number }>();
-      let budget = 200;
-      const schedule = (index: number, at: number): void => {
-        wheel.schedule(entries[index]!, at);
-        if (at === Infinity) model.delete(index);
-        else model.set(index, { at, since: clock.now() });
-      };
-      const cancel = (index: number): void => {
-        wheel.cancel(entries[index]!);
-        model.delete(index);
-      };
-      const entries = reacts.map((react, index): Timed => ({
-        timing: undefined,
-        onTime(now) {
-          const waiting = model.get(index);
-          expect(waiting).toBeDefined();
-          expect(waiting!.at).toBeLessThanOrEqual(now);
-          expect(now).toBe(clock.now());
+    fc.assert(
+      fc.property(steps, reactions, fc.double({ min: 0, max: 1e6, noNaN: true }), (all, reacts, start) => {
+        const clock = new FakeClock(start);
+        const wheel = new TimingWheel(fail, clock);
+        /** Who waits: for when, since when. */
+        const model = new Map<number, { readonly at: number; readonly since: number }>();
+        let budget = 200;
+        const schedule = (index: number, at: number): void => {
+          wheel.schedule(entries[index]!, at);
+          if (at === Infinity) model.delete(index);
+          else model.set(index, { at, since: clock.now() });
+        };
+        const cancel = (index: number): void => {
+          wheel.cancel(entries[index]!);
           model.delete(index);
-          if (!react || budget-- <= 0) return;
-          if (react.delay === undefined) cancel(react.other);
-          else schedule(react.other, now + react.delay);
-        },
-      }));
-      for (const step of all) {
-        if (step.kind === 'schedule') schedule(step.entry, clock.now() + step.delay);
-        else if (step.kind === 'cancel') cancel(step.entry);
-        else if (step.kind === 'clear') {
-          wheel.clear();
-          model.clear();
-        } else clock[step.kind](step.duration);
-        expect(wheel.size).toBe(model.size);
-        expect(entries.map(({ timing }) => timing?.at)).toEqual(entries.map((_, index) => model.get(index)?.at));
-        expect(clock.timers).toBeLessThanOrEqual(1);
-        // Nobody is forgotten: whoever waits is not due, or not for longer than a slot, or was entered when it was due already.
-        for (const { at, since } of model.values()) expect(clock.now() - Math.max(at, since)).toBeLessThanOrEqual(latest);
-      }
-      budget = 0;
-      clock.advance(5 * turn);
-      expect([wheel.size, model.size, clock.timers]).toEqual([0, 0, 0]);
-    }), { numRuns: 400 });
+        };
+        const entries = reacts.map((react, index): Timed => ({
+          timing: undefined,
+          onTime(now) {
+            const waiting = model.get(index);
+            expect(waiting).toBeDefined();
+            expect(waiting!.at).toBeLessThanOrEqual(now);
+            expect(now).toBe(clock.now());
+            model.delete(index);
+            if (!react || budget-- <= 0) return;
+            if (react.delay === undefined) cancel(react.other);
+            else schedule(react.other, now + react.delay);
+          },
+        }));
+        for (const step of all) {
+          if (step.kind === 'schedule') schedule(step.entry, clock.now() + step.delay);
+          else if (step.kind === 'cancel') cancel(step.entry);
+          else if (step.kind === 'clear') {
+            wheel.clear();
+            model.clear();
+          } else clock[step.kind](step.duration);
+          expect(wheel.size).toBe(model.size);
+          expect(entries.map(({ timing }) => timing?.at)).toEqual(entries.map((_, index) => model.get(index)?.at));
+          expect(clock.timers).toBeLessThanOrEqual(1);
+          // Nobody is forgotten: whoever waits is not due, or not for longer than a slot, or was entered when it was
+          // due already.
+          for (const { at, since } of model.values())
+            expect(clock.now() - Math.max(at, since)).toBeLessThanOrEqual(latest);
+        }
+        budget = 0;
+        clock.advance(5 * turn);
+        expect([wheel.size, model.size, clock.timers]).toEqual([0, 0, 0]);
+      }),
+      { numRuns: 400 },
+    );
   });
 });

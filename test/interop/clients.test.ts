@@ -13,7 +13,8 @@ const curl = spawnSync('curl', ['--version'], { encoding: 'utf8' });
 const hasCurl = curl.status === 0;
 const curlHasHttp2 = hasCurl && /\bHTTP2\b/.test(curl.stdout);
 if (!hasCurl) {
-  if (process.env['SLUICE_REQUIRE_ALL'] === '1') throw new Error('curl is required (SLUICE_REQUIRE_ALL=1) and is not here');
+  if (process.env['SLUICE_REQUIRE_ALL'] === '1')
+    throw new Error('curl is required (SLUICE_REQUIRE_ALL=1) and is not here');
   console.warn('skipped: the tests with curl, since there is no curl here');
 }
 
@@ -35,7 +36,8 @@ const clients: Record<string, (url: string) => Promise<Client>> = {
   async eventsource(url) {
     const events: ParsedEvent[] = [];
     const source = new EventSource(url);
-    const listener = ({ type, data, lastEventId }: { type: string; data: unknown; lastEventId: string }): void => void events.push({ type, data: String(data), lastEventId });
+    const listener = ({ type, data, lastEventId }: { type: string; data: unknown; lastEventId: string }): void =>
+      void events.push({ type, data: String(data), lastEventId });
     for (const type of ['message', 'tick']) source.addEventListener(type, listener);
     await until(() => source.readyState === source.OPEN);
     return { events, close: () => source.close() };
@@ -65,18 +67,24 @@ const expected: ParsedEvent[] = [
 ];
 
 /** Events that are each made when the one before was read. */
-async function stepwise(carrier: (typeof carriers)[number], connect: (running: Served) => Promise<Client>): Promise<void> {
+async function stepwise(
+  carrier: (typeof carriers)[number],
+  connect: (running: Served) => Promise<Client>,
+): Promise<void> {
   const gates = [deferred(), deferred(), deferred()] as const;
   const closed = deferred<string>();
-  const running = await serve(carrier, sse(async function* (stream) {
-    stream.onClose(closed.resolve);
-    yield { id: '1', data: 'one' };
-    await gates[0].promise;
-    yield { event: 'tick', id: '2', data: { n: 2 } };
-    await gates[1].promise;
-    yield { id: '3', data: 'lines\rof\r\ntext 🌊' };
-    await gates[2].promise;
-  }));
+  const running = await serve(
+    carrier,
+    sse(async function* (stream) {
+      stream.onClose(closed.resolve);
+      yield { id: '1', data: 'one' };
+      await gates[0].promise;
+      yield { event: 'tick', id: '2', data: { n: 2 } };
+      await gates[1].promise;
+      yield { id: '3', data: 'lines\rof\r\ntext 🌊' };
+      await gates[2].promise;
+    }),
+  );
   const client = await connect(running);
   for (const [index, gate] of gates.entries()) {
     await until(() => client.events.length === index + 1);
@@ -102,10 +110,13 @@ it.runIf(curlHasHttp2)('curl gets each event as it is sent over HTTP/2', async (
 });
 
 it.runIf(hasCurl)('curl knows a body that failed from one that ended', async () => {
-  const running = await serve(bare, ndjson(async function* (_stream, req) {
-    yield 1;
-    if (req.url === '/fails') throw new Error('late');
-  }));
+  const running = await serve(
+    bare,
+    ndjson(async function* (_stream, req) {
+      yield 1;
+      if (req.url === '/fails') throw new Error('late');
+    }),
+  );
   const exits: Record<string, number | null> = {};
   for (const path of ['/ends', '/fails']) {
     const child = spawn('curl', ['-sN', running.origin + path], { stdio: ['ignore', 'ignore', 'ignore'] });
@@ -119,13 +130,16 @@ describe('eventsource', () => {
   it('reconnects when the server says so, with the last id', async () => {
     const seen: string[] = [];
     let received = 0;
-    const running = await serve(bare, sse(async (stream) => {
-      seen.push(stream.lastEventId);
-      await stream.send({ id: String(seen.length), data: 'x', retry: 1 });
-      // What is not read before the close is lost to fetch.
-      await until(() => received === seen.length);
-      await stream.reconnect({ retry: 1 });
-    }));
+    const running = await serve(
+      bare,
+      sse(async (stream) => {
+        seen.push(stream.lastEventId);
+        await stream.send({ id: String(seen.length), data: 'x', retry: 1 });
+        // What is not read before the close is lost to fetch.
+        await until(() => received === seen.length);
+        await stream.reconnect({ retry: 1 });
+      }),
+    );
     const source = new EventSource(running.origin);
     onTestFinished(() => source.close());
     source.addEventListener('message', () => received++);
@@ -136,13 +150,17 @@ describe('eventsource', () => {
 
   it('stays away when its id is that of a stopped client', async () => {
     const ids: unknown[] = [];
-    const running = await serve(bare, (req, _res, next) => {
-      ids.push(req.headers['last-event-id']);
-      next();
-    }, sse(async (stream) => {
-      // With data: this client, unlike browsers, does not learn the id of an event that has none.
-      await stream.send({ id: 'sluice.stop', data: 'bye', retry: 1 });
-    }));
+    const running = await serve(
+      bare,
+      (req, _res, next) => {
+        ids.push(req.headers['last-event-id']);
+        next();
+      },
+      sse(async (stream) => {
+        // With data: this client, unlike browsers, does not learn the id of an event that has none.
+        await stream.send({ id: 'sluice.stop', data: 'bye', retry: 1 });
+      }),
+    );
     const source = new EventSource(running.origin);
     onTestFinished(() => source.close());
     await until(() => source.readyState === source.CLOSED);

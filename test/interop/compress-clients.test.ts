@@ -17,12 +17,18 @@ const curl = spawnSync('curl', ['--version'], { encoding: 'utf8' });
 const hasCurl = curl.status === 0;
 const curlHas = (feature: RegExp): boolean => hasCurl && feature.test(curl.stdout);
 if (!hasCurl) {
-  if (process.env['SLUICE_REQUIRE_ALL'] === '1') throw new Error('curl is required (SLUICE_REQUIRE_ALL=1) and is not here');
+  if (process.env['SLUICE_REQUIRE_ALL'] === '1')
+    throw new Error('curl is required (SLUICE_REQUIRE_ALL=1) and is not here');
   console.warn('skipped: the tests with curl, since there is no curl here');
 }
 
 /** Those that this curl decodes and this server makes. */
-const curlCodings = codings.filter((coding) => ({ gzip: curlHas(/libz/), deflate: curlHas(/libz/), br: curlHas(/brotli/), zstd: curlHas(/zstd/), identity: true })[coding]);
+const curlCodings = codings.filter(
+  (coding) =>
+    ({ gzip: curlHas(/libz/), deflate: curlHas(/libz/), br: curlHas(/brotli/), zstd: curlHas(/zstd/), identity: true })[
+      coding
+    ],
+);
 
 const compression = (): Middleware => compress({ idleFlush: 5 }) as Middleware;
 
@@ -59,7 +65,9 @@ const bodies: Record<string, { readonly text: string; readonly answer: (res: Ser
       res.writeHead(200, text);
       res.write(prose(5000));
       // After what the client can make out to be a response.
-      (res as ServerResponse & { flush(callback: () => void): void }).flush(() => setTimeout(() => res.destroy(new Error('the source broke')), 30));
+      (res as ServerResponse & { flush(callback: () => void): void }).flush(() =>
+        setTimeout(() => res.destroy(new Error('the source broke')), 30),
+      );
     },
   },
 };
@@ -77,7 +85,9 @@ function runCurl(...args: string[]): Promise<Ran> {
   onTestFinished(() => void child.kill());
   const chunks: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, output: Buffer.concat(chunks).toString() })));
+  return new Promise((resolve) =>
+    child.on('close', (code) => resolve({ code, output: Buffer.concat(chunks).toString() })),
+  );
 }
 
 const expected = [
@@ -87,18 +97,25 @@ const expected = [
 ];
 
 /** Events of which each is made when the client has read the one before. */
-async function stepwise(carrier: Carrier, connect: (running: Served) => Promise<{ readonly seen: () => readonly unknown[]; readonly close: () => void }>): Promise<void> {
+async function stepwise(
+  carrier: Carrier,
+  connect: (running: Served) => Promise<{ readonly seen: () => readonly unknown[]; readonly close: () => void }>,
+): Promise<void> {
   const gates = [deferred(), deferred(), deferred()] as const;
   const closed = deferred<string>();
-  const running = await serve(carrier, compression(), sse(async function* (stream) {
-    stream.onClose(closed.resolve);
-    yield { id: '1', data: 'one' };
-    await gates[0].promise;
-    yield { event: 'tick', id: '2', data: { n: 2 } };
-    await gates[1].promise;
-    yield { id: '3', data: 'lines\rof\r\ntext 🌊' };
-    await gates[2].promise;
-  }));
+  const running = await serve(
+    carrier,
+    compression(),
+    sse(async function* (stream) {
+      stream.onClose(closed.resolve);
+      yield { id: '1', data: 'one' };
+      await gates[0].promise;
+      yield { event: 'tick', id: '2', data: { n: 2 } };
+      await gates[1].promise;
+      yield { id: '3', data: 'lines\rof\r\ntext 🌊' };
+      await gates[2].promise;
+    }),
+  );
   const client = await connect(running);
   for (const [index, gate] of gates.entries()) {
     await until(() => client.seen().length === index + 1);
@@ -124,18 +141,29 @@ describe.runIf(hasCurl)('curl', () => {
     ...(curlHas(/\bHTTP2\b/) ? [['HTTP/2', h2c, ['--http2-prior-knowledge']] as const] : []),
   ];
 
-  it.each(carriers)('decodes all kinds of bodies in all codings over %s, and finds their checksums right', async (_protocol, carrier, flags) => {
-    const running = await serve(carrier, compression(), answer);
-    for (const coding of curlCodings) {
-      for (const path of ['/small', '/large', '/noise', '/pieces']) {
-        const { code, output } = await runCurl(...flags, '--compressed', '-H', `Accept-Encoding: ${coding}`, '-w', '\n%header{content-encoding}', running.origin + path);
-        const [seen, body] = [output.slice(output.lastIndexOf('\n') + 1), output.slice(0, output.lastIndexOf('\n'))];
-        // Older ones print the field's name.
-        expect([coding, path, code, body === bodies[path]!.text]).toEqual([coding, path, 0, true]);
-        if (!seen.startsWith('%')) expect(seen).toBe(coding);
+  it.each(carriers)(
+    'decodes all kinds of bodies in all codings over %s, and finds their checksums right',
+    async (_protocol, carrier, flags) => {
+      const running = await serve(carrier, compression(), answer);
+      for (const coding of curlCodings) {
+        for (const path of ['/small', '/large', '/noise', '/pieces']) {
+          const { code, output } = await runCurl(
+            ...flags,
+            '--compressed',
+            '-H',
+            `Accept-Encoding: ${coding}`,
+            '-w',
+            '\n%header{content-encoding}',
+            running.origin + path,
+          );
+          const [seen, body] = [output.slice(output.lastIndexOf('\n') + 1), output.slice(0, output.lastIndexOf('\n'))];
+          // Older ones print the field's name.
+          expect([coding, path, code, body === bodies[path]!.text]).toEqual([coding, path, 0, true]);
+          if (!seen.startsWith('%')) expect(seen).toBe(coding);
+        }
       }
-    }
-  });
+    },
+  );
 
   it('knows a coded body that failed from one that ended', async () => {
     const running = await serve(bare, compression(), answer);
@@ -149,7 +177,11 @@ describe.runIf(hasCurl)('curl', () => {
   it.each(carriers)('--compressed gets each event as it is sent over %s', async (_protocol, carrier, flags) => {
     for (const coding of [undefined, ...curlCodings]) {
       await stepwise(carrier, async (running) => {
-        const child = spawn('curl', ['-sN', ...flags, '--compressed', ...(coding ? ['-H', `Accept-Encoding: ${coding}`] : []), running.origin], { stdio: ['ignore', 'pipe', 'ignore'] });
+        const child = spawn(
+          'curl',
+          ['-sN', ...flags, '--compressed', ...(coding ? ['-H', `Accept-Encoding: ${coding}`] : []), running.origin],
+          { stdio: ['ignore', 'pipe', 'ignore'] },
+        );
         onTestFinished(() => void child.kill());
         return { seen: parse(child.stdout as AsyncIterable<Uint8Array>), close: () => void child.kill() };
       });
@@ -160,7 +192,11 @@ describe.runIf(hasCurl)('curl', () => {
 /** What each fetch decodes: before Node 24 that of Node leaves zstd as it is. */
 const fetches: readonly (readonly [string, typeof fetch, readonly Coding[]])[] = [
   ['undici', undiciFetch as unknown as typeof fetch, codings],
-  ['the global fetch', fetch, codings.filter((coding) => coding !== 'zstd' || Number(process.versions.node.split('.')[0]) >= 24)],
+  [
+    'the global fetch',
+    fetch,
+    codings.filter((coding) => coding !== 'zstd' || Number(process.versions.node.split('.')[0]) >= 24),
+  ],
 ];
 
 describe.each(fetches)('%s', (_name, get, decodes) => {
@@ -169,7 +205,11 @@ describe.each(fetches)('%s', (_name, get, decodes) => {
     for (const coding of [undefined, ...decodes]) {
       for (const path of ['/small', '/large', '/noise', '/pieces']) {
         const response = await get(running.origin + path, { headers: coding ? { 'accept-encoding': coding } : {} });
-        expect([path, response.status, response.headers.get('content-encoding')]).toEqual([path, 200, coding ?? 'gzip']);
+        expect([path, response.status, response.headers.get('content-encoding')]).toEqual([
+          path,
+          200,
+          coding ?? 'gzip',
+        ]);
         expect([path, (await response.text()) === bodies[path]!.text]).toEqual([path, true]);
       }
     }
@@ -187,7 +227,10 @@ describe.each(fetches)('%s', (_name, get, decodes) => {
     for (const coding of [undefined, ...decodes]) {
       await stepwise(carrier, async (running) => {
         const controller = new AbortController();
-        const { body } = await get(running.origin, { signal: controller.signal, headers: coding ? { 'accept-encoding': coding } : {} });
+        const { body } = await get(running.origin, {
+          signal: controller.signal,
+          headers: coding ? { 'accept-encoding': coding } : {},
+        });
         return { seen: parse(body as unknown as AsyncIterable<Uint8Array>), close: () => controller.abort() };
       });
     }
@@ -205,7 +248,8 @@ it('eventsource gets each event as it is sent, in gzip', async () => {
         return response as never;
       },
     });
-    const listener = ({ type, data, lastEventId }: { type: string; data: unknown; lastEventId: string }): void => void seen.push({ type, data: String(data), lastEventId });
+    const listener = ({ type, data, lastEventId }: { type: string; data: unknown; lastEventId: string }): void =>
+      void seen.push({ type, data: String(data), lastEventId });
     for (const type of ['message', 'tick']) source.addEventListener(type, listener);
     return { seen: () => seen, close: () => source.close() };
   });

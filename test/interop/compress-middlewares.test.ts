@@ -33,7 +33,9 @@ const neighbours: readonly Neighbour[] = [
         async check({ headers }) {
           expect(headers['set-cookie']).toEqual([expect.stringMatching(/^connect\.sid=s%3A/)]);
           const id = /^connect\.sid=s%3A([^.]+)\./.exec((headers['set-cookie'] as string[])[0]!)![1]!;
-          const stored = await new Promise((resolve, reject) => store.get(id, (error: unknown, found) => (error ? reject(error as Error) : resolve(found))));
+          const stored = await new Promise((resolve, reject) =>
+            store.get(id, (error: unknown, found) => (error ? reject(error as Error) : resolve(found))),
+          );
           expect(stored).toHaveProperty('cookie');
         },
       };
@@ -43,7 +45,11 @@ const neighbours: readonly Neighbour[] = [
     name: 'helmet',
     make: () => ({
       middleware: asMiddleware(helmet()),
-      check: ({ headers }) => expect(headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'content-security-policy': expect.any(String) }),
+      check: ({ headers }) =>
+        expect(headers).toMatchObject({
+          'x-content-type-options': 'nosniff',
+          'content-security-policy': expect.any(String),
+        }),
     }),
   },
   {
@@ -51,11 +57,21 @@ const neighbours: readonly Neighbour[] = [
     make() {
       const lines: string[] = [];
       return {
-        middleware: asMiddleware(morgan(':method :url :status :res[content-length] :res[content-encoding]', { stream: { write: (line) => void lines.push(line) } })),
+        middleware: asMiddleware(
+          morgan(':method :url :status :res[content-length] :res[content-encoding]', {
+            stream: { write: (line) => void lines.push(line) },
+          }),
+        ),
         async check({ headers, coding }) {
           await until(() => lines.length === 1);
           // What it logs is what was sent.
-          expect(lines).toEqual([expect.stringMatching(new RegExp(`^GET /[a-z-]+ 200 ${String(headers['content-length'] ?? '-')} ${coding === 'identity' ? '-' : coding}\n$`))]);
+          expect(lines).toEqual([
+            expect.stringMatching(
+              new RegExp(
+                `^GET /[a-z-]+ 200 ${String(headers['content-length'] ?? '-')} ${coding === 'identity' ? '-' : coding}\n$`,
+              ),
+            ),
+          ]);
         },
       };
     },
@@ -65,10 +81,11 @@ const neighbours: readonly Neighbour[] = [
     make() {
       const seen: unknown[] = [];
       return {
-        middleware: (req, res, next) => (cookieParser() as unknown as Middleware)(req, res, (error) => {
-          seen.push((req as { cookies?: unknown }).cookies);
-          next(error);
-        }),
+        middleware: (req, res, next) =>
+          (cookieParser() as unknown as Middleware)(req, res, (error) => {
+            seen.push((req as { cookies?: unknown }).cookies);
+            next(error);
+          }),
         check: () => expect(seen).toEqual([{ taste: 'good' }]),
       };
     },
@@ -87,21 +104,38 @@ function send(res: ServerResponse, act: () => void): void {
 const answers: readonly (readonly [path: string, text: string, middleware: Middleware])[] = [
   ['/small', small, (_req, res) => send(res as ServerResponse, () => res.end(small))],
   ['/large', large, (_req, res) => send(res as ServerResponse, () => res.end(large))],
-  ['/long', `${small}the end`, (_req, response) => {
-    const res = response as ServerResponse;
-    send(res, () => {
-      res.write(small);
-      setTimeout(() => res.end('the end'), 5);
-    });
-  }],
-  ['/write-head', small, (_req, res) => (res as ServerResponse).writeHead(200, { ...text, 'Content-Length': Buffer.byteLength(small) }).end(small)],
-  ['/sse', ':ok\ndata: one\n\ndata: two\n\n', sse(async function* () {
-    yield 'one';
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    yield 'two';
-  })],
+  [
+    '/long',
+    `${small}the end`,
+    (_req, response) => {
+      const res = response as ServerResponse;
+      send(res, () => {
+        res.write(small);
+        setTimeout(() => res.end('the end'), 5);
+      });
+    },
+  ],
+  [
+    '/write-head',
+    small,
+    (_req, res) =>
+      (res as ServerResponse).writeHead(200, { ...text, 'Content-Length': Buffer.byteLength(small) }).end(small),
+  ],
+  [
+    '/sse',
+    ':ok\ndata: one\n\ndata: two\n\n',
+    sse(async function* () {
+      yield 'one';
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      yield 'two';
+    }),
+  ],
   // With its length, as Express sends it.
-  ['/short', 'short', (_req, res) => (res as ServerResponse).writeHead(200, { ...text, 'Content-Length': 5 }).end('short')],
+  [
+    '/short',
+    'short',
+    (_req, res) => (res as ServerResponse).writeHead(200, { ...text, 'Content-Length': 5 }).end('short'),
+  ],
 ];
 
 const byPath: Middleware = (req, res, next) => answers.find(([path]) => path === req.url)![2](req, res, next);
@@ -112,7 +146,10 @@ async function visit(running: Served, path: string, accept: string): Promise<Cod
   return reading;
 }
 
-const orders: readonly (readonly [string, (own: Compression, others: readonly Middleware[]) => readonly Middleware[]])[] = [
+const orders: readonly (readonly [
+  string,
+  (own: Compression, others: readonly Middleware[]) => readonly Middleware[],
+])[] = [
   ['before', (own, others) => [own, ...others]],
   ['after', (own, others) => [...others, own]],
 ];
@@ -125,24 +162,39 @@ const stacks: readonly (readonly [string, readonly Neighbour[]])[] = [
 
 // Each by itself on one carrier, all of them on all.
 const matrix = http1Carriers.flatMap((carrier) =>
-  orders.flatMap(([order, stack]) => stacks.filter(([, list]) => list.length > 1 || carrier === http1Carriers[0]).map(([name, list]) => [order, name, carrier.name, carrier, stack, list] as const)),
+  orders.flatMap(([order, stack]) =>
+    stacks
+      .filter(([, list]) => list.length > 1 || carrier === http1Carriers[0])
+      .map(([name, list]) => [order, name, carrier.name, carrier, stack, list] as const),
+  ),
 );
 
-it.each(matrix)('compress %s %s, on %s, sends all kinds of bodies whole and coded once', async (_order, _name, _on, carrier, stack, list) => {
-  for (const [path, expected] of answers) {
-    for (const accept of list.length > 1 ? ['gzip', 'identity'] : ['gzip']) {
-      const made = list.map((one) => one.make());
-      const running = await serve(carrier, ...stack(compress(), made.map(({ middleware }) => middleware)), byPath);
-      const reading = await visit(running, path, accept);
-      expect([path, reading.status, reading.coding]).toEqual([path, 200, path === '/short' ? 'identity' : accept]);
-      expect([path, reading.decode() === expected]).toEqual([path, true]);
-      if (reading.headers['content-length'] !== undefined) expect(reading.headers['content-length']).toBe(String(reading.content.length));
-      for (const { check } of made) await check(reading);
-      expect(running.errors).toEqual([]);
-      await running.close();
+it.each(matrix)(
+  'compress %s %s, on %s, sends all kinds of bodies whole and coded once',
+  async (_order, _name, _on, carrier, stack, list) => {
+    for (const [path, expected] of answers) {
+      for (const accept of list.length > 1 ? ['gzip', 'identity'] : ['gzip']) {
+        const made = list.map((one) => one.make());
+        const running = await serve(
+          carrier,
+          ...stack(
+            compress(),
+            made.map(({ middleware }) => middleware),
+          ),
+          byPath,
+        );
+        const reading = await visit(running, path, accept);
+        expect([path, reading.status, reading.coding]).toEqual([path, 200, path === '/short' ? 'identity' : accept]);
+        expect([path, reading.decode() === expected]).toEqual([path, true]);
+        if (reading.headers['content-length'] !== undefined)
+          expect(reading.headers['content-length']).toBe(String(reading.content.length));
+        for (const { check } of made) await check(reading);
+        expect(running.errors).toEqual([]);
+        await running.close();
+      }
     }
-  }
-});
+  },
+);
 
 describe('more than one that compresses', () => {
   const theirs = (): Middleware => asMiddleware(compression());
@@ -150,16 +202,32 @@ describe('more than one that compresses', () => {
     ['compress, then compression', () => [compress(), theirs()]],
     ['compression, then compress', () => [theirs(), compress()]],
     ['compress twice', () => [compress(), compress()]],
-    ['compress three times, with compression between', () => [compress({ threshold: 0 }), theirs(), compress({ threshold: 0 }), compress({ etag: 'suffix' })]],
-    ['compress with zstd only, then with gzip only', () => [compress({ weigh: (coding) => (coding === 'gzip' ? 0 : undefined) }), compress({ weigh: (coding) => (coding === 'gzip' ? undefined : 0) })]],
-    ['one that is off, then one that is on', () => {
-      const off = compress();
-      off.switch.disable();
-      return [off, compress()];
-    }],
+    [
+      'compress three times, with compression between',
+      () => [compress({ threshold: 0 }), theirs(), compress({ threshold: 0 }), compress({ etag: 'suffix' })],
+    ],
+    [
+      'compress with zstd only, then with gzip only',
+      () => [
+        compress({ weigh: (coding) => (coding === 'gzip' ? 0 : undefined) }),
+        compress({ weigh: (coding) => (coding === 'gzip' ? undefined : 0) }),
+      ],
+    ],
+    [
+      'one that is off, then one that is on',
+      () => {
+        const off = compress();
+        off.switch.disable();
+        return [off, compress()];
+      },
+    ],
   ];
 
-  it.each(doubles.flatMap(([name, make]) => [http1Carriers[0]!, bare].map((carrier) => [name, carrier.name, make, carrier] as const)))('%s, on %s, never code a body twice', async (_name, _on, make, carrier) => {
+  it.each(
+    doubles.flatMap(([name, make]) =>
+      [http1Carriers[0]!, bare].map((carrier) => [name, carrier.name, make, carrier] as const),
+    ),
+  )('%s, on %s, never code a body twice', async (_name, _on, make, carrier) => {
     const running = await serve(carrier, ...make(), byPath);
     for (const [path, expected] of answers) {
       for (const accept of [...codings, codings.join(', '), 'identity']) {
@@ -174,23 +242,33 @@ describe('more than one that compresses', () => {
     expect(running.errors).toEqual([]);
   });
 
-  it.each(http1Carriers)('an event stream behind compress and compression arrives event by event, on $name', async (carrier) => {
-    for (const stack of [[compress(), theirs()], [theirs(), compress()]]) {
-      for (const accept of codings) {
-        let release!: () => void;
-        const gate = new Promise<void>((resolve) => (release = resolve));
-        const running = await serve(carrier, ...stack, sse(async function* () {
-          yield 'one';
-          await gate;
-          yield 'two';
-        }));
-        const reading = await openCoded(running, 'HTTP/1.1', { accept });
-        await until(() => reading.text === ':ok\ndata: one\n\n');
-        release();
-        expect(await settles(reading.over)).toBe('end');
-        expect([reading.coding, reading.decode()]).toEqual([accept, ':ok\ndata: one\n\ndata: two\n\n']);
-        await running.close();
+  it.each(http1Carriers)(
+    'an event stream behind compress and compression arrives event by event, on $name',
+    async (carrier) => {
+      for (const stack of [
+        [compress(), theirs()],
+        [theirs(), compress()],
+      ]) {
+        for (const accept of codings) {
+          let release!: () => void;
+          const gate = new Promise<void>((resolve) => (release = resolve));
+          const running = await serve(
+            carrier,
+            ...stack,
+            sse(async function* () {
+              yield 'one';
+              await gate;
+              yield 'two';
+            }),
+          );
+          const reading = await openCoded(running, 'HTTP/1.1', { accept });
+          await until(() => reading.text === ':ok\ndata: one\n\n');
+          release();
+          expect(await settles(reading.over)).toBe('end');
+          expect([reading.coding, reading.decode()]).toEqual([accept, ':ok\ndata: one\n\ndata: two\n\n']);
+          await running.close();
+        }
       }
-    }
-  });
+    },
+  );
 });

@@ -23,18 +23,21 @@ interface Gunzipped {
 /** Reads with a decoder that gives out whatever was flushed. */
 function gunzip(running: Served): Promise<Gunzipped> {
   return new Promise((resolve, reject) => {
-    const req = http.get({ port: running.port, host: '127.0.0.1', agent: false, headers: { 'accept-encoding': 'gzip' } }, (res) => {
-      const pieces: Buffer[] = [];
-      const over = new Promise<'end' | 'aborted'>((settle) => {
-        res.on('error', () => settle('aborted'));
-        const decoder = createGunzip({ finishFlush: constants.Z_SYNC_FLUSH });
-        decoder.on('data', (piece: Buffer) => pieces.push(piece));
-        decoder.on('end', () => settle(res.complete ? 'end' : 'aborted'));
-        decoder.on('error', () => settle('aborted'));
-        res.pipe(decoder);
-      });
-      resolve({ res, text: () => Buffer.concat(pieces).toString(), over });
-    });
+    const req = http.get(
+      { port: running.port, host: '127.0.0.1', agent: false, headers: { 'accept-encoding': 'gzip' } },
+      (res) => {
+        const pieces: Buffer[] = [];
+        const over = new Promise<'end' | 'aborted'>((settle) => {
+          res.on('error', () => settle('aborted'));
+          const decoder = createGunzip({ finishFlush: constants.Z_SYNC_FLUSH });
+          decoder.on('data', (piece: Buffer) => pieces.push(piece));
+          decoder.on('end', () => settle(res.complete ? 'end' : 'aborted'));
+          decoder.on('error', () => settle('aborted'));
+          res.pipe(decoder);
+        });
+        resolve({ res, text: () => Buffer.concat(pieces).toString(), over });
+      },
+    );
     req.on('error', reject);
     onTestFinished(() => void req.destroy());
   });
@@ -43,14 +46,22 @@ function gunzip(running: Served): Promise<Gunzipped> {
 describe.each(http1Carriers)('compression before a stream that opts in, on $name', (carrier) => {
   it('passes on each event as it is sent', async () => {
     const gates = [deferred(), deferred(), deferred()] as const;
-    const running = await serve(carrier, compress, sse(async function* () {
-      for (const [index, gate] of gates.entries()) {
-        yield { id: String(index), data: { index, text: 'same text each time' } };
-        await gate.promise;
-      }
-    }, optIn));
+    const running = await serve(
+      carrier,
+      compress,
+      sse(async function* () {
+        for (const [index, gate] of gates.entries()) {
+          yield { id: String(index), data: { index, text: 'same text each time' } };
+          await gate.promise;
+        }
+      }, optIn),
+    );
     const reading = await gunzip(running);
-    expect(reading.res.headers).toMatchObject({ 'content-encoding': 'gzip', vary: 'Accept-Encoding', 'content-type': 'text/event-stream; charset=utf-8' });
+    expect(reading.res.headers).toMatchObject({
+      'content-encoding': 'gzip',
+      vary: 'Accept-Encoding',
+      'content-type': 'text/event-stream; charset=utf-8',
+    });
     for (const [index, gate] of gates.entries()) {
       await until(() => parseEvents(reading.text()).length === index + 1);
       gate.resolve();
@@ -61,7 +72,11 @@ describe.each(http1Carriers)('compression before a stream that opts in, on $name
 
   it('passes on the head and the first comment at once, and what flush asks for', async () => {
     const kept = deferred<EventStream>();
-    const running = await serve(carrier, compress, sse((stream) => kept.resolve(stream), optIn));
+    const running = await serve(
+      carrier,
+      compress,
+      sse((stream) => kept.resolve(stream), optIn),
+    );
     const reading = await gunzip(running);
     const stream = await settles(kept.promise);
     await until(() => reading.text() === ':ok\n');
@@ -74,11 +89,18 @@ describe.each(http1Carriers)('compression before a stream that opts in, on $name
 
   it('passes on each record as it is sent', async () => {
     const gate = deferred();
-    const running = await serve(carrier, compress, ndjson(async function* () {
-      yield { first: true };
-      await gate.promise;
-      yield { second: true };
-    }, { headers: { 'Cache-Control': 'no-cache', 'Content-Type': 'application/json' } }));
+    const running = await serve(
+      carrier,
+      compress,
+      ndjson(
+        async function* () {
+          yield { first: true };
+          await gate.promise;
+          yield { second: true };
+        },
+        { headers: { 'Cache-Control': 'no-cache', 'Content-Type': 'application/json' } },
+      ),
+    );
     const reading = await gunzip(running);
     expect(reading.res.headers['content-encoding']).toBe('gzip');
     await until(() => reading.text() === '{"first":true}\n');
@@ -88,11 +110,15 @@ describe.each(http1Carriers)('compression before a stream that opts in, on $name
   });
 
   it('never makes a body that failed look complete, and delivers what was accepted', async () => {
-    const running = await serve(carrier, compress, sse(async function* () {
-      yield 'first';
-      await turns();
-      throw new Error('late');
-    }, optIn));
+    const running = await serve(
+      carrier,
+      compress,
+      sse(async function* () {
+        yield 'first';
+        await turns();
+        throw new Error('late');
+      }, optIn),
+    );
     const reading = await gunzip(running);
     await settles(reading.over);
     expect(reading.res.complete).toBe(false);
@@ -100,10 +126,14 @@ describe.each(http1Carriers)('compression before a stream that opts in, on $name
   });
 
   it('lets the retry hint of reconnect through before the close', async () => {
-    const running = await serve(carrier, compress, sse(async (stream) => {
-      await stream.send('first');
-      await stream.reconnect({ retry: 77 });
-    }, optIn));
+    const running = await serve(
+      carrier,
+      compress,
+      sse(async (stream) => {
+        await stream.send('first');
+        await stream.reconnect({ retry: 77 });
+      }, optIn),
+    );
     const reading = await gunzip(running);
     await settles(reading.over);
     expect(reading.text()).toBe(':ok\ndata: first\n\nretry: 77\n');
@@ -121,54 +151,78 @@ interface Slow {
 }
 
 const producers: [string, (count: number) => Slow][] = [
-  ['sse, awaited', (count) => {
-    let produced = 0;
-    return {
-      produced: () => produced,
-      middleware: sse(async (stream) => {
-        while (produced < count) {
-          produced++;
-          await stream.send(noise());
-        }
-      }, optIn),
-    };
-  }],
-  ['sse from a generator', (count) => {
-    let produced = 0;
-    return {
-      produced: () => produced,
-      middleware: sse(function* () {
-        while (produced < count) {
-          produced++;
-          yield noise();
-        }
-      }, optIn),
-    };
-  }],
-  ['pipeBody of small chunks', (count) => {
-    let produced = 0;
-    return {
-      produced: () => produced,
-      middleware: (req, res) => pipeBody((function* () {
-        while (produced < count) {
-          produced++;
-          yield noise();
-        }
-      })(), req, res, { headers: { 'Content-Type': 'text/plain' } }),
-    };
-  }],
-  ['pipeBody of big chunks', (count) => {
-    let produced = 0;
-    return {
-      produced: () => produced,
-      middleware: (req, res) => pipeBody((async function* () {
-        while (produced < count) {
-          produced += 20;
-          yield Array.from({ length: 20 }, noise).join('');
-        }
-      })(), req, res, { headers: { 'Content-Type': 'text/plain' } }),
-    };
-  }],
+  [
+    'sse, awaited',
+    (count) => {
+      let produced = 0;
+      return {
+        produced: () => produced,
+        middleware: sse(async (stream) => {
+          while (produced < count) {
+            produced++;
+            await stream.send(noise());
+          }
+        }, optIn),
+      };
+    },
+  ],
+  [
+    'sse from a generator',
+    (count) => {
+      let produced = 0;
+      return {
+        produced: () => produced,
+        middleware: sse(function* () {
+          while (produced < count) {
+            produced++;
+            yield noise();
+          }
+        }, optIn),
+      };
+    },
+  ],
+  [
+    'pipeBody of small chunks',
+    (count) => {
+      let produced = 0;
+      return {
+        produced: () => produced,
+        middleware: (req, res) =>
+          pipeBody(
+            (function* () {
+              while (produced < count) {
+                produced++;
+                yield noise();
+              }
+            })(),
+            req,
+            res,
+            { headers: { 'Content-Type': 'text/plain' } },
+          ),
+      };
+    },
+  ],
+  [
+    'pipeBody of big chunks',
+    (count) => {
+      let produced = 0;
+      return {
+        produced: () => produced,
+        middleware: (req, res) =>
+          pipeBody(
+            (async function* () {
+              while (produced < count) {
+                produced += 20;
+                yield Array.from({ length: 20 }, noise).join('');
+              }
+            })(),
+            req,
+            res,
+            { headers: { 'Content-Type': 'text/plain' } },
+          ),
+      };
+    },
+  ],
 ];
 
 describe.each(producers)('compression with a client that does not read: %s', (_name, make) => {
@@ -179,7 +233,7 @@ describe.each(producers)('compression with a client that does not read: %s', (_n
     expect(reading.headers['content-encoding']).toBe('gzip');
     reading.pause();
     // What the kernel and the encoder hold, with room to spare.
-    expect(await parked(slow.produced) * 4000).toBeLessThan(16_000_000);
+    expect((await parked(slow.produced)) * 4000).toBeLessThan(16_000_000);
     reading.destroy();
   });
 

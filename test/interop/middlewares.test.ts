@@ -30,11 +30,15 @@ const neighbours: readonly Neighbour[] = [
     make() {
       const store = new MemoryStore();
       return {
-        middleware: asMiddleware(session({ secret: 's', resave: false, saveUninitialized: true, rolling: true, store })),
+        middleware: asMiddleware(
+          session({ secret: 's', resave: false, saveUninitialized: true, rolling: true, store }),
+        ),
         async check(headers) {
           expect(headers['set-cookie']).toEqual([expect.stringMatching(/^connect\.sid=s%3A/)]);
           const id = /^connect\.sid=s%3A([^.]+)\./.exec((headers['set-cookie'] as string[])[0]!)![1]!;
-          const stored = await new Promise((resolve, reject) => store.get(id, (error: unknown, found) => (error ? reject(error as Error) : resolve(found))));
+          const stored = await new Promise((resolve, reject) =>
+            store.get(id, (error: unknown, found) => (error ? reject(error as Error) : resolve(found))),
+          );
           expect(stored).toHaveProperty('cookie');
         },
       };
@@ -46,7 +50,9 @@ const neighbours: readonly Neighbour[] = [
     make() {
       const lines: string[] = [];
       return {
-        middleware: asMiddleware(morgan(':method :url :status', { stream: { write: (line) => void lines.push(line) } })),
+        middleware: asMiddleware(
+          morgan(':method :url :status', { stream: { write: (line) => void lines.push(line) } }),
+        ),
         async check() {
           await until(() => lines.length === 1);
           expect(lines).toEqual([expect.stringMatching(/^GET \/\w* 200\n$/)]);
@@ -59,7 +65,12 @@ const neighbours: readonly Neighbour[] = [
     http2: true,
     make: () => ({
       middleware: asMiddleware(helmet()),
-      check: (headers) => expect(headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'content-security-policy': expect.any(String), 'x-dns-prefetch-control': 'off' }),
+      check: (headers) =>
+        expect(headers).toMatchObject({
+          'x-content-type-options': 'nosniff',
+          'content-security-policy': expect.any(String),
+          'x-dns-prefetch-control': 'off',
+        }),
     }),
   },
   {
@@ -68,10 +79,11 @@ const neighbours: readonly Neighbour[] = [
     make() {
       const seen: unknown[] = [];
       return {
-        middleware: (req, res, next) => (cookieParser() as unknown as Middleware)(req, res, (error) => {
-          seen.push((req as { cookies?: unknown }).cookies);
-          next(error);
-        }),
+        middleware: (req, res, next) =>
+          (cookieParser() as unknown as Middleware)(req, res, (error) => {
+            seen.push((req as { cookies?: unknown }).cookies);
+            next(error);
+          }),
         check: () => expect(seen).toEqual([{ taste: 'good' }]),
       };
     },
@@ -79,7 +91,10 @@ const neighbours: readonly Neighbour[] = [
   {
     name: 'compression',
     http2: false,
-    make: () => ({ middleware: asMiddleware(compression()), check: (headers) => expect(headers['content-encoding']).toBeUndefined() }),
+    make: () => ({
+      middleware: asMiddleware(compression()),
+      check: (headers) => expect(headers['content-encoding']).toBeUndefined(),
+    }),
   },
 ];
 
@@ -89,7 +104,9 @@ interface Answer {
   check(text: string): void;
 }
 
-const body = Array.from({ length: 50 }, (_, index) => createHash('sha256').update(String(index)).digest('hex').repeat(200));
+const body = Array.from({ length: 50 }, (_, index) =>
+  createHash('sha256').update(String(index)).digest('hex').repeat(200),
+);
 
 /** The small suite that must pass whatever stands before. */
 function answers(gate: Promise<void>): readonly Answer[] {
@@ -101,7 +118,11 @@ function answers(gate: Promise<void>): readonly Answer[] {
         await gate;
         yield { id: '2', data: 'two\nlines' };
       }),
-      check: (text) => expect(parseEvents(text)).toEqual([{ type: 'message', data: '{"n":1}', lastEventId: '1' }, { type: 'message', data: 'two\nlines', lastEventId: '2' }]),
+      check: (text) =>
+        expect(parseEvents(text)).toEqual([
+          { type: 'message', data: '{"n":1}', lastEventId: '1' },
+          { type: 'message', data: 'two\nlines', lastEventId: '2' },
+        ]),
     },
     {
       path: '/ndjson',
@@ -115,11 +136,17 @@ function answers(gate: Promise<void>): readonly Answer[] {
     {
       path: '/body',
       // Not for `compression`: its business with a body has a file of its own.
-      middleware: (req, res) => pipeBody((async function* () {
-        yield* body.slice(0, 1);
-        await gate;
-        yield* body.slice(1);
-      })(), req, res, { headers: { 'Cache-Control': 'no-transform' } }),
+      middleware: (req, res) =>
+        pipeBody(
+          (async function* () {
+            yield* body.slice(0, 1);
+            await gate;
+            yield* body.slice(1);
+          })(),
+          req,
+          res,
+          { headers: { 'Cache-Control': 'no-transform' } },
+        ),
       check: (text) => expect(text === body.join('')).toBe(true),
     },
   ];
@@ -131,12 +158,21 @@ const stacks: [name: string, neighbours: readonly Neighbour[]][] = [
   ['all of them, the other way round', neighbours.toReversed()],
 ];
 
-const matrix: [on: string, stack: string, path: string, carrier: Carrier, list: readonly Neighbour[]][] = carriers.flatMap((carrier) =>
-  stacks.flatMap(([stack, all]) => {
-    const list = all.filter((one) => one.http2 || http1Carriers.includes(carrier));
-    return list.length === 0 ? [] : ['/sse', '/ndjson', '/body'].map((path): [string, string, string, Carrier, readonly Neighbour[]] => [carrier.name, stack, path, carrier, list]);
-  }),
-);
+const matrix: [on: string, stack: string, path: string, carrier: Carrier, list: readonly Neighbour[]][] =
+  carriers.flatMap((carrier) =>
+    stacks.flatMap(([stack, all]) => {
+      const list = all.filter((one) => one.http2 || http1Carriers.includes(carrier));
+      return list.length === 0
+        ? []
+        : ['/sse', '/ndjson', '/body'].map((path): [string, string, string, Carrier, readonly Neighbour[]] => [
+            carrier.name,
+            stack,
+            path,
+            carrier,
+            list,
+          ]);
+    }),
+  );
 
 describe('behind other middlewares', () => {
   it.each(matrix)('on %s, behind %s, %s arrives piece by piece and whole', async (_on, _stack, path, carrier, list) => {
@@ -158,39 +194,54 @@ describe('behind other middlewares', () => {
   it.each(http1Carriers)('a client that leaves is noticed behind all of them on $name', async (carrier) => {
     const cleaned = deferred();
     const made = neighbours.map((one) => one.make());
-    const running = await serve(carrier, ...made.map((one) => one.middleware), sse(async function* (stream) {
-      try {
-        yield 'first';
-        await new Promise((resolve) => stream.signal.addEventListener('abort', resolve));
-      } finally {
-        cleaned.resolve();
-      }
-    }));
+    const running = await serve(
+      carrier,
+      ...made.map((one) => one.middleware),
+      sse(async function* (stream) {
+        try {
+          yield 'first';
+          await new Promise((resolve) => stream.signal.addEventListener('abort', resolve));
+        } finally {
+          cleaned.resolve();
+        }
+      }),
+    );
     const reading = await running.visit();
     await until(() => reading.text.includes('first'));
     reading.destroy();
     await settles(cleaned.promise);
   });
 
-  it.each(http1Carriers)('an error before the head is the application\'s to answer behind all of them on $name', async (carrier) => {
-    const failure = Object.assign(new Error('early'), { status: 409 });
-    const made = neighbours.map((one) => one.make());
-    const running = await serve(carrier, ...made.map((one) => one.middleware), sse(async () => {
-      throw failure;
-    }));
-    const reading = await running.visit();
-    expect(await settles(reading.over)).toBe('end');
-    expect([reading.status, reading.text, running.errors]).toEqual([409, 'error: early', [failure]]);
-    expect(reading.headers['x-content-type-options']).toBe('nosniff');
-  });
+  it.each(http1Carriers)(
+    "an error before the head is the application's to answer behind all of them on $name",
+    async (carrier) => {
+      const failure = Object.assign(new Error('early'), { status: 409 });
+      const made = neighbours.map((one) => one.make());
+      const running = await serve(
+        carrier,
+        ...made.map((one) => one.middleware),
+        sse(async () => {
+          throw failure;
+        }),
+      );
+      const reading = await running.visit();
+      expect(await settles(reading.over)).toBe('end');
+      expect([reading.status, reading.text, running.errors]).toEqual([409, 'error: early', [failure]]);
+      expect(reading.headers['x-content-type-options']).toBe('nosniff');
+    },
+  );
 
   it.each(http1Carriers)('an error after the head cuts the body behind all of them on $name', async (carrier) => {
     const made = neighbours.map((one) => one.make());
-    const running = await serve(carrier, ...made.map((one) => one.middleware), sse(async function* () {
-      yield 'first';
-      await turns();
-      throw new Error('late');
-    }));
+    const running = await serve(
+      carrier,
+      ...made.map((one) => one.middleware),
+      sse(async function* () {
+        yield 'first';
+        await turns();
+        throw new Error('late');
+      }),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('aborted');
     expect(parseEvents(reading.text)).toHaveLength(1);

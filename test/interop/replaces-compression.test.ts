@@ -56,7 +56,10 @@ function same({ status, statusText, headers, text }: Outcome): unknown {
 }
 
 function varyOf({ headers }: Outcome): readonly string[] {
-  return (headers.vary ?? '').toLowerCase().split(/\s*,\s*/).filter((name) => name !== '');
+  return (headers.vary ?? '')
+    .toLowerCase()
+    .split(/\s*,\s*/)
+    .filter((name) => name !== '');
 }
 
 describe.each(stacks)('in place of `compression`, under $name,', (stack) => {

@@ -6,9 +6,7 @@ import { settles } from '../support/until.ts';
 
 it('a worker of node:cluster ends by itself when all that drains in it is dead, and all is closed', async () => {
   const script = fileURLToPath(new URL('fixtures/cluster.js', import.meta.url));
-  const child = spawn(process.execPath, [script], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] });
   onTestFinished(() => void child.kill('SIGKILL'));
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));

@@ -52,27 +52,30 @@ describe('a connection of HTTP/1.1', () => {
     await another.waitFor('hello');
   });
 
-  it.each(http1Carriers.map((carrier) => ({ on: carrier.name, carrier })))('is closed when its response ends, though that said keep-alive, on $on', async ({ carrier }) => {
-    const life = makeLife();
-    const gate = deferred();
-    const served = await serveAttached(carrier, life, async (_req, res) => {
-      (res as http.ServerResponse).write('first');
-      await gate.promise;
-      res.end('last');
-    });
-    const client = await served.dial();
-    client.send(getRequest());
-    await client.waitFor('first');
-    const drained = life.drain();
-    await until(() => !served.server.listening);
-    gate.resolve();
-    // Not after keepAliveTimeout.
-    const report = await settles(drained, 4000);
-    expect(await client.closed).toBe('end');
-    expect(parseChunked(client.received)).toMatchObject({ chunks: ['first', 'last'], complete: true });
-    expect(client.received).not.toContain('Connection: close');
-    expect(report).toMatchObject({ reason: 'complete', finished: { requests: 1 } });
-  });
+  it.each(http1Carriers.map((carrier) => ({ on: carrier.name, carrier })))(
+    'is closed when its response ends, though that said keep-alive, on $on',
+    async ({ carrier }) => {
+      const life = makeLife();
+      const gate = deferred();
+      const served = await serveAttached(carrier, life, async (_req, res) => {
+        (res as http.ServerResponse).write('first');
+        await gate.promise;
+        res.end('last');
+      });
+      const client = await served.dial();
+      client.send(getRequest());
+      await client.waitFor('first');
+      const drained = life.drain();
+      await until(() => !served.server.listening);
+      gate.resolve();
+      // Not after keepAliveTimeout.
+      const report = await settles(drained, 4000);
+      expect(await client.closed).toBe('end');
+      expect(parseChunked(client.received)).toMatchObject({ chunks: ['first', 'last'], complete: true });
+      expect(client.received).not.toContain('Connection: close');
+      expect(report).toMatchObject({ reason: 'complete', finished: { requests: 1 } });
+    },
+  );
 
   it('in the middle of an upload is let finish', async () => {
     const life = makeLife();
@@ -93,24 +96,27 @@ describe('a connection of HTTP/1.1', () => {
     expect(await settles(drained)).toMatchObject({ finished: { requests: 1 }, cut: { requests: 0, sockets: 0 } });
   });
 
-  it.each(['', getRequest()])('that was still sending the head of a request, after %j, is closed with the listener', async (before) => {
-    const life = makeLife();
-    const served = await serveAttached(bare, life, hello);
-    const connections = followConnections(served.server);
-    const client = await served.dial();
-    client.send(before);
-    if (before !== '') await client.waitFor('hello');
-    const { length } = before;
-    client.send('GET / HTTP/1.1\r\nHost:');
-    await connections.heard(length + 1);
-    expect(await settles(life.drain())).toMatchObject({
-      cut: { requests: 0, sockets: 0 },
-      aborted: { requests: 0 },
-      forced: false,
-      reason: 'complete',
-    });
-    expect(await client.closed).toBe('end');
-  });
+  it.each(['', getRequest()])(
+    'that was still sending the head of a request, after %j, is closed with the listener',
+    async (before) => {
+      const life = makeLife();
+      const served = await serveAttached(bare, life, hello);
+      const connections = followConnections(served.server);
+      const client = await served.dial();
+      client.send(before);
+      if (before !== '') await client.waitFor('hello');
+      const { length } = before;
+      client.send('GET / HTTP/1.1\r\nHost:');
+      await connections.heard(length + 1);
+      expect(await settles(life.drain())).toMatchObject({
+        cut: { requests: 0, sockets: 0 },
+        aborted: { requests: 0 },
+        forced: false,
+        reason: 'complete',
+      });
+      expect(await client.closed).toBe('end');
+    },
+  );
 
   it('whose request body is still under way when its response is done is waited for', async () => {
     const life = makeLife();
@@ -208,7 +214,9 @@ describe('attach()', () => {
     const drained = life.drain();
     await until(() => !one!.server.listening && !other!.server.listening);
     gates[0]!.resolve();
-    await (await readings[0]!).over;
+    await (
+      await readings[0]!
+    ).over;
     await turns(20);
     expect(life.state).toBe('draining');
     gates[1]!.resolve();
@@ -289,7 +297,8 @@ describe.skipIf(!certificate)('a connection over TLS', () => {
         res.end('slow');
       },
     });
-    const server = make(((req: http.IncomingMessage, res: http.ServerResponse) => life(req, res, () => void listener(req, res, () => undefined))) as Middleware);
+    const server = make(((req: http.IncomingMessage, res: http.ServerResponse) =>
+      life(req, res, () => void listener(req, res, () => undefined))) as Middleware);
     life.attach(server);
     await new Promise<void>((resolve) => {
       server.listen(0, '127.0.0.1', resolve);
@@ -316,7 +325,11 @@ describe.skipIf(!certificate)('a connection over TLS', () => {
     expect(life.state).toBe('draining');
     gate.resolve();
     await until(() => busy.text().includes('slow'));
-    expect(await settles(drained)).toMatchObject({ reason: 'complete', finished: { requests: 1 }, cut: { requests: 0, sockets: 0 } });
+    expect(await settles(drained)).toMatchObject({
+      reason: 'complete',
+      finished: { requests: 1 },
+      cut: { requests: 0, sockets: 0 },
+    });
   });
 
   it('of node:http2 is drained as one without', async () => {
@@ -344,7 +357,11 @@ describe.skipIf(!certificate)('a connection over TLS', () => {
     const drained = life.drain();
     await until(() => goaways.length > 0);
     gate.resolve();
-    expect(await settles(drained)).toMatchObject({ reason: 'complete', finished: { requests: 1 }, cut: { requests: 0, sockets: 0 } });
+    expect(await settles(drained)).toMatchObject({
+      reason: 'complete',
+      finished: { requests: 1 },
+      cut: { requests: 0, sockets: 0 },
+    });
     await until(() => text.length >= 4);
     expect([text, goaways[0]]).toEqual(['slow', 0]);
   });

@@ -35,11 +35,13 @@ describe('a drain with a response that cannot be told', () => {
     const { handler, responses } = collect();
     const served = await serveAttached(carrier, life, handler);
     const paths = ['/1', '/patched', '/2'];
-    const clients = await Promise.all(paths.map(async (path) => {
-      const client = await served.dial();
-      client.send(getRequest(path));
-      return client;
-    }));
+    const clients = await Promise.all(
+      paths.map(async (path) => {
+        const client = await served.dial();
+        client.send(getRequest(path));
+        return client;
+      }),
+    );
     await until(() => responses.size === 3);
     const patched = responses.get('/patched')!;
     const { setHeader } = patched;
@@ -49,7 +51,11 @@ describe('a drain with a response that cannot be told', () => {
     patched.setHeader = setHeader;
     for (const res of responses.values()) res.end('late');
     const answers = await Promise.all(clients.map((client) => client.waitFor('late')));
-    expect(answers.map((answer) => /^connection: (.*)\r$/im.exec(answer)?.[1])).toEqual(['close', 'keep-alive', 'close']);
+    expect(answers.map((answer) => /^connection: (.*)\r$/im.exec(answer)?.[1])).toEqual([
+      'close',
+      'keep-alive',
+      'close',
+    ]);
     expect(await settles(over)).toMatchObject({ reason: 'complete', finished: { requests: 3 } });
     expect(errors).toEqual([expect.any(Mine)]);
   });

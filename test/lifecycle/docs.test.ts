@@ -7,10 +7,12 @@ import { resolveLifecycleOptions } from '../../src/lifecycle/options.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const page = readFileSync(new URL('../../docs/lifecycle.md', import.meta.url), 'utf8');
-const samples = [...page.matchAll(/^## (.*)$|^```js\n([\s\S]*?)^```$/gm)].reduce<{ title: string; code: string }[]>((found, [, title, code]) => {
-  if (title !== undefined) return [...found, { title, code: '' }];
-  return [...found, { title: found.at(-1)?.title ?? 'the first', code: code! }];
-}, []).filter(({ code }) => code !== '');
+const samples = [...page.matchAll(/^## (.*)$|^```js\n([\s\S]*?)^```$/gm)]
+  .reduce<{ title: string; code: string }[]>((found, [, title, code]) => {
+    if (title !== undefined) return [...found, { title, code: '' }];
+    return [...found, { title: found.at(-1)?.title ?? 'the first', code: code! }];
+  }, [])
+  .filter(({ code }) => code !== '');
 
 type AtEnd = (undo: () => void) => void;
 
@@ -23,21 +25,32 @@ const terminate = `
   }, 20).unref();`;
 
 /** Runs a sample as it stands, on ports of its own, until SIGTERM. */
-async function run(code: string, atEnd: AtEnd): Promise<{ code: number | null; signal: string | null; output: string }> {
+async function run(
+  code: string,
+  atEnd: AtEnd,
+): Promise<{ code: number | null; signal: string | null; output: string }> {
   const program = `${code.replaceAll(/\b300[01]\b/g, '0')}\n`;
-  const child = spawn(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(terminate)}`, '--input-type=module', '--eval', program], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(
+    process.execPath,
+    ['--import', `data:text/javascript,${encodeURIComponent(terminate)}`, '--input-type=module', '--eval', program],
+    { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] },
+  );
   atEnd(() => child.kill('SIGKILL'));
   let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
   const [exitCode, signal] = (await once(child, 'close')) as [number | null, string | null];
   return { code: exitCode, signal, output };
 }
 
 describe('docs/lifecycle.md', { timeout: 60_000 }, () => {
   // Of tests that run at once, each has its own `onTestFinished`.
-  it.concurrent.for(samples)('the sample of "$title" runs, drains on SIGTERM and exits with 0', async ({ code }, { expect, onTestFinished }) => {
-    expect(await run(code, onTestFinished)).toEqual({ code: 0, signal: null, output: '' });
-  });
+  it.concurrent.for(samples)(
+    'the sample of "$title" runs, drains on SIGTERM and exits with 0',
+    async ({ code }, { expect, onTestFinished }) => {
+      expect(await run(code, onTestFinished)).toEqual({ code: 0, signal: null, output: '' });
+    },
+  );
 
   it('the sample that waits on `life.signal` leaves nothing there', async ({ expect, onTestFinished }) => {
     const sample = samples.find(({ code }) => code.includes("'/log'"))!.code;
@@ -69,7 +82,12 @@ describe('docs/lifecycle.md', { timeout: 60_000 }, () => {
   });
 
   it('links to sections that are there', ({ expect }) => {
-    const slugs = [...page.matchAll(/^## (.*)$/gm)].map(([, title]) => title!.toLowerCase().replaceAll(/[^\w -]/g, '').replaceAll(' ', '-'));
+    const slugs = [...page.matchAll(/^## (.*)$/gm)].map(([, title]) =>
+      title!
+        .toLowerCase()
+        .replaceAll(/[^\w -]/g, '')
+        .replaceAll(' ', '-'),
+    );
     for (const [, slug] of page.matchAll(/\]\(#([\w-]+)\)/g)) expect(slugs).toContain(slug);
   });
 });

@@ -35,7 +35,10 @@ class Part implements Drainable {
   }
 }
 
-function make(options: LifecycleOptions = {}, part = new Part()): { drain: Drain; part: Part; changes: LifecycleChange[] } {
+function make(
+  options: LifecycleOptions = {},
+  part = new Part(),
+): { drain: Drain; part: Part; changes: LifecycleChange[] } {
   useRandom(() => 0);
   const changes: LifecycleChange[] = [];
   const resolved = resolveLifecycleOptions({ preDrain: '5s', spread: '10s', drainTimeout: '25s', ...options });
@@ -46,7 +49,17 @@ function make(options: LifecycleOptions = {}, part = new Part()): { drain: Drain
 
 describe('a drain', () => {
   beforeEach(() => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate', 'performance'] });
+    vi.useFakeTimers({
+      toFake: [
+        'setTimeout',
+        'clearTimeout',
+        'setInterval',
+        'clearInterval',
+        'setImmediate',
+        'clearImmediate',
+        'performance',
+      ],
+    });
   });
   afterEach(() => {
     vi.useRealTimers();
@@ -67,7 +80,10 @@ describe('a drain', () => {
     vi.advanceTimersByTime(1);
     expect([drain.phase, part.calls.at(-1)]).toEqual(['dead', 'release']);
     expect(await drain.over).toMatchObject({ duration: 8001, forced: false, reason: 'complete' });
-    expect(changes).toEqual([{ state: 'draining', previous: 'active' }, { state: 'dead', previous: 'draining' }]);
+    expect(changes).toEqual([
+      { state: 'draining', previous: 'active' },
+      { state: 'dead', previous: 'draining' },
+    ]);
     expect(vi.getTimerCount()).toBe(0);
   });
 
@@ -273,7 +289,12 @@ describe('a drain', () => {
   });
 
   it('is one, with one report, in whatever order callers, time and force come', async () => {
-    const step = fc.oneof(fc.constant('begin'), fc.constant('force'), fc.constant('empty'), fc.integer({ min: 0, max: 8000 }));
+    const step = fc.oneof(
+      fc.constant('begin'),
+      fc.constant('force'),
+      fc.constant('empty'),
+      fc.integer({ min: 0, max: 8000 }),
+    );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
         const { drain, part, changes } = make();

@@ -42,7 +42,13 @@ describe('before a drain', () => {
     const served = await serveAttached(carrier, life, routes({ '/readyz': life.ready, '/livez': life.live }));
     for (const path of ['/readyz', '/livez']) {
       const reading = await served.visit({ path });
-      expect([await reading.over, reading.status, reading.text, reading.headers['content-type'], reading.headers['cache-control']]).toEqual(['end', 200, '{"state":"active"}', 'application/json', 'no-store']);
+      expect([
+        await reading.over,
+        reading.status,
+        reading.text,
+        reading.headers['content-type'],
+        reading.headers['cache-control'],
+      ]).toEqual(['end', 200, '{"state":"active"}', 'application/json', 'no-store']);
     }
     const head = await served.visit({ path: '/readyz', method: 'HEAD' });
     expect([await head.over, head.status, head.text]).toEqual(['end', 200, '']);
@@ -52,25 +58,41 @@ describe('before a drain', () => {
 describe('while a drain is announced', () => {
   it.each(matrix)('everything is served, readiness fails and liveness does not, on $on', async ({ carrier }) => {
     const life = probe(makeLife({ preDrain: '10s' }));
-    const served = await serveAttached(carrier, life, routes({ '/': (_req, res) => res.end('hello'), '/readyz': life.ready, '/livez': life.live }));
+    const served = await serveAttached(
+      carrier,
+      life,
+      routes({ '/': (_req, res) => res.end('hello'), '/readyz': life.ready, '/livez': life.live }),
+    );
     void life.drain();
     expect(life.state).toBe('draining');
     const answers = await Promise.all(['/', '/readyz', '/livez'].map((path) => served.visit({ path })));
     expect(await Promise.all(answers.map(({ over }) => over))).toEqual(['end', 'end', 'end']);
-    expect(answers.map(({ status, text }) => [status, text])).toEqual([[200, 'hello'], [503, '{"state":"draining"}'], [200, '{"state":"draining"}']]);
+    expect(answers.map(({ status, text }) => [status, text])).toEqual([
+      [200, 'hello'],
+      [503, '{"state":"draining"}'],
+      [200, '{"state":"draining"}'],
+    ]);
   });
 
   it.each(http1)('responses close their connection, in flight and new, on $on', async ({ carrier }) => {
     const life = makeLife({ preDrain: '10s' });
     const { handler, answer, reached } = slow();
-    const served = await serveAttached(carrier, life, routes({ '/': (_req, res) => res.end('hello'), '/slow': handler }));
+    const served = await serveAttached(
+      carrier,
+      life,
+      routes({ '/': (_req, res) => res.end('hello'), '/slow': handler }),
+    );
     const before = await served.visit({ headers: { connection: 'keep-alive' } });
     const inFlight = served.visit({ path: '/slow', headers: { connection: 'keep-alive' } });
     await reached();
     void life.drain();
     answer();
     const after = await served.visit({ headers: { connection: 'keep-alive' } });
-    expect([before, await inFlight, after].map(({ headers }) => headers['connection'])).toEqual(['keep-alive', 'close', 'close']);
+    expect([before, await inFlight, after].map(({ headers }) => headers['connection'])).toEqual([
+      'keep-alive',
+      'close',
+      'close',
+    ]);
   });
 
   it('HTTP/2 responses have no Connection field', async () => {
@@ -121,7 +143,12 @@ describe('when it leaves', () => {
     expect([await (await reading).over, (await reading).text]).toEqual(['end', 'slow']);
     const report = await settles(drained);
     expect(life.state).toBe('dead');
-    expect(report).toMatchObject({ finished: { requests: 1 }, cut: { requests: 0, streams: 0, sockets: 0 }, forced: false, reason: 'complete' });
+    expect(report).toMatchObject({
+      finished: { requests: 1 },
+      cut: { requests: 0, streams: 0, sockets: 0 },
+      forced: false,
+      reason: 'complete',
+    });
   });
 
   it.each(matrix)('a resumable stream is told to come back, and closes without an end, on $on', async ({ carrier }) => {
@@ -140,11 +167,15 @@ describe('when it leaves', () => {
   it.each(matrix)('a finite stream runs to its end, on $on', async ({ carrier }) => {
     const life = makeLife();
     const gate = deferred();
-    const served = await serveAttached(carrier, life, sse(async function* () {
-      yield 'token';
-      await gate.promise;
-      yield 'last';
-    }));
+    const served = await serveAttached(
+      carrier,
+      life,
+      sse(async function* () {
+        yield 'token';
+        await gate.promise;
+        yield 'last';
+      }),
+    );
     const reading = await served.visit(eventStreamRequest);
     await until(() => reading.text.includes('token'));
     const drained = life.drain();
@@ -152,18 +183,26 @@ describe('when it leaves', () => {
     gate.resolve();
     expect(await reading.over).toBe('end');
     expect(reading.text).toContain('data: last\n\n');
-    expect(await settles(drained)).toMatchObject({ finished: { streams: 1, requests: 0 }, told: { streams: 0 }, cut: { streams: 0 } });
+    expect(await settles(drained)).toMatchObject({
+      finished: { streams: 1, requests: 0 },
+      told: { streams: 0 },
+      cut: { streams: 0 },
+    });
   });
 
   it('a stream that becomes resumable later is told then', async () => {
     const life = makeLife();
     const gate = deferred();
-    const served = await serveAttached(carriers[0]!, life, sse(async (stream) => {
-      await stream.send('no id');
-      await gate.promise;
-      await stream.send({ id: '1', data: 'one' });
-      await new Promise((resolve) => stream.onClose(resolve));
-    }));
+    const served = await serveAttached(
+      carriers[0]!,
+      life,
+      sse(async (stream) => {
+        await stream.send('no id');
+        await gate.promise;
+        await stream.send({ id: '1', data: 'one' });
+        await new Promise((resolve) => stream.onClose(resolve));
+      }),
+    );
     const reading = await served.visit(eventStreamRequest);
     const drained = life.drain();
     await until(() => !served.server.listening);
@@ -177,7 +216,11 @@ describe('when it leaves', () => {
     useRandom(() => 0.5);
     const life = makeLife({ retryAfter: '4s', reconnectDelay: 3000 });
     const { handler, answer, reached } = slow();
-    const served = await serve(carrier, life as Middleware, routes({ '/slow': handler, '/readyz': life.ready, '/livez': life.live }));
+    const served = await serve(
+      carrier,
+      life as Middleware,
+      routes({ '/slow': handler, '/readyz': life.ready, '/livez': life.live }),
+    );
     void served.visit({ path: '/slow' });
     await reached();
     const drained = life.drain();
@@ -227,7 +270,9 @@ describe('when it leaves', () => {
     const life = makeLife();
     const served = await serve(carriers[0]!, life as Middleware);
     await life.drain();
-    expect((await served.visit({ headers: { accept: 'text/event-stream', 'last-event-id': 'sluice.stop' } })).status).toBe(204);
+    expect(
+      (await served.visit({ headers: { accept: 'text/event-stream', 'last-event-id': 'sluice.stop' } })).status,
+    ).toBe(204);
   });
 
   it('spreads the hints to refused clients', async () => {
@@ -239,13 +284,18 @@ describe('when it leaves', () => {
     const after = [(await served.visit()).headers['retry-after'], (await served.visit()).headers['retry-after']];
     const sources = [await served.visit(eventStreamRequest), await served.visit(eventStreamRequest)];
     await Promise.all(sources.map(({ over }) => over));
-    expect([after, sources.map(({ text }) => text)]).toEqual([['2', '6'], [':ok\nretry: 1000\n', ':ok\nretry: 2998\n']]);
+    expect([after, sources.map(({ text }) => text)]).toEqual([
+      ['2', '6'],
+      [':ok\nretry: 1000\n', ':ok\nretry: 2998\n'],
+    ]);
   });
 
   it('a request that exempt picks is served', async () => {
     const life = makeLife({ exempt: (req) => req.url === '/admin' });
     const served = await serve(carriers[0]!, life as Middleware, routes({ '/admin': (_req, res) => res.end('here') }));
     await life.drain();
-    expect([(await served.visit({ path: '/admin' })).status, (await served.visit({ path: '/livez' })).status]).toEqual([200, 503]);
+    expect([(await served.visit({ path: '/admin' })).status, (await served.visit({ path: '/livez' })).status]).toEqual([
+      200, 503,
+    ]);
   });
 });

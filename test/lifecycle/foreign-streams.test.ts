@@ -51,20 +51,23 @@ async function open(
 const eventSource: RequestInput = { headers: { accept: 'text/event-stream' } };
 
 describe('an event stream that a handler writes by itself', () => {
-  it.each(matrix)('and that has sent an id is told to come back, and closes unterminated, on $on', async ({ carrier }) => {
-    const { served, drain } = await open(carrier, write('id: 1\ndata: one\n\n'));
-    const reading = await served.visit(eventSource);
-    await until(() => reading.text.includes('data: one'));
-    const report = await settles(drain());
-    expect(await reading.over).toBe('aborted');
-    expect(reading.text).toMatch(/data: one\n\nretry: \d+\n+$/);
-    expect(report).toMatchObject({
-      told: { streams: 1 },
-      finished: { requests: 0, streams: 0 },
-      cut: { requests: 0, streams: 0 },
-      reason: 'complete',
-    });
-  });
+  it.each(matrix)(
+    'and that has sent an id is told to come back, and closes unterminated, on $on',
+    async ({ carrier }) => {
+      const { served, drain } = await open(carrier, write('id: 1\ndata: one\n\n'));
+      const reading = await served.visit(eventSource);
+      await until(() => reading.text.includes('data: one'));
+      const report = await settles(drain());
+      expect(await reading.over).toBe('aborted');
+      expect(reading.text).toMatch(/data: one\n\nretry: \d+\n+$/);
+      expect(report).toMatchObject({
+        told: { streams: 1 },
+        finished: { requests: 0, streams: 0 },
+        cut: { requests: 0, streams: 0 },
+        reason: 'complete',
+      });
+    },
+  );
 
   it.each(matrix)('and that pipeBody passes on is told, and its source cancelled, on $on', async ({ carrier }) => {
     let isCancelled = false;
@@ -149,11 +152,15 @@ describe('an event stream that a handler writes by itself', () => {
     ['that is finite by the option', 'id: 1\ndata: one\n\n', eventSource, { drain: 'finite' }],
   ])('%s runs to its end', async (_name, text, input, options) => {
     const gate = deferred();
-    const { served, drain } = await open(bare, async (req, res, next) => {
-      await write(text)(req, res, next);
-      await gate.promise;
-      (res as ServerResponse).end('data: last\n\n');
-    }, options);
+    const { served, drain } = await open(
+      bare,
+      async (req, res, next) => {
+        await write(text)(req, res, next);
+        await gate.promise;
+        (res as ServerResponse).end('data: last\n\n');
+      },
+      options,
+    );
     const reading = await served.visit(input);
     const drained = drain();
     await until(() => !served.server.listening);
@@ -173,15 +180,18 @@ describe('the report', () => {
       '/unfollowed': 'id: 1\n\n',
       '/plain': 'id: 1\n\n',
     };
-    const { served, drain } = await open(bare, (req, res, next) => {
-      if (req.url === '/plain') (res as ServerResponse).writeHead(200, { 'Content-Type': 'text/plain' }).write('plain');
-      else void write(routes[req.url!]!)(req, res, next);
-    }, { filter: ({ url }) => url !== '/unfollowed' }, '200');
-    for (const path of Object.keys(routes)) await served.visit({
-      ...eventSource,
-      path,
-      method: path === '/method' ? 'POST' : 'GET',
-    });
+    const { served, drain } = await open(
+      bare,
+      (req, res, next) => {
+        if (req.url === '/plain')
+          (res as ServerResponse).writeHead(200, { 'Content-Type': 'text/plain' }).write('plain');
+        else void write(routes[req.url!]!)(req, res, next);
+      },
+      { filter: ({ url }) => url !== '/unfollowed' },
+      '200',
+    );
+    for (const path of Object.keys(routes))
+      await served.visit({ ...eventSource, path, method: path === '/method' ? 'POST' : 'GET' });
     expect(await settles(drain())).toMatchObject({
       cut: { requests: 1, streams: 4 },
       untold: { 'no-id': 1, 'half-event': 1, method: 1, unfollowed: 1 },

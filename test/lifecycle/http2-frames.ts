@@ -10,7 +10,18 @@ export interface Frame {
   readonly payload: Buffer;
 }
 
-const types = ['DATA', 'HEADERS', 'PRIORITY', 'RST_STREAM', 'SETTINGS', 'PUSH_PROMISE', 'PING', 'GOAWAY', 'WINDOW_UPDATE', 'CONTINUATION'];
+const types = [
+  'DATA',
+  'HEADERS',
+  'PRIORITY',
+  'RST_STREAM',
+  'SETTINGS',
+  'PUSH_PROMISE',
+  'PING',
+  'GOAWAY',
+  'WINDOW_UPDATE',
+  'CONTINUATION',
+];
 
 /** A client that speaks HTTP/2 by hand: it goes on where a library would stop. */
 export interface FrameClient {
@@ -34,7 +45,12 @@ export function connectFrames(port: number): FrameClient {
     received = Buffer.concat([received, chunk]);
     while (received.length >= 9 && received.length >= 9 + received.readUIntBE(0, 3)) {
       const end = 9 + received.readUIntBE(0, 3);
-      frames.push({ type: types[received[3]!] ?? 'unknown', flags: received[4]!, stream: received.readUInt32BE(5), payload: received.subarray(9, end) });
+      frames.push({
+        type: types[received[3]!] ?? 'unknown',
+        flags: received[4]!,
+        stream: received.readUInt32BE(5),
+        payload: received.subarray(9, end),
+      });
       received = received.subarray(end);
     }
   });
@@ -47,8 +63,12 @@ export function connectFrames(port: number): FrameClient {
     },
     get: (stream, path) => void socket.write(frame(1, 5, stream, fieldsOf(path))),
     waitFor: async (type, stream) => {
-      const find = (): Frame | undefined => frames.find((each) => each.type === type && (stream === undefined || each.stream === stream));
-      await until(() => find() !== undefined, () => `no ${type} in ${frames.map((each) => `${each.type}:${each.stream}`).join(' ')}`);
+      const find = (): Frame | undefined =>
+        frames.find((each) => each.type === type && (stream === undefined || each.stream === stream));
+      await until(
+        () => find() !== undefined,
+        () => `no ${type} in ${frames.map((each) => `${each.type}:${each.stream}`).join(' ')}`,
+      );
       return find()!;
     },
   };
@@ -70,5 +90,10 @@ function frame(type: number, flags: number, stream: number, payload: Buffer = Bu
 
 // HPACK (RFC 7541): GET and http from the static table, :path and :authority as literals.
 function fieldsOf(path: string): Buffer {
-  return Buffer.concat([Buffer.from([0x82, 0x86, 0x04, path.length]), Buffer.from(path), Buffer.from([0x41, 1]), Buffer.from('x')]);
+  return Buffer.concat([
+    Buffer.from([0x82, 0x86, 0x04, path.length]),
+    Buffer.from(path),
+    Buffer.from([0x41, 1]),
+    Buffer.from('x'),
+  ]);
 }

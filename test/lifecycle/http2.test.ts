@@ -15,13 +15,17 @@ describe('the drain of HTTP/2', () => {
     const life = makeLife({ preDrain: '10s' });
     const gate = deferred();
     const { note, reached } = makeCounter();
-    const served = await serveAttached(h2c, life, routes({
-      '/slow': async (_req, res) => {
-        note();
-        await gate.promise;
-        res.end('slow');
-      },
-    }));
+    const served = await serveAttached(
+      h2c,
+      life,
+      routes({
+        '/slow': async (_req, res) => {
+          note();
+          await gate.promise;
+          res.end('slow');
+        },
+      }),
+    );
     const client = connectFrames(served.port);
     client.get(1, '/slow');
     await client.waitFor('SETTINGS');

@@ -59,9 +59,15 @@ describe('drain()', () => {
   });
 
   it('is published, with the states', async () => {
-    const [states, drains] = [published<LifecycleChange>('sluice:lifecycle:state'), published<DrainReport>('sluice:lifecycle:drain')];
+    const [states, drains] = [
+      published<LifecycleChange>('sluice:lifecycle:state'),
+      published<DrainReport>('sluice:lifecycle:drain'),
+    ];
     const report = await settles(makeLife().drain());
-    expect(states).toEqual([{ state: 'draining', previous: 'active' }, { state: 'dead', previous: 'draining' }]);
+    expect(states).toEqual([
+      { state: 'draining', previous: 'active' },
+      { state: 'dead', previous: 'draining' },
+    ]);
     expect(drains).toEqual([report]);
   });
 });
@@ -90,7 +96,10 @@ describe("on('state')", () => {
     });
     life.on('state', ({ state }) => told.push(state));
     await settles(life.drain());
-    expect([told, errors]).toEqual([['draining', 'dead'], [{ error }, { error }]]);
+    expect([told, errors]).toEqual([
+      ['draining', 'dead'],
+      [{ error }, { error }],
+    ]);
   });
 });
 
@@ -125,11 +134,16 @@ describe('a response that somebody answers already', () => {
   it('is not refused', async () => {
     const life = makeLife();
     await life.drain();
-    const served = await serve(bare, (req, res, next) => {
-      const stream = openEventStream(req, res);
-      void stream.send('mine').then(() => stream.end());
-      next();
-    }, life as Middleware, () => undefined);
+    const served = await serve(
+      bare,
+      (req, res, next) => {
+        const stream = openEventStream(req, res);
+        void stream.send('mine').then(() => stream.end());
+        next();
+      },
+      life as Middleware,
+      () => undefined,
+    );
     const reading = await served.visit({ headers: { accept: 'text/event-stream' } });
     expect([await reading.over, reading.text]).toEqual(['end', ':ok\ndata: mine\n\n']);
   });
@@ -152,31 +166,39 @@ describe('exempt', () => {
 });
 
 describe('the context of a request', () => {
-  it.each(carriers.map((carrier) => ({ on: carrier.name, carrier })))('is made where there is none, when it is first asked for, on $on', async ({ carrier }) => {
-    const seen: unknown[] = [];
-    const served = await serve(carrier, makeLife() as Middleware, async (req, res) => {
-      const before = contextIn(req);
-      const context = contextFor(req);
-      await turns(1);
-      seen.push(before, contextFor(req) === context, context?.signal.aborted, context?.deadline);
-      res.end();
-    });
-    await (await served.visit()).over;
-    expect(seen).toEqual([undefined, true, false, Infinity]);
-  });
+  it.each(carriers.map((carrier) => ({ on: carrier.name, carrier })))(
+    'is made where there is none, when it is first asked for, on $on',
+    async ({ carrier }) => {
+      const seen: unknown[] = [];
+      const served = await serve(carrier, makeLife() as Middleware, async (req, res) => {
+        const before = contextIn(req);
+        const context = contextFor(req);
+        await turns(1);
+        seen.push(before, contextFor(req) === context, context?.signal.aborted, context?.deadline);
+        res.end();
+      });
+      await (
+        await served.visit()
+      ).over;
+      expect(seen).toEqual([undefined, true, false, Infinity]);
+    },
+  );
 
-  it.each(carriers.map((carrier) => ({ on: carrier.name, carrier })))('aborts when the client leaves, on $on', async ({ carrier }) => {
-    const reasons: unknown[] = [];
-    const served = await serve(carrier, makeLife() as Middleware, (req, res) => {
-      const { signal } = contextFor(req)!;
-      signal.addEventListener('abort', () => reasons.push(signal.reason));
-      (res as http.ServerResponse).write('a');
-    });
-    const reading = await served.visit();
-    reading.destroy();
-    await until(() => reasons.length > 0);
-    expect(reasons).toEqual([expect.objectContaining({ code: 'ERR_SLUICE_CLIENT_CLOSED' })]);
-  });
+  it.each(carriers.map((carrier) => ({ on: carrier.name, carrier })))(
+    'aborts when the client leaves, on $on',
+    async ({ carrier }) => {
+      const reasons: unknown[] = [];
+      const served = await serve(carrier, makeLife() as Middleware, (req, res) => {
+        const { signal } = contextFor(req)!;
+        signal.addEventListener('abort', () => reasons.push(signal.reason));
+        (res as http.ServerResponse).write('a');
+      });
+      const reading = await served.visit();
+      reading.destroy();
+      await until(() => reasons.length > 0);
+      expect(reasons).toEqual([expect.objectContaining({ code: 'ERR_SLUICE_CLIENT_CLOSED' })]);
+    },
+  );
 
   it('does not abort when the response ends', async () => {
     const signals: AbortSignal[] = [];
@@ -185,7 +207,9 @@ describe('the context of a request', () => {
       signals.push(contextFor(req)!.signal);
       res.end();
     });
-    await (await served.visit()).over;
+    await (
+      await served.visit()
+    ).over;
     await settles(life.drain());
     expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
   });
@@ -199,7 +223,11 @@ describe('the context of a request', () => {
       (res as http.ServerResponse).write('a');
     });
     const reading = await served.visit();
-    expect(await settles(life.drain())).toMatchObject({ cut: { requests: 1, sockets: 0 }, forced: true, reason: 'timeout' });
+    expect(await settles(life.drain())).toMatchObject({
+      cut: { requests: 1, sockets: 0 },
+      forced: true,
+      reason: 'timeout',
+    });
     expect(await reading.over).toBe('aborted');
     expect(reasons).toEqual([expect.objectContaining({ code: 'ERR_SLUICE_DRAINING' })]);
   });
@@ -207,10 +235,15 @@ describe('the context of a request', () => {
   it('is aborted from the start for a client that has left already', async () => {
     const aborted = deferred<boolean>();
     const life = makeLife();
-    const served = await serve(bare, async (req, res, next) => {
-      await until(() => req.destroyed && res.destroyed);
-      next();
-    }, life as Middleware, (req) => aborted.resolve(contextFor(req)!.signal.aborted));
+    const served = await serve(
+      bare,
+      async (req, res, next) => {
+        await until(() => req.destroyed && res.destroyed);
+        next();
+      },
+      life as Middleware,
+      (req) => aborted.resolve(contextFor(req)!.signal.aborted),
+    );
     const client = await served.dial();
     client.send(getRequest());
     await turns(5);
@@ -246,20 +279,34 @@ describe('beside deadline()', () => {
       remaining.push(contextOf(req).remaining(), currentContext().remaining());
       res.end();
     });
-    await (await served.visit()).over;
+    await (
+      await served.visit()
+    ).over;
     expect(remaining.every((each) => each > 0 && each <= 60_000)).toBe(true);
   });
 });
 
 describe('a request', () => {
-  it.each(carriers.map((carrier) => ({ on: carrier.name, carrier })))('is counted once where the server and the middleware both see it, on $on', async ({ carrier }) => {
-    const life = probe(makeLife({ preDrain: 1000 }));
-    const served = await serveAttached(carrier, life, life as Middleware, routes({ '/': (_req, res) => res.end('x') }));
-    const drained = life.drain();
-    await (await served.visit()).over;
-    await (await served.visit()).over;
-    expect(await settles(drained)).toMatchObject({ finished: { requests: 2 }, refused: { requests: 0 } });
-  });
+  it.each(carriers.map((carrier) => ({ on: carrier.name, carrier })))(
+    'is counted once where the server and the middleware both see it, on $on',
+    async ({ carrier }) => {
+      const life = probe(makeLife({ preDrain: 1000 }));
+      const served = await serveAttached(
+        carrier,
+        life,
+        life as Middleware,
+        routes({ '/': (_req, res) => res.end('x') }),
+      );
+      const drained = life.drain();
+      await (
+        await served.visit()
+      ).over;
+      await (
+        await served.visit()
+      ).over;
+      expect(await settles(drained)).toMatchObject({ finished: { requests: 2 }, refused: { requests: 0 } });
+    },
+  );
 
   it('that never reaches the middleware is waited for by a server that is attached', async () => {
     const life = makeLife();
@@ -284,31 +331,41 @@ describe('a request', () => {
   });
 
   // Node before 24 forgets to close them.
-  it.each(http1Carriers.map((carrier) => ({ on: carrier.name, carrier })))('behind another on a connection that dies holds nothing up, on $on', async ({ carrier }) => {
-    const life = makeLife();
-    const signals: AbortSignal[] = [];
-    const served = await serve(carrier, life as Middleware, (req) => void signals.push(contextFor(req)!.signal));
-    const client = await connectRaw(served.port);
-    client.send(getRequest('/1') + getRequest('/2') + getRequest('/3'));
-    await until(() => signals.length === 3);
-    client.destroy();
-    await until(() => signals.every(({ aborted }) => aborted));
-    expect(await settles(life.drain())).toMatchObject({ finished: { requests: 0 }, cut: { requests: 0 } });
-  });
+  it.each(http1Carriers.map((carrier) => ({ on: carrier.name, carrier })))(
+    'behind another on a connection that dies holds nothing up, on $on',
+    async ({ carrier }) => {
+      const life = makeLife();
+      const signals: AbortSignal[] = [];
+      const served = await serve(carrier, life as Middleware, (req) => void signals.push(contextFor(req)!.signal));
+      const client = await connectRaw(served.port);
+      client.send(getRequest('/1') + getRequest('/2') + getRequest('/3'));
+      await until(() => signals.length === 3);
+      client.destroy();
+      await until(() => signals.every(({ aborted }) => aborted));
+      expect(await settles(life.drain())).toMatchObject({ finished: { requests: 0 }, cut: { requests: 0 } });
+    },
+  );
 });
 
 describe('close()', () => {
   it('removes what it registered, and ends nothing', async () => {
     const life = lifecycle({ signals: ['SIGTERM', 'SIGUSR2'] });
     const server = http.createServer();
-    const before = { signals: process.listenerCount('SIGUSR2'), term: process.listenerCount('SIGTERM'), names: server.eventNames().length };
+    const before = {
+      signals: process.listenerCount('SIGUSR2'),
+      term: process.listenerCount('SIGTERM'),
+      names: server.eventNames().length,
+    };
     life.attach(server);
     const told: unknown[] = [];
     life.on('state', (change) => told.push(change));
     expect(server.keepAliveTimeout).toBe(75_000);
     life.close();
     life.close();
-    expect([process.listenerCount('SIGUSR2'), process.listenerCount('SIGTERM')]).toEqual([before.signals - 1, before.term - 1]);
+    expect([process.listenerCount('SIGUSR2'), process.listenerCount('SIGTERM')]).toEqual([
+      before.signals - 1,
+      before.term - 1,
+    ]);
     expect(server.eventNames().length).toBe(before.names);
     expect([server.keepAliveTimeout, server.headersTimeout]).toEqual([5000, 60_000]);
     expect(life.state).toBe('active');
@@ -336,14 +393,24 @@ describe('close()', () => {
     const drained = life.drain();
     life.close();
     gate.resolve();
-    expect([await (await reading).over, (await settles(drained)).reason, life.state]).toEqual(['end', 'complete', 'dead']);
+    expect([await (await reading).over, (await settles(drained)).reason, life.state]).toEqual([
+      'end',
+      'complete',
+      'dead',
+    ]);
   });
 });
 
 describe('two lifecycles in one process', () => {
   it('share nothing', async () => {
-    const [one, other] = [makeLife({ drainTimeout: '7s', keepAlive: '20s', exempt: () => true }), makeLife({ retryAfter: '1s', keepAlive: '90s' })];
-    const [first, second] = await Promise.all([serveAttached(bare, one, one.ready as Middleware), serveAttached(bare, other, other.ready as Middleware)]);
+    const [one, other] = [
+      makeLife({ drainTimeout: '7s', keepAlive: '20s', exempt: () => true }),
+      makeLife({ retryAfter: '1s', keepAlive: '90s' }),
+    ];
+    const [first, second] = await Promise.all([
+      serveAttached(bare, one, one.ready as Middleware),
+      serveAttached(bare, other, other.ready as Middleware),
+    ]);
     expect([first, second].map(({ server }) => (server as http.Server).keepAliveTimeout)).toEqual([20_000, 90_000]);
     const report = await settles(one.drain());
     expect([one.state, other.state, one.signal.aborted, other.signal.aborted]).toEqual(['dead', 'active', true, false]);
@@ -370,7 +437,9 @@ describe('two lifecycles in one process', () => {
     await turns(20);
     expect([one.state, other.state]).toEqual(['draining', 'active']);
     gate.resolve();
-    await (await reading).over;
+    await (
+      await reading
+    ).over;
     expect(await settles(drained)).toMatchObject({ finished: { requests: 1 } });
     expect(await settles(other.drain())).toMatchObject({ finished: { requests: 0 } });
   });

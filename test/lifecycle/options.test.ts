@@ -5,9 +5,17 @@ import { lifecycle } from '../../src/lifecycle/index.ts';
 import { type LifecycleOptions, resolveLifecycleOptions } from '../../src/lifecycle/options.ts';
 
 const wrong: [option: keyof LifecycleOptions, value: unknown, expected: string][] = [
-  ['drainTimeout', 'soon', 'a duration: milliseconds or a string like "30s", from 0 to 2147483647, got "soon" (string)'],
+  [
+    'drainTimeout',
+    'soon',
+    'a duration: milliseconds or a string like "30s", from 0 to 2147483647, got "soon" (string)',
+  ],
   ['drainTimeout', -1, 'a duration: milliseconds or a string like "30s", from 0 to 2147483647, got -1 (number)'],
-  ['drainTimeout', 2 ** 31, 'a duration: milliseconds or a string like "30s", from 0 to 2147483647, got 2147483648 (number)'],
+  [
+    'drainTimeout',
+    2 ** 31,
+    'a duration: milliseconds or a string like "30s", from 0 to 2147483647, got 2147483648 (number)',
+  ],
   ['preDrain', '26s', 'a duration: milliseconds or a string like "30s", from 0 to 25000, got "26s" (string)'],
   ['spread', Infinity, 'a duration: milliseconds or a string like "30s", from 0 to 25000, got Infinity (number)'],
   ['signals', 'SIGTERM', 'false or an array of signals that can be caught, got "SIGTERM" (string)'],
@@ -48,7 +56,10 @@ describe('an option of lifecycle that is wrong', () => {
 
   it.each([undefined, null, {}, 3000, () => undefined, new EventTarget()])('attach(%o) is refused', (value) => {
     const life = lifecycle({ signals: false });
-    const [http, sockets] = ['a server of node:http, node:https or node:http2', 'a WebSocketServer that tracks its clients'];
+    const [http, sockets] = [
+      'a server of node:http, node:https or node:http2',
+      'a WebSocketServer that tracks its clients',
+    ];
     const expected = `Expected \`lifecycle.attach\` to be ${http}, ${sockets}, or a server of Socket.IO`;
     expect(() => life.attach(value as never)).toThrow(expected);
   });
@@ -62,7 +73,8 @@ describe('an option of lifecycle that is wrong', () => {
 
 describe('the options of lifecycle', () => {
   it('have defaults that fit into the 30 s of Kubernetes', () => {
-    const { drainTimeout, preDrain, spread, signals, exit, keepAlive, webSocketCode } = resolveLifecycleOptions(undefined);
+    const { drainTimeout, preDrain, spread, signals, exit, keepAlive, webSocketCode } =
+      resolveLifecycleOptions(undefined);
     expect({ drainTimeout, preDrain, spread, signals, exit, keepAlive, webSocketCode }).toEqual({
       drainTimeout: 25_000,
       preDrain: 5000,
@@ -87,7 +99,10 @@ describe('the options of lifecycle', () => {
   });
 
   it('take each signal once, and none for false', () => {
-    expect(resolveLifecycleOptions({ signals: ['SIGINT', 'SIGTERM', 'SIGINT'] }).signals).toEqual(['SIGINT', 'SIGTERM']);
+    expect(resolveLifecycleOptions({ signals: ['SIGINT', 'SIGTERM', 'SIGINT'] }).signals).toEqual([
+      'SIGINT',
+      'SIGTERM',
+    ]);
     expect(resolveLifecycleOptions({ signals: false }).signals).toEqual([]);
     expect(resolveLifecycleOptions({ signals: [] }).signals).toEqual([]);
   });

@@ -30,7 +30,10 @@ const script = fileURLToPath(new URL('fixtures/service.js', import.meta.url));
 
 /** Runs the service for one test. */
 export async function startService(options: LifecycleOptions, env: Record<string, string> = {}): Promise<Service> {
-  const child = spawn(process.execPath, [script], { env: { ...process.env, ...env, LIFECYCLE: JSON.stringify(options) }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [script], {
+    env: { ...process.env, ...env, LIFECYCLE: JSON.stringify(options) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const end = (): void => {
     child.kill('SIGKILL');
   };
@@ -40,7 +43,9 @@ export async function startService(options: LifecycleOptions, env: Record<string
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   const lines: string[] = [];
   const reader = createInterface(child.stdout);
-  const first = once(reader, 'line').then(([line]) => JSON.parse(line as string) as { port: number; http2Port: number });
+  const first = once(reader, 'line').then(
+    ([line]) => JSON.parse(line as string) as { port: number; http2Port: number },
+  );
   reader.on('line', (line) => lines.push(line));
   const exit = once(child, 'close').then(([code, signal]): Exit => {
     process.off('exit', end);
@@ -50,7 +55,10 @@ export async function startService(options: LifecycleOptions, env: Record<string
     end();
     await exit;
   });
-  const ports = await Promise.race([first, exit.then((ended) => Promise.reject(new Error(`The service ended: ${ended.stderr}`)))]);
+  const ports = await Promise.race([
+    first,
+    exit.then((ended) => Promise.reject(new Error(`The service ended: ${ended.stderr}`))),
+  ]);
   return { child, ...ports, exit, lines, kill: (signal) => void child.kill(signal) };
 }
 
@@ -65,7 +73,10 @@ export async function startSwitch(target: number): Promise<TcpSwitch> {
   const open = new Set<net.Socket>();
   const server = net.createServer((client) => {
     const upstream = net.connect(port, '127.0.0.1');
-    for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
       open.add(from);
       from.on('error', () => to.destroy());
       from.on('close', () => {

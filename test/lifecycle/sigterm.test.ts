@@ -38,7 +38,12 @@ describe('a process that gets SIGTERM', { timeout }, () => {
     await pause(50);
     service.kill('SIGTERM');
     const exit = await settles(service.exit, 30_000);
-    expect(exit).toMatchObject({ code: 1, signal: null, stderr: '', report: { forced: true, reason: 'signal', cut: { requests: 1 } } });
+    expect(exit).toMatchObject({
+      code: 1,
+      signal: null,
+      stderr: '',
+      report: { forced: true, reason: 'signal', cut: { requests: 1 } },
+    });
     await client.closed;
     expect(parseChunked(client.received).complete).toBe(false);
   });
@@ -98,13 +103,22 @@ describe('a process that gets SIGTERM', { timeout }, () => {
     const client = await dial(service.port, getRequest('/never'));
     await client.waitFor('first');
     service.kill('SIGTERM');
-    expect(await settles(service.exit, 30_000)).toMatchObject({ code: 1, stderr: '', report: { reason: 'timeout', cut: { requests: 1 } } });
+    expect(await settles(service.exit, 30_000)).toMatchObject({
+      code: 1,
+      stderr: '',
+      report: { reason: 'timeout', cut: { requests: 1 } },
+    });
   });
 
   it('exits with 0 where it is asked to and nothing was cut, whatever else it does', async () => {
     const service = await startService({ preDrain: 0, exit: true }, { LINGER: '1' });
     service.kill('SIGTERM');
-    expect(await settles(service.exit, 30_000)).toMatchObject({ code: 0, signal: null, stderr: '', report: { reason: 'complete' } });
+    expect(await settles(service.exit, 30_000)).toMatchObject({
+      code: 0,
+      signal: null,
+      stderr: '',
+      report: { reason: 'complete' },
+    });
   });
 
   it('is not ended where something else goes on, and then dies of the next signal as if nothing were', async () => {
@@ -116,15 +130,25 @@ describe('a process that gets SIGTERM', { timeout }, () => {
     await pause(100);
     expect(service.child.exitCode).toBe(null);
     service.kill('SIGTERM');
-    expect(await settles(service.exit, 30_000)).toMatchObject({ code: null, signal: 'SIGTERM', report: { reason: 'complete' } });
+    expect(await settles(service.exit, 30_000)).toMatchObject({
+      code: null,
+      signal: 'SIGTERM',
+      report: { reason: 'complete' },
+    });
   });
 
   it('is not forced by the first signal after a drain that somebody asked for', async () => {
     const service = await startService({ preDrain: 0 });
     const client = await dial(service.port, getRequest('/wait/3000'));
-    await dial(service.port, 'POST /drain HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n').then((hook) => hook.waitFor('draining'));
+    await dial(service.port, 'POST /drain HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n').then((hook) =>
+      hook.waitFor('draining'),
+    );
     service.kill('SIGTERM');
-    expect(await settles(service.exit, 30_000)).toMatchObject({ code: 0, signal: null, report: { reason: 'complete' } });
+    expect(await settles(service.exit, 30_000)).toMatchObject({
+      code: 0,
+      signal: null,
+      report: { reason: 'complete' },
+    });
     await settles(client.closed);
     expect(client.received).toContain('waited');
   });
@@ -134,7 +158,10 @@ describe('a process that gets SIGTERM', { timeout }, () => {
 async function endsAsItShould(browser?: Browser): Promise<void> {
   // Whoever is slow here has that long to see that it is announced, and what is under way is so for longer.
   const options = { preDrain: 2000, spread: 500, reconnectDelay: 100, drainTimeout: '20s' };
-  const [one, two] = await Promise.all([startService(options, { NAME: 'one' }), startService(options, { NAME: 'two' })]);
+  const [one, two] = await Promise.all([
+    startService(options, { NAME: 'one' }),
+    startService(options, { NAME: 'two' }),
+  ]);
   const balancer = await startSwitch(one.port);
   const { port } = one;
   const source = browser && (await openEventSource(browser, balancer.port));
@@ -149,7 +176,12 @@ async function endsAsItShould(browser?: Browser): Promise<void> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}`);
   const socketClosed = once(socket, 'close') as Promise<[code: number, reason: Buffer]>;
   await once(socket, 'open');
-  await Promise.all([idle.waitFor('one'), tokens.waitFor('{"token":1}'), events.waitFor('id: 1\n'), frames.waitFor('DATA', 1)]);
+  await Promise.all([
+    idle.waitFor('one'),
+    tokens.waitFor('{"token":1}'),
+    events.waitFor('id: 1\n'),
+    frames.waitFor('DATA', 1),
+  ]);
 
   one.kill('SIGTERM');
   await expect.poll(() => statusOf(port, '/readyz'), patient).toBe(503);
@@ -160,9 +192,15 @@ async function endsAsItShould(browser?: Browser): Promise<void> {
   const exit = await settles(one.exit, 30_000);
 
   expect(exit).toMatchObject({ code: 0, signal: null, stderr: '' });
-  expect(await Promise.all([short, long, upload, idle, tokens, events].map(({ closed }) => closed))).toEqual(Array(6).fill('end'));
+  expect(await Promise.all([short, long, upload, idle, tokens, events].map(({ closed }) => closed))).toEqual(
+    Array(6).fill('end'),
+  );
   await until(() => frames.isClosed);
-  for (const [client, body] of [[short, 'waited'], [long, 'waited'], [upload, 'got 15']] as const) {
+  for (const [client, body] of [
+    [short, 'waited'],
+    [long, 'waited'],
+    [upload, 'got 15'],
+  ] as const) {
     expect(client.received).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     expect(client.received).toContain('\r\nConnection: close\r\n');
     expect(client.received.endsWith(`\r\n\r\n${body}`)).toBe(true);
@@ -207,7 +245,9 @@ async function openEventSource(browser: Browser, port: number): Promise<Source> 
   await expect.poll(async () => (await seen()).length, patient).toBeGreaterThan(10);
   return {
     async goesOnAt(name) {
-      await expect.poll(async () => (await seen()).filter(([, from]) => from === name).length, patient).toBeGreaterThan(10);
+      await expect
+        .poll(async () => (await seen()).filter(([, from]) => from === name).length, patient)
+        .toBeGreaterThan(10);
       const events = await seen();
       expect(events.map(([id]) => id)).toEqual(events.map((_, index) => index + 1));
       expect([...new Set(events.map(([, from]) => from))]).toEqual(['one', name]);
@@ -217,7 +257,8 @@ async function openEventSource(browser: Browser, port: number): Promise<Source> 
 }
 
 async function refusesConnections({ port }: Service): Promise<void> {
-  const codeOf = (error: unknown): string | undefined => ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code;
+  const codeOf = (error: unknown): string | undefined =>
+    ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code;
   await expect.poll(() => statusOf(port, '/livez').catch(codeOf), patient).toBe('ECONNREFUSED');
 }
 
@@ -228,7 +269,8 @@ describe.skipIf(lacksBrowser('an EventSource through a deploy'))('an EventSource
   }, timeout);
   afterAll(() => browser?.close());
 
-  it('goes on at the next process, without a gap or a double, while all the rest ends as it should', () => endsAsItShould(browser));
+  it('goes on at the next process, without a gap or a double, while all the rest ends as it should', () =>
+    endsAsItShould(browser));
 
   it('that is refused comes back until it is served', async () => {
     const [down, up] = [makeLife({ reconnectDelay: 20 }), makeLife()];
@@ -261,7 +303,10 @@ describe.skipIf(lacksBrowser('an EventSource through a deploy'))('an EventSource
 
 describe('a signal', () => {
   it('is taken by the lifecycles of the process that are not closed', async () => {
-    const [one, other] = [lifecycle({ signals: ['SIGUSR2'], preDrain: 0, drainTimeout: '5s' }), lifecycle({ signals: ['SIGUSR2'], preDrain: 0 })];
+    const [one, other] = [
+      lifecycle({ signals: ['SIGUSR2'], preDrain: 0, drainTimeout: '5s' }),
+      lifecycle({ signals: ['SIGUSR2'], preDrain: 0 }),
+    ];
     other.close();
     const release = one.hold();
     process.kill(process.pid, 'SIGUSR2');

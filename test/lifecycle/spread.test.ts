@@ -16,16 +16,23 @@ describe('departureTimes', () => {
 
   it('leaves no part of the window crowded', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 400 }), fc.integer({ min: 1, max: 60_000 }), fc.array(anyRandom, { minLength: 1, maxLength: 50 }), (count, window, values) => {
-        let calls = 0;
-        const times = departureTimes(count, window, () => values[calls++ % values.length]!);
-        expect(times).toEqual(times.toSorted((one, other) => one - other));
-        expect(times.every((time) => time >= 0 && time <= window)).toBe(true);
-        for (let tenth = 0; tenth < 10; tenth++) {
-          const inTenth = times.filter((time) => time >= (tenth * window) / 10 && time < ((tenth + 1) * window) / 10).length;
-          expect(inTenth).toBeLessThanOrEqual(count / 10 + 2);
-        }
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 400 }),
+        fc.integer({ min: 1, max: 60_000 }),
+        fc.array(anyRandom, { minLength: 1, maxLength: 50 }),
+        (count, window, values) => {
+          let calls = 0;
+          const times = departureTimes(count, window, () => values[calls++ % values.length]!);
+          expect(times).toEqual(times.toSorted((one, other) => one - other));
+          expect(times.every((time) => time >= 0 && time <= window)).toBe(true);
+          for (let tenth = 0; tenth < 10; tenth++) {
+            const inTenth = times.filter(
+              (time) => time >= (tenth * window) / 10 && time < ((tenth + 1) * window) / 10,
+            ).length;
+            expect(inTenth).toBeLessThanOrEqual(count / 10 + 2);
+          }
+        },
+      ),
     );
   });
 });
@@ -38,18 +45,35 @@ describe('Departures', () => {
     vi.useRealTimers();
   });
 
-  function make(): { departures: Departures; gone: string[]; errors: unknown[]; empty: () => number; named: (...names: string[]) => (() => void)[] } {
+  function make(): {
+    departures: Departures;
+    gone: string[];
+    errors: unknown[];
+    empty: () => number;
+    named: (...names: string[]) => (() => void)[];
+  } {
     const gone: string[] = [];
     let empty = 0;
     useRandom(() => 0);
     const errors: unknown[] = [];
-    const departures = new Departures(() => empty++, (error) => errors.push(error));
-    return { departures, gone, errors, empty: () => empty, named: (...names) => names.map((name) => () => gone.push(name)) };
+    const departures = new Departures(
+      () => empty++,
+      (error) => errors.push(error),
+    );
+    return {
+      departures,
+      gone,
+      errors,
+      empty: () => empty,
+      named: (...names) => names.map((name) => () => gone.push(name)),
+    };
   }
 
   it('sends the others away when one throws', () => {
     const { departures, gone, errors, empty, named } = make();
-    const fail = (): never => { throw new Error('mine'); };
+    const fail = (): never => {
+      throw new Error('mine');
+    };
     departures.add([...named('a'), fail, ...named('b')], 0);
     departures.add([...named('c'), fail], 1000);
     vi.advanceTimersByTime(1000);

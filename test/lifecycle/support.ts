@@ -29,7 +29,9 @@ export async function serveAttached(carrier: Carrier, life: Lifecycle, ...stack:
 }
 
 /** Answers by path. */
-export function routes(handlers: Readonly<Record<string, (req: HttpRequest, res: HttpResponse, next: Next) => unknown>>): Middleware {
+export function routes(
+  handlers: Readonly<Record<string, (req: HttpRequest, res: HttpResponse, next: Next) => unknown>>,
+): Middleware {
   return (req, res, next) => {
     const [path = ''] = (req.url ?? '').split('?');
     const handler = handlers[path];
@@ -44,7 +46,10 @@ export function portOf(server: { address(): AddressInfo | string | null }): numb
   return (server.address() as AddressInfo).port;
 }
 
-/** What the server knows of its connections, from now on: a client that is connected, or has written, says nothing of that. */
+/**
+ * What the server knows of its connections, from now on: a client that is connected, or has written, says nothing of
+ * that.
+ */
 export function followConnections(server: Pick<Server, 'on'>): {
   accepted(count: number): Promise<void>;
   heard(bytes?: number): Promise<void>;
@@ -61,10 +66,7 @@ export function followConnections(server: Pick<Server, 'on'>): {
 /** Counts, and waits for so many. */
 export function makeCounter(): { note(): void; reached(count: number): Promise<void> } {
   let calls = 0;
-  return {
-    note: () => void (calls += 1),
-    reached: (count) => until(() => calls >= count),
-  };
+  return { note: () => void (calls += 1), reached: (count) => until(() => calls >= count) };
 }
 
 /** A wait of that many milliseconds. */

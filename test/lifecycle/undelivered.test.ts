@@ -85,7 +85,11 @@ interface Site {
 async function openOn(carrier: Carrier, drainTimeout = '10s'): Promise<Site & { port: number }> {
   const life = makeLife({ drainTimeout });
   let answers = 0;
-  const { server, port, origin } = await serveAttached(carrier, life, answer(() => (answers += 1)));
+  const { server, port, origin } = await serveAttached(
+    carrier,
+    life,
+    answer(() => (answers += 1)),
+  );
   return {
     life,
     server,
@@ -125,7 +129,10 @@ if (certificate) {
   const both = { ...certificate, allowHTTP1: true };
   sites.push(
     ['node:https', () => openSecure((listener) => https.createServer(certificate, listener as never))],
-    ['node:http2 with TLS', () => openSecure((listener) => http2.createSecureServer(certificate, listener as never), true)],
+    [
+      'node:http2 with TLS',
+      () => openSecure((listener) => http2.createSecureServer(certificate, listener as never), true),
+    ],
     ['HTTP/1.1 of node:http2', () => openSecure((listener) => http2.createSecureServer(both, listener as never))],
   );
 }

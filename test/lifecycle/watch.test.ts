@@ -25,12 +25,18 @@ it('node --watch restarts a service that nothing asks without waiting for load b
   const note = (text: string): void => void (output += text);
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', note);
   const count = (text: string): number => output.split(text).length - 1;
-  await until(() => count('up') > 0, () => output);
+  await until(
+    () => count('up') > 0,
+    () => output,
+  );
   // Again and again: a change before the watcher listens is not seen.
   let change = Date.now() / 1000;
   const timer = setInterval(() => utimesSync(file, change, (change += 10)), 300);
   onTestFinished(() => clearInterval(timer));
-  await until(() => count('down after') > 0 && count('up') > 1, () => output);
+  await until(
+    () => count('down after') > 0 && count('up') > 1,
+    () => output,
+  );
   // That of `preDrain` is 20 s.
   expect(Number(/down after (\d+)/.exec(output)![1])).toBeLessThan(20_000);
 });

@@ -19,7 +19,9 @@ interface Client {
   readonly closed: Promise<Closed>;
 }
 
-async function serveWebSockets(life: Lifecycle): Promise<{ wss: WebSocketServer; server: http.Server; port: number; dial: () => Promise<Client> }> {
+async function serveWebSockets(
+  life: Lifecycle,
+): Promise<{ wss: WebSocketServer; server: http.Server; port: number; dial: () => Promise<Client> }> {
   const server = http.createServer((req, res) => life(req, res, () => res.end('hello')));
   const wss = new WebSocketServer({ server });
   life.attach(server);
@@ -43,8 +45,16 @@ describe('WebSockets', () => {
     const { dial, server } = await serveWebSockets(life);
     const clients = await Promise.all([dial(), dial()]);
     const report = await settles(life.drain());
-    expect(await Promise.all(clients.map(({ closed }) => closed))).toEqual([{ code: 1012, reason: 'service restart' }, { code: 1012, reason: 'service restart' }]);
-    expect(report).toMatchObject({ told: { webSockets: 2 }, finished: { webSockets: 0, requests: 0 }, cut: { webSockets: 0, sockets: 0 }, reason: 'complete' });
+    expect(await Promise.all(clients.map(({ closed }) => closed))).toEqual([
+      { code: 1012, reason: 'service restart' },
+      { code: 1012, reason: 'service restart' },
+    ]);
+    expect(report).toMatchObject({
+      told: { webSockets: 2 },
+      finished: { webSockets: 0, requests: 0 },
+      cut: { webSockets: 0, sockets: 0 },
+      reason: 'complete',
+    });
     expect(server.listening).toBe(false);
   });
 
@@ -78,7 +88,9 @@ describe('WebSockets', () => {
     const answering = await dial();
     const silent = await connectRaw(port);
     onTestFinished(() => silent.destroy());
-    silent.send('GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+    silent.send(
+      'GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    );
     await silent.waitFor('101');
     const report = await settles(life.drain());
     // 0x88: close; its length; 1012 = 0x03f4.
@@ -137,7 +149,9 @@ describe('WebSockets', () => {
       throw new Error('broken');
     };
     const report = await settles(life.drain());
-    expect((await Promise.all(clients.map(({ closed }) => closed))).map(({ code }) => code).toSorted()).toEqual([1006, 1012]);
+    expect((await Promise.all(clients.map(({ closed }) => closed))).map(({ code }) => code).toSorted()).toEqual([
+      1006, 1012,
+    ]);
     expect(report).toMatchObject({ told: { webSockets: 1 }, cut: { webSockets: 1 } });
     await pause(0);
   });

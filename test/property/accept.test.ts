@@ -15,14 +15,16 @@ interface Element {
 const types = ['text', 'application', 'x'];
 const subtypes = ['event-stream', 'html', 'x-ndjson', 'x'];
 
-const element: fc.Arbitrary<Element> = fc.record({
-  type: fc.constantFrom(...types, '*'),
-  subtype: fc.constantFrom(...subtypes, '*'),
-  q: fc.option(fc.oneof(fc.constantFrom(0, 1000), fc.integer({ min: 0, max: 1000 })), { nil: undefined }),
-  parameter: fc.constantFrom('', ';charset=utf-8', ' ; level=1', ';v=q'),
-  space: fc.constantFrom('', ' ', '\t'),
-  upper: fc.boolean(),
-}).filter(({ type, subtype }) => type !== '*' || subtype === '*');
+const element: fc.Arbitrary<Element> = fc
+  .record({
+    type: fc.constantFrom(...types, '*'),
+    subtype: fc.constantFrom(...subtypes, '*'),
+    q: fc.option(fc.oneof(fc.constantFrom(0, 1000), fc.integer({ min: 0, max: 1000 })), { nil: undefined }),
+    parameter: fc.constantFrom('', ';charset=utf-8', ' ; level=1', ';v=q'),
+    space: fc.constantFrom('', ' ', '\t'),
+    upper: fc.boolean(),
+  })
+  .filter(({ type, subtype }) => type !== '*' || subtype === '*');
 
 function write({ type, subtype, q, parameter, space, upper }: Element): string {
   const weight = q === undefined ? '' : `${space};${space}q=${(q / 1000).toFixed(3).replace(/\.?0+$/, '')}`;
@@ -43,25 +45,37 @@ function model(elements: readonly Element[], type: string, subtype: string): num
 }
 
 it('acceptWeight agrees with a naive reading of the RFC', () => {
-  fc.assert(fc.property(fc.array(element, { maxLength: 6 }), fc.constantFrom(...types), fc.constantFrom(...subtypes), (elements, type, subtype) => {
-    const field = elements.map(write).join(',');
-    expect(acceptWeight(field, `${type}/${subtype}`)).toBeCloseTo(model(elements, type, subtype), 10);
-  }), { numRuns: 5000 });
+  fc.assert(
+    fc.property(
+      fc.array(element, { maxLength: 6 }),
+      fc.constantFrom(...types),
+      fc.constantFrom(...subtypes),
+      (elements, type, subtype) => {
+        const field = elements.map(write).join(',');
+        expect(acceptWeight(field, `${type}/${subtype}`)).toBeCloseTo(model(elements, type, subtype), 10);
+      },
+    ),
+    { numRuns: 5000 },
+  );
 });
 
 it('acceptWeight does not depend on the order of the elements', () => {
-  fc.assert(fc.property(fc.array(element, { minLength: 1, maxLength: 6 }), (elements) => {
-    const weigh = (list: readonly Element[]): number => acceptWeight(list.map(write).join(', '), 'text/event-stream');
-    expect(weigh(elements.toReversed())).toBe(weigh(elements));
-  }));
+  fc.assert(
+    fc.property(fc.array(element, { minLength: 1, maxLength: 6 }), (elements) => {
+      const weigh = (list: readonly Element[]): number => acceptWeight(list.map(write).join(', '), 'text/event-stream');
+      expect(weigh(elements.toReversed())).toBe(weigh(elements));
+    }),
+  );
 });
 
 it('acceptWeight never picks what q=0 forbids, nor leaves the range of a weight', () => {
-  fc.assert(fc.property(fc.string(), fc.array(element, { maxLength: 3 }), (junk, elements) => {
-    const rest = elements.filter((each) => each.type !== 'text' || each.subtype !== 'event-stream').map(write);
-    expect(acceptWeight([...rest, 'text/event-stream;q=0'].join(','), 'text/event-stream')).toBe(0);
-    const weight = acceptWeight([junk, ...rest].join(','), 'text/event-stream');
-    expect(weight).toBeGreaterThanOrEqual(0);
-    expect(weight).toBeLessThanOrEqual(1);
-  }));
+  fc.assert(
+    fc.property(fc.string(), fc.array(element, { maxLength: 3 }), (junk, elements) => {
+      const rest = elements.filter((each) => each.type !== 'text' || each.subtype !== 'event-stream').map(write);
+      expect(acceptWeight([...rest, 'text/event-stream;q=0'].join(','), 'text/event-stream')).toBe(0);
+      const weight = acceptWeight([junk, ...rest].join(','), 'text/event-stream');
+      expect(weight).toBeGreaterThanOrEqual(0);
+      expect(weight).toBeLessThanOrEqual(1);
+    }),
+  );
 });

@@ -144,12 +144,40 @@ type Step =
 
 // Mostly few, so that much happens to each.
 const at = fc.oneof({ weight: 3, arbitrary: fc.nat({ max: 2 }) }, { weight: 1, arbitrary: fc.nat({ max: 1000 }) });
-const timeout = fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 0, max: 60 }) }, { weight: 1, arbitrary: fc.constant(Infinity) });
+const timeout = fc.oneof(
+  { weight: 3, arbitrary: fc.integer({ min: 0, max: 60 }) },
+  { weight: 1, arbitrary: fc.constant(Infinity) },
+);
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('child' as const), at, timeout }) },
-  { weight: 8, arbitrary: fc.record({ kind: fc.constantFrom('abort' as const, 'dispose' as const, 'listen' as const, 'listen' as const, 'unlisten' as const, 'signal' as const, 'signal' as const, 'throwIfAborted' as const), at }) },
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('reschedule' as const), at, timeout: fc.oneof(timeout, fc.constant(Infinity)) }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('advance' as const), duration: fc.integer({ min: 0, max: 25 }) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      kind: fc.constantFrom(
+        'abort' as const,
+        'dispose' as const,
+        'listen' as const,
+        'listen' as const,
+        'unlisten' as const,
+        'signal' as const,
+        'signal' as const,
+        'throwIfAborted' as const,
+      ),
+      at,
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('reschedule' as const),
+      at,
+      timeout: fc.oneof(timeout, fc.constant(Infinity)),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('advance' as const), duration: fc.integer({ min: 0, max: 25 }) }),
+  },
 );
 
 class World {
@@ -158,7 +186,12 @@ class World {
   readonly pairs: Pair[];
 
   constructor(timeout: number) {
-    this.pairs = [new Pair(new Context(undefined, timeout, { clock: this.clock }), new Model(this.models, undefined, this.clock.time + timeout))];
+    this.pairs = [
+      new Pair(
+        new Context(undefined, timeout, { clock: this.clock }),
+        new Model(this.models, undefined, this.clock.time + timeout),
+      ),
+    ];
   }
 
   pair(index: number): Pair {
@@ -175,7 +208,12 @@ class World {
     const { real, model } = pair;
     switch (step.kind) {
       case 'child':
-        this.pairs.push(new Pair(real.child({ timeout: step.timeout }), new Model(this.models, model, this.clock.time + step.timeout)));
+        this.pairs.push(
+          new Pair(
+            real.child({ timeout: step.timeout }),
+            new Model(this.models, model, this.clock.time + step.timeout),
+          ),
+        );
         break;
       case 'abort': {
         const reason = new Error('aborted by hand');
@@ -242,68 +280,89 @@ class World {
       }
     }
     // As few timers as there are deadlines to wait for.
-    expect(this.clock.timers.size).toBeLessThanOrEqual(this.models.filter((model) => model.state === 'live' && model.isWatched && model.limit < Infinity).length);
+    expect(this.clock.timers.size).toBeLessThanOrEqual(
+      this.models.filter((model) => model.state === 'live' && model.isWatched && model.limit < Infinity).length,
+    );
   }
 }
 
 it('a tree of contexts does what it should, whatever happens to whichever of them', () => {
-  fc.assert(fc.property(timeout, fc.array(step, { maxLength: 60 }), (first, steps) => {
-    const world = new World(first);
-    for (const each of steps) {
-      world.play(each);
+  fc.assert(
+    fc.property(timeout, fc.array(step, { maxLength: 60 }), (first, steps) => {
+      const world = new World(first);
+      for (const each of steps) {
+        world.play(each);
+        world.check();
+      }
+      // In the end nothing is left that waits.
+      for (const { real, model } of world.pairs) {
+        real.dispose();
+        model.dispose();
+      }
       world.check();
-    }
-    // In the end nothing is left that waits.
-    for (const { real, model } of world.pairs) {
-      real.dispose();
-      model.dispose();
-    }
-    world.check();
-    expect(world.clock.timers.size).toBe(0);
-    world.play({ kind: 'advance', duration: 1000 });
-    world.check();
-  }), { numRuns: 1500 });
+      expect(world.clock.timers.size).toBe(0);
+      world.play({ kind: 'advance', duration: 1000 });
+      world.check();
+    }),
+    { numRuns: 1500 },
+  );
 });
 
 it('no context outlives the deadline of one above it, whatever it was made with', () => {
-  fc.assert(fc.property(timeout, fc.array(fc.record({ at, timeout }), { maxLength: 30 }), (first, children) => {
-    const world = new World(first);
-    for (const child of children) world.play({ kind: 'child', ...child });
-    for (const pair of world.pairs) pair.askForSignal();
-    for (let time = 0; time < 70; time++) {
-      for (const { real, model } of world.pairs) if (model.parent) expect(real.remaining()).toBeLessThanOrEqual(model.parent.limit - world.clock.time);
-      world.play({ kind: 'advance', duration: 1 });
-      world.check();
-    }
-  }), { numRuns: 50 });
+  fc.assert(
+    fc.property(timeout, fc.array(fc.record({ at, timeout }), { maxLength: 30 }), (first, children) => {
+      const world = new World(first);
+      for (const child of children) world.play({ kind: 'child', ...child });
+      for (const pair of world.pairs) pair.askForSignal();
+      for (let time = 0; time < 70; time++) {
+        for (const { real, model } of world.pairs)
+          if (model.parent) expect(real.remaining()).toBeLessThanOrEqual(model.parent.limit - world.clock.time);
+        world.play({ kind: 'advance', duration: 1 });
+        world.check();
+      }
+    }),
+    { numRuns: 50 },
+  );
 });
 
 it('deadlines that are traded for others, longer or shorter, leave to each below what is its own', () => {
   const trade = fc.record({ at, timeout, duration: fc.integer({ min: 0, max: 15 }) });
-  fc.assert(fc.property(timeout, fc.array(fc.record({ at, timeout }), { minLength: 1, maxLength: 5 }), fc.array(trade, { maxLength: 8 }), (first, children, trades) => {
-    const world = new World(first);
-    for (const child of children) world.play({ kind: 'child', ...child });
-    for (const pair of world.pairs) pair.askForSignal();
-    for (const { at: which, timeout: other, duration } of trades) {
-      world.play({ kind: 'reschedule', at: which, timeout: other });
-      world.play({ kind: 'advance', duration });
-      world.check();
-    }
-    world.play({ kind: 'advance', duration: 100 });
-    world.check();
-  }), { numRuns: 500 });
+  fc.assert(
+    fc.property(
+      timeout,
+      fc.array(fc.record({ at, timeout }), { minLength: 1, maxLength: 5 }),
+      fc.array(trade, { maxLength: 8 }),
+      (first, children, trades) => {
+        const world = new World(first);
+        for (const child of children) world.play({ kind: 'child', ...child });
+        for (const pair of world.pairs) pair.askForSignal();
+        for (const { at: which, timeout: other, duration } of trades) {
+          world.play({ kind: 'reschedule', at: which, timeout: other });
+          world.play({ kind: 'advance', duration });
+          world.check();
+        }
+        world.play({ kind: 'advance', duration: 100 });
+        world.check();
+      },
+    ),
+    { numRuns: 500 },
+  );
 });
 
 it('an abort reaches all that is below, and nothing beside', () => {
-  fc.assert(fc.property(fc.array(at, { minLength: 1, maxLength: 40 }), at, (parents, chosen) => {
-    const world = new World(Infinity);
-    for (const parent of parents) world.play({ kind: 'child', at: parent, timeout: Infinity });
-    for (const pair of world.pairs) pair.listen();
-    const reason = new Error('stop');
-    const { real, model } = world.pair(chosen);
-    const below = new Set<Model>([model]);
-    for (const each of world.models) if (each.parent && below.has(each.parent)) below.add(each);
-    real.abort(reason);
-    for (const pair of world.pairs) expect(pair.registrations.map(({ calls }) => calls)).toEqual([below.has(pair.model) ? [reason] : []]);
-  }), { numRuns: 200 });
+  fc.assert(
+    fc.property(fc.array(at, { minLength: 1, maxLength: 40 }), at, (parents, chosen) => {
+      const world = new World(Infinity);
+      for (const parent of parents) world.play({ kind: 'child', at: parent, timeout: Infinity });
+      for (const pair of world.pairs) pair.listen();
+      const reason = new Error('stop');
+      const { real, model } = world.pair(chosen);
+      const below = new Set<Model>([model]);
+      for (const each of world.models) if (each.parent && below.has(each.parent)) below.add(each);
+      real.abort(reason);
+      for (const pair of world.pairs)
+        expect(pair.registrations.map(({ calls }) => calls)).toEqual([below.has(pair.model) ? [reason] : []]);
+    }),
+    { numRuns: 200 },
+  );
 });

@@ -24,7 +24,11 @@ function checksum(bytes: Uint8Array): number {
   return register;
 }
 
-interface Reading { heartbeats: number; crcErrors: number; data: string }
+interface Reading {
+  heartbeats: number;
+  crcErrors: number;
+  data: string;
+}
 
 /** What a parser must make of a whole stream, said with all of it at hand. */
 function model(bytes: Buffer): Reading {
@@ -65,51 +69,80 @@ function parseInPieces(bytes: Buffer, sizes: readonly number[]): Reading {
 }
 
 /** Bytes that look like heartbeats in unlikely density. */
-const garbage: fc.Arbitrary<Buffer> = fc.array(fc.oneof(
-  fc.uint8Array({ maxLength: 8 }).map((bytes) => Buffer.from(bytes)),
-  fc.constantFrom([0xaa], [0xaa, 0xaa], [0xaa, 0x01], [0xaa, 0x02], [0x01], [0x00], [0x31, 0x2d]).map((bytes) => Buffer.from(bytes)),
-  fc.integer({ min: 1, max: 5 }).map((length) => heartbeat.subarray(0, length)),
-  fc.integer({ min: 1, max: 5 }).map((from) => heartbeat.subarray(from)),
-  fc.tuple(fc.integer({ min: 0, max: 0xffff }), fc.integer({ min: 1, max: 0xffff })).map(([reserved, difference]) => frameOf(reserved, difference)),
-), { maxLength: 6 }).map((parts) => Buffer.concat(parts));
+const garbage: fc.Arbitrary<Buffer> = fc
+  .array(
+    fc.oneof(
+      fc.uint8Array({ maxLength: 8 }).map((bytes) => Buffer.from(bytes)),
+      fc
+        .constantFrom([0xaa], [0xaa, 0xaa], [0xaa, 0x01], [0xaa, 0x02], [0x01], [0x00], [0x31, 0x2d])
+        .map((bytes) => Buffer.from(bytes)),
+      fc.integer({ min: 1, max: 5 }).map((length) => heartbeat.subarray(0, length)),
+      fc.integer({ min: 1, max: 5 }).map((from) => heartbeat.subarray(from)),
+      fc
+        .tuple(fc.integer({ min: 0, max: 0xffff }), fc.integer({ min: 1, max: 0xffff }))
+        .map(([reserved, difference]) => frameOf(reserved, difference)),
+    ),
+    { maxLength: 6 },
+  )
+  .map((parts) => Buffer.concat(parts));
 
 /** Heartbeats as senders of today and of later send them. */
-const beat = fc.oneof(fc.constant(heartbeat), fc.integer({ min: 0, max: 0xffff }).map((reserved) => frameOf(reserved, 0)));
+const beat = fc.oneof(
+  fc.constant(heartbeat),
+  fc.integer({ min: 0, max: 0xffff }).map((reserved) => frameOf(reserved, 0)),
+);
 
 const pieces = fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 8 });
 
 describe('crc16', () => {
   it('is what the definition gives, bit by bit', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
-      expect(crc16(bytes)).toBe(checksum(bytes));
-    }), { numRuns: 500 });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
+        expect(crc16(bytes)).toBe(checksum(bytes));
+      }),
+      { numRuns: 500 },
+    );
   });
 });
 
 describe('HeartbeatParser', () => {
   it('reads any bytes as the definition has them, however they are cut into pieces', () => {
-    fc.assert(fc.property(fc.array(fc.oneof(garbage, beat), { maxLength: 10 }), pieces, (parts, sizes) => {
-      const bytes = Buffer.concat(parts);
-      expect(parseInPieces(bytes, sizes)).toEqual(model(bytes));
-    }), { numRuns: 1200 });
+    fc.assert(
+      fc.property(fc.array(fc.oneof(garbage, beat), { maxLength: 10 }), pieces, (parts, sizes) => {
+        const bytes = Buffer.concat(parts);
+        expect(parseInPieces(bytes, sizes)).toEqual(model(bytes));
+      }),
+      { numRuns: 1200 },
+    );
   });
 
   it('finds every heartbeat between any data, and gives the data back byte for byte', () => {
-    fc.assert(fc.property(fc.array(fc.tuple(garbage, beat), { minLength: 1, maxLength: 6 }), garbage, pieces, (parts, last, sizes) => {
-      const bytes = Buffer.concat([...parts.flat(), last]);
-      const data = Buffer.concat([...parts.map(([before]) => before), last]).toString('hex');
-      // Data that happens to be a heartbeat, alone or with what follows it, cannot be told from one.
-      fc.pre(model(bytes).data === data && model(bytes).heartbeats === parts.length);
-      expect(parseInPieces(bytes, sizes)).toMatchObject({ heartbeats: parts.length, data });
-    }), { numRuns: 1000 });
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(garbage, beat), { minLength: 1, maxLength: 6 }),
+        garbage,
+        pieces,
+        (parts, last, sizes) => {
+          const bytes = Buffer.concat([...parts.flat(), last]);
+          const data = Buffer.concat([...parts.map(([before]) => before), last]).toString('hex');
+          // Data that happens to be a heartbeat, alone or with what follows it, cannot be told from one.
+          fc.pre(model(bytes).data === data && model(bytes).heartbeats === parts.length);
+          expect(parseInPieces(bytes, sizes)).toMatchObject({ heartbeats: parts.length, data });
+        },
+      ),
+      { numRuns: 1000 },
+    );
   });
 
   it('finds a heartbeat after any garbage of one, two or three kinds of bytes', () => {
     const byte = fc.constantFrom(0xaa, 0x01, 0x00);
-    fc.assert(fc.property(fc.array(byte, { maxLength: 60 }), pieces, (noise, sizes) => {
-      const bytes = Buffer.concat([Buffer.from(noise), heartbeat]);
-      expect(parseInPieces(bytes, sizes)).toEqual(model(bytes));
-      expect(model(bytes).heartbeats).toBe(1);
-    }), { numRuns: 600 });
+    fc.assert(
+      fc.property(fc.array(byte, { maxLength: 60 }), pieces, (noise, sizes) => {
+        const bytes = Buffer.concat([Buffer.from(noise), heartbeat]);
+        expect(parseInPieces(bytes, sizes)).toEqual(model(bytes));
+        expect(model(bytes).heartbeats).toBe(1);
+      }),
+      { numRuns: 600 },
+    );
   });
 });

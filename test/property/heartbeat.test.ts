@@ -21,7 +21,10 @@ interface Writing {
 }
 
 // Byte by byte goes past every moment that there is.
-const sizes = fc.oneof({ weight: 1, arbitrary: fc.constant([1]) }, { weight: 2, arbitrary: fc.array(fc.integer({ min: 1, max: 25 }), { minLength: 1, maxLength: 6 }) });
+const sizes = fc.oneof(
+  { weight: 1, arbitrary: fc.constant([1]) },
+  { weight: 2, arbitrary: fc.array(fc.integer({ min: 1, max: 25 }), { minLength: 1, maxLength: 6 }) },
+);
 const writing: fc.Arbitrary<Writing> = fc.record({ sizes, asText: fc.boolean() });
 
 /** Pieces that end at any byte, or between any two characters. */
@@ -48,18 +51,36 @@ interface Job {
   readonly pieces: readonly (string | Buffer)[];
 }
 
-/** A server with heartbeats whose clock is moved at every moment that a handler leaves: before each piece, between, and after the last. */
-function useServer(carrier: typeof bare, options: HeartbeatOptions): (protocol: Protocol, accept: Coding, job: Job) => Promise<Outcome> {
+/**
+ * A server with heartbeats whose clock is moved at every moment that a handler leaves: before each piece, between, and
+ * after the last.
+ */
+function useServer(
+  carrier: typeof bare,
+  options: HeartbeatOptions,
+): (protocol: Protocol, accept: Coding, job: Job) => Promise<Outcome> {
   const clock = new FakeClock();
   const registry = new Registry({}, clock);
-  const pulse = heartbeat({ every, jitter: 0, readDeadline: Infinity, writeDeadline: Infinity, ackProbe: false, registry, ...options }) as Middleware;
+  const pulse = heartbeat({
+    every,
+    jitter: 0,
+    readDeadline: Infinity,
+    writeDeadline: Infinity,
+    ackProbe: false,
+    registry,
+    ...options,
+  }) as Middleware;
   const compression = compress({ threshold: 0 });
   const jobs: Job[] = [];
   let running: Running | undefined;
 
   /** All that was written has left the process: only then is there room for a heartbeat. */
   async function settle(res: ServerResponse): Promise<void> {
-    const queued = (): number => Math.max(res.writableLength, (res as unknown as { stream?: { writableLength: number } }).stream?.writableLength ?? 0);
+    const queued = (): number =>
+      Math.max(
+        res.writableLength,
+        (res as unknown as { stream?: { writableLength: number } }).stream?.writableLength ?? 0,
+      );
     do await new Promise((resolve) => setImmediate(resolve));
     while (queued() > 0 && !res.destroyed);
   }
@@ -100,18 +121,43 @@ function useServer(carrier: typeof bare, options: HeartbeatOptions): (protocol: 
 }
 
 const lineEnd = fc.constantFrom('\n', '\r', '\r\n');
-const value = fc.oneof(fc.string({ unit: 'binary', maxLength: 8 }), fc.constantFrom('x', '', ' ', '🌊', '\u0a0d', ':', '\uFEFF')).map((text) => Buffer.from(text).toString().replace(/[\r\n]/g, ''));
-const line = fc.tuple(fc.constantFrom('data: ', 'data:', 'event: ', 'id: ', ':', 'retry: 1', 'data', ''), value, lineEnd).map((parts) => parts.join(''));
-const event = fc.tuple(fc.array(line, { minLength: 1, maxLength: 4 }), lineEnd).map(([lines, end]) => lines.join('') + end);
-const eventStream = fc.tuple(fc.boolean(), fc.array(event, { minLength: 1, maxLength: 5 })).map(([bom, events]) => (bom ? '\uFEFF' : '') + events.join(''));
+const value = fc
+  .oneof(fc.string({ unit: 'binary', maxLength: 8 }), fc.constantFrom('x', '', ' ', '🌊', '\u0a0d', ':', '\uFEFF'))
+  .map((text) =>
+    Buffer.from(text)
+      .toString()
+      .replace(/[\r\n]/g, ''),
+  );
+const line = fc
+  .tuple(fc.constantFrom('data: ', 'data:', 'event: ', 'id: ', ':', 'retry: 1', 'data', ''), value, lineEnd)
+  .map((parts) => parts.join(''));
+const event = fc
+  .tuple(fc.array(line, { minLength: 1, maxLength: 4 }), lineEnd)
+  .map(([lines, end]) => lines.join('') + end);
+const eventStream = fc
+  .tuple(fc.boolean(), fc.array(event, { minLength: 1, maxLength: 5 }))
+  .map(([bom, events]) => (bom ? '\uFEFF' : '') + events.join(''));
 
 const json = fc.oneof(
   fc.jsonValue({ maxDepth: 2 }),
-  fc.array(fc.constantFrom('{', '}', '[', ']', '"', '\\', '\n', '\u001e', ',', '🌊', '\u0a22'), { maxLength: 8 }).map((parts) => parts.join('')),
+  fc
+    .array(fc.constantFrom('{', '}', '[', ']', '"', '\\', '\n', '\u001e', ',', '🌊', '\u0a22'), { maxLength: 8 })
+    .map((parts) => parts.join('')),
 );
-const lines = fc.array(json.map((each) => `${JSON.stringify(each)}\n`), { minLength: 1, maxLength: 5 }).map((records) => records.join(''));
-const sequence = fc.array(fc.tuple(json, fc.constantFrom(undefined, 1, '\n\n'), fc.constantFrom('\n', '\r\n', '\n\n'))
-  .map(([each, indent, end]) => `\u001e${JSON.stringify(each, null, indent)}${end}`), { minLength: 1, maxLength: 4 }).map((elements) => elements.join(''));
+const lines = fc
+  .array(
+    json.map((each) => `${JSON.stringify(each)}\n`),
+    { minLength: 1, maxLength: 5 },
+  )
+  .map((records) => records.join(''));
+const sequence = fc
+  .array(
+    fc
+      .tuple(json, fc.constantFrom(undefined, 1, '\n\n'), fc.constantFrom('\n', '\r\n', '\n\n'))
+      .map(([each, indent, end]) => `\u001e${JSON.stringify(each, null, indent)}${end}`),
+    { minLength: 1, maxLength: 4 },
+  )
+  .map((elements) => elements.join(''));
 
 /** What a client gets of an event stream, without the empty comments. */
 function events(text: string): unknown {
@@ -121,12 +167,24 @@ function events(text: string): unknown {
 
 /** Readers of JSON lines skip empty ones. */
 function records(text: string): unknown[] {
-  return parseNdjson(text.split('\n').filter((each) => each !== '').map((each) => `${each}\n`).join(''));
+  return parseNdjson(
+    text
+      .split('\n')
+      .filter((each) => each !== '')
+      .map((each) => `${each}\n`)
+      .join(''),
+  );
 }
 
 /** RFC 7464 2.1: what follows RS and is no JSON text is skipped. */
 function elements(text: string): unknown[] {
-  return parseJsonSeq(text.split('\u001e').filter((each) => each.trim() !== '').map((each) => `\u001e${each}`).join(''));
+  return parseJsonSeq(
+    text
+      .split('\u001e')
+      .filter((each) => each.trim() !== '')
+      .map((each) => `\u001e${each}`)
+      .join(''),
+  );
 }
 
 const formats = [
@@ -142,20 +200,29 @@ function expectBeats(runs: readonly number[]): void {
   expect(total).toBeGreaterThan(2 * runs.length);
 }
 
-describe.each([['HTTP/1.1', bare], ['HTTP/2', h2c]] as const)('over %s', (protocol, carrier) => {
+describe.each([
+  ['HTTP/1.1', bare],
+  ['HTTP/2', h2c],
+] as const)('over %s', (protocol, carrier) => {
   const send = useServer(carrier, {});
 
   describe.each(allCodings)('coded with %s', (coding) => {
-    it.each(formats)('a client of %s gets what was written, with a heartbeat at every moment that has room for one', async (type, stream, read) => {
-      const beats: number[] = [];
-      await fc.assert(fc.asyncProperty(stream, writing, async (text, how) => {
-        const outcome = await send(protocol, coding, { type, pieces: cut(text, how) });
-        expect(outcome.coding).toBe(coding);
-        expect(read(outcome.text)).toEqual(read(text));
-        beats.push(outcome.heartbeats);
-      }), { numRuns: 50 });
-      expectBeats(beats);
-    });
+    it.each(formats)(
+      'a client of %s gets what was written, with a heartbeat at every moment that has room for one',
+      async (type, stream, read) => {
+        const beats: number[] = [];
+        await fc.assert(
+          fc.asyncProperty(stream, writing, async (text, how) => {
+            const outcome = await send(protocol, coding, { type, pieces: cut(text, how) });
+            expect(outcome.coding).toBe(coding);
+            expect(read(outcome.text)).toEqual(read(text));
+            beats.push(outcome.heartbeats);
+          }),
+          { numRuns: 50 },
+        );
+        expectBeats(beats);
+      },
+    );
   });
 });
 
@@ -164,12 +231,15 @@ describe('with padding', () => {
 
   it.each(formats)('a client of %s gets what was written', async (type, stream, read) => {
     const beats: number[] = [];
-    await fc.assert(fc.asyncProperty(stream, writing, async (text, how) => {
-      const { text: received, heartbeats } = await send('HTTP/1.1', 'gzip', { type, pieces: cut(text, how) });
-      expect(read(received)).toEqual(read(text));
-      expect(Buffer.byteLength(received)).toBeGreaterThanOrEqual(1500 * heartbeats);
-      beats.push(heartbeats);
-    }), { numRuns: 50 });
+    await fc.assert(
+      fc.asyncProperty(stream, writing, async (text, how) => {
+        const { text: received, heartbeats } = await send('HTTP/1.1', 'gzip', { type, pieces: cut(text, how) });
+        expect(read(received)).toEqual(read(text));
+        expect(Buffer.byteLength(received)).toBeGreaterThanOrEqual(1500 * heartbeats);
+        beats.push(heartbeats);
+      }),
+      { numRuns: 50 },
+    );
     expectBeats(beats);
   });
 });
@@ -180,25 +250,39 @@ describe('with heartbeats that are seen', () => {
 
   it('a client of an event stream gets each of them, whole, beside what was written', async () => {
     const beats: number[] = [];
-    await fc.assert(fc.asyncProperty(eventStream, writing, async (text, how) => {
-      const { text: received, heartbeats } = await send('HTTP/1.1', 'identity', { type: 'text/event-stream', pieces: cut(text, how) });
-      const { seen, ...others } = events(received) as { seen: { type: string; data: string }[] };
-      expect(seen.filter(({ type }) => type === 'alive-and-well').map(({ data }) => data)).toEqual(Array<string>(heartbeats).fill(''));
-      expect({ seen: seen.filter(({ type }) => type !== 'alive-and-well'), ...others }).toEqual(events(text));
-      beats.push(heartbeats);
-    }), { numRuns: 80 });
+    await fc.assert(
+      fc.asyncProperty(eventStream, writing, async (text, how) => {
+        const { text: received, heartbeats } = await send('HTTP/1.1', 'identity', {
+          type: 'text/event-stream',
+          pieces: cut(text, how),
+        });
+        const { seen, ...others } = events(received) as { seen: { type: string; data: string }[] };
+        expect(seen.filter(({ type }) => type === 'alive-and-well').map(({ data }) => data)).toEqual(
+          Array<string>(heartbeats).fill(''),
+        );
+        expect({ seen: seen.filter(({ type }) => type !== 'alive-and-well'), ...others }).toEqual(events(text));
+        beats.push(heartbeats);
+      }),
+      { numRuns: 80 },
+    );
     expectBeats(beats);
   });
 
-  it.each([['application/x-ndjson', lines, records], ['application/json-seq', sequence, elements]] as const)('a client of %s gets each of them, whole, beside what was written', async (type, stream, read) => {
+  it.each([
+    ['application/x-ndjson', lines, records],
+    ['application/json-seq', sequence, elements],
+  ] as const)('a client of %s gets each of them, whole, beside what was written', async (type, stream, read) => {
     const beats: number[] = [];
-    await fc.assert(fc.asyncProperty(stream, writing, async (text, how) => {
-      const { text: received, heartbeats } = await send('HTTP/1.1', 'identity', { type, pieces: cut(text, how) });
-      const seen = read(received);
-      expect(seen.filter(isBeat)).toHaveLength(heartbeats);
-      expect(seen.filter((each) => !isBeat(each))).toEqual(read(text));
-      beats.push(heartbeats);
-    }), { numRuns: 80 });
+    await fc.assert(
+      fc.asyncProperty(stream, writing, async (text, how) => {
+        const { text: received, heartbeats } = await send('HTTP/1.1', 'identity', { type, pieces: cut(text, how) });
+        const seen = read(received);
+        expect(seen.filter(isBeat)).toHaveLength(heartbeats);
+        expect(seen.filter((each) => !isBeat(each))).toEqual(read(text));
+        beats.push(heartbeats);
+      }),
+      { numRuns: 80 },
+    );
     expectBeats(beats);
   });
 });

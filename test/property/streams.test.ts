@@ -16,22 +16,38 @@ function viaJson(value: unknown): unknown {
 }
 
 it('records are read back by strict parsers, whatever the values', () => {
-  fc.assert(fc.property(fc.array(fc.oneof(fc.jsonValue(), fc.string({ unit: 'binary' }), fc.string({ unit: fc.constantFrom('\u001e', '\n', '\r', '\u2028', '\ud800', '"', '\\') }))), (values) => {
-    const read = values.map(viaJson);
-    expect(parseNdjson(values.map((value) => formatRecord(ndjsonFormat, value)).join(''))).toEqual(read);
-    expect(parseJsonSeq(values.map((value) => formatRecord(jsonSeqFormat, value)).join(''))).toEqual(read);
-  }), { numRuns: 1000 });
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.oneof(
+          fc.jsonValue(),
+          fc.string({ unit: 'binary' }),
+          fc.string({ unit: fc.constantFrom('\u001e', '\n', '\r', '\u2028', '\ud800', '"', '\\') }),
+        ),
+      ),
+      (values) => {
+        const read = values.map(viaJson);
+        expect(parseNdjson(values.map((value) => formatRecord(ndjsonFormat, value)).join(''))).toEqual(read);
+        expect(parseJsonSeq(values.map((value) => formatRecord(jsonSeqFormat, value)).join(''))).toEqual(read);
+      },
+    ),
+    { numRuns: 1000 },
+  );
 });
 
 /** What a handler does next. */
-type Step<T> = { readonly send: T } | { readonly pause: 'microtask' | 'tick' | 'turn' | 'await' } | { readonly flush: true };
+type Step<T> =
+  { readonly send: T } | { readonly pause: 'microtask' | 'tick' | 'turn' | 'await' } | { readonly flush: true };
 
 function script<T>(item: fc.Arbitrary<T>): fc.Arbitrary<Step<T>[]> {
-  return fc.array(fc.oneof(
-    { weight: 4, arbitrary: fc.record({ send: item }) },
-    { weight: 2, arbitrary: fc.record({ pause: fc.constantFrom('microtask', 'tick', 'turn', 'await') }) },
-    { weight: 1, arbitrary: fc.constant({ flush: true } as const) },
-  ), { maxLength: 20 });
+  return fc.array(
+    fc.oneof(
+      { weight: 4, arbitrary: fc.record({ send: item }) },
+      { weight: 2, arbitrary: fc.record({ pause: fc.constantFrom('microtask', 'tick', 'turn', 'await') }) },
+      { weight: 1, arbitrary: fc.constant({ flush: true } as const) },
+    ),
+    { maxLength: 20 },
+  );
 }
 
 async function play<T>(stream: Pick<RecordStream<T>, 'send' | 'flush'>, steps: readonly Step<T>[]): Promise<void> {
@@ -54,7 +70,12 @@ const event: fc.Arbitrary<EventInput> = fc.record({
   event: fc.stringMatching(/^[a-z]{1,5}$/),
   id: fc.nat().map(String),
   // Small ones, ones near the high-water mark, and ones far above it; of bytes that need UTF-8 or do not.
-  data: fc.tuple(fc.constantFrom('x', 'é', '🌊', '\n'), fc.oneof({ weight: 5, arbitrary: fc.nat(50) }, fc.constantFrom(16_360, 16_384, 65_500, 200_000))).map(([char, count]) => char.repeat(count)),
+  data: fc
+    .tuple(
+      fc.constantFrom('x', 'é', '🌊', '\n'),
+      fc.oneof({ weight: 5, arbitrary: fc.nat(50) }, fc.constantFrom(16_360, 16_384, 65_500, 200_000)),
+    )
+    .map(([char, count]) => char.repeat(count)),
 });
 
 describe.each([
@@ -64,40 +85,60 @@ describe.each([
 ] as const)('on %s', (_name, carrier, directChunks) => {
   it('events arrive whole and in order, however their sends are spread over ticks', async () => {
     let steps: readonly Step<EventInput>[] = [];
-    const running = await serve(carrier, sse((stream) => play(stream, steps), { directChunks, maxBuffered: Infinity }));
-    await fc.assert(fc.asyncProperty(script(event), async (next) => {
-      steps = next;
-      const reading = await running.visit();
-      expect(await settles(reading.over)).toBe('end');
-      const expected = sentBy(next).map(({ event: type, id, data }) => ({ type, data, lastEventId: id }));
-      expect(parseEvents(reading.text)).toEqual(expected);
-    }), { numRuns: 60 });
+    const running = await serve(
+      carrier,
+      sse((stream) => play(stream, steps), { directChunks, maxBuffered: Infinity }),
+    );
+    await fc.assert(
+      fc.asyncProperty(script(event), async (next) => {
+        steps = next;
+        const reading = await running.visit();
+        expect(await settles(reading.over)).toBe('end');
+        const expected = sentBy(next).map(({ event: type, id, data }) => ({ type, data, lastEventId: id }));
+        expect(parseEvents(reading.text)).toEqual(expected);
+      }),
+      { numRuns: 60 },
+    );
   });
 
   it('records arrive whole and in order, however their sends are spread over ticks', async () => {
     let steps: readonly Step<unknown>[] = [];
-    const running = await serve(carrier, ndjson((stream) => play(stream, steps), { directChunks, maxBuffered: Infinity }));
-    await fc.assert(fc.asyncProperty(script(fc.jsonValue()), async (next) => {
-      steps = next;
-      const reading = await running.visit();
-      expect(await settles(reading.over)).toBe('end');
-      expect(parseNdjson(reading.text)).toEqual(sentBy(next).map(viaJson));
-    }), { numRuns: 40 });
+    const running = await serve(
+      carrier,
+      ndjson((stream) => play(stream, steps), { directChunks, maxBuffered: Infinity }),
+    );
+    await fc.assert(
+      fc.asyncProperty(script(fc.jsonValue()), async (next) => {
+        steps = next;
+        const reading = await running.visit();
+        expect(await settles(reading.over)).toBe('end');
+        expect(parseNdjson(reading.text)).toEqual(sentBy(next).map(viaJson));
+      }),
+      { numRuns: 40 },
+    );
   });
 });
 
 it('a request arrives at the same stream however its bytes are cut', async () => {
-  const running = await serve(bare, sse(function* (stream) { yield stream.lastEventId; }));
+  const running = await serve(
+    bare,
+    sse(function* (stream) {
+      yield stream.lastEventId;
+    }),
+  );
   const request = getRequest('/', { Accept: 'text/event-stream', 'Last-Event-ID': 'seven', Connection: 'close' });
-  await fc.assert(fc.asyncProperty(fc.array(fc.integer({ min: 1, max: request.length - 1 }), { maxLength: 4 }), async (cuts) => {
-    const client = await running.dial();
-    client.socket.setNoDelay(true);
-    const edges = [0, ...cuts.toSorted((a, b) => a - b), request.length];
-    for (let edge = 1; edge < edges.length; edge++) {
-      client.send(request.slice(edges[edge - 1], edges[edge]));
-      await turns(2);
-    }
-    await settles(client.closed);
-    expect(client.received).toContain('data: seven\n\n');
-  }), { numRuns: 25 });
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.integer({ min: 1, max: request.length - 1 }), { maxLength: 4 }), async (cuts) => {
+      const client = await running.dial();
+      client.socket.setNoDelay(true);
+      const edges = [0, ...cuts.toSorted((a, b) => a - b), request.length];
+      for (let edge = 1; edge < edges.length; edge++) {
+        client.send(request.slice(edges[edge - 1], edges[edge]));
+        await turns(2);
+      }
+      await settles(client.closed);
+      expect(client.received).toContain('data: seven\n\n');
+    }),
+    { numRuns: 25 },
+  );
 });

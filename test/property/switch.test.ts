@@ -36,27 +36,54 @@ type Step =
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.constantFrom<Step>({ do: 'enable' }, { do: 'disable' }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('swap' as const), profile: fc.nat({ max: 4 }), waits: fc.boolean() }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('swap' as const), profile: fc.nat({ max: 4 }), waits: fc.boolean() }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('tier' as const), tier: fc.constantFrom<Tier>(0, 1, 2, 3) }) },
   // Some make a block that goes to the thread pool.
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('publish' as const), times: fc.integer({ min: 1, max: 3 }), size: fc.oneof({ weight: 9, arbitrary: fc.integer({ min: 1, max: 6 }) }, fc.constant(80)) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('open', 'open', 'end'), count: fc.integer({ min: 1, max: 6 }) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant('publish' as const),
+      times: fc.integer({ min: 1, max: 3 }),
+      size: fc.oneof({ weight: 9, arbitrary: fc.integer({ min: 1, max: 6 }) }, fc.constant(80)),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constantFrom('open', 'open', 'end'), count: fc.integer({ min: 1, max: 6 }) }),
+  },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('request' as const), count: fc.integer({ min: 1, max: 12 }) }) },
   { weight: 4, arbitrary: fc.constant<Step>({ do: 'turn' }) },
 );
 
-const accepted = ['gzip', 'deflate', 'br', 'zstd', 'gzip, br;q=0.5', 'zstd, gzip', 'gzip, deflate, br, zstd', 'identity', '*'];
+const accepted = [
+  'gzip',
+  'deflate',
+  'br',
+  'zstd',
+  'gzip, br;q=0.5',
+  'zstd, gzip',
+  'gzip, deflate, br, zstd',
+  'identity',
+  '*',
+];
 
 // What brotli and zstd do with a block takes a moment, which is a good time for a switch to be thrown.
 const profiles: readonly (() => CompressionProfile)[] = [
-  () => ({ name: 'all', codecs: [zstd(), brotli(), gzip({ syncThreshold: '2kb' }), deflate({ syncThreshold: '2kb' })] }),
+  () => ({
+    name: 'all',
+    codecs: [zstd(), brotli(), gzip({ syncThreshold: '2kb' }), deflate({ syncThreshold: '2kb' })],
+  }),
   () => ({ name: 'gzip alone', codecs: [gzip({ level: 9 })] }),
   () => ({ name: 'stored', codecs: [gzip({ level: [0, 1, 0] }), deflate({ level: 0 })] }),
   () => ({ name: 'large ones only', codecs: [brotli(), gzip()], threshold: 4000 }),
   () => ({ name: 'nothing', codecs: [] }),
 ];
 
-const codingsOf = (profile: CompressionProfile): string[] => (profile.codecs ?? []).filter(({ available }) => available).map(({ coding }) => coding);
+const codingsOf = (profile: CompressionProfile): string[] =>
+  (profile.codecs ?? []).filter(({ available }) => available).map(({ coding }) => coding);
 
 /** A governor that is where it is told to be. */
 class HandGovernor implements Governor {
@@ -80,7 +107,10 @@ interface Service {
 
 /** Text of a response, which names it in every line: what is lost, doubled or another's is seen. */
 function lines(id: string, from: number, count: number): string {
-  return Array.from({ length: count }, (_each, index) => `data: {"of":"${id}","line":${from + index},"symbol":"SLC","price":101.25}\n\n`).join('');
+  return Array.from(
+    { length: count },
+    (_each, index) => `data: {"of":"${id}","line":${from + index},"symbol":"SLC","price":101.25}\n\n`,
+  ).join('');
 }
 
 async function serveAll(compression: Compression): Promise<Service> {
@@ -132,7 +162,9 @@ describe.each([true, false])('while everything is switched at random, live: %s,'
     const visits = http1Client(origin);
     onTestFinished(() => requests.close());
     // What was done, by version; not what the switch says of itself.
-    const done: { readonly enabled: boolean; readonly profile: CompressionProfile }[] = [{ enabled: true, profile: toggle.profile }];
+    const done: { readonly enabled: boolean; readonly profile: CompressionProfile }[] = [
+      { enabled: true, profile: toggle.profile },
+    ];
     let latest = done[0]!;
     const change = (part: Partial<typeof latest>): void => void done.push((latest = { ...latest, ...part }));
 
@@ -149,7 +181,11 @@ describe.each([true, false])('while everything is switched at random, live: %s,'
     };
     const openStreams = async (count: number): Promise<void> => {
       await Promise.all(Array.from({ length: count }, () => visit('events')));
-      open.splice(0, open.length, ...[...sent].filter(([id, { res }]) => id.startsWith('/events') && res && !res.writableEnded).map(([id]) => id));
+      open.splice(
+        0,
+        open.length,
+        ...[...sent].filter(([id, { res }]) => id.startsWith('/events') && res && !res.writableEnded).map(([id]) => id),
+      );
     };
     const publish = (id: string, size: number): void => {
       const own = sent.get(id)!;
@@ -172,7 +208,8 @@ describe.each([true, false])('while everything is switched at random, live: %s,'
         const swapped = toggle.swap(made).then(() => undefined);
         // When it happens is up to the codecs; that it is what was asked for is not.
         const undo = toggle.on('change', (state) => {
-          if (state.profile.name !== made.name || state.profile.codecs?.[0] !== made.codecs?.[0] || done[state.version]) return;
+          if (state.profile.name !== made.name || state.profile.codecs?.[0] !== made.codecs?.[0] || done[state.version])
+            return;
           change({ profile: state.profile });
         });
         pending.push(swapped.then(undo));
@@ -190,7 +227,8 @@ describe.each([true, false])('while everything is switched at random, live: %s,'
         for (const id of open.splice(0, count)) sent.get(id)!.res!.end();
       },
       request: ({ count }) => {
-        for (let index = 0; index < count; index++) pending.push(visit(index % 2 === 0 ? 'whole' : 'long').then((reading) => reading.over));
+        for (let index = 0; index < count; index++)
+          pending.push(visit(index % 2 === 0 ? 'whole' : 'long').then((reading) => reading.over));
       },
       turn: () => turns(3),
     };
@@ -219,7 +257,13 @@ describe.each([true, false])('while everything is switched at random, live: %s,'
       expect([id, coding]).toEqual([id, readings.get(id)!.coding]);
       expect(kind).toBe(id.startsWith('/events') ? 'event-stream' : id.startsWith('/whole') ? 'complete' : 'long');
       const state = done[version]!;
-      if (coding !== 'identity') expect([id, state.enabled, tier === 3, codingsOf(state.profile).includes(coding)]).toEqual([id, true, false, true]);
+      if (coding !== 'identity')
+        expect([id, state.enabled, tier === 3, codingsOf(state.profile).includes(coding)]).toEqual([
+          id,
+          true,
+          false,
+          true,
+        ]);
       else if (reason === 'switch-off') expect([id, state.enabled]).toEqual([id, false]);
       else if (reason === 'tier-off') expect([id, tier, state.enabled]).toEqual([id, 3, true]);
       else expect(['below-threshold', 'not-acceptable', 'identity-preferred', 'no-codec', 'no-gain']).toContain(reason);
@@ -326,7 +370,16 @@ describe.each<Coding>(['gzip', 'deflate'])('an open %s stream', (coding) => {
     governor.tier = 3;
     expect((await stream.publish()).includes(event)).toBe(true);
     await stream.end();
-    expect(log).toEqual([{ tier: 0 }, { tier: 0 }, 'stored', { tier: 0 }, { tier: 0 }, { tier: 1 }, { tier: 3 }, { tier: 3 }]);
+    expect(log).toEqual([
+      { tier: 0 },
+      { tier: 0 },
+      'stored',
+      { tier: 0 },
+      { tier: 0 },
+      { tier: 1 },
+      { tier: 3 },
+      { tier: 3 },
+    ]);
   });
 
   it('that is not live keeps what it began with to its end', async () => {
@@ -357,16 +410,19 @@ describe.each<Coding>(['gzip', 'deflate'])('an open %s stream', (coding) => {
   });
 });
 
-it.each(codings.filter((each) => each !== 'gzip' && each !== 'deflate'))('an open %s stream that is live goes on as it is', async (coding) => {
-  const compression = compress({ live: true });
-  const stream = await openOne(compression, coding);
-  await stream.publish();
-  compression.switch.disable();
-  expect((await stream.publish()).includes(event)).toBe(false);
-  await compression.switch.swap({ codecs: [gzip()] });
-  expect((await stream.publish()).includes(event)).toBe(false);
-  await stream.end();
-});
+it.each(codings.filter((each) => each !== 'gzip' && each !== 'deflate'))(
+  'an open %s stream that is live goes on as it is',
+  async (coding) => {
+    const compression = compress({ live: true });
+    const stream = await openOne(compression, coding);
+    await stream.publish();
+    compression.switch.disable();
+    expect((await stream.publish()).includes(event)).toBe(false);
+    await compression.switch.swap({ codecs: [gzip()] });
+    expect((await stream.publish()).includes(event)).toBe(false);
+    await stream.end();
+  },
+);
 
 it('whether a stream follows is what its profile said at its head', async () => {
   const compression = compress({ live: true });
@@ -412,7 +468,10 @@ it('a governor that samples moves the levels of new responses, and the last tier
 
 it('a shared switch turns all of its middlewares at once, and each keeps its own options', async () => {
   const toggle = createSwitch();
-  const [one, other] = [compress({ switch: toggle, threshold: 0 }), compress({ switch: toggle, codecs: [deflate()], threshold: 0 })];
+  const [one, other] = [
+    compress({ switch: toggle, threshold: 0 }),
+    compress({ switch: toggle, codecs: [deflate()], threshold: 0 }),
+  ];
   const states: SwitchState[] = [];
   toggle.on('change', (state) => states.push(state));
   const read = async (compression: Compression): Promise<string> => {

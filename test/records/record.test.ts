@@ -42,7 +42,14 @@ describe('formatRecord', () => {
     ['a BigInt inside', { deep: [1n] }],
     ['a cycle', cycle],
     ['a toJSON that gives nothing', { toJSON: () => undefined }],
-    ['a toJSON that throws', { toJSON: () => { throw new Error('own'); } }],
+    [
+      'a toJSON that throws',
+      {
+        toJSON: () => {
+          throw new Error('own');
+        },
+      },
+    ],
   ];
   it.each(refusals)('refuses %s', (_name, value) => {
     for (const format of [ndjsonFormat, jsonSeqFormat]) {
@@ -53,6 +60,8 @@ describe('formatRecord', () => {
 
   it('keeps what JSON said as the cause', () => {
     expect(() => formatRecord(ndjsonFormat, 1n)).toThrow(expect.objectContaining({ cause: expect.any(TypeError) }));
-    expect(() => formatRecord(ndjsonFormat, undefined)).toThrow(expect.not.objectContaining({ cause: expect.anything() }));
+    expect(() => formatRecord(ndjsonFormat, undefined)).toThrow(
+      expect.not.objectContaining({ cause: expect.anything() }),
+    );
   });
 });

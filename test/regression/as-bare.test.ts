@@ -26,15 +26,24 @@ function protocolOf(name: string): Protocol {
   return name === 'node:http2' ? 'HTTP/2' : 'HTTP/1.1';
 }
 
-async function read(running: Served, protocol: Protocol, request: CodedRequest = { accept: 'gzip' }): Promise<CodedReading> {
+async function read(
+  running: Served,
+  protocol: Protocol,
+  request: CodedRequest = { accept: 'gzip' },
+): Promise<CodedReading> {
   const reading = await openCoded(running, protocol, request);
   onTestFinished(() => reading.destroy());
   await settles(reading.over);
   return reading;
 }
 
-/** Runs a handler once without the library and once behind `compress`, and gives both its outcomes and both readings. */
-async function compare<T>(handler: (res: ServerResponse) => T | Promise<T>, carrier = bare): Promise<readonly [{ outcome: T; reading: CodedReading }, { outcome: T; reading: CodedReading }]> {
+/**
+ * Runs a handler once without the library and once behind `compress`, and gives both its outcomes and both readings.
+ */
+async function compare<T>(
+  handler: (res: ServerResponse) => T | Promise<T>,
+  carrier = bare,
+): Promise<readonly [{ outcome: T; reading: CodedReading }, { outcome: T; reading: CodedReading }]> {
   const play = async (...stack: Middleware[]): Promise<{ outcome: T; reading: CodedReading }> => {
     let outcome: T | undefined;
     const running = await serve(carrier, ...stack, async (_req, res) => {
@@ -63,7 +72,11 @@ describe('bytes of another realm', () => {
       }
       return res.end(foreign(1));
     });
-    for (const [path, length] of [['/whole', 5000], ['/long', 200_001], ['/events', 200_001]] as const) {
+    for (const [path, length] of [
+      ['/whole', 5000],
+      ['/long', 200_001],
+      ['/events', 200_001],
+    ] as const) {
       const reading = await read(running, protocolOf(name), { path, accept: 'gzip' });
       expect([path, reading.coding, reading.decode().length]).toEqual([path, 'gzip', length]);
     }
@@ -83,7 +96,12 @@ describe('bytes of another realm', () => {
     let cancelled: unknown;
     const streamOf = (pieces: Uint8Array[], endless: boolean): ReadableStream<Uint8Array> => {
       const reader = {
-        read: () => (pieces.length > 0 ? Promise.resolve({ done: false, value: pieces.shift() }) : endless ? new Promise(() => undefined) : Promise.resolve({ done: true })),
+        read: () =>
+          pieces.length > 0
+            ? Promise.resolve({ done: false, value: pieces.shift() })
+            : endless
+              ? new Promise(() => undefined)
+              : Promise.resolve({ done: true }),
         cancel: (reason: unknown) => Promise.resolve(void (cancelled = reason)),
       };
       return { locked: false, getReader: () => reader } as unknown as ReadableStream<Uint8Array>;
@@ -98,7 +116,9 @@ describe('bytes of another realm', () => {
     const failures: unknown[] = [];
     const running = await serve(bare, (req, res) => {
       const source = streamOf([foreign(10), foreign(20)], req.url === '/endless');
-      return pipeBody(source, req, res, { signal: signal as unknown as AbortSignal }).catch((error: unknown) => failures.push(error));
+      return pipeBody(source, req, res, { signal: signal as unknown as AbortSignal }).catch((error: unknown) =>
+        failures.push(error),
+      );
     });
     expect((await read(running, 'HTTP/1.1')).decode()).toHaveLength(30);
     const endless = await openCoded(running, 'HTTP/1.1', { path: '/endless' });
@@ -140,7 +160,11 @@ describe('a client that leaves after the end of a body', () => {
   const bodies = [
     ['whole, in another thread', 'application/json', (res: ServerResponse) => res.end(noise(2_000_000))],
     ['long', 'text/plain', (res: ServerResponse) => (res.write(noise(4_000_000)), res.end(noise(4_000_000)))],
-    ['of events', 'text/event-stream', (res: ServerResponse) => (res.write(`data: ${noise(4_000_000)}\n\n`), res.end(`data: ${noise(4_000_000)}\n\n`))],
+    [
+      'of events',
+      'text/event-stream',
+      (res: ServerResponse) => (res.write(`data: ${noise(4_000_000)}\n\n`), res.end(`data: ${noise(4_000_000)}\n\n`)),
+    ],
   ] as const;
 
   for (const [body, type, send] of bodies) {
@@ -178,37 +202,44 @@ describe('a client that leaves after the end of a body', () => {
     });
   }
 
-  it.each(overHttp1)('has its session saved by express-session, mounted before compress, on %s', async (_name, carrier) => {
-    const store = new session.MemoryStore();
-    const running = await serve(
-      carrier,
-      session({ secret: 'test', resave: false, saveUninitialized: false, store }) as unknown as Middleware,
-      compress() as Middleware,
-      (req, response) => {
-        const res = response as ServerResponse;
-        (req as unknown as { session: Record<string, unknown> }).session['visited'] = true;
-        res.setHeader('Content-Type', 'text/plain');
-        res.write(noise(4_000_000));
-        res.end(noise(4_000_000));
-      },
-    );
-    const client = await running.dial();
-    client.socket.pause();
-    client.send(getRequest('/', { 'Accept-Encoding': 'gzip' }));
-    await turns(20);
-    client.destroy();
-    let saved: session.SessionData[] = [];
-    await until(() => {
-      store.all?.((_error, sessions) => (saved = Object.values(sessions ?? {})));
-      return saved.length === 1;
-    });
-    expect(saved[0]).toMatchObject({ visited: true });
-  });
+  it.each(overHttp1)(
+    'has its session saved by express-session, mounted before compress, on %s',
+    async (_name, carrier) => {
+      const store = new session.MemoryStore();
+      const running = await serve(
+        carrier,
+        session({ secret: 'test', resave: false, saveUninitialized: false, store }) as unknown as Middleware,
+        compress() as Middleware,
+        (req, response) => {
+          const res = response as ServerResponse;
+          (req as unknown as { session: Record<string, unknown> }).session['visited'] = true;
+          res.setHeader('Content-Type', 'text/plain');
+          res.write(noise(4_000_000));
+          res.end(noise(4_000_000));
+        },
+      );
+      const client = await running.dial();
+      client.socket.pause();
+      client.send(getRequest('/', { 'Accept-Encoding': 'gzip' }));
+      await turns(20);
+      client.destroy();
+      let saved: session.SessionData[] = [];
+      await until(() => {
+        store.all?.((_error, sessions) => (saved = Object.values(sessions ?? {})));
+        return saved.length === 1;
+      });
+      expect(saved[0]).toMatchObject({ visited: true });
+    },
+  );
 });
 
 describe('an end that Node refuses', () => {
   it.each(overHttp1)('is followed by one that counts, on %s', async (_name, carrier) => {
-    const ways: [string | undefined, string | undefined, string | undefined][] = [['abc', 'd', undefined], ['ab', undefined, 'c'], [undefined, undefined, 'abc']];
+    const ways: [string | undefined, string | undefined, string | undefined][] = [
+      ['abc', 'd', undefined],
+      ['ab', undefined, 'c'],
+      [undefined, undefined, 'abc'],
+    ];
     for (const [written, refused, last] of ways) {
       const outcomes = await compare((res) => {
         res.strictContentLength = true;
@@ -295,24 +326,27 @@ describe('an end that Node refuses', () => {
 });
 
 describe('a head that Node refuses', () => {
-  it.each([0, 99, 1000, Number.NaN, 'abc', undefined])('for its status %s leaves the status as it was, and an answer is possible', async (status) => {
-    for (const carrier of http1Carriers) {
-      const [without, behind] = await compare((res) => {
-        res.setHeader('Content-Type', 'text/plain');
-        let code: unknown;
-        try {
-          res.writeHead(status as number, { 'X-Lost': '1' });
-        } catch (error) {
-          code = (error as NodeJS.ErrnoException).code;
-        }
-        const after = [code, res.statusCode, res.headersSent, res.getHeader('x-lost')];
-        res.end('sorry');
-        return after;
-      }, carrier);
-      expect(behind.outcome).toEqual(without.outcome);
-      expect([behind.reading.status, behind.reading.decode()]).toEqual([without.reading.status, 'sorry']);
-    }
-  });
+  it.each([0, 99, 1000, Number.NaN, 'abc', undefined])(
+    'for its status %s leaves the status as it was, and an answer is possible',
+    async (status) => {
+      for (const carrier of http1Carriers) {
+        const [without, behind] = await compare((res) => {
+          res.setHeader('Content-Type', 'text/plain');
+          let code: unknown;
+          try {
+            res.writeHead(status as number, { 'X-Lost': '1' });
+          } catch (error) {
+            code = (error as NodeJS.ErrnoException).code;
+          }
+          const after = [code, res.statusCode, res.headersSent, res.getHeader('x-lost')];
+          res.end('sorry');
+          return after;
+        }, carrier);
+        expect(behind.outcome).toEqual(without.outcome);
+        expect([behind.reading.status, behind.reading.decode()]).toEqual([without.reading.status, 'sorry']);
+      }
+    },
+  );
 });
 
 describe('a status given as text', () => {
@@ -327,7 +361,12 @@ describe('a status given as text', () => {
           res.end(hasBody ? text : undefined);
         }, carrier);
         const expected = status === '200' || status === '404.9' ? 'gzip' : 'identity';
-        expect([carrier.name, how, behind.reading.status, behind.reading.coding]).toEqual([carrier.name, how, without.reading.status, expected]);
+        expect([carrier.name, how, behind.reading.status, behind.reading.coding]).toEqual([
+          carrier.name,
+          how,
+          without.reading.status,
+          expected,
+        ]);
         expect(behind.reading.decode()).toBe(without.reading.decode());
       }
     }
@@ -346,12 +385,17 @@ describe('a response whose body waits for its encoder', () => {
         res.setHeader('Content-Type', 'text/plain');
         const look = (): unknown[] => [res.finished, res.writableEnded];
         const before = look();
-        const done = new Promise<unknown[]>((resolve) => res.on('finish', () => resolve([look(), res.writableFinished])));
+        const done = new Promise<unknown[]>((resolve) =>
+          res.on('finish', () => resolve([look(), res.writableFinished])),
+        );
         send(res);
         const between = look();
         return [before, between, await done];
       }, carrier);
-      expect(without.outcome.slice(0, 2)).toEqual([[false, false], [true, true]]);
+      expect(without.outcome.slice(0, 2)).toEqual([
+        [false, false],
+        [true, true],
+      ]);
       expect(behind.outcome).toEqual(without.outcome);
     }
   });
@@ -382,7 +426,9 @@ describe('a response whose body waits for its encoder', () => {
     // Each once. The first one's 'finish' gives the second its turn.
     expect(finished.toSorted()).toEqual(['finish /first', 'finish /second', 'prefinish /first', 'prefinish /second']);
     const second = client.received.slice(client.received.indexOf('HTTP/1.1 200', 1));
-    expect(decodeStrictly('gzip', Buffer.from(parseChunked(second).chunks.join(''), 'latin1')).toString()).toBe(text + text);
+    expect(decodeStrictly('gzip', Buffer.from(parseChunked(second).chunks.join(''), 'latin1')).toString()).toBe(
+      text + text,
+    );
   });
 
   it('is not closed as idle by server.close()', async () => {
@@ -449,7 +495,11 @@ describe('a response whose body waits for its encoder', () => {
     const request = getRequest('/', { 'Accept-Encoding': 'gzip' });
     socket.on('secureConnect', () => socket.end(request + request));
     await settles(new Promise((resolve) => socket.on('close', resolve)));
-    expect(Buffer.concat(pieces).toString('latin1').match(/HTTP\/1\.1 200/g)).toHaveLength(2);
+    expect(
+      Buffer.concat(pieces)
+        .toString('latin1')
+        .match(/HTTP\/1\.1 200/g),
+    ).toHaveLength(2);
     expect((server as unknown as { httpAllowHalfOpen: unknown }).httpAllowHalfOpen).toBeFalsy();
   });
 });
@@ -457,29 +507,59 @@ describe('a response whose body waits for its encoder', () => {
 describe('the fields of writeHead', () => {
   const forms: [string, (res: ServerResponse) => void][] = [
     ['an object', (res) => res.writeHead(200, { 'Content-Type': 'text/plain', 'X-Given': '1' })],
-    ['a list with a name twice', (res) => res.writeHead(200, ['Content-Type', 'text/plain', 'X-Given', '1', 'X-Given', '2'])],
-    ['a list of pairs', (res) => res.writeHead(200, [['Content-Type', 'text/plain'], ['X-Given', '1'], ['X-Given', '2']] as never)],
-    ['a list with a name twice, over a field that is set', (res) => {
-      res.setHeader('X-Given', '0');
-      res.writeHead(200, ['Content-Type', 'text/plain', 'X-Given', '1', 'X-Given', '2']);
-    }],
-    ['an object, over a field that is set', (res) => {
-      res.setHeader('Content-Type', 'text/plain');
-      res.writeHead(200, { 'X-Given': ['1', '2'] });
-    }],
-    ['pairs, over a field that is set', (res) => {
-      res.setHeader('Content-Type', 'text/plain');
-      res.writeHead(200, [['X-Given', '1'], ['X-Other', '2']] as never);
-    }],
+    [
+      'a list with a name twice',
+      (res) => res.writeHead(200, ['Content-Type', 'text/plain', 'X-Given', '1', 'X-Given', '2']),
+    ],
+    [
+      'a list of pairs',
+      (res) =>
+        res.writeHead(200, [
+          ['Content-Type', 'text/plain'],
+          ['X-Given', '1'],
+          ['X-Given', '2'],
+        ] as never),
+    ],
+    [
+      'a list with a name twice, over a field that is set',
+      (res) => {
+        res.setHeader('X-Given', '0');
+        res.writeHead(200, ['Content-Type', 'text/plain', 'X-Given', '1', 'X-Given', '2']);
+      },
+    ],
+    [
+      'an object, over a field that is set',
+      (res) => {
+        res.setHeader('Content-Type', 'text/plain');
+        res.writeHead(200, { 'X-Given': ['1', '2'] });
+      },
+    ],
+    [
+      'pairs, over a field that is set',
+      (res) => {
+        res.setHeader('Content-Type', 'text/plain');
+        res.writeHead(200, [
+          ['X-Given', '1'],
+          ['X-Other', '2'],
+        ] as never);
+      },
+    ],
     ['an odd list', (res) => res.writeHead(200, ['Content-Type', 'text/plain', 'X-Given'])],
     ['a name that HTTP does not allow', (res) => res.writeHead(200, { 'Content-Type': 'text/plain', 'X Given': '1' })],
-    ['a value that HTTP does not allow', (res) => res.writeHead(200, { 'Content-Type': 'text/plain', 'X-Given': 'a\nb' })],
+    [
+      'a value that HTTP does not allow',
+      (res) => res.writeHead(200, { 'Content-Type': 'text/plain', 'X-Given': 'a\nb' }),
+    ],
   ];
 
   it.each(forms)('are sent, and kept, as without the library: %s', async (_name, writeHead) => {
     for (const carrier of [bare, h2c]) {
       const [without, behind] = await compare((res) => {
-        const look = (): unknown[] => [res.getHeader('x-given'), res.hasHeader('content-type'), res.getHeaderNames().length];
+        const look = (): unknown[] => [
+          res.getHeader('x-given'),
+          res.hasHeader('content-type'),
+          res.getHeaderNames().length,
+        ];
         let code: unknown;
         try {
           writeHead(res);
@@ -509,7 +589,9 @@ describe('a call that comes late', () => {
         res.setHeader('Content-Type', 'text/plain');
         res.destroy();
         const called = new Promise<unknown>((resolve) => {
-          const answer = res.write(text, (error) => resolve([(error as NodeJS.ErrnoException | null | undefined)?.code]));
+          const answer = res.write(text, (error) =>
+            resolve([(error as NodeJS.ErrnoException | null | undefined)?.code]),
+          );
           seen.push([answer, res.headersSent]);
         });
         return carrier === h2c ? undefined : called.then((code) => seen.push(code));
@@ -553,14 +635,24 @@ describe('early hints of a pipelined response', () => {
     });
     const client = await running.dial();
     const fields = { 'Accept-Encoding': 'gzip' };
-    client.send(getRequest('/first') + getRequest('/whole', fields) + getRequest('/long', { ...fields, Connection: 'close' }));
+    client.send(
+      getRequest('/first') + getRequest('/whole', fields) + getRequest('/long', { ...fields, Connection: 'close' }),
+    );
     await until(() => seconds === 2);
     await turns(20);
     answerFirst!();
     await settles(client.closed);
-    expect(client.received.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 103', 'HTTP/1.1 200', 'HTTP/1.1 103', 'HTTP/1.1 200']);
+    expect(client.received.match(/HTTP\/1\.1 \d+/g)).toEqual([
+      'HTTP/1.1 200',
+      'HTTP/1.1 103',
+      'HTTP/1.1 200',
+      'HTTP/1.1 103',
+      'HTTP/1.1 200',
+    ]);
     const last = client.received.slice(client.received.lastIndexOf('HTTP/1.1 200'));
-    expect(decodeStrictly('gzip', Buffer.from(parseChunked(last).chunks.join(''), 'latin1')).toString()).toBe(text + text);
+    expect(decodeStrictly('gzip', Buffer.from(parseChunked(last).chunks.join(''), 'latin1')).toString()).toBe(
+      text + text,
+    );
   });
 });
 
@@ -613,7 +705,8 @@ describe('an error page', () => {
   it('after an end that was refused for its chunk arrives', async () => {
     const [without, behind] = await compare((res) => {
       res.setHeader('Content-Type', 'text/plain');
-      for (const wrong of [new DataView(new ArrayBuffer(1)), {}, 5, []]) expect(() => res.end(wrong as never)).toThrow();
+      for (const wrong of [new DataView(new ArrayBuffer(1)), {}, 5, []])
+        expect(() => res.end(wrong as never)).toThrow();
       res.write(text.repeat(5));
       res.end();
     });

@@ -19,7 +19,10 @@ async function stuck(): Promise<false> {
   return false;
 }
 
-/** Fills a response whose client does not read, until nothing drains any more. Notes how often each write was called back. */
+/**
+ * Fills a response whose client does not read, until nothing drains any more. Notes how often each write was called
+ * back.
+ */
 async function fill(res: FlushingResponse, calls: Log): Promise<void> {
   let open = true;
   while (open) {
@@ -34,20 +37,27 @@ describe.each(codings)('a long body in %s whose client does not read', (coding) 
   it('calls every write back once when the client leaves', async () => {
     const calls: Log = new Map();
     const [filled, closed] = [deferred(), deferred()];
-    const reading = await site.visit(async (_req, response) => {
-      const res = response as FlushingResponse;
-      res.setHeader('Content-Type', 'text/plain');
-      res.on('close', () => closed.resolve());
-      res.flush();
-      await fill(res, calls);
-      filled.resolve();
-    }, 'HTTP/1.1', { accept: coding });
+    const reading = await site.visit(
+      async (_req, response) => {
+        const res = response as FlushingResponse;
+        res.setHeader('Content-Type', 'text/plain');
+        res.on('close', () => closed.resolve());
+        res.flush();
+        await fill(res, calls);
+        filled.resolve();
+      },
+      'HTTP/1.1',
+      { accept: coding },
+    );
     reading.pause();
     await settles(filled.promise);
     expect([...calls.values()].filter((times) => times === 0).length).toBeGreaterThan(0);
     reading.destroy();
     await settles(closed.promise);
-    await until(() => [...calls.values()].every((times) => times > 0), () => JSON.stringify([...calls]));
+    await until(
+      () => [...calls.values()].every((times) => times > 0),
+      () => JSON.stringify([...calls]),
+    );
     await turns();
     expect(new Set(calls.values())).toEqual(new Set([1]));
   });
@@ -56,19 +66,23 @@ describe.each(codings)('a long body in %s whose client does not read', (coding) 
     const calls: Log = new Map();
     const order: string[] = [];
     const [filled, released] = [deferred(), deferred()];
-    const reading = await site.visit(async (_req, response) => {
-      const res = response as FlushingResponse;
-      res.setHeader('Content-Type', 'text/plain');
-      res.flush();
-      await fill(res, calls);
-      res.write('tail', () => order.push('write'));
-      res.flush(() => order.push('flush'));
-      await delay(100);
-      expect(order).toEqual([]);
-      filled.resolve();
-      await released.promise;
-      res.end('.');
-    }, 'HTTP/1.1', { accept: coding });
+    const reading = await site.visit(
+      async (_req, response) => {
+        const res = response as FlushingResponse;
+        res.setHeader('Content-Type', 'text/plain');
+        res.flush();
+        await fill(res, calls);
+        res.write('tail', () => order.push('write'));
+        res.flush(() => order.push('flush'));
+        await delay(100);
+        expect(order).toEqual([]);
+        filled.resolve();
+        await released.promise;
+        res.end('.');
+      },
+      'HTTP/1.1',
+      { accept: coding },
+    );
     reading.pause();
     await settles(filled.promise);
     reading.resume();
@@ -89,17 +103,21 @@ describe.each(codings)('a long body in %s whose client does not read', (coding) 
 describe('res.flush', () => {
   it('may be handed on as it is, and be called with whatever a caller has', async () => {
     const calls: string[] = [];
-    const reading = await site.visit(async (_req, response) => {
-      const res = response as FlushingResponse;
-      res.setHeader('Content-Type', 'text/plain');
-      res.write('one, ');
-      const { flush } = res;
-      flush(() => calls.push('unbound'));
-      (res.flush as (...args: unknown[]) => void)('a tick', 1);
-      setTimeout(res.flush, 1);
-      await delay(20);
-      res.end('two');
-    }, 'HTTP/1.1', { accept: 'gzip' });
+    const reading = await site.visit(
+      async (_req, response) => {
+        const res = response as FlushingResponse;
+        res.setHeader('Content-Type', 'text/plain');
+        res.write('one, ');
+        const { flush } = res;
+        flush(() => calls.push('unbound'));
+        (res.flush as (...args: unknown[]) => void)('a tick', 1);
+        setTimeout(res.flush, 1);
+        await delay(20);
+        res.end('two');
+      },
+      'HTTP/1.1',
+      { accept: 'gzip' },
+    );
     expect(await settles(reading.over)).toBe('end');
     expect([reading.decode(), calls]).toEqual(['one, two', ['unbound']]);
   });
@@ -107,18 +125,22 @@ describe('res.flush', () => {
   it.each(['text/plain', 'text/event-stream'])('says so to who flushes %s after the client has left', async (type) => {
     const errors: unknown[] = [];
     const closed = deferred();
-    const reading = await site.visit((_req, response) => {
-      const res = response as FlushingResponse;
-      res.setHeader('Content-Type', type);
-      res.write('one');
-      res.flush();
-      res.on('close', () => {
-        (res.flush as (callback: (error?: unknown) => void) => void)((error) => {
-          errors.push(error);
-          closed.resolve();
+    const reading = await site.visit(
+      (_req, response) => {
+        const res = response as FlushingResponse;
+        res.setHeader('Content-Type', type);
+        res.write('one');
+        res.flush();
+        res.on('close', () => {
+          (res.flush as (callback: (error?: unknown) => void) => void)((error) => {
+            errors.push(error);
+            closed.resolve();
+          });
         });
-      });
-    }, 'HTTP/1.1', { accept: 'gzip' });
+      },
+      'HTTP/1.1',
+      { accept: 'gzip' },
+    );
     await until(() => reading.text === 'one');
     reading.destroy();
     await settles(closed.promise);

@@ -2,7 +2,17 @@ import http, { type ServerResponse } from 'node:http';
 import zlib from 'node:zlib';
 import express from 'express';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { brotli, type Codec, compress, type CompressOptions, createSwitch, gzip, InvalidOptionError, sse, zstd } from '../../src/index.ts';
+import {
+  brotli,
+  type Codec,
+  compress,
+  type CompressOptions,
+  createSwitch,
+  gzip,
+  InvalidOptionError,
+  sse,
+  zstd,
+} from '../../src/index.ts';
 import { listen } from '../support/carriers.ts';
 import { until } from '../support/until.ts';
 import { parseZstdFrames } from '../support/zstd-addon.ts';
@@ -20,16 +30,23 @@ async function ask(app: http.RequestListener): Promise<Answer> {
   const running = await listen(http.createServer(app));
   onTestFinished(running.close);
   return new Promise((resolve, reject) => {
-    http.get(running.origin, { headers: { 'Accept-Encoding': 'gzip' }, agent: false }, (res) => {
-      const chunks: Buffer[] = [];
-      res.on('data', (chunk: Buffer) => chunks.push(chunk));
-      res.on('error', reject);
-      res.on('end', () => {
-        const bytes = Buffer.concat(chunks);
-        const coding = res.headers['content-encoding'];
-        resolve({ status: res.statusCode, coding, trailers: res.trailers, body: (coding === 'gzip' ? zlib.gunzipSync(bytes) : bytes).toString() });
-      });
-    }).on('error', reject);
+    http
+      .get(running.origin, { headers: { 'Accept-Encoding': 'gzip' }, agent: false }, (res) => {
+        const chunks: Buffer[] = [];
+        res.on('data', (chunk: Buffer) => chunks.push(chunk));
+        res.on('error', reject);
+        res.on('end', () => {
+          const bytes = Buffer.concat(chunks);
+          const coding = res.headers['content-encoding'];
+          resolve({
+            status: res.statusCode,
+            coding,
+            trailers: res.trailers,
+            body: (coding === 'gzip' ? zlib.gunzipSync(bytes) : bytes).toString(),
+          });
+        });
+      })
+      .on('error', reject);
   });
 }
 
@@ -96,7 +113,13 @@ it('a patch of res.write that forgets its answer does not stall a stream', async
 
 it('a filter that always throws fails the request once, and not the error page', async () => {
   const app = expressApp((each) => {
-    each.use(compress({ filter: () => { throw new Error('no user'); } }));
+    each.use(
+      compress({
+        filter: () => {
+          throw new Error('no user');
+        },
+      }),
+    );
     each.get('/', (_req, res) => void res.type('text').send('never'));
   });
   expect(await ask(app)).toMatchObject({ status: 500, coding: undefined, body: text });
@@ -111,25 +134,33 @@ it('a profile whose codecs cannot be made is refused by the switch, which stays 
 });
 
 it.each<[string, () => unknown, string | undefined]>([
-  ['a promise of another make', () => ({ then: (resolve: (bytes: Uint8Array) => void) => resolve(zlib.gzipSync(text)) }), 'gzip'],
+  [
+    'a promise of another make',
+    () => ({ then: (resolve: (bytes: Uint8Array) => void) => resolve(zlib.gzipSync(text)) }),
+    'gzip',
+  ],
   ['no bytes', () => 'text', undefined],
   ['a promise of no bytes', () => Promise.resolve(undefined), undefined],
 ])('a codec that gives %s has its body sent as what it is', async (_what, encode, coding) => {
   const compression = compress({ codecs: [{ coding: 'gzip', available: true, encode } as unknown as Codec] });
-  const answer = await ask((req, res) => compression(req, res, () => {
-    res.setHeader('Content-Type', 'text/plain');
-    res.end(text);
-  }));
+  const answer = await ask((req, res) =>
+    compression(req, res, () => {
+      res.setHeader('Content-Type', 'text/plain');
+      res.end(text);
+    }),
+  );
   expect(answer).toMatchObject({ status: 200, coding, body: text });
 });
 
 it('a small body with trailers keeps them', async () => {
   const compression = compress();
-  const answer = await ask((req, res) => compression(req, res, () => {
-    res.setHeader('Trailer', 'X-Sum');
-    res.addTrailers({ 'X-Sum': '1' });
-    res.end('hello');
-  }));
+  const answer = await ask((req, res) =>
+    compression(req, res, () => {
+      res.setHeader('Trailer', 'X-Sum');
+      res.addTrailers({ 'X-Sum': '1' });
+      res.end('hello');
+    }),
+  );
   expect(answer).toMatchObject({ body: 'hello', trailers: { 'x-sum': '1' } });
 });
 
@@ -162,19 +193,28 @@ it("somebody's own setHeader sees the fields of a body for the thread pool too, 
 
 it('a slow drip of a long body is on its way before it ends', async () => {
   const compression = compress({ idleFlush: 20 });
-  const running = await listen(http.createServer((req, res) => compression(req, res, () => {
-    res.setHeader('Content-Type', 'text/plain');
-    const timer = setInterval(() => res.write('drop\n'), 10);
-    res.on('close', () => clearInterval(timer));
-  })));
+  const running = await listen(
+    http.createServer((req, res) =>
+      compression(req, res, () => {
+        res.setHeader('Content-Type', 'text/plain');
+        const timer = setInterval(() => res.write('drop\n'), 10);
+        res.on('close', () => clearInterval(timer));
+      }),
+    ),
+  );
   onTestFinished(running.close);
   const first = await new Promise<string>((resolve, reject) => {
-    http.get(running.origin, { headers: { 'Accept-Encoding': 'gzip' }, agent: false }, (res) => {
-      res.pipe(zlib.createGunzip()).once('data', (bytes: Buffer) => {
-        resolve(bytes.toString());
-        res.destroy();
-      }).on('error', () => undefined);
-    }).on('error', reject);
+    http
+      .get(running.origin, { headers: { 'Accept-Encoding': 'gzip' }, agent: false }, (res) => {
+        res
+          .pipe(zlib.createGunzip())
+          .once('data', (bytes: Buffer) => {
+            resolve(bytes.toString());
+            res.destroy();
+          })
+          .on('error', () => undefined);
+      })
+      .on('error', reject);
   });
   expect(first).toMatch(/^(drop\n)+$/);
 });
@@ -187,7 +227,14 @@ describe('params that the encoder does not take', () => {
     ['compress', () => compress({ brotli: { params } })],
     ['brotli', () => brotli({ params })],
     ['createSwitch', () => createSwitch({ brotli: { params } })],
-    ...('zstdCompressSync' in zlib ? ([['zstd', () => zstd({ params: { 9999: 1 } })], ['a window of zstd', () => zstd({ params: { 101: 5 } })]] as const).map(([name, make]) => [name, make] as [string, () => unknown]) : []),
+    ...('zstdCompressSync' in zlib
+      ? (
+          [
+            ['zstd', () => zstd({ params: { 9999: 1 } })],
+            ['a window of zstd', () => zstd({ params: { 101: 5 } })],
+          ] as const
+        ).map(([name, make]) => [name, make] as [string, () => unknown])
+      : []),
   ])('are refused by %s, and not at the first long body', (_name, make) => {
     expect(make).toThrow(InvalidOptionError);
   });
@@ -246,12 +293,21 @@ describe('the codecs of a profile that has none of its own', () => {
 it('a codec whose load gives no promise, or throws, is no failure of compress', () => {
   const codec = { ...gzip(), load: () => undefined };
   expect(() => compress({ codecs: [codec as unknown as Codec] })).not.toThrow();
-  const throwing = { ...gzip(), load: () => { throw new Error('at once'); } };
+  const throwing = {
+    ...gzip(),
+    load: () => {
+      throw new Error('at once');
+    },
+  };
   expect(() => compress({ codecs: [throwing as unknown as Codec] })).not.toThrow();
 });
 
 it('a codec that does not say what it holds counts for nothing, and spoils nothing', async () => {
-  const codec: Codec = { ...gzip(), createStream: (settings) => ({ ...gzip().createStream!(settings), memory: undefined as unknown as number }), encode: undefined as never };
+  const codec: Codec = {
+    ...gzip(),
+    createStream: (settings) => ({ ...gzip().createStream!(settings), memory: undefined as unknown as number }),
+    encode: undefined as never,
+  };
   const compression = compress({ codecs: [codec], threshold: 0 });
   const app = expressApp((each) => {
     each.use(compression);
@@ -261,33 +317,46 @@ it('a codec that does not say what it holds counts for nothing, and spoils nothi
     });
   });
   for (let round = 0; round < 2; round++) expect(await ask(app)).toMatchObject({ coding: 'gzip', body: 'onetwo' });
-  await until(() => compression.activeEncoders === 0 && compression.encoderBytes === 0, () => `${compression.activeEncoders} encoders, ${compression.encoderBytes} bytes`);
+  await until(
+    () => compression.activeEncoders === 0 && compression.encoderBytes === 0,
+    () => `${compression.activeEncoders} encoders, ${compression.encoderBytes} bytes`,
+  );
 });
 
-it.each(['text/event-stream', 'text/plain'])('a patch of setHeader that throws leaves no encoder of %s open', async (type) => {
-  const compression = compress({ threshold: 0 });
-  const app = expressApp((each) => {
-    each.use((_req, res, next) => {
-      const { setHeader } = res;
-      res.setHeader = ((name: string, value: string) => {
-        if (value === 'gzip') throw new Error('not this one');
-        return setHeader.call(res, name, value);
-      }) as typeof res.setHeader;
-      next();
+it.each(['text/event-stream', 'text/plain'])(
+  'a patch of setHeader that throws leaves no encoder of %s open',
+  async (type) => {
+    const compression = compress({ threshold: 0 });
+    const app = expressApp((each) => {
+      each.use((_req, res, next) => {
+        const { setHeader } = res;
+        res.setHeader = ((name: string, value: string) => {
+          if (value === 'gzip') throw new Error('not this one');
+          return setHeader.call(res, name, value);
+        }) as typeof res.setHeader;
+        next();
+      });
+      each.use(compression);
+      each.get('/', (_req, res) => {
+        res.setHeader('Content-Type', type);
+        res.write('one');
+        setTimeout(() => res.end('two'), 5);
+      });
     });
-    each.use(compression);
-    each.get('/', (_req, res) => {
-      res.setHeader('Content-Type', type);
-      res.write('one');
-      setTimeout(() => res.end('two'), 5);
-    });
-  });
-  expect(await ask(app)).toMatchObject({ status: 200, coding: undefined, body: 'onetwo' });
-  await until(() => compression.activeEncoders === 0 && compression.encoderBytes === 0, () => `${compression.activeEncoders} encoders, ${compression.encoderBytes} bytes`);
-});
+    expect(await ask(app)).toMatchObject({ status: 200, coding: undefined, body: 'onetwo' });
+    await until(
+      () => compression.activeEncoders === 0 && compression.encoderBytes === 0,
+      () => `${compression.activeEncoders} encoders, ${compression.encoderBytes} bytes`,
+    );
+  },
+);
 
 describe('HEAD', () => {
-  async function tagsOf(options: CompressOptions, accept: string, type: string): Promise<{ head: string | undefined; get: string | undefined; length: string | undefined }> {
+  async function tagsOf(
+    options: CompressOptions,
+    accept: string,
+    type: string,
+  ): Promise<{ head: string | undefined; get: string | undefined; length: string | undefined }> {
     const app = expressApp((each) => {
       each.use(compress(options));
       each.get('/', (req, res) => {
@@ -304,24 +373,41 @@ describe('HEAD', () => {
     });
     const running = await listen(http.createServer(app));
     onTestFinished(running.close);
-    const [head, get] = await Promise.all(['HEAD', 'GET'].map((method) => new Promise<http.IncomingHttpHeaders>((resolve, reject) => {
-      http.request(running.origin, { method, headers: { 'Accept-Encoding': accept }, agent: false }, (res) => {
-        res.resume();
-        resolve(res.headers);
-      }).on('error', reject).end();
-    })));
+    const [head, get] = await Promise.all(
+      ['HEAD', 'GET'].map(
+        (method) =>
+          new Promise<http.IncomingHttpHeaders>((resolve, reject) => {
+            http
+              .request(running.origin, { method, headers: { 'Accept-Encoding': accept }, agent: false }, (res) => {
+                res.resume();
+                resolve(res.headers);
+              })
+              .on('error', reject)
+              .end();
+          }),
+      ),
+    );
     return { head: head!.etag, get: get!.etag, length: head!['content-length'] };
   }
 
   it('has the tag of its GET where all kinds of bodies would have the same', async () => {
-    expect(await tagsOf({ etag: 'suffix' }, 'gzip', 'text/plain')).toEqual({ head: '"abc-gzip"', get: '"abc-gzip"', length: undefined });
+    expect(await tagsOf({ etag: 'suffix' }, 'gzip', 'text/plain')).toEqual({
+      head: '"abc-gzip"',
+      get: '"abc-gzip"',
+      length: undefined,
+    });
     expect(await tagsOf({}, 'gzip, br', 'text/plain')).toEqual({ head: 'W/"abc"', get: 'W/"abc"', length: undefined });
   });
 
   it('has no tag rather than one that its GET may not have', async () => {
     // Pieces get brotli, a whole gets gzip.
-    const weigh = (coding: string, { kind }: { kind?: string }): number => (coding === (kind === 'complete' ? 'gzip' : 'br') ? 1 : 0.5);
-    expect(await tagsOf({ etag: 'suffix', weigh }, 'gzip, br', 'text/plain')).toEqual({ head: undefined, get: '"abc-br"', length: undefined });
+    const weigh = (coding: string, { kind }: { kind?: string }): number =>
+      coding === (kind === 'complete' ? 'gzip' : 'br') ? 1 : 0.5;
+    expect(await tagsOf({ etag: 'suffix', weigh }, 'gzip, br', 'text/plain')).toEqual({
+      head: undefined,
+      get: '"abc-br"',
+      length: undefined,
+    });
   });
 });
 

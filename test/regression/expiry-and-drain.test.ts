@@ -77,6 +77,11 @@ it('an onExpired whose promise rejects is no unhandled rejection', async () => {
   expect(unhandled).toEqual([]);
 });
 
-it.each(['2026-02-30T00:00:00Z', '2026-04-31T10:00:00+02:00', '2025-02-29T00:00:00Z'])('%s is no point in time', (field) => {
-  expect(readTimeout({ 'x-request-deadline': field }, ['x-request-deadline'], Date.parse('2024-01-01T00:00:00Z'))).toBe(Infinity);
-});
+it.each(['2026-02-30T00:00:00Z', '2026-04-31T10:00:00+02:00', '2025-02-29T00:00:00Z'])(
+  '%s is no point in time',
+  (field) => {
+    expect(
+      readTimeout({ 'x-request-deadline': field }, ['x-request-deadline'], Date.parse('2024-01-01T00:00:00Z')),
+    ).toBe(Infinity);
+  },
+);

@@ -2,7 +2,15 @@ import type { ServerResponse } from 'node:http';
 import http2 from 'node:http2';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
-import { type EventStream, InvalidOptionError, ndjson, openEventStream, pipeBody, ResponseStartedError, sse } from '../../src/index.ts';
+import {
+  type EventStream,
+  InvalidOptionError,
+  ndjson,
+  openEventStream,
+  pipeBody,
+  ResponseStartedError,
+  sse,
+} from '../../src/index.ts';
 import { Layer, type Rank, rank } from '../../src/internal/layer.ts';
 import { openSeam } from '../../src/internal/response.ts';
 import { bare, carriers, h2c, type Middleware } from '../support/carriers.ts';
@@ -14,30 +22,33 @@ const http1 = carriers.filter(({ protocol }) => protocol === 'http1').map((each)
 const all = carriers.map((each) => [each.name, each] as const);
 
 describe('a response in the hands of others', () => {
-  it.each(all)('closes the stream, and nothing else, when somebody ends it under the stream on %s', async (_name, carrier) => {
-    const streams: EventStream[] = [];
-    const reasons: string[] = [];
-    const responses: ServerResponse[] = [];
-    const running = await carrier.start(
-      ((_req, res: ServerResponse, next) => {
-        responses.push(res);
-        next();
-      }) as Middleware,
-      sse((stream) => {
-        streams.push(stream);
-        stream.onClose((reason) => reasons.push(reason));
-      }) as Middleware,
-    );
-    const reading = await open(running, carrier.protocol);
-    responses[0]!.end();
-    await streams[0]!.send('too late');
-    void streams[0]!.send('again');
-    await until(() => reasons.length === 1);
-    expect(reasons).toEqual(['ended']);
-    await expect(streams[0]!.send('closed')).rejects.toMatchObject({ reason: 'ended' });
-    expect(await settles(reading.over)).toBe('end');
-    await running.close();
-  });
+  it.each(all)(
+    'closes the stream, and nothing else, when somebody ends it under the stream on %s',
+    async (_name, carrier) => {
+      const streams: EventStream[] = [];
+      const reasons: string[] = [];
+      const responses: ServerResponse[] = [];
+      const running = await carrier.start(
+        ((_req, res: ServerResponse, next) => {
+          responses.push(res);
+          next();
+        }) as Middleware,
+        sse((stream) => {
+          streams.push(stream);
+          stream.onClose((reason) => reasons.push(reason));
+        }) as Middleware,
+      );
+      const reading = await open(running, carrier.protocol);
+      responses[0]!.end();
+      await streams[0]!.send('too late');
+      void streams[0]!.send('again');
+      await until(() => reasons.length === 1);
+      expect(reasons).toEqual(['ended']);
+      await expect(streams[0]!.send('closed')).rejects.toMatchObject({ reason: 'ended' });
+      expect(await settles(reading.over)).toBe('end');
+      await running.close();
+    },
+  );
 
   it.each(http1)('tells next, and throws nothing, when it was answered before: %s', async (_name, carrier) => {
     const told: unknown[] = [];
@@ -47,7 +58,11 @@ describe('a response in the hands of others', () => {
       res.end('mine');
       for (const headers of [{}, { accept: 'text/html' }, { 'last-event-id': 'sluice.stop' }]) {
         Object.assign(req.headers, headers);
-        for (const middleware of [sse(() => undefined), sse(() => undefined, { negotiate: 'next' }), ndjson(() => undefined)]) {
+        for (const middleware of [
+          sse(() => undefined),
+          sse(() => undefined, { negotiate: 'next' }),
+          ndjson(() => undefined),
+        ]) {
           try {
             (middleware as Middleware)(req, res, (error) => told.push(error));
             (middleware as (...args: unknown[]) => void)(req, res);
@@ -83,7 +98,11 @@ describe('a response in the hands of others', () => {
     const reading = await open(running, 'http1');
     expect(await settles(reading.over)).toBe('end');
     expect(reading.text).toBe(':ok\ndata: first\n\n');
-    expect(errors).toEqual([expect.any(ResponseStartedError), expect.any(ResponseStartedError), expect.any(ResponseStartedError)]);
+    expect(errors).toEqual([
+      expect.any(ResponseStartedError),
+      expect.any(ResponseStartedError),
+      expect.any(ResponseStartedError),
+    ]);
     await running.close();
   });
 
@@ -163,7 +182,10 @@ describe('a response in the hands of others', () => {
     await until(() => streams.length > 1);
     client.destroy();
     // Requests that were read later had streams too.
-    await until(() => closed.length === streams.length, () => `${closed.length} of ${streams.length} are closed`);
+    await until(
+      () => closed.length === streams.length,
+      () => `${closed.length} of ${streams.length} are closed`,
+    );
     await turns();
     process.off('warning', onWarning);
     expect(warnings).toEqual([]);
@@ -239,7 +261,9 @@ describe('a source that is never read', () => {
     const errors: unknown[] = [];
     const running = await bare.start((async (req, res) => {
       const stream = openEventStream(req, res);
-      await stream.pipe(source('pipe') as never, { signal: AbortSignal.abort(new Error('stopped before')) }).catch((error: unknown) => errors.push(error));
+      await stream
+        .pipe(source('pipe') as never, { signal: AbortSignal.abort(new Error('stopped before')) })
+        .catch((error: unknown) => errors.push(error));
       await stream.end();
       await pipeBody(source('body'), req, res).catch((error: unknown) => errors.push(error));
     }) as Middleware);

@@ -6,7 +6,10 @@ import { getRequest, parseChunked } from '../support/raw.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
 
-const one = (options?: SseOptions): Middleware => sse(function* () { yield 'one'; }, options);
+const one = (options?: SseOptions): Middleware =>
+  sse(function* () {
+    yield 'one';
+  }, options);
 
 describe('Accept', () => {
   const table: [accept: string | undefined, accepted: boolean][] = [
@@ -56,7 +59,13 @@ describe('Accept', () => {
 
   const html: Middleware = (_req, res) => void res.end('<p>');
   const events = ':ok\ndata: one\n\n';
-  const negotiations: [SseOptions['negotiate'], accept: string, status: number, text: string, vary: string | undefined][] = [
+  const negotiations: [
+    SseOptions['negotiate'],
+    accept: string,
+    status: number,
+    text: string,
+    vary: string | undefined,
+  ][] = [
     [undefined, 'application/json', 200, events, undefined],
     [undefined, 'text/event-stream;q=0', 200, events, undefined],
     ['ignore', 'text/html', 200, events, undefined],
@@ -77,10 +86,14 @@ describe('Accept', () => {
   });
 
   it('is joined with a Vary that is there already', async () => {
-    const running = await serve(bare, (_req, res, next) => {
-      res.setHeader('Vary', 'Origin');
-      next();
-    }, one({ negotiate: 'strict' }));
+    const running = await serve(
+      bare,
+      (_req, res, next) => {
+        res.setHeader('Vary', 'Origin');
+        next();
+      },
+      one({ negotiate: 'strict' }),
+    );
     const reading = await running.visit({ headers: { accept: 'text/html' } });
     expect(reading.headers['vary']).toBe('Origin, Accept');
   });
@@ -103,7 +116,12 @@ describe('Last-Event-ID', () => {
     ['caf\xe9', 'caf\xe9'],
   ];
   it.each(ids)('%j is seen as %j', async (sent, seen) => {
-    const running = await serve(bare, sse(function* (stream) { yield { data: { id: stream.lastEventId } }; }));
+    const running = await serve(
+      bare,
+      sse(function* (stream) {
+        yield { data: { id: stream.lastEventId } };
+      }),
+    );
     const client = await running.dial();
     client.send(getRequest('/', sent === '' ? {} : { 'Last-Event-ID': sent }));
     const received = await client.waitFor('data:');
@@ -114,7 +132,10 @@ describe('Last-Event-ID', () => {
   describe.each(carriers)('on $name', (carrier) => {
     it('that says sluice.stop is answered 204', async () => {
       let calls = 0;
-      const running = await serve(carrier, sse(() => void calls++));
+      const running = await serve(
+        carrier,
+        sse(() => void calls++),
+      );
       const reading = await running.visit({ headers: { 'last-event-id': 'sluice.stop' } });
       expect(await settles(reading.over)).toBe('end');
       expect([reading.status, reading.text, reading.headers['content-type'], calls]).toEqual([204, '', undefined, 0]);
@@ -130,7 +151,13 @@ describe('Last-Event-ID', () => {
 
 describe('a request that is gone', () => {
   /** Queues a request behind one that is not answered yet, on the same connection. */
-  async function pipelined(second: Middleware): Promise<{ first: () => void; client: Awaited<ReturnType<Awaited<ReturnType<typeof serve>>['dial']>>; queued: Promise<void> }> {
+  async function pipelined(
+    second: Middleware,
+  ): Promise<{
+    first: () => void;
+    client: Awaited<ReturnType<Awaited<ReturnType<typeof serve>>['dial']>>;
+    queued: Promise<void>;
+  }> {
     const first = deferred();
     const queued = deferred();
     const running = await serve(bare, async (req, res, next) => {
@@ -150,15 +177,17 @@ describe('a request that is gone', () => {
   it('while it waits behind another closes its stream and runs the cleanup', async () => {
     const reasons: string[] = [];
     const cleaned = deferred();
-    const { client, queued } = await pipelined(sse(async function* (stream) {
-      stream.onClose((reason) => reasons.push(reason));
-      try {
-        yield 'queued';
-        await new Promise((resolve) => stream.signal.addEventListener('abort', resolve));
-      } finally {
-        cleaned.resolve();
-      }
-    }));
+    const { client, queued } = await pipelined(
+      sse(async function* (stream) {
+        stream.onClose((reason) => reasons.push(reason));
+        try {
+          yield 'queued';
+          await new Promise((resolve) => stream.signal.addEventListener('abort', resolve));
+        } finally {
+          cleaned.resolve();
+        }
+      }),
+    );
     await settles(queued);
     await turns();
     client.destroy();
@@ -184,7 +213,11 @@ describe('a request that is gone', () => {
   });
 
   it('is served in its turn when it only had to wait', async () => {
-    const { first, client, queued } = await pipelined(sse(function* () { yield 'queued'; }));
+    const { first, client, queued } = await pipelined(
+      sse(function* () {
+        yield 'queued';
+      }),
+    );
     await settles(queued);
     await turns();
     expect(client.received).toBe('');

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type CloseReason, type EventStream, SlowConsumerError, sse, type SseHandler, type SseOptions } from '../../src/index.ts';
+import {
+  type CloseReason,
+  type EventStream,
+  SlowConsumerError,
+  sse,
+  type SseHandler,
+  type SseOptions,
+} from '../../src/index.ts';
 import { bare, type Carrier, h2c } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { serve, type Served } from '../support/serve.ts';
@@ -19,10 +26,13 @@ interface Case {
 async function stalled(carrier: Carrier, options?: SseOptions): Promise<Case> {
   const kept = deferred<EventStream>();
   const reasons: CloseReason[] = [];
-  const running = await serve(carrier, sse((stream) => {
-    stream.onClose((reason) => reasons.push(reason));
-    kept.resolve(stream);
-  }, options));
+  const running = await serve(
+    carrier,
+    sse((stream) => {
+      stream.onClose((reason) => reasons.push(reason));
+      kept.resolve(stream);
+    }, options),
+  );
   const reading = await running.visit();
   reading.pause();
   return { running, stream: await settles(kept.promise), reasons, reading };
@@ -33,7 +43,10 @@ async function sendUntilParked(stream: EventStream): Promise<{ taken: number; pa
   for (let taken = 0; taken < 100_000; taken++) {
     const sent = stream.send(event);
     let settled = false;
-    void sent.then(() => (settled = true), () => (settled = true));
+    void sent.then(
+      () => (settled = true),
+      () => (settled = true),
+    );
     const end = Date.now() + 400;
     // A process that stood still all that time has still its turns to take.
     for (let turn = 0; !settled && (Date.now() < end || turn < 200); turn++) await turns(1);
@@ -54,7 +67,9 @@ describe.each([bare, h2c])('back-pressure on $name', (carrier) => {
     await settles(stream.send('last'));
     await settles(stream.end());
     expect(await settles(reading.over)).toBe('end');
-    expect(reading.text.length).toBe(':ok\n'.length + (taken + 1) * (event.length + 'data: \n\n'.length) + 'data: last\n\n'.length);
+    expect(reading.text.length).toBe(
+      ':ok\n'.length + (taken + 1) * (event.length + 'data: \n\n'.length) + 'data: last\n\n'.length,
+    );
     expect(reasons).toEqual(['ended']);
   });
 
@@ -90,22 +105,28 @@ describe.each([bare, h2c])('back-pressure on $name', (carrier) => {
 
   it('lets one event of 10 MB through to a client that reads', async () => {
     const huge = 'h'.repeat(10_000_000);
-    const running = await serve(carrier, sse(async (stream) => {
-      await stream.send(huge);
-      await stream.send('after');
-    }));
+    const running = await serve(
+      carrier,
+      sse(async (stream) => {
+        await stream.send(huge);
+        await stream.send('after');
+      }),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('end');
     expect(reading.text).toBe(`:ok\ndata: ${huge}\n\ndata: after\n\n`);
   });
 
   it('lets un-awaited bursts through to a client that reads', async () => {
-    const running = await serve(carrier, sse(async (stream) => {
-      for (let burst = 0; burst < 10; burst++) {
-        for (let sent = 0; sent < 8; sent++) void stream.send(event);
-        await stream.send('pause');
-      }
-    }));
+    const running = await serve(
+      carrier,
+      sse(async (stream) => {
+        for (let burst = 0; burst < 10; burst++) {
+          for (let sent = 0; sent < 8; sent++) void stream.send(event);
+          await stream.send('pause');
+        }
+      }),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('end');
     expect(reading.text.split('data: x').length - 1).toBe(80);
@@ -145,7 +166,9 @@ describe.each([bare, h2c])('back-pressure on $name', (carrier) => {
       }
     };
     const stream = sse(endless);
-    const running = await serve(carrier, (req, res, next) => (req.url === '/other' ? void res.end('other') : stream(req, res, next)));
+    const running = await serve(carrier, (req, res, next) =>
+      req.url === '/other' ? void res.end('other') : stream(req, res, next),
+    );
     const reading = await running.visit();
     if (!reads) reading.pause();
     for (let visit = 0; visit < 3; visit++) {
@@ -160,9 +183,12 @@ describe.each([bare, h2c])('back-pressure on $name', (carrier) => {
 
 describe('a slow client', () => {
   it('gets every event in order, as it reads', async () => {
-    const running = await serve(bare, sse(function* () {
-      for (let index = 0; index < 400; index++) yield { id: String(index), data: event };
-    }));
+    const running = await serve(
+      bare,
+      sse(function* () {
+        for (let index = 0; index < 400; index++) yield { id: String(index), data: event };
+      }),
+    );
     const client = await running.dial();
     client.socket.pause();
     client.send('GET / HTTP/1.0\r\nHost: x\r\n\r\n');
@@ -182,18 +208,23 @@ describe('a slow client', () => {
       client.socket.resume();
     }
     await settles(client.closed);
-    expect([...client.received.matchAll(/^id: (\d+)$/gm)].map((match) => Number(match[1]))).toEqual(Array.from({ length: 400 }, (_, index) => index));
+    expect([...client.received.matchAll(/^id: (\d+)$/gm)].map((match) => Number(match[1]))).toEqual(
+      Array.from({ length: 400 }, (_, index) => index),
+    );
     expect(client.received.length).toBeGreaterThan(400 * event.length);
   });
 
   it('holds no more of a generator than what is on its way', async () => {
     let produced = 0;
-    const running = await serve(bare, sse(function* () {
-      for (;;) {
-        produced++;
-        yield event;
-      }
-    }));
+    const running = await serve(
+      bare,
+      sse(function* () {
+        for (;;) {
+          produced++;
+          yield event;
+        }
+      }),
+    );
     const reading = await running.visit();
     reading.pause();
     const before = await parked(() => produced, 10);

@@ -1,5 +1,13 @@
 import { describe, expect, it, vi } from 'vitest';
-import { type CloseReason, DrainingError, type EventStream, sse, type SseOptions, StreamEndedError, StreamFailedError } from '../../src/index.ts';
+import {
+  type CloseReason,
+  DrainingError,
+  type EventStream,
+  sse,
+  type SseOptions,
+  StreamEndedError,
+  StreamFailedError,
+} from '../../src/index.ts';
 import { bare, type Carrier, carriers, h2c } from '../support/carriers.ts';
 import type { Reading } from '../support/clients.ts';
 import { deferred } from '../support/deferred.ts';
@@ -18,10 +26,13 @@ interface Opened {
 async function openOn(carrier: Carrier, options?: SseOptions): Promise<Opened> {
   const kept = deferred<EventStream>();
   const reasons: CloseReason[] = [];
-  const running = await serve(carrier, sse((stream) => {
-    stream.onClose((reason) => reasons.push(reason));
-    kept.resolve(stream);
-  }, options));
+  const running = await serve(
+    carrier,
+    sse((stream) => {
+      stream.onClose((reason) => reasons.push(reason));
+      kept.resolve(stream);
+    }, options),
+  );
   const reading = await running.visit();
   return { stream: await settles(kept.promise), reading, reasons };
 }
@@ -38,30 +49,57 @@ interface Way {
 }
 
 const ways: readonly Way[] = [
-  { name: 'end', close: (stream) => stream.end(), last: '', over: 'end', reason: 'ended', error: StreamEndedError, next: 'draining' },
-  { name: 'stop', close: (stream) => stream.stop(), last: 'id: sluice.stop\n\n', over: 'end', reason: 'ended', error: StreamEndedError, next: 'draining' },
-  { name: 'reconnect', close: (stream) => stream.reconnect({ retry: 250 }), last: 'retry: 250\n', over: 'aborted', reason: 'draining', error: DrainingError, next: 'draining' },
+  {
+    name: 'end',
+    close: (stream) => stream.end(),
+    last: '',
+    over: 'end',
+    reason: 'ended',
+    error: StreamEndedError,
+    next: 'draining',
+  },
+  {
+    name: 'stop',
+    close: (stream) => stream.stop(),
+    last: 'id: sluice.stop\n\n',
+    over: 'end',
+    reason: 'ended',
+    error: StreamEndedError,
+    next: 'draining',
+  },
+  {
+    name: 'reconnect',
+    close: (stream) => stream.reconnect({ retry: 250 }),
+    last: 'retry: 250\n',
+    over: 'aborted',
+    reason: 'draining',
+    error: DrainingError,
+    next: 'draining',
+  },
 ];
 
 describe.each(carriers)('closing on $name', (carrier) => {
-  it.each(ways)('$name delivers what was accepted, then its own bytes', async ({ close, last, over, reason, error, next }) => {
-    const { stream, reading, reasons } = await openOn(carrier);
-    expect(stream.state).toBe('open');
-    const states: string[] = [];
-    stream.onClose(() => states.push(stream.state));
-    void stream.send('x'.repeat(100_000));
-    void stream.send('accepted');
-    const closed = close(stream);
-    expect(stream.state).toBe(next);
-    expect(stream.signal.aborted).toBe(false);
-    await expect(stream.send('refused')).rejects.toMatchObject({ code: 'ERR_SLUICE_STREAM_CLOSED', reason });
-    await settles(Promise.resolve(closed));
-    expect(await settles(reading.over)).toBe(over);
-    expect(reading.text).toBe(`:ok\ndata: ${'x'.repeat(100_000)}\n\ndata: accepted\n\n${last}`);
-    expect([stream.state, states, reasons, stream.bufferedBytes]).toEqual(['closed', ['closed'], [reason], 0]);
-    expect(stream.signal.reason).toBeInstanceOf(error);
-    expect(stream.signal.reason).toMatchObject({ reason });
-  });
+  it.each(ways)(
+    '$name delivers what was accepted, then its own bytes',
+    async ({ close, last, over, reason, error, next }) => {
+      const { stream, reading, reasons } = await openOn(carrier);
+      expect(stream.state).toBe('open');
+      const states: string[] = [];
+      stream.onClose(() => states.push(stream.state));
+      void stream.send('x'.repeat(100_000));
+      void stream.send('accepted');
+      const closed = close(stream);
+      expect(stream.state).toBe(next);
+      expect(stream.signal.aborted).toBe(false);
+      await expect(stream.send('refused')).rejects.toMatchObject({ code: 'ERR_SLUICE_STREAM_CLOSED', reason });
+      await settles(Promise.resolve(closed));
+      expect(await settles(reading.over)).toBe(over);
+      expect(reading.text).toBe(`:ok\ndata: ${'x'.repeat(100_000)}\n\ndata: accepted\n\n${last}`);
+      expect([stream.state, states, reasons, stream.bufferedBytes]).toEqual(['closed', ['closed'], [reason], 0]);
+      expect(stream.signal.reason).toBeInstanceOf(error);
+      expect(stream.signal.reason).toMatchObject({ reason });
+    },
+  );
 
   it.each([undefined, new Error('broken')])('destroy(%s) cuts the connection at once', async (error) => {
     const { stream, reading, reasons } = await openOn(carrier);
@@ -77,7 +115,10 @@ describe.each(carriers)('closing on $name', (carrier) => {
 
   it('works before the head is sent', async () => {
     for (const { close, over, last } of ways) {
-      const running = await serve(carrier, sse((stream) => void close(stream)));
+      const running = await serve(
+        carrier,
+        sse((stream) => void close(stream)),
+      );
       const reading = await running.visit();
       expect(await settles(reading.over)).toBe(over);
       expect(reading.text).toBe(`:ok\n${last}`);
@@ -115,7 +156,10 @@ describe('closing', () => {
   });
 
   it('ends with a terminating chunk and reconnects without one', async () => {
-    const running = await serve(bare, sse((stream, req) => void (req.url === '/end' ? stream.end() : stream.reconnect({ retry: 1 }))));
+    const running = await serve(
+      bare,
+      sse((stream, req) => void (req.url === '/end' ? stream.end() : stream.reconnect({ retry: 1 }))),
+    );
     for (const path of ['/end', '/reconnect']) {
       const client = await running.dial();
       client.send(getRequest(path, { Connection: 'close' }));
@@ -170,7 +214,10 @@ describe('closing', () => {
   it('draws a new hint for each stream', async () => {
     const values = [0, 1];
     useRandom(() => values.shift()!);
-    const running = await serve(bare, sse((stream) => stream.reconnect()));
+    const running = await serve(
+      bare,
+      sse((stream) => stream.reconnect()),
+    );
     const texts: string[] = [];
     for (let visit = 0; visit < 2; visit++) {
       const reading = await running.visit();
@@ -180,20 +227,29 @@ describe('closing', () => {
     expect(texts).toEqual([':ok\nretry: 1000\n', ':ok\nretry: 3000\n']);
   });
 
-  it.each([0, -1, 1.5, NaN, Infinity, '5', null])('refuses reconnect({ retry: %s }) and leaves the stream as it was', async (retry) => {
-    const { stream, reading } = await openOn(bare);
-    await until(() => reading.text !== '');
-    await expect(stream.reconnect({ retry: retry as number })).rejects.toMatchObject({ code: 'ERR_SLUICE_OPTION_INVALID', option: 'reconnect.retry' });
-    expect([stream.state, stream.signal.aborted]).toEqual(['open', false]);
-    await stream.send('still here');
-    await until(() => reading.text === ':ok\ndata: still here\n\n');
-  });
+  it.each([0, -1, 1.5, NaN, Infinity, '5', null])(
+    'refuses reconnect({ retry: %s }) and leaves the stream as it was',
+    async (retry) => {
+      const { stream, reading } = await openOn(bare);
+      await until(() => reading.text !== '');
+      await expect(stream.reconnect({ retry: retry as number })).rejects.toMatchObject({
+        code: 'ERR_SLUICE_OPTION_INVALID',
+        option: 'reconnect.retry',
+      });
+      expect([stream.state, stream.signal.aborted]).toEqual(['open', false]);
+      await stream.send('still here');
+      await until(() => reading.text === ':ok\ndata: still here\n\n');
+    },
+  );
 
   it('moves the id that a stopped client comes back with', async () => {
-    const running = await serve(bare, sse(async (stream) => {
-      await stream.send({ id: '41', data: 'x' });
-      await stream.stop();
-    }));
+    const running = await serve(
+      bare,
+      sse(async (stream) => {
+        await stream.send({ id: '41', data: 'x' });
+        await stream.stop();
+      }),
+    );
     const first = await running.visit();
     await settles(first.over);
     const parser = new EventParser().push(Buffer.from(first.text));

@@ -11,43 +11,76 @@ import { settles, turns, until } from '../support/until.ts';
 const teapot = Object.assign(new Error('no coffee'), { status: 418 });
 
 const early: [string, SseHandler][] = [
-  ['a function that throws', () => { throw teapot; }],
+  [
+    'a function that throws',
+    () => {
+      throw teapot;
+    },
+  ],
   ['a promise that rejects', () => Promise.reject(teapot)],
-  ['an async function that throws after a promise callback', async () => {
-    await Promise.resolve();
-    throw teapot;
-  }],
+  [
+    'an async function that throws after a promise callback',
+    async () => {
+      await Promise.resolve();
+      throw teapot;
+    },
+  ],
   // eslint-disable-next-line require-yield
-  ['an async generator that throws first', async function* () { throw teapot; }],
+  [
+    'an async generator that throws first',
+    async function* () {
+      throw teapot;
+    },
+  ],
   // eslint-disable-next-line require-yield
-  ['a sync generator that throws first', function* () { throw teapot; }],
+  [
+    'a sync generator that throws first',
+    function* () {
+      throw teapot;
+    },
+  ],
   ['a ReadableStream that errors first', () => new ReadableStream({ start: (controller) => controller.error(teapot) })],
-  ['a source that is read by somebody else', () => {
-    const taken = new ReadableStream<string>();
-    taken.getReader();
-    return taken;
-  }],
+  [
+    'a source that is read by somebody else',
+    () => {
+      const taken = new ReadableStream<string>();
+      taken.getReader();
+      return taken;
+    },
+  ],
 ];
 
 const late: [string, SseHandler][] = [
-  ['an async generator', async function* () {
-    yield 'accepted';
-    await turns();
-    throw teapot;
-  }],
-  ['a sync generator', function* () {
-    yield 'accepted';
-    throw teapot;
-  }],
-  ['an async function', async (stream) => {
-    void stream.send('accepted');
-    throw teapot;
-  }],
-  ['an async function that throws with the head sent', async (stream) => {
-    await turns();
-    void stream.send('accepted');
-    throw teapot;
-  }],
+  [
+    'an async generator',
+    async function* () {
+      yield 'accepted';
+      await turns();
+      throw teapot;
+    },
+  ],
+  [
+    'a sync generator',
+    function* () {
+      yield 'accepted';
+      throw teapot;
+    },
+  ],
+  [
+    'an async function',
+    async (stream) => {
+      void stream.send('accepted');
+      throw teapot;
+    },
+  ],
+  [
+    'an async function that throws with the head sent',
+    async (stream) => {
+      await turns();
+      void stream.send('accepted');
+      throw teapot;
+    },
+  ],
 ];
 
 describe.each(carriers)('an error on $name', (carrier) => {
@@ -65,17 +98,25 @@ describe.each(carriers)('an error on $name', (carrier) => {
       expect([reading.status, reading.text]).toEqual([418, 'error: no coffee']);
     }
     expect(reading.headers['content-type']).toMatch(/^text\/plain/);
-    expect(Object.keys(reading.headers)).not.toEqual(expect.arrayContaining([expect.stringMatching(/^(cache-control|x-accel-buffering)$/)]));
+    expect(Object.keys(reading.headers)).not.toEqual(
+      expect.arrayContaining([expect.stringMatching(/^(cache-control|x-accel-buffering)$/)]),
+    );
     expect(onError).not.toHaveBeenCalled();
   });
 
   it.each(late)('cuts the body after the head and is told to onError: %s', async (_name, handler) => {
     const onError = vi.fn();
     const closed = deferred<EventStream>();
-    const running = await serve(carrier, sse((stream, req) => {
-      stream.onClose(() => closed.resolve(stream));
-      return handler(stream, req);
-    }, { onError }));
+    const running = await serve(
+      carrier,
+      sse(
+        (stream, req) => {
+          stream.onClose(() => closed.resolve(stream));
+          return handler(stream, req);
+        },
+        { onError },
+      ),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('aborted');
     expect(reading.text).toBe(':ok\ndata: accepted\n\n');
@@ -112,10 +153,12 @@ describe('an error', () => {
   });
 
   it('may be an answer that the handler gave itself', async () => {
-    const running = await serve(bare, (req, res, next) => sse(() => {
-      res.statusCode = 403;
-      res.end('no');
-    })(req, res, next));
+    const running = await serve(bare, (req, res, next) =>
+      sse(() => {
+        res.statusCode = 403;
+        res.end('no');
+      })(req, res, next),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('end');
     expect([reading.status, reading.text, reading.headers['content-type']]).toEqual([403, 'no', undefined]);
@@ -127,21 +170,31 @@ describe('an error', () => {
     subscribe('sluice:stream:error', listener);
     onTestFinished(() => void unsubscribe('sluice:stream:error', listener));
     const rejections: unknown[] = [];
-    const running = await serve(bare, sse(async (stream) => {
-      const refused = [{ id: 'a\nb', data: 1 }, { event: 'a\rb' }, { data: undefined }, { retry: 1.5 }, {}, 5];
-      for (const each of refused) await stream.send(each as object).catch((error: unknown) => rejections.push(error));
-      await stream.comment(null as unknown as string).catch((error: unknown) => rejections.push(error));
-      await stream.send('good');
-    }));
+    const running = await serve(
+      bare,
+      sse(async (stream) => {
+        const refused = [{ id: 'a\nb', data: 1 }, { event: 'a\rb' }, { data: undefined }, { retry: 1.5 }, {}, 5];
+        for (const each of refused) await stream.send(each as object).catch((error: unknown) => rejections.push(error));
+        await stream.comment(null as unknown as string).catch((error: unknown) => rejections.push(error));
+        await stream.send('good');
+      }),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('end');
     expect(reading.text).toBe(':ok\ndata: good\n\n');
-    expect(rejections.map((error) => (error as { code: string }).code)).toEqual(Array(7).fill('ERR_SLUICE_EVENT_INVALID'));
+    expect(rejections.map((error) => (error as { code: string }).code)).toEqual(
+      Array(7).fill('ERR_SLUICE_EVENT_INVALID'),
+    );
     expect(reported).toEqual(rejections);
   });
 
   it('of an event that cannot be framed ends a handler that does not catch it', async () => {
-    const running = await serve(bare, sse(async function* () { yield { id: 'a\nb' }; }));
+    const running = await serve(
+      bare,
+      sse(async function* () {
+        yield { id: 'a\nb' };
+      }),
+    );
     const reading = await running.visit();
     expect(reading.status).toBe(500);
     expect(running.errors).toEqual([expect.objectContaining({ code: 'ERR_SLUICE_EVENT_INVALID' })]);
@@ -149,18 +202,26 @@ describe('an error', () => {
 
   it('in onError, or in a close listener, harms nobody', async () => {
     const heard: unknown[] = [];
-    const running = await serve(bare, sse(async (stream) => {
-      stream.onClose(() => { throw new Error('in a listener'); });
-      stream.onClose(() => heard.push('second'));
-      await stream.send('accepted');
-      await turns();
-      throw teapot;
-    }, {
-      onError: (error) => {
-        heard.push((error as Error).message);
-        throw new Error('in onError');
-      },
-    }));
+    const running = await serve(
+      bare,
+      sse(
+        async (stream) => {
+          stream.onClose(() => {
+            throw new Error('in a listener');
+          });
+          stream.onClose(() => heard.push('second'));
+          await stream.send('accepted');
+          await turns();
+          throw teapot;
+        },
+        {
+          onError: (error) => {
+            heard.push((error as Error).message);
+            throw new Error('in onError');
+          },
+        },
+      ),
+    );
     const reading = await running.visit();
     expect(await settles(reading.over)).toBe('aborted');
     await until(() => heard.length === 3);

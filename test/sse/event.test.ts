@@ -9,7 +9,11 @@ describe('formatEvent', () => {
     ['an object as JSON', { data: { a: [1] } }, 'data: {"a":[1]}\n\n'],
     ['null as JSON', { data: null }, 'data: null\n\n'],
     ['lines broken by CRLF, CR and LF', 'a\r\nb\rc\nd', 'data: a\ndata: b\ndata: c\ndata: d\n\n'],
-    ['all fields in a fixed order', { data: 'd', retry: 5, id: '7', event: 'e', comment: 'c' }, ':c\nevent: e\nid: 7\nretry: 5\ndata: d\n\n'],
+    [
+      'all fields in a fixed order',
+      { data: 'd', retry: 5, id: '7', event: 'e', comment: 'c' },
+      ':c\nevent: e\nid: 7\nretry: 5\ndata: d\n\n',
+    ],
     ['an id alone', { id: '7' }, 'id: 7\n\n'],
     ['an empty id', { id: '', data: 'x' }, 'id: \ndata: x\n\n'],
     ['an event name alone with empty data, so that it is dispatched', { event: 'done' }, 'event: done\ndata:\n\n'],
@@ -19,8 +23,16 @@ describe('formatEvent', () => {
     ['a retry hint alone, without a blank line', { retry: 5 }, 'retry: 5\n'],
     ['a comment and a retry hint, without a blank line', { comment: 'c', retry: 5 }, ':c\nretry: 5\n'],
     ['a comment before an event in the block of that', { comment: 'c', event: 'e' }, ':c\nevent: e\ndata:\n\n'],
-    ['absent fields given as undefined', { data: 'x', id: undefined, event: undefined } as unknown as EventInput, 'data: x\n\n'],
-    ['an id that an untyped caller gives as a number', { id: 7, data: 'x' } as unknown as EventInput, 'id: 7\ndata: x\n\n'],
+    [
+      'absent fields given as undefined',
+      { data: 'x', id: undefined, event: undefined } as unknown as EventInput,
+      'data: x\n\n',
+    ],
+    [
+      'an id that an untyped caller gives as a number',
+      { id: 7, data: 'x' } as unknown as EventInput,
+      'id: 7\ndata: x\n\n',
+    ],
   ];
   it.each(framings)('frames %s', (_name, input, bytes) => {
     expect(formatEvent(input)).toBe(bytes);
@@ -38,7 +50,17 @@ describe('formatEvent', () => {
     expect(formatEvent(input, 'block')).toBe(bytes);
   });
 
-  const breaks = ['\n', '\r', '\r\n', '\n\r', '\r\r\n', 'a\r\nb\rc\n\nd\r', '\n\r\n\r', '\r\n\r\n', '\u2028\u2029\u0085\n'];
+  const breaks = [
+    '\n',
+    '\r',
+    '\r\n',
+    '\n\r',
+    '\r\r\n',
+    'a\r\nb\rc\n\nd\r',
+    '\n\r\n\r',
+    '\r\n\r\n',
+    '\u2028\u2029\u0085\n',
+  ];
   it.each(breaks)('splits data and comments at every line break of %j and nowhere else', (text) => {
     const lines = text.split(/\r\n|\r|\n/);
     expect(formatEvent(text)).toBe(`${lines.map((line) => `data: ${line}\n`).join('')}\n`);

@@ -26,19 +26,22 @@ describe.each(carriers)('openEventStream on $name', (carrier) => {
     ['stopped', 'GET', { 'last-event-id': 'sluice.stop' }, {}, 204],
     ['HEAD', 'HEAD', {}, {}, 200],
   ];
-  it.each(refusals)('answers a request that is refused and returns a closed stream: %s', async (_name, method, headers, options, status) => {
-    const opened = deferred<EventStream>();
-    const running = await serve(carrier, (req, res) => opened.resolve(openEventStream(req, res, options)));
-    const reading = await running.visit({ method, headers });
-    expect(await settles(reading.over)).toBe('end');
-    expect(reading.status).toBe(status);
-    const stream = await settles(opened.promise);
-    expect([stream.state, stream.signal.aborted]).toEqual(['closed', true]);
-    await expect(stream.send('late')).rejects.toMatchObject({ reason: 'ended' });
-    await settles(stream.end());
-    stream.destroy();
-    expect(running.errors).toEqual([]);
-  });
+  it.each(refusals)(
+    'answers a request that is refused and returns a closed stream: %s',
+    async (_name, method, headers, options, status) => {
+      const opened = deferred<EventStream>();
+      const running = await serve(carrier, (req, res) => opened.resolve(openEventStream(req, res, options)));
+      const reading = await running.visit({ method, headers });
+      expect(await settles(reading.over)).toBe('end');
+      expect(reading.status).toBe(status);
+      const stream = await settles(opened.promise);
+      expect([stream.state, stream.signal.aborted]).toEqual(['closed', true]);
+      await expect(stream.send('late')).rejects.toMatchObject({ reason: 'ended' });
+      await settles(stream.end());
+      stream.destroy();
+      expect(running.errors).toEqual([]);
+    },
+  );
 
   it('throws on a response whose head is sent, and leaves that alone', async () => {
     const thrown: unknown[] = [];

@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { InvalidOptionError, jsonSeq, ndjson, openEventStream, openJsonSeq, openNdjson, pipeBody, sse } from '../../src/index.ts';
+import {
+  InvalidOptionError,
+  jsonSeq,
+  ndjson,
+  openEventStream,
+  openJsonSeq,
+  openNdjson,
+  pipeBody,
+  sse,
+} from '../../src/index.ts';
 
 type Factory = (options: never) => unknown;
 
@@ -22,7 +31,12 @@ const shared: [option: string, value: unknown, expected: string, got: string][] 
   ['negotiate', 'respond', 'one of "ignore", "next", "strict"', '"respond" (string)'],
   ['negotiate', true, 'one of "ignore", "next", "strict"', 'true (boolean)'],
   ['closeTimeout', 'soon', 'a duration: milliseconds or a string like "30s", from 0 to 2147483647', '"soon" (string)'],
-  ['closeTimeout', Infinity, 'a duration: milliseconds or a string like "30s", from 0 to 2147483647', 'Infinity (number)'],
+  [
+    'closeTimeout',
+    Infinity,
+    'a duration: milliseconds or a string like "30s", from 0 to 2147483647',
+    'Infinity (number)',
+  ],
   ['closeTimeout', -1, 'a duration: milliseconds or a string like "30s", from 0 to 2147483647', '-1 (number)'],
   ['directChunks', 1, 'a boolean', '1 (number)'],
   ['directChunks', 'false', 'a boolean', '"false" (string)'],
@@ -64,19 +78,35 @@ describe('an option that is wrong', () => {
   it.each(wrong)('%s.%s = %o is named with what was expected', (owner, option, value, expected, got, factory) => {
     const error = thrownBy(() => factory({ [option]: value } as never));
     expect(error).toBeInstanceOf(InvalidOptionError);
-    expect(error).toMatchObject({ code: 'ERR_SLUICE_OPTION_INVALID', name: 'InvalidOptionError', option: `${owner}.${option}` });
+    expect(error).toMatchObject({
+      code: 'ERR_SLUICE_OPTION_INVALID',
+      name: 'InvalidOptionError',
+      option: `${owner}.${option}`,
+    });
     expect(error.message).toBe(`Expected \`${owner}.${option}\` to be ${expected}, got ${got}`);
   });
 
-  const fields: [name: string, value: unknown][] = [['Bad Name', 'x'], ['X', 'a\r\nSet-Cookie: b'], ['X', 'ключ'], ['', 'x'], ['X', ['fine', 'bad\n']]];
+  const fields: [name: string, value: unknown][] = [
+    ['Bad Name', 'x'],
+    ['X', 'a\r\nSet-Cookie: b'],
+    ['X', 'ключ'],
+    ['', 'x'],
+    ['X', ['fine', 'bad\n']],
+  ];
   it.each(fields)('headers[%j] = %j is refused by the factory and not by a request', (name, value) => {
     const error = thrownBy(() => sse(handler, { headers: { [name]: value as string } }));
     expect(error).toMatchObject({ code: 'ERR_SLUICE_OPTION_INVALID', option: `sse.headers.${name}` });
   });
 
   it.each([undefined, null, {}, 'handler', 5])('a handler that is %o is refused', (value) => {
-    for (const [owner, factory] of Object.entries({ sse, ndjson, jsonSeq } as Record<string, (handler: never) => unknown>)) {
-      expect(thrownBy(() => factory(value as never))).toMatchObject({ code: 'ERR_SLUICE_OPTION_INVALID', option: `${owner}.handler` });
+    for (const [owner, factory] of Object.entries({ sse, ndjson, jsonSeq } as Record<
+      string,
+      (handler: never) => unknown
+    >)) {
+      expect(thrownBy(() => factory(value as never))).toMatchObject({
+        code: 'ERR_SLUICE_OPTION_INVALID',
+        option: `${owner}.handler`,
+      });
     }
   });
 
@@ -90,8 +120,13 @@ describe('an option that is wrong', () => {
     ['signal', null, 'an AbortSignal', 'null'],
   ];
   it.each(body)('pipeBody.%s = %o rejects before anything is read', async (option, value, expected, got) => {
-    const rejection: unknown = await pipeBody([], undefined as never, undefined as never, { [option]: value }).catch((error: unknown) => error);
-    expect(rejection).toMatchObject({ code: 'ERR_SLUICE_OPTION_INVALID', message: `Expected \`pipeBody.${option}\` to be ${expected}, got ${got}` });
+    const rejection: unknown = await pipeBody([], undefined as never, undefined as never, { [option]: value }).catch(
+      (error: unknown) => error,
+    );
+    expect(rejection).toMatchObject({
+      code: 'ERR_SLUICE_OPTION_INVALID',
+      message: `Expected \`pipeBody.${option}\` to be ${expected}, got ${got}`,
+    });
   });
 });
 

@@ -1,6 +1,16 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type CloseReason, type EventInput, type EventStream, InvalidEventError, InvalidOptionError, openEventStream, sse, type SseHandler, type SseOptions } from '../../src/index.ts';
+import {
+  type CloseReason,
+  type EventInput,
+  type EventStream,
+  InvalidEventError,
+  InvalidOptionError,
+  openEventStream,
+  sse,
+  type SseHandler,
+  type SseOptions,
+} from '../../src/index.ts';
 import { bare, h2c } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { type ParsedEvent, parseEvents } from '../support/event-parser.ts';
@@ -38,7 +48,10 @@ async function held(options: SseOptions): Promise<Held> {
     client,
     finish: async () => {
       client.readAll();
-      await until(() => client.isComplete, () => 'the body never ended');
+      await until(
+        () => client.isComplete,
+        () => 'the body never ended',
+      );
       return parseEvents(client.body);
     },
   };
@@ -48,7 +61,8 @@ async function held(options: SseOptions): Promise<Held> {
 async function gapped(options: SseOptions, count = 3): Promise<Held & { sends: Promise<void>[] }> {
   const scene = await held({ overflow: 'drop', maxBuffered: 0, ...options });
   const sends = [scene.stream.send(filler)];
-  for (let number = 0; number < count; number++) sends.push(scene.stream.send({ id: `dropped ${number}`, data: number }));
+  for (let number = 0; number < count; number++)
+    sends.push(scene.stream.send({ id: `dropped ${number}`, data: number }));
   expect(scene.stream.dropped).toBe(count);
   return { ...scene, sends };
 }
@@ -61,7 +75,8 @@ function publishedErrors(): unknown[] {
   return errors;
 }
 
-const namesOf = (events: readonly ParsedEvent[]): string[] => events.map(({ type, data }) => (type === 'sluice.gap' ? `${type} ${data}` : type));
+const namesOf = (events: readonly ParsedEvent[]): string[] =>
+  events.map(({ type, data }) => (type === 'sluice.gap' ? `${type} ${data}` : type));
 
 describe.each(wires)('overflow drop over $name', (wire) => {
   it('drops what finds more than maxBuffered waiting, and says how many are missing where they are', async () => {
@@ -98,7 +113,10 @@ describe.each(wires)('overflow drop over $name', (wire) => {
 
   it('takes events again when there is room, with a gap before the first of them and no other', async () => {
     const { stream, reading, finish } = await slow(wire, { overflow: 'drop', maxBuffered: '256kb' });
-    await sendUntil(() => stream.dropped > 0, (number) => stream.send(bulk(number)));
+    await sendUntil(
+      () => stream.dropped > 0,
+      (number) => stream.send(bulk(number)),
+    );
     const before = stream.dropped;
     reading.resume();
     await until(() => stream.bufferedBytes === 0);
@@ -112,15 +130,24 @@ describe.each(wires)('overflow drop over $name', (wire) => {
   });
 
   it('drops nothing of a source, however slow the client and however small the budget', async () => {
-    const visit = await visitSlowly<EventStream>(wire, (keep) => sse(async function* (stream) {
-      keep(stream);
-      for (let number = 0; number < 200; number++) yield bulk(number);
-    }, { overflow: 'drop', maxBuffered: 0 }));
+    const visit = await visitSlowly<EventStream>(wire, (keep) =>
+      sse(
+        async function* (stream) {
+          keep(stream);
+          for (let number = 0; number < 200; number++) yield bulk(number);
+        },
+        { overflow: 'drop', maxBuffered: 0 },
+      ),
+    );
     const readOn = readSlowly(visit.reading);
     await until(() => visit.reading.bytes.length > 100 * kb);
     readOn();
     const events = parseEvents(await visit.finish());
-    expect([events.length, visit.stream.dropped, events.every(({ data }, number) => data === bulk(number))]).toEqual([200, 0, true]);
+    expect([events.length, visit.stream.dropped, events.every(({ data }, number) => data === bulk(number))]).toEqual([
+      200,
+      0,
+      true,
+    ]);
   });
 });
 
@@ -145,18 +172,25 @@ describe.each(wires)('overflow latest over $name', (wire) => {
     const numbers = events.map(({ lastEventId }) => Number(lastEventId));
     expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
     expect(numbers.slice(-keys.length)).toEqual(keys.map((_each, index) => sends.length - keys.length + index));
-    expect(events.every(({ type, data }, index) => type === keys[numbers[index]! % keys.length] && data === bulk(numbers[index]!))).toBe(true);
+    expect(
+      events.every(
+        ({ type, data }, index) => type === keys[numbers[index]! % keys.length] && data === bulk(numbers[index]!),
+      ),
+    ).toBe(true);
     expect([events.length + stream.dropped, reasons]).toEqual([sends.length, ['ended']]);
   });
 
   it('closes a client for which the newest of all keys are more than maxBuffered', async () => {
     const { stream, reading, reasons } = await slow(wire, { overflow: 'latest', key, maxBuffered: '256kb' });
     let most = 0;
-    const { sends } = await sendUntil(() => stream.state === 'closed', (number) => {
-      const sent = stream.send({ event: `key ${number}`, data: bulk(number) });
-      most = Math.max(most, stream.bufferedBytes);
-      return sent;
-    });
+    const { sends } = await sendUntil(
+      () => stream.state === 'closed',
+      (number) => {
+        const sent = stream.send({ event: `key ${number}`, data: bulk(number) });
+        most = Math.max(most, stream.bufferedBytes);
+        return sent;
+      },
+    );
     expect(most).toBeLessThan(256 * kb + bulk(0).length + framing);
     expect([reasons, stream.dropped]).toEqual([['slow-consumer'], 0]);
     await expect(sends.at(-1)).rejects.toMatchObject({ code: 'ERR_SLUICE_STREAM_CLOSED', reason: 'slow-consumer' });
@@ -166,7 +200,10 @@ describe.each(wires)('overflow latest over $name', (wire) => {
 
   it('closes a client for which events without a key are more than maxBuffered, and drops none of them before', async () => {
     const { stream, reasons } = await slow(wire, { overflow: 'latest', key: () => undefined, maxBuffered: '256kb' });
-    await sendUntil(() => stream.state === 'closed', (number) => stream.send(bulk(number)));
+    await sendUntil(
+      () => stream.state === 'closed',
+      (number) => stream.send(bulk(number)),
+    );
     expect([reasons, stream.dropped]).toEqual([['slow-consumer'], 0]);
   });
 });
@@ -174,12 +211,18 @@ describe.each(wires)('overflow latest over $name', (wire) => {
 describe('a connection over which a client does not read', () => {
   it('gets its gap on the wire as an event like any other', async () => {
     const kept = deferred<EventStream>();
-    const running = await serve(bare, sse((stream) => kept.resolve(stream), { overflow: 'drop', maxBuffered: '256kb' }));
+    const running = await serve(
+      bare,
+      sse((stream) => kept.resolve(stream), { overflow: 'drop', maxBuffered: '256kb' }),
+    );
     const client = await running.dial();
     client.socket.pause();
     client.send(getRequest());
     const stream = await settles(kept.promise);
-    await sendUntil(() => stream.dropped > 0, (number) => stream.send(bulk(number)));
+    await sendUntil(
+      () => stream.dropped > 0,
+      (number) => stream.send(bulk(number)),
+    );
     const { dropped } = stream;
     client.socket.resume();
     const body = (): string => parseChunked(client.received).chunks.join('');
@@ -217,11 +260,17 @@ describe('a gap', () => {
 
   it('goes out before the close when a handler fails', async () => {
     const onError = vi.fn();
-    const client = holdConnection(sse(async (stream) => {
-      void stream.send(filler);
-      void stream.send('dropped');
-      throw new Error('failed');
-    }, { overflow: 'drop', maxBuffered: 0, onError }), highWaterMark);
+    const client = holdConnection(
+      sse(
+        async (stream) => {
+          void stream.send(filler);
+          void stream.send('dropped');
+          throw new Error('failed');
+        },
+        { overflow: 'drop', maxBuffered: 0, onError },
+      ),
+      highWaterMark,
+    );
     await until(() => onError.mock.calls.length > 0);
     client.readAll();
     await until(() => client.body.includes('sluice.gap'));
@@ -235,7 +284,12 @@ describe('a gap', () => {
     await until(() => stream.bufferedBytes === 0);
     const again = [filler, 'x', 'y', 'z', 'q'].map((event) => stream.send(event));
     const closed = stream.end();
-    expect(namesOf(await finish())).toEqual(['filler', 'sluice.gap {"dropped":2}', 'filler', 'sluice.gap {"dropped":4}']);
+    expect(namesOf(await finish())).toEqual([
+      'filler',
+      'sluice.gap {"dropped":2}',
+      'filler',
+      'sluice.gap {"dropped":4}',
+    ]);
     await settles(Promise.all([closed, ...again]));
     expect(stream.dropped).toBe(6);
   });
@@ -257,7 +311,13 @@ describe('a gap', () => {
   });
 
   it.each<[string, () => EventInput, unknown]>([
-    ['that cannot be made', () => { throw new RangeError('mine'); }, expect.any(RangeError)],
+    [
+      'that cannot be made',
+      () => {
+        throw new RangeError('mine');
+      },
+      expect.any(RangeError),
+    ],
     ['that cannot be framed', () => ({ event: 'two\nlines' }), expect.any(InvalidEventError)],
   ])('%s is reported, and the default stands there', async (_what, gap, error) => {
     const errors = publishedErrors();
@@ -270,10 +330,12 @@ describe('a gap', () => {
   });
 
   it('whose maker destroys the stream does no harm', async () => {
-    const scene = await gapped({ gap: () => {
-      scene.stream.destroy();
-      return 'too late';
-    } });
+    const scene = await gapped({
+      gap: () => {
+        scene.stream.destroy();
+        return 'too late';
+      },
+    });
     scene.client.readAll();
     await until(() => scene.stream.state === 'closed');
     await expect(settles(scene.stream.send('late'))).rejects.toMatchObject({ reason: 'ended' });
@@ -281,24 +343,32 @@ describe('a gap', () => {
   });
 
   it('whose maker ends the stream, while it ends, ends it once', async () => {
-    const scene = await gapped({ gap: () => {
-      void scene.stream.end();
-      return 'too late';
-    } });
+    const scene = await gapped({
+      gap: () => {
+        void scene.stream.end();
+        return 'too late';
+      },
+    });
     const ended = scene.stream.stop();
     expect(namesOf(await scene.finish())).toEqual(['filler']);
     await settles(ended);
   });
 
   it('whose maker sends events has them before it', async () => {
-    const scene = await gapped({ gap: () => {
-      void scene.stream.send('nested');
-      return 'gap';
-    } });
+    const scene = await gapped({
+      gap: () => {
+        void scene.stream.send('nested');
+        return 'gap';
+      },
+    });
     scene.client.readAll();
     await until(() => scene.client.body.includes('gap'));
     await settles(scene.stream.end());
-    expect(parseEvents(scene.client.body).map(({ data }) => data).slice(1)).toEqual(['nested', 'gap']);
+    expect(
+      parseEvents(scene.client.body)
+        .map(({ data }) => data)
+        .slice(1),
+    ).toEqual(['nested', 'gap']);
   });
 });
 
@@ -320,7 +390,8 @@ describe('the send of an event that is dropped', () => {
   ])('rejects when %s', async (_what, happen, reason) => {
     const scene = await gapped({});
     happen(scene);
-    for (const sent of scene.sends) await expect(settles(sent)).rejects.toMatchObject({ code: 'ERR_SLUICE_STREAM_CLOSED', reason });
+    for (const sent of scene.sends)
+      await expect(settles(sent)).rejects.toMatchObject({ code: 'ERR_SLUICE_STREAM_CLOSED', reason });
   });
 
   it('resolves when the stream ends', async () => {
@@ -339,7 +410,10 @@ describe('the send of an event that is dropped', () => {
 
 describe('the latest of each key', () => {
   /** Sends what fills the connection, then the events, and reads them all. */
-  async function arriving(options: SseOptions, events: readonly (EventInput | string)[]): Promise<{ data: string[]; dropped: number }> {
+  async function arriving(
+    options: SseOptions,
+    events: readonly (EventInput | string)[],
+  ): Promise<{ data: string[]; dropped: number }> {
     const { stream, finish } = await held({ overflow: 'latest', ...options });
     for (const event of [filler, ...events]) void stream.send(event);
     void stream.end();
@@ -347,7 +421,15 @@ describe('the latest of each key', () => {
   }
 
   it('goes by the name of the event where there is no key; one without a name is a message', async () => {
-    const events = [{ event: 'a', data: 'a1' }, 'm1', { data: 'm2' }, { event: 'b', data: 'b1' }, { event: 'message', data: 'm3' }, { event: 'a', data: 'a2' }, { event: '', data: 'm4' }];
+    const events = [
+      { event: 'a', data: 'a1' },
+      'm1',
+      { data: 'm2' },
+      { event: 'b', data: 'b1' },
+      { event: 'message', data: 'm3' },
+      { event: 'a', data: 'a2' },
+      { event: '', data: 'm4' },
+    ];
     expect(await arriving({}, events)).toEqual({ data: ['b1', 'a2', 'm4'], dropped: 4 });
   });
 
@@ -366,14 +448,22 @@ describe('the latest of each key', () => {
   });
 
   it('keeps events whose key is undefined, at their place', async () => {
-    const key = (event: EventInput | string): string | undefined => (typeof event === 'string' ? undefined : event.event);
+    const key = (event: EventInput | string): string | undefined =>
+      typeof event === 'string' ? undefined : event.event;
     const events = ['1', { event: 'a', data: 'a1' }, '2', { event: 'a', data: 'a2' }, '3'];
     expect(await arriving({ key }, events)).toEqual({ data: ['1', '2', 'a2', '3'], dropped: 1 });
   });
 
   it('tells keys apart as they are, also those that look like numbers', async () => {
-    const key = (event: EventInput | string): string | undefined => (typeof event === 'string' ? undefined : event.event);
-    const events = ['unkeyed', { event: '0', data: 'zero' }, { event: '', data: 'empty' }, { event: '__proto__', data: 'proto' }, { event: '0', data: 'zero again' }];
+    const key = (event: EventInput | string): string | undefined =>
+      typeof event === 'string' ? undefined : event.event;
+    const events = [
+      'unkeyed',
+      { event: '0', data: 'zero' },
+      { event: '', data: 'empty' },
+      { event: '__proto__', data: 'proto' },
+      { event: '0', data: 'zero again' },
+    ];
     expect(await arriving({ key }, events)).toEqual({ data: ['unkeyed', 'empty', 'proto', 'zero again'], dropped: 1 });
   });
 
@@ -407,13 +497,21 @@ describe('the latest of each key', () => {
   it('is closed over when others grow beyond the budget under their keys', async () => {
     const { stream } = await held({ overflow: 'latest', maxBuffered: 10_000 });
     void stream.send(filler);
-    const sends = [1, 4000, 4000, 20_000, 1].map((length, index) => stream.send({ event: index % 2 ? 'a' : 'b', data: 'x'.repeat(length) }));
+    const sends = [1, 4000, 4000, 20_000, 1].map((length, index) =>
+      stream.send({ event: index % 2 ? 'a' : 'b', data: 'x'.repeat(length) }),
+    );
     await expect(settles(Promise.all(sends))).rejects.toMatchObject({ reason: 'slow-consumer' });
     expect([stream.state, stream.bufferedBytes]).toEqual(['closed', 0]);
   });
 
   it.each<[string, () => unknown, unknown]>([
-    ['throws', () => { throw new RangeError('mine'); }, expect.any(RangeError)],
+    [
+      'throws',
+      () => {
+        throw new RangeError('mine');
+      },
+      expect.any(RangeError),
+    ],
     ['gives a number', () => 7, expect.any(InvalidOptionError)],
     ['gives an object', () => ({}), expect.any(InvalidOptionError)],
   ])('loses nothing by a key that %s: that is reported', async (_what, key, error) => {
@@ -426,10 +524,13 @@ describe('the latest of each key', () => {
   });
 
   it('whose key destroys the stream is not sent, and no other', async () => {
-    const { stream } = await held({ overflow: 'latest', key: () => {
-      stream.destroy();
-      return 'k';
-    } });
+    const { stream } = await held({
+      overflow: 'latest',
+      key: () => {
+        stream.destroy();
+        return 'k';
+      },
+    });
     void stream.send(filler);
     await expect(settles(stream.send('late'))).rejects.toMatchObject({ reason: 'ended' });
     expect(stream.bufferedBytes).toBe(0);
@@ -456,18 +557,27 @@ describe('overflow close', () => {
 const log = Array.from({ length: 120 }, (_each, index) => ({ id: String(index + 1), data: bulk(index + 1) }));
 
 const replays: [string, SseHandler][] = [
-  ['a source', async function* (stream) {
-    yield* log.slice(Number(stream.lastEventId));
-    await stream.stop();
-  }],
-  ['pipe', async (stream) => {
-    await stream.pipe(log.slice(Number(stream.lastEventId)));
-    await stream.stop();
-  }],
-  ['awaited sends', async (stream) => {
-    for (const event of log.slice(Number(stream.lastEventId))) await stream.send(event);
-    await stream.stop();
-  }],
+  [
+    'a source',
+    async function* (stream) {
+      yield* log.slice(Number(stream.lastEventId));
+      await stream.stop();
+    },
+  ],
+  [
+    'pipe',
+    async (stream) => {
+      await stream.pipe(log.slice(Number(stream.lastEventId)));
+      await stream.stop();
+    },
+  ],
+  [
+    'awaited sends',
+    async (stream) => {
+      for (const event of log.slice(Number(stream.lastEventId))) await stream.send(event);
+      await stream.stop();
+    },
+  ],
 ];
 
 describe.each([bare, h2c])('a client that was closed as slow, over $name', (carrier) => {
@@ -475,13 +585,22 @@ describe.each([bare, h2c])('a client that was closed as slow, over $name', (carr
     // Below the high-water mark of any connection, below the replay, and nothing at all.
     it.each([0, '1kb', '64kb'])('gets all of it, however slowly it reads, with maxBuffered %j', async (maxBuffered) => {
       const reasons: CloseReason[] = [];
-      const running = await serve(carrier, sse(async (stream, req) => {
-        stream.onClose((reason) => reasons.push(reason));
-        if (stream.lastEventId !== '') return replay(stream, req);
-        await turns();
-        // Nobody waits: the first visit ends as a slow one.
-        return sendUntil(() => stream.state === 'closed', (number) => stream.send(log[number % log.length]!));
-      }, { maxBuffered }));
+      const running = await serve(
+        carrier,
+        sse(
+          async (stream, req) => {
+            stream.onClose((reason) => reasons.push(reason));
+            if (stream.lastEventId !== '') return replay(stream, req);
+            await turns();
+            // Nobody waits: the first visit ends as a slow one.
+            return sendUntil(
+              () => stream.state === 'closed',
+              (number) => stream.send(log[number % log.length]!),
+            );
+          },
+          { maxBuffered },
+        ),
+      );
       const first = await running.visit();
       first.pause();
       await until(() => reasons.length > 0);
@@ -494,7 +613,9 @@ describe.each([bare, h2c])('a client that was closed as slow, over $name', (carr
       await until(() => second.text.length > 100 * kb);
       readOn();
       expect(await settles(second.over)).toBe('end');
-      expect(parseEvents(second.text).map(({ lastEventId, data }) => ({ id: lastEventId, data }))).toEqual(log.slice(3));
+      expect(parseEvents(second.text).map(({ lastEventId, data }) => ({ id: lastEventId, data }))).toEqual(
+        log.slice(3),
+      );
       expect(reasons).toEqual(['slow-consumer', 'ended']);
     });
   });
@@ -520,12 +641,17 @@ it('a sender whose first events fill the connection without its being told to wa
 describe.each(wires)('a sender that awaits, over $name', (wire) => {
   it('is never closed for a slow client, and an event larger than the budget is sent', async () => {
     const huge = bulk(0).repeat(50);
-    const visit = await visitSlowly<EventStream>(wire, (keep) => sse(async (stream) => {
-      keep(stream);
-      for (const { id, data } of log) await stream.send({ id, data });
-      await stream.send({ id: 'huge', data: huge });
-      await stream.send({ id: 'after', data: 'after' });
-    }, { maxBuffered: '16kb' }));
+    const visit = await visitSlowly<EventStream>(wire, (keep) =>
+      sse(
+        async (stream) => {
+          keep(stream);
+          for (const { id, data } of log) await stream.send({ id, data });
+          await stream.send({ id: 'huge', data: huge });
+          await stream.send({ id: 'after', data: 'after' });
+        },
+        { maxBuffered: '16kb' },
+      ),
+    );
     const readOn = readSlowly(visit.reading);
     await until(() => visit.reading.bytes.length > 100 * kb);
     readOn();

@@ -6,9 +6,15 @@ import { deferred } from '../support/deferred.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
 
-async function openOne(): Promise<{ stream: EventStream; reading: Awaited<ReturnType<Awaited<ReturnType<typeof serve>>['visit']>> }> {
+async function openOne(): Promise<{
+  stream: EventStream;
+  reading: Awaited<ReturnType<Awaited<ReturnType<typeof serve>>['visit']>>;
+}> {
   const kept = deferred<EventStream>();
-  const running = await serve(bare, sse((stream) => kept.resolve(stream)));
+  const running = await serve(
+    bare,
+    sse((stream) => kept.resolve(stream)),
+  );
   const reading = await running.visit();
   const stream = await settles(kept.promise);
   await until(() => reading.text !== '');
@@ -19,7 +25,14 @@ describe('pipe', () => {
   it('rejects with the error of its source and leaves the stream open', async () => {
     const { stream, reading } = await openOne();
     const failure = new Error('source');
-    await expect(stream.pipe((async function* () { yield 'a'; throw failure; })())).rejects.toBe(failure);
+    await expect(
+      stream.pipe(
+        (async function* () {
+          yield 'a';
+          throw failure;
+        })(),
+      ),
+    ).rejects.toBe(failure);
     expect(stream.state).toBe('open');
     await stream.send('b');
     await until(() => reading.text.endsWith('data: a\n\ndata: b\n\n'));
@@ -33,7 +46,14 @@ describe('pipe', () => {
     expect(stream.state).toBe('open');
   });
 
-  const notSources: [string, unknown][] = [['a string', 'abc'], ['null', null], ['undefined', undefined], ['a number', 5], ['an object', {}], ['a function', () => []]];
+  const notSources: [string, unknown][] = [
+    ['a string', 'abc'],
+    ['null', null],
+    ['undefined', undefined],
+    ['a number', 5],
+    ['an object', {}],
+    ['a function', () => []],
+  ];
   it.each(notSources)('rejects %s', async (_name, source) => {
     const { stream } = await openOne();
     await expect(stream.pipe(source as string[])).rejects.toMatchObject({ code: 'ERR_SLUICE_SOURCE_INVALID' });
@@ -71,7 +91,9 @@ describe('pipe', () => {
     const { stream, reading } = await openOne();
     const controller = new AbortController();
     const cancel = vi.fn();
-    const piped = stream.pipe(new ReadableStream<string>({ start: (source) => source.enqueue('a'), cancel }), { signal: controller.signal });
+    const piped = stream.pipe(new ReadableStream<string>({ start: (source) => source.enqueue('a'), cancel }), {
+      signal: controller.signal,
+    });
     piped.catch(() => undefined);
     await until(() => reading.text.endsWith('data: a\n\n'));
     const why = new Error('enough');
@@ -89,16 +111,19 @@ describe('pipe', () => {
     const controller = new AbortController();
     let pulled = 0;
     const cleaned = deferred();
-    const piped = stream.pipe((function* () {
-      try {
-        for (;;) {
-          pulled++;
-          yield 'x'.repeat(60_000);
+    const piped = stream.pipe(
+      (function* () {
+        try {
+          for (;;) {
+            pulled++;
+            yield 'x'.repeat(60_000);
+          }
+        } finally {
+          cleaned.resolve();
         }
-      } finally {
-        cleaned.resolve();
-      }
-    })(), { signal: controller.signal });
+      })(),
+      { signal: controller.signal },
+    );
     piped.catch(() => undefined);
     let before = -1;
     await until(() => {
@@ -116,20 +141,28 @@ describe('pipe', () => {
   it('does not start with a signal that is aborted', async () => {
     const { stream } = await openOne();
     const next = vi.fn();
-    await expect(stream.pipe({ [Symbol.asyncIterator]: () => ({ next }) }, { signal: AbortSignal.abort(new Error('no')) })).rejects.toThrow('no');
+    await expect(
+      stream.pipe({ [Symbol.asyncIterator]: () => ({ next }) }, { signal: AbortSignal.abort(new Error('no')) }),
+    ).rejects.toThrow('no');
     expect(next).not.toHaveBeenCalled();
   });
 
   it('tells onError of a source that fails while it cleans up', async () => {
     const onError = vi.fn();
-    const running = await serve(bare, sse(async function* () {
-      try {
-        for (;;) yield 'x'.repeat(60_000);
-      } finally {
-        // eslint-disable-next-line no-unsafe-finally
-        throw new Error('cleanup');
-      }
-    }, { onError }));
+    const running = await serve(
+      bare,
+      sse(
+        async function* () {
+          try {
+            for (;;) yield 'x'.repeat(60_000);
+          } finally {
+            // eslint-disable-next-line no-unsafe-finally
+            throw new Error('cleanup');
+          }
+        },
+        { onError },
+      ),
+    );
     const reading = await running.visit();
     reading.destroy();
     await until(() => onError.mock.calls.length > 0);

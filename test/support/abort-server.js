@@ -1,5 +1,5 @@
-// A server in a process of its own whose clients leave at any moment. Started by test/faults/compress-aborts.test.ts, with
-// --expose-gc, and asked over its channel what is left of them.
+// A server in a process of its own whose clients leave at any moment. Started by test/faults/compress-aborts.test.ts,
+// with --expose-gc, and asked over its channel what is left of them.
 import { createHash } from 'node:crypto';
 import http from 'node:http';
 import v8 from 'node:v8';
@@ -90,27 +90,36 @@ function count() {
 
 /** @param {unknown} constructor */
 function alive(constructor) {
-  const { queryObjects } = /** @type {{ queryObjects?: (constructor: unknown, options: { format: 'count' }) => number }} */ (v8);
+  const { queryObjects } =
+    /** @type {{ queryObjects?: (constructor: unknown, options: { format: 'count' }) => number }} */ (v8);
   return constructor && queryObjects ? queryObjects(constructor, { format: 'count' }) : 0;
 }
 
 /** Collects until what is left does not get less any more, and tells of it. */
 async function report() {
   let rss = Infinity;
-  for (let same = 0; same < 5; ) {
+  for (let same = 0; same < 5;) {
     global.gc?.();
     await new Promise((resolve) => void setTimeout(resolve, 40));
     const now = process.memoryUsage.rss();
     same = now < rss * 0.995 ? 0 : same + 1;
     rss = Math.min(rss, now);
   }
-  const kinds = { Gzip: zlib.Gzip, Deflate: zlib.Deflate, Brotli: zlib.BrotliCompress, Zstd: Reflect.get(zlib, 'ZstdCompress'), ServerResponse: http.ServerResponse };
+  const kinds = {
+    Gzip: zlib.Gzip,
+    Deflate: zlib.Deflate,
+    Brotli: zlib.BrotliCompress,
+    Zstd: Reflect.get(zlib, 'ZstdCompress'),
+    ServerResponse: http.ServerResponse,
+  };
   return {
     rss,
     activeEncoders: compression.activeEncoders,
     encoderBytes: compression.encoderBytes,
     resources: count(),
-    listeners: [process, server].map((emitter) => emitter.eventNames().map((name) => [String(name), emitter.listenerCount(/** @type {string} */ (name))])),
+    listeners: [process, server].map((emitter) =>
+      emitter.eventNames().map((name) => [String(name), emitter.listenerCount(/** @type {string} */ (name))]),
+    ),
     alive: Object.fromEntries(Object.entries(kinds).map(([name, constructor]) => [name, alive(constructor)])),
     faults,
   };
@@ -122,4 +131,8 @@ process.on('disconnect', () => process.exit());
 // A pipe holds some 200 kB for a client that does not read, a TCP connection some megabytes.
 const pipes = http.createServer((req, res) => server.emit('request', req, res));
 const path = process.argv[2];
-pipes.listen(path, () => server.listen(0, '127.0.0.1', () => process.send?.({ port: /** @type {import('node:net').AddressInfo} */ (server.address()).port })));
+pipes.listen(path, () =>
+  server.listen(0, '127.0.0.1', () =>
+    process.send?.({ port: /** @type {import('node:net').AddressInfo} */ (server.address()).port }),
+  ),
+);

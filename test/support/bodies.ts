@@ -11,7 +11,10 @@ export interface BodyStyle {
   readonly name: string;
   /** Whether each piece has to arrive without a flush. */
   readonly isEventStream: boolean;
-  /** Sends each piece as soon as the source has it; a string in the form of the style, bytes as they are. A source that fails cuts the body. */
+  /**
+   * Sends each piece as soon as the source has it; a string in the form of the style, bytes as they are. A source that
+   * fails cuts the body.
+   */
   send(source: AsyncIterable<Piece>): Middleware;
   /** Sends all pieces in one turn of the event loop. */
   burst(pieces: readonly Piece[]): Middleware;
@@ -22,13 +25,18 @@ export interface BodyStyle {
 /** A text as an event. */
 const asEvent = (text: string): string => `data: ${text}\n\n`;
 
-const joined = (pieces: readonly Piece[]): string => Buffer.concat(pieces.map((piece) => Buffer.from(piece as Uint8Array))).toString();
+const joined = (pieces: readonly Piece[]): string =>
+  Buffer.concat(pieces.map((piece) => Buffer.from(piece as Uint8Array))).toString();
 
 const events = 'text/event-stream';
 const text = 'text/plain; charset=utf-8';
 
 /** Writes as a careful handler does: no faster than the response takes. `false` once it is closed. */
-async function writeCarefully(res: ServerResponse, pieces: AsyncIterable<Piece>, format: (text: string) => string): Promise<boolean> {
+async function writeCarefully(
+  res: ServerResponse,
+  pieces: AsyncIterable<Piece>,
+  format: (text: string) => string,
+): Promise<boolean> {
   let settle: (() => void) | undefined;
   let open = true;
   res.on('drain', () => settle?.());
@@ -38,7 +46,8 @@ async function writeCarefully(res: ServerResponse, pieces: AsyncIterable<Piece>,
   });
   for await (const piece of pieces) {
     if (!open) return false;
-    if (!res.write(typeof piece === 'string' ? format(piece) : piece)) await new Promise<void>((resolve) => (settle = resolve));
+    if (!res.write(typeof piece === 'string' ? format(piece) : piece))
+      await new Promise<void>((resolve) => (settle = resolve));
     if (!open) return false;
   }
   return true;
@@ -69,11 +78,13 @@ function byWrite(name: string, type: string, format: (text: string) => string): 
 }
 
 function byStream(name: string, pass: (source: Readable, res: ServerResponse) => unknown): BodyStyle {
-  const serve = (make: () => Readable): Middleware => (_req, response) => {
-    const res = response as ServerResponse;
-    res.setHeader('Content-Type', text);
-    pass(make(), res);
-  };
+  const serve =
+    (make: () => Readable): Middleware =>
+    (_req, response) => {
+      const res = response as ServerResponse;
+      res.setHeader('Content-Type', text);
+      pass(make(), res);
+    };
   return {
     name,
     isEventStream: false,
@@ -87,18 +98,22 @@ function byStream(name: string, pass: (source: Readable, res: ServerResponse) =>
 export const bySse: BodyStyle = {
   name: 'sse',
   isEventStream: true,
-  send: (source) => sse(async function* () {
-    for await (const piece of source) yield String(piece);
-  }),
-  burst: (pieces) => sse(async (stream) => {
-    for (const piece of pieces) void stream.send(String(piece));
-  }),
+  send: (source) =>
+    sse(async function* () {
+      for await (const piece of source) yield String(piece);
+    }),
+  burst: (pieces) =>
+    sse(async (stream) => {
+      for (const piece of pieces) void stream.send(String(piece));
+    }),
   expected: (pieces) => `:ok\n${pieces.map((piece) => asEvent(String(piece))).join('')}`,
 };
 
 export const eventsByWrite: BodyStyle = byWrite('events by res.write', events, asEvent);
 export const textByWrite: BodyStyle = byWrite('text by res.write', text, String);
-export const textByPipeline: BodyStyle = byStream('text by stream.pipeline', (source, res) => pipeline(source, res).catch(() => undefined));
+export const textByPipeline: BodyStyle = byStream('text by stream.pipeline', (source, res) =>
+  pipeline(source, res).catch(() => undefined),
+);
 export const textByPipe: BodyStyle = byStream('text by readable.pipe', (source, res) => {
   // What `pipe` leaves to its user.
   source.on('error', (error) => res.destroy(error));

@@ -43,7 +43,11 @@ export const bare: Carrier = carriers[3]!;
 /** HTTP/2 with prior knowledge, over the compatibility API. */
 export const h2c: Carrier = carriers[4]!;
 
-function carrier(name: string, protocol: Carrier['protocol'], make: (stack: readonly Middleware[], errors: unknown[]) => Listener): Carrier {
+function carrier(
+  name: string,
+  protocol: Carrier['protocol'],
+  make: (stack: readonly Middleware[], errors: unknown[]) => Listener,
+): Carrier {
   return {
     name,
     protocol,
@@ -82,7 +86,9 @@ function bareApp(stack: readonly Middleware[], errors: unknown[]): Listener {
         answerError(errors, error ?? new Error('nobody answered'), res);
         return;
       }
-      Promise.resolve(middleware(req, res, (failure?: unknown) => run(index + 1, failure))).catch((failure: unknown) => answerError(errors, failure, res));
+      Promise.resolve(middleware(req, res, (failure?: unknown) => run(index + 1, failure))).catch((failure: unknown) =>
+        answerError(errors, failure, res),
+      );
     };
     run(0);
   };

@@ -90,7 +90,11 @@ function readingOf(content: Content, parts: Parts): CodedReading {
   };
 }
 
-function openHttp1(running: Running, { path = '/', method = 'GET' }: CodedRequest, headers: Record<string, string>): Promise<CodedReading> {
+function openHttp1(
+  running: Running,
+  { path = '/', method = 'GET' }: CodedRequest,
+  headers: Record<string, string>,
+): Promise<CodedReading> {
   return new Promise((resolve, reject) => {
     const req = http.request({ port: running.port, host: '127.0.0.1', path, method, headers, agent: false });
     req.on('error', reject);
@@ -119,7 +123,11 @@ function openHttp1(running: Running, { path = '/', method = 'GET' }: CodedReques
   });
 }
 
-function openHttp2(running: Running, { path = '/', method = 'GET' }: CodedRequest, headers: Record<string, string>): Promise<CodedReading> {
+function openHttp2(
+  running: Running,
+  { path = '/', method = 'GET' }: CodedRequest,
+  headers: Record<string, string>,
+): Promise<CodedReading> {
   return new Promise((resolve, reject) => {
     const session = http2.connect(running.origin);
     session.on('error', reject);
@@ -159,8 +167,14 @@ function openHttp2(running: Running, { path = '/', method = 'GET' }: CodedReques
   });
 }
 
-/** As a client from before chunked coding: the body is what comes until the length that was told, else until the close. */
-function openHttp10(running: Running, { path = '/', method = 'GET' }: CodedRequest, headers: Record<string, string>): Promise<CodedReading> {
+/**
+ * As a client from before chunked coding: the body is what comes until the length that was told, else until the close.
+ */
+function openHttp10(
+  running: Running,
+  { path = '/', method = 'GET' }: CodedRequest,
+  headers: Record<string, string>,
+): Promise<CodedReading> {
   return new Promise((resolve, reject) => {
     const socket = net.connect(running.port, '127.0.0.1');
     const content = new Content();

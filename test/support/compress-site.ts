@@ -1,6 +1,11 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { afterAll, afterEach, beforeAll, expect, onTestFinished } from 'vitest';
-import { compress, type CompressErrorMessage, type CompressionDecisionMessage, type CompressOptions } from '../../src/compress/index.ts';
+import {
+  compress,
+  type CompressErrorMessage,
+  type CompressionDecisionMessage,
+  type CompressOptions,
+} from '../../src/compress/index.ts';
 import { bare, type Carrier, h2c, type Middleware, type Running } from './carriers.ts';
 import { type CodedReading, type CodedRequest, openCoded, type Protocol } from './coded-clients.ts';
 import { until } from './until.ts';
@@ -29,7 +34,11 @@ export function useSite(carrier: Carrier, options: CompressOptions | undefined, 
 }
 
 /** `useSite` with any stack of middlewares. */
-export function useStack(carrier: Carrier, stack: readonly Middleware[], activeEncoders: () => number = () => 0): CompressSite {
+export function useStack(
+  carrier: Carrier,
+  stack: readonly Middleware[],
+  activeEncoders: () => number = () => 0,
+): CompressSite {
   const handlers = new Map<string, Middleware>();
   let running: Running | undefined;
   let count = 0;
@@ -53,7 +62,10 @@ export function useStack(carrier: Carrier, stack: readonly Middleware[], activeE
   afterEach(async () => {
     const seen = failures;
     failures = [];
-    await until(() => activeEncoders() === 0, () => `${activeEncoders()} encoders are open`);
+    await until(
+      () => activeEncoders() === 0,
+      () => `${activeEncoders()} encoders are open`,
+    );
     expect(seen).toEqual([]);
   });
 

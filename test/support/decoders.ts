@@ -24,7 +24,8 @@ export const allCodings: readonly Coding[] = [...codings, 'identity'];
 
 const { Z_SYNC_FLUSH, BROTLI_OPERATION_FLUSH } = zlib.constants;
 
-// Each gives out whatever was flushed, and takes an end in the middle for none of its business: `decodeStrictly` does not.
+// Each gives out whatever was flushed, and takes an end in the middle for none of its business: `decodeStrictly` does
+// not.
 const decoders: Partial<Record<Coding, () => Transform | undefined>> = {
   gzip: () => zlib.createGunzip({ finishFlush: Z_SYNC_FLUSH }),
   deflate: () => zlib.createInflate({ finishFlush: Z_SYNC_FLUSH }),
@@ -79,8 +80,9 @@ function openZstd(bytes: Buffer): Buffer {
 }
 
 /**
- * The text of a body, which must be coded exactly: one gzip member, one zlib or brotli stream or some frames of zstd, with the checksum of
- * the text, and nothing after it. Throws for anything else: browsers and curl would drop what comes after, or all of it.
+ * The text of a body, which must be coded exactly: one gzip member, one zlib or brotli stream or some frames of zstd,
+ * with the checksum of the text, and nothing after it. Throws for anything else: browsers and curl would drop what
+ * comes after, or all of it.
  */
 export function decodeStrictly(coding: Coding, bytes: Uint8Array): Buffer {
   switch (coding) {
@@ -113,7 +115,8 @@ const flag = { headerChecksum: 0x02, extra: 0x04, name: 0x08, comment: 0x10 } as
 
 /** RFC 1952 2.3. */
 export function gzipHeaderLength(bytes: Buffer): number {
-  if (bytes.readUInt16BE(0) !== 0x1f8b || bytes[2] !== 8) throw new Error(`no gzip member starts with ${bytes.toString('hex', 0, 3)}`);
+  if (bytes.readUInt16BE(0) !== 0x1f8b || bytes[2] !== 8)
+    throw new Error(`no gzip member starts with ${bytes.toString('hex', 0, 3)}`);
   const flags = bytes[3]!;
   let at = 10;
   if (flags & flag.extra) at += 2 + bytes.readUInt16LE(at);
@@ -133,7 +136,8 @@ function withInfo(decoded: unknown): Decoded {
 
 function readAll(bytes: Uint8Array, decoded: unknown): Buffer {
   const { buffer, engine } = withInfo(decoded);
-  if (engine.bytesWritten !== bytes.length) throw new Error(`${bytes.length - engine.bytesWritten} bytes after the end of the stream`);
+  if (engine.bytesWritten !== bytes.length)
+    throw new Error(`${bytes.length - engine.bytesWritten} bytes after the end of the stream`);
   return buffer;
 }
 
@@ -143,8 +147,10 @@ const largestWindow = 8 * 2 ** 20;
 function decodeZstd(bytes: Uint8Array): Buffer {
   const frames = parseZstdFrames(bytes);
   if (!frames.some(({ kind }) => kind === 'zstd')) throw new Error('no frame');
-  for (const { windowSize } of frames) if (windowSize > largestWindow) throw new Error(`a window of ${windowSize} bytes`);
+  for (const { windowSize } of frames)
+    if (windowSize > largestWindow) throw new Error(`a window of ${windowSize} bytes`);
   const text = Buffer.from(fzstd(bytes));
-  if (native.zstdDecompressSync && !native.zstdDecompressSync(bytes).equals(text)) throw new Error('two decoders disagree');
+  if (native.zstdDecompressSync && !native.zstdDecompressSync(bytes).equals(text))
+    throw new Error('two decoders disagree');
   return text;
 }

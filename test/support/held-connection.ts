@@ -2,7 +2,10 @@ import http from 'node:http';
 import { Duplex } from 'node:stream';
 import { getRequest, parseChunked } from './raw.ts';
 
-/** A connection in memory to a server of Node's: the client takes what it is told to, and no kernel takes anything meanwhile. */
+/**
+ * A connection in memory to a server of Node's: the client takes what it is told to, and no kernel takes anything
+ * meanwhile.
+ */
 export interface HeldConnection {
   /** The body that was read so far, as UTF-8. */
   readonly body: string;
@@ -41,7 +44,8 @@ export function holdConnection(listener: http.RequestListener, highWaterMark: nu
   // "Any Duplex stream can be passed": https://nodejs.org/api/http.html#event-connection
   http.createServer(listener).emit('connection', socket);
   socket.push(getRequest());
-  const parsed = (): ReturnType<typeof parseChunked> | undefined => (received.includes('\r\n\r\n') ? parseChunked(received) : undefined);
+  const parsed = (): ReturnType<typeof parseChunked> | undefined =>
+    received.includes('\r\n\r\n') ? parseChunked(received) : undefined;
   return {
     get body() {
       return Buffer.from(parsed()?.chunks.join('') ?? '', 'latin1').toString();

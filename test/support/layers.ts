@@ -24,7 +24,11 @@ export class Watcher extends Layer {
     return super.write(chunk, encoding, callback);
   }
 
-  override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+  override end(
+    chunk: Chunk | undefined,
+    encoding: BufferEncoding | undefined,
+    callback: (() => void) | undefined,
+  ): void {
     this.log.push(`${this.name} end`);
     super.end(chunk, encoding, callback);
   }
@@ -97,7 +101,11 @@ export class Slow extends Layer {
     return !this.#full;
   }
 
-  override end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+  override end(
+    chunk: Chunk | undefined,
+    encoding: BufferEncoding | undefined,
+    callback: (() => void) | undefined,
+  ): void {
     if (chunk !== undefined) this.write(chunk, encoding, undefined);
     this.#end = [callback];
     this.#work();

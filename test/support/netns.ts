@@ -40,12 +40,17 @@ export interface ChildExit {
   readonly stderr: string;
 }
 
-/** A process at one end of a link: it writes messages to stdout, reads them from stdin, and has to end with its stdin. */
+/**
+ * A process at one end of a link: it writes messages to stdout, reads them from stdin, and has to end with its stdin.
+ */
 export interface ChildProcessHandle {
   readonly pid: number;
   /** All that it said so far. */
   readonly messages: readonly Message[];
-  /** The first message, of those that are there and of those that come, which passes. Fails where the process ends without it. */
+  /**
+   * The first message, of those that are there and of those that come, which passes. Fails where the process ends
+   * without it.
+   */
   until(passes: (message: Message, index: number) => boolean, limit?: number): Promise<Message>;
   send(message: Message): void;
   kill(signal?: NodeJS.Signals): void;
@@ -96,19 +101,29 @@ function tryLink(): string {
   if (process.platform !== 'linux') return 'network namespaces are of Linux';
   if (process.getuid?.() !== 0) return 'it takes root';
   const { status, error, stderr } = spawnSync('python3', [lossyLink], { input: '', encoding: 'utf8' });
-  return status === 0 ? '' : `it takes python3, ip (iproute2), /dev/net/tun and CAP_SYS_ADMIN: ${error?.message ?? stderr.trim()}`;
+  return status === 0
+    ? ''
+    : `it takes python3, ip (iproute2), /dev/net/tun and CAP_SYS_ADMIN: ${error?.message ?? stderr.trim()}`;
 }
 
-/** Whether a link can be made here; where not, it is said which tests are left out, or an error where everything is required. */
+/**
+ * Whether a link can be made here; where not, it is said which tests are left out, or an error where everything is
+ * required.
+ */
 export function needRoot(tests: string): boolean {
   if (lackOfLink() === '') return true;
-  if (process.env['SLUICE_REQUIRE_ALL'] === '1') throw new Error(`Tests of ${tests} are required, but no link can be made: ${lackOfLink()}`);
+  if (process.env['SLUICE_REQUIRE_ALL'] === '1')
+    throw new Error(`Tests of ${tests} are required, but no link can be made: ${lackOfLink()}`);
   console.warn(`Left out, ${tests}: no link can be made: ${lackOfLink()}`);
   return false;
 }
 
 /** Runs a script on this machine as it is, with the Node that runs the tests. */
-export function spawnNode(script: string, args: readonly string[] = [], env: Readonly<Record<string, string>> = {}): ChildProcessHandle {
+export function spawnNode(
+  script: string,
+  args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): ChildProcessHandle {
   return handle(spawn(process.execPath, [script, ...args], { env: { ...process.env, ...env }, stdio: 'pipe' }));
 }
 
@@ -124,7 +139,10 @@ export async function openLink(options: LinkOptions = {}): Promise<Link> {
     ...place,
     spawnNode(script, args = [], env = {}) {
       // `ip netns exec` becomes the process that it starts.
-      const child = spawn('ip', ['netns', 'exec', place.netns, process.execPath, script, ...args], { env: { ...process.env, ...env }, stdio: 'pipe' });
+      const child = spawn('ip', ['netns', 'exec', place.netns, process.execPath, script, ...args], {
+        env: { ...process.env, ...env },
+        stdio: 'pipe',
+      });
       const spawned = handle(child);
       children.push(spawned);
       return spawned;

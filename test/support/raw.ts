@@ -33,8 +33,14 @@ export async function connectRaw(port: number): Promise<RawClient> {
     },
     send: (bytes) => void socket.write(bytes, 'latin1'),
     waitFor: async (test) => {
-      const passes = typeof test === 'function' ? test : (text: string) => (typeof test === 'string' ? text.includes(test) : test.test(text));
-      await until(() => passes(received), () => `not in ${JSON.stringify(received.slice(-2000))}`);
+      const passes =
+        typeof test === 'function'
+          ? test
+          : (text: string) => (typeof test === 'string' ? text.includes(test) : test.test(text));
+      await until(
+        () => passes(received),
+        () => `not in ${JSON.stringify(received.slice(-2000))}`,
+      );
       return received;
     },
     closed,
@@ -76,7 +82,8 @@ export function parseChunked(received: string): ChunkedMessage {
       return { head, chunks, complete: end >= 0, rest: end < 0 ? '' : received.slice(end + 4) };
     }
     if (received.length < start + length + 2) return { head, chunks, complete: false, rest: '' };
-    if (received.slice(start + length, start + length + 2) !== '\r\n') throw new Error('a chunk does not end where its size says');
+    if (received.slice(start + length, start + length + 2) !== '\r\n')
+      throw new Error('a chunk does not end where its size says');
     chunks.push(received.slice(start, start + length));
     at = start + length + 2;
   }

@@ -2,10 +2,13 @@
 export function parseNdjson(text: string): unknown[] {
   if (text === '') return [];
   if (!text.endsWith('\n')) throw new Error('the last record is not ended');
-  return text.slice(0, -1).split('\n').map((line) => {
-    if (line.includes('\r')) throw new Error('a CR in a record');
-    return JSON.parse(line) as unknown;
-  });
+  return text
+    .slice(0, -1)
+    .split('\n')
+    .map((line) => {
+      if (line.includes('\r')) throw new Error('a CR in a record');
+      return JSON.parse(line) as unknown;
+    });
 }
 
 /** A strict reader of JSON text sequences (RFC 7464 2.1): RS, one JSON text, LF; nothing between. */

@@ -32,13 +32,20 @@ export interface SlowVisit<S> {
 }
 
 /** @param make - makes the middleware that opens a stream and gives it to `keep` */
-export async function visitSlowly<S extends { onClose(listener: (reason: CloseReason) => void): unknown }>(wire: Wire, make: (keep: (stream: S) => void) => Middleware): Promise<SlowVisit<S>> {
+export async function visitSlowly<S extends { onClose(listener: (reason: CloseReason) => void): unknown }>(
+  wire: Wire,
+  make: (keep: (stream: S) => void) => Middleware,
+): Promise<SlowVisit<S>> {
   const kept = deferred<S>();
   const reasons: CloseReason[] = [];
-  const running = await serve(wire.carrier, compress(), make((stream) => {
-    stream.onClose((reason) => reasons.push(reason));
-    kept.resolve(stream);
-  }));
+  const running = await serve(
+    wire.carrier,
+    compress(),
+    make((stream) => {
+      stream.onClose((reason) => reasons.push(reason));
+      kept.resolve(stream);
+    }),
+  );
   const client = wire.carrier.protocol === 'http1' ? http1Client(running) : http2Client(running);
   onTestFinished(() => client.close());
   const reading = await client.get('/', wire.coding === 'identity' ? undefined : wire.coding);
@@ -63,13 +70,19 @@ export function bulk(number: number): string {
 }
 
 /** Sends on and on, without waiting, until something has happened; gives what became of each send. */
-export async function sendUntil(happened: () => boolean, send: (number: number) => Promise<void>): Promise<{ sends: Promise<void>[] }> {
+export async function sendUntil(
+  happened: () => boolean,
+  send: (number: number) => Promise<void>,
+): Promise<{ sends: Promise<void>[] }> {
   const sends: Promise<void>[] = [];
   // The kernel takes some megabytes before a client that does not read is felt.
-  await until(() => {
-    for (let burst = 0; burst < 20 && !happened(); burst++) sends.push(send(sends.length));
-    return happened();
-  }, () => `nothing happened in ${sends.length} sends`);
+  await until(
+    () => {
+      for (let burst = 0; burst < 20 && !happened(); burst++) sends.push(send(sends.length));
+      return happened();
+    },
+    () => `nothing happened in ${sends.length} sends`,
+  );
   return { sends };
 }
 

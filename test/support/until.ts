@@ -1,5 +1,9 @@
 /** Waits for a condition; a hang becomes a failure that says what was there instead. */
-export async function until(condition: () => boolean, describe: () => string = () => 'the condition never came true', limit = 20_000): Promise<void> {
+export async function until(
+  condition: () => boolean,
+  describe: () => string = () => 'the condition never came true',
+  limit = 20_000,
+): Promise<void> {
   const end = Date.now() + limit;
   while (!condition()) {
     if (Date.now() > end) throw new Error(`timed out: ${describe()}`);

@@ -38,7 +38,7 @@ export interface ZstdFrame {
 /** Reads the frames of a body, one after the other, to its last byte. Throws where it is not made of whole frames. */
 export function parseZstdFrames(bytes: Uint8Array): ZstdFrame[] {
   const frames: ZstdFrame[] = [];
-  for (let offset = 0; offset < bytes.length; ) {
+  for (let offset = 0; offset < bytes.length;) {
     const frame = parseFrame(Buffer.from(bytes.subarray(offset)));
     frames.push(frame);
     offset += frame.length;
@@ -49,7 +49,8 @@ export function parseZstdFrames(bytes: Uint8Array): ZstdFrame[] {
 
 function parseFrame(bytes: Buffer): ZstdFrame {
   const magic = bytes.readUInt32LE(0);
-  if (magic >>> 4 === 0x184d2a5) return { kind: 'skippable', length: 8 + bytes.readUInt32LE(4), windowSize: 0, contentSize: 0 };
+  if (magic >>> 4 === 0x184d2a5)
+    return { kind: 'skippable', length: 8 + bytes.readUInt32LE(4), windowSize: 0, contentSize: 0 };
   if (magic !== 0xfd2fb528) throw new Error(`no frame starts with ${magic.toString(16)}`);
   const descriptor = bytes.readUInt8(4);
   const isSingleSegment = (descriptor & 0x20) !== 0;
@@ -59,7 +60,12 @@ function parseFrame(bytes: Buffer): ZstdFrame {
   const contentSize = sizeBytes === 0 ? undefined : readSize(bytes, offset, sizeBytes);
   offset += sizeBytes;
   const length = blocksEnd(bytes, offset) + ((descriptor & 0x04) === 0 ? 0 : 4);
-  return { kind: 'zstd', length, windowSize: isSingleSegment ? contentSize! : windowOf(bytes.readUInt8(5)), contentSize };
+  return {
+    kind: 'zstd',
+    length,
+    windowSize: isSingleSegment ? contentSize! : windowOf(bytes.readUInt8(5)),
+    contentSize,
+  };
 }
 
 function readSize(bytes: Buffer, offset: number, length: number): number {
@@ -75,7 +81,7 @@ function windowOf(descriptor: number): number {
 }
 
 function blocksEnd(bytes: Buffer, start: number): number {
-  for (let offset = start; ; ) {
+  for (let offset = start; ;) {
     const header = bytes.readUIntLE(offset, 3);
     const isRun = ((header >> 1) & 3) === 1;
     offset += 3 + (isRun ? 1 : header >> 3);

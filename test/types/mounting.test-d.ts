@@ -34,13 +34,50 @@ const app = express();
 const router = express.Router();
 
 // Express 5, by every method and in a chain.
-app.get('/events', sse(async function* () { yield 'x'; }));
-app.post('/events', express.json(), sse(async (stream, req) => { await stream.send({ data: req.body }); }));
-app.use('/events', compression(), sse(() => undefined));
-app.all('/events', sse(() => undefined), ndjson(() => undefined), jsonSeq(() => undefined));
-router.route('/events').get(sse(() => undefined)).post(ndjson(async function* () { yield 1; }));
-app.get('/events/:room', sse<{ tick: number }>(async function* (_stream, req) { yield { event: 'tick', data: Number(req.params.room) }; }));
-app.get('/typed', sse(async (stream, req: express.Request) => { await stream.send(req.params['room'] as string); }));
+app.get(
+  '/events',
+  sse(async function* () {
+    yield 'x';
+  }),
+);
+app.post(
+  '/events',
+  express.json(),
+  sse(async (stream, req) => {
+    await stream.send({ data: req.body });
+  }),
+);
+app.use(
+  '/events',
+  compression(),
+  sse(() => undefined),
+);
+app.all(
+  '/events',
+  sse(() => undefined),
+  ndjson(() => undefined),
+  jsonSeq(() => undefined),
+);
+router
+  .route('/events')
+  .get(sse(() => undefined))
+  .post(
+    ndjson(async function* () {
+      yield 1;
+    }),
+  );
+app.get(
+  '/events/:room',
+  sse<{ tick: number }>(async function* (_stream, req) {
+    yield { event: 'tick', data: Number(req.params.room) };
+  }),
+);
+app.get(
+  '/typed',
+  sse(async (stream, req: express.Request) => {
+    await stream.send(req.params['room'] as string);
+  }),
+);
 app.get('/body', (req, res, next) => {
   pipeBody(Readable.from(['x']), req, res).catch(next);
 });
@@ -51,15 +88,24 @@ app.get('/open', async (req, res) => {
 });
 
 // connect.
-connect().use('/events', sse(() => undefined)).use(ndjson(() => undefined)).use((req, res, next) => {
-  pipeBody(['x'], req, res).catch(next);
-});
+connect()
+  .use(
+    '/events',
+    sse(() => undefined),
+  )
+  .use(ndjson(() => undefined))
+  .use((req, res, next) => {
+    pipeBody(['x'], req, res).catch(next);
+  });
 
 // Plain servers of every protocol.
 http.createServer(sse(() => undefined));
 https.createServer(sse(() => undefined));
 http2.createServer(sse(() => undefined));
-http2.createSecureServer({ allowHTTP1: true }, ndjson(() => undefined));
+http2.createSecureServer(
+  { allowHTTP1: true },
+  ndjson(() => undefined),
+);
 http.createServer((req, res) => void pipeBody(new Blob(['x']), req, res));
 http2.createServer((req, res) => {
   void openNdjson(req, res).send(1);
@@ -68,9 +114,13 @@ http2.createServer((req, res) => {
 });
 
 // Records have a type too.
-ndjson<{ n: number }>(async function* () { yield { n: 1 }; });
+ndjson<{ n: number }>(async function* () {
+  yield { n: 1 };
+});
 // @ts-expect-error a record of another type
-ndjson<{ n: number }>(async function* () { yield { n: 'x' }; });
+ndjson<{ n: number }>(async function* () {
+  yield { n: 'x' };
+});
 ndjson<number>(async (stream) => {
   await stream.send(1);
   // @ts-expect-error a record of another type
@@ -90,14 +140,26 @@ declare const req: http.IncomingMessage;
 declare const res: http.ServerResponse;
 void pipeBody(new Response('x'), req, res, { status: 201, headers: { a: 'b' }, signal: new AbortController().signal });
 void pipeBody(new ReadableStream<Uint8Array>(), req, res);
-void pipeBody((async function* () { yield new Uint8Array(1); yield 'x'; })(), req, res);
+void pipeBody(
+  (async function* () {
+    yield new Uint8Array(1);
+    yield 'x';
+  })(),
+  req,
+  res,
+);
 void pipeBody(req, req, res);
 void fetch('http://localhost').then((response) => pipeBody(response, req, res));
-void undiciFetch('http://localhost').then((response) => response.body && pipeBody(response.body as AsyncIterable<Uint8Array>, req, res));
+void undiciFetch('http://localhost').then(
+  (response) => response.body && pipeBody(response.body as AsyncIterable<Uint8Array>, req, res),
+);
 // @ts-expect-error objects are no bytes
 void pipeBody([{ a: 1 }], req, res);
+async function* numbers(): AsyncGenerator<number, void> {
+  yield 5;
+}
 // @ts-expect-error numbers are no bytes
-void pipeBody((async function* () { yield 5; })(), req, res);
+void pipeBody(numbers(), req, res);
 // @ts-expect-error no source at all
 void pipeBody(5, req, res);
 // @ts-expect-error a status is a number
@@ -107,32 +169,87 @@ void pipeBody(['x'], req, res, { status: '200' });
 const compressed = compress();
 app.use(compressed);
 app.use('/api', compress({ threshold: 0 }), express.json());
-app.get('/one', compress({ level: 9 }), (_req, res) => { res.json({}); });
+app.get('/one', compress({ level: 9 }), (_req, res) => {
+  res.json({});
+});
 router.use(compress());
-router.route('/two').get(compress(), sse(() => undefined));
-express4().use(compress()).get('/one', compress(), sse(() => undefined));
-connect().use(compress()).use('/events', compress()).use('/events', ndjson(() => undefined));
+router.route('/two').get(
+  compress(),
+  sse(() => undefined),
+);
+express4()
+  .use(compress())
+  .get(
+    '/one',
+    compress(),
+    sse(() => undefined),
+  );
+connect()
+  .use(compress())
+  .use('/events', compress())
+  .use(
+    '/events',
+    ndjson(() => undefined),
+  );
 
 // And where there is nobody to call next.
-http.createServer((req, res) => { compressed(req, res, () => res.end('x')); });
-https.createServer((req, res) => { compressed(req, res, () => void pipeBody(['x'], req, res)); });
-http2.createServer((req, res) => { compressed(req, res, () => { sse(() => undefined)(req, res); }); });
-http2.createSecureServer({ allowHTTP1: true }, (req, res) => { compressed(req, res, () => { res.end('x'); }); });
+http.createServer((req, res) => {
+  compressed(req, res, () => res.end('x'));
+});
+https.createServer((req, res) => {
+  compressed(req, res, () => void pipeBody(['x'], req, res));
+});
+http2.createServer((req, res) => {
+  compressed(req, res, () => {
+    sse(() => undefined)(req, res);
+  });
+});
+http2.createSecureServer({ allowHTTP1: true }, (req, res) => {
+  compressed(req, res, () => {
+    res.end('x');
+  });
+});
 // @ts-expect-error it has a next to call
 http.createServer(compressed);
 
-// A filter, with the types of the framework and with those of Node; its answer may be anything, as that of `compression`.
-compress({ filter: (req: express.Request, res: express.Response) => req.path !== '/plain' && res.locals['plain'] !== true && compress.filter(req, res) });
-compress({ filter: (req, res) => req.headers['x-no-compression'] === undefined && res.getHeader('x') === undefined && compress.filter(req, res) });
+// A filter, with the types of the framework and with those of Node; its answer may be anything, as that of
+// `compression`.
+compress({
+  filter: (req: express.Request, res: express.Response) =>
+    req.path !== '/plain' && res.locals['plain'] !== true && compress.filter(req, res),
+});
+compress({
+  filter: (req, res) =>
+    req.headers['x-no-compression'] === undefined && res.getHeader('x') === undefined && compress.filter(req, res),
+});
 compress({ filter: (req: http.IncomingMessage) => req.headers['x-no-compression'] ?? true });
 // @ts-expect-error a filter of something else
 compress({ filter: (count: number) => count > 0 });
 
 // Its options, and those of `compression` among them.
-compress({ threshold: '1kb', level: 6, memLevel: 8, chunkSize: 16_384, windowBits: 15, strategy: 0, enforceEncoding: 'gzip', filter: () => true });
-compress({ brotli: { params: { 1: 5 }, chunkSize: 1024 }, governor: { dwell: '5s' }, switch: createSwitch({ name: 'x' }), randomPadding: { max: 64 } });
-compress({ codecs: [brotli({ quality: [5, 4, 2] }), gzip({ level: 6 }), deflate(), zstd({ windowBits: 20 }), webCodec('gzip')] });
-compress({ governor: createGovernor({ thresholds: [0.5, 0.8, Infinity] }), weigh: (coding, { kind, family }) => (coding === 'br' && family === 'cdn' && kind === 'long' ? 0 : undefined) });
+compress({
+  threshold: '1kb',
+  level: 6,
+  memLevel: 8,
+  chunkSize: 16_384,
+  windowBits: 15,
+  strategy: 0,
+  enforceEncoding: 'gzip',
+  filter: () => true,
+});
+compress({
+  brotli: { params: { 1: 5 }, chunkSize: 1024 },
+  governor: { dwell: '5s' },
+  switch: createSwitch({ name: 'x' }),
+  randomPadding: { max: 64 },
+});
+compress({
+  codecs: [brotli({ quality: [5, 4, 2] }), gzip({ level: 6 }), deflate(), zstd({ windowBits: 20 }), webCodec('gzip')],
+});
+compress({
+  governor: createGovernor({ thresholds: [0.5, 0.8, Infinity] }),
+  weigh: (coding, { kind, family }) => (coding === 'br' && family === 'cdn' && kind === 'long' ? 0 : undefined),
+});
 // @ts-expect-error a size is a number or a string
 compress({ threshold: true });
 // @ts-expect-error codecs are objects
@@ -153,7 +270,12 @@ void active;
 compressed.activeEncoders = 0;
 
 // A codec of one's own.
-const own: Codec = { coding: 'x-own', available: true, weight: ({ kind }) => (kind === 'complete' ? 1 : 0), encode: (body) => body };
+const own: Codec = {
+  coding: 'x-own',
+  available: true,
+  weight: ({ kind }) => (kind === 'complete' ? 1 : 0),
+  encode: (body) => body,
+};
 const options: CompressOptions = { codecs: [own] };
 compress(options);
 // @ts-expect-error it has to say whether it is available

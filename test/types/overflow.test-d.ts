@@ -1,5 +1,14 @@
 // Checked by the compiler alone: `npx tsc -p tsconfig.json`. An error that does not come is an error too.
-import { type EventInput, ndjson, openEventStream, openNdjson, type RecordOptions, type Sendable, sse, type SseOptions } from '../../src/index.ts';
+import {
+  type EventInput,
+  ndjson,
+  openEventStream,
+  openNdjson,
+  type RecordOptions,
+  type Sendable,
+  sse,
+  type SseOptions,
+} from '../../src/index.ts';
 import type { HttpRequest, HttpResponse } from '../../src/index.ts';
 
 interface Events {
@@ -29,14 +38,27 @@ sse<Events>(() => undefined, {
     return event.data.symbol;
   },
 });
-openEventStream<Events>(req, res, { overflow: 'latest', key: (event) => (typeof event === 'object' ? event.event : undefined) });
+openEventStream<Events>(req, res, {
+  overflow: 'latest',
+  key: (event) => (typeof event === 'object' ? event.event : undefined),
+});
 sse(() => undefined, { overflow: 'latest', key: (event) => (typeof event === 'string' ? event : event.id) });
 ndjson<Row>(() => undefined, { overflow: 'latest', key: (row) => row.id });
 openNdjson<Row>(req, res, { overflow: 'latest', key: ({ id }) => id });
 // The type of the records is that of the handler, also where nobody names it.
-ndjson(function* () { yield { id: '1', n: 1 }; }, { overflow: 'latest', key: (row) => row.id });
-// @ts-expect-error a key is text
-ndjson(function* () { yield { id: '1', n: 1 }; }, { overflow: 'latest', key: (row) => row.n });
+ndjson(
+  function* () {
+    yield { id: '1', n: 1 };
+  },
+  { overflow: 'latest', key: (row) => row.id },
+);
+ndjson(
+  function* () {
+    yield { id: '1', n: 1 };
+  },
+  // @ts-expect-error a key is text
+  { overflow: 'latest', key: (row) => row.n },
+);
 // @ts-expect-error a row has no such field
 ndjson<Row>(() => undefined, { overflow: 'latest', key: (row) => row.name });
 

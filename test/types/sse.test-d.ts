@@ -63,19 +63,33 @@ sse<Events>(async function* () {
 });
 
 // @ts-expect-error a bare string, where messages are not strings
-sse<{ tick: Tick }>(function* () { yield 'text'; });
-sse<{ message: 'on' | 'off' }>(function* () { yield 'on' as const; });
+sse<{ tick: Tick }>(function* () {
+  yield 'text';
+});
+sse<{ message: 'on' | 'off' }>(function* () {
+  yield 'on' as const;
+});
 // @ts-expect-error a string that no message is
-sse<{ message: 'on' | 'off' }>(function* () { yield 'maybe' as const; });
+sse<{ message: 'on' | 'off' }>(function* () {
+  yield 'maybe' as const;
+});
 
 // Every way to write a handler.
 sse(() => undefined);
 sse((stream) => void stream.send('kept'));
-sse(async (stream) => { await stream.send('x'); });
+sse(async (stream) => {
+  await stream.send('x');
+});
 sse(async (stream) => stream.pipe(['x']));
-sse(function* () { yield 'x'; });
+sse(function* () {
+  yield 'x';
+});
 sse(() => new ReadableStream<string>());
-sse(() => ({ async *[Symbol.asyncIterator]() { yield 'x'; } }));
+sse(() => ({
+  async *[Symbol.asyncIterator]() {
+    yield 'x';
+  },
+}));
 // @ts-expect-error a handler is a function
 sse('x');
 // @ts-expect-error a handler does not give back a number
@@ -92,7 +106,17 @@ sse((_stream, request) => {
 });
 
 // Options.
-sse(() => undefined, { retry: '2s', reconnectDelay: 100, maxBuffered: '64kb', negotiate: 'next', prelude: false, comments: 'block', closeTimeout: 5, directChunks: false, headers: { a: 'b', c: ['d'], e: 5 } });
+sse(() => undefined, {
+  retry: '2s',
+  reconnectDelay: 100,
+  maxBuffered: '64kb',
+  negotiate: 'next',
+  prelude: false,
+  comments: 'block',
+  closeTimeout: 5,
+  directChunks: false,
+  headers: { a: 'b', c: ['d'], e: 5 },
+});
 sse(() => undefined, { onError: (error, request) => void [error, request.url] });
 // @ts-expect-error not one of the words
 sse(() => undefined, { negotiate: 'never' });

@@ -32,7 +32,12 @@ interface Scene {
 }
 
 /** Runs a handler on a response that writes directly, for a raw client. */
-async function stage(handler: Handler, request: string, test: (scene: Scene) => Promise<void>, before?: (res: ServerResponse) => void): Promise<void> {
+async function stage(
+  handler: Handler,
+  request: string,
+  test: (scene: Scene) => Promise<void>,
+  before?: (res: ServerResponse) => void,
+): Promise<void> {
   const log: string[] = [];
   const running = await bare.start(((_req, res: ServerResponse) => {
     before?.(res);
@@ -91,7 +96,12 @@ describe('direct chunk writing', () => {
       },
       getRequest(),
       async ({ client, log }) => {
-        expect((await complete(client)).chunks).toEqual(['first', 'plain', Buffer.from('Grüße 🌊').toString('latin1'), '\0\xff\r\n']);
+        expect((await complete(client)).chunks).toEqual([
+          'first',
+          'plain',
+          Buffer.from('Grüße 🌊').toString('latin1'),
+          '\0\xff\r\n',
+        ]);
         expect(direct(log)).toBe(3);
       },
     );
@@ -215,7 +225,10 @@ describe('direct chunk writing', () => {
       },
       getRequest('/1') + getRequest('/2'),
       async ({ client, log }) => {
-        await client.waitFor((text) => text.includes('\r\n\r\n') && parseChunked(text).complete && parseChunked(text).rest.includes('0\r\n\r\n'));
+        await client.waitFor(
+          (text) =>
+            text.includes('\r\n\r\n') && parseChunked(text).complete && parseChunked(text).rest.includes('0\r\n\r\n'),
+        );
         const first = parseChunked(client.received);
         expect(first.chunks.join('')).toBe('one');
         expect(parseChunked(first.rest).chunks.join('')).toBe('second-asecond-bsecond-c');
@@ -272,7 +285,12 @@ describe('direct chunk writing', () => {
     ['HTTP/1.0', () => undefined, getRequest('/', {}, '1.0'), 'firstplain'],
     ['HEAD', (res) => void res.setHeader('Transfer-Encoding', 'chunked'), getRequest().replace('GET', 'HEAD'), ''],
     ['204', (res) => void (res.statusCode = 204), getRequest(), ''],
-    ['304 with chunked coding by hand', (res) => void (res.setHeader('Transfer-Encoding', 'chunked').statusCode = 304), getRequest(), ''],
+    [
+      '304 with chunked coding by hand',
+      (res) => void (res.setHeader('Transfer-Encoding', 'chunked').statusCode = 304),
+      getRequest(),
+      '',
+    ],
   ];
   it.each(unframed)('never frames chunks for %s', async (_name, prepare, request, body) => {
     await stage(
@@ -332,28 +350,31 @@ describe('direct chunk writing', () => {
     );
   });
 
-  it.each([true, false])('is what an event stream does unless it is told not to (directChunks: %s)', async (directChunks) => {
-    const log: string[] = [];
-    const running = await bare.start(
-      ((_req, res: ServerResponse, next) => {
-        watchFrames(res.socket!, log);
-        next();
-      }) as Middleware,
-      sse(
-        async (stream) => {
-          for (const data of ['a', 'b', 'c']) {
-            await stream.send(data);
-            await turns();
-          }
-        },
-        { directChunks },
-      ),
-    );
-    const client = await connectRaw(running.port);
-    client.send(getRequest());
-    expect((await complete(client)).chunks.join('')).toBe(':ok\ndata: a\n\ndata: b\n\ndata: c\n\n');
-    expect(direct(log)).toBe(directChunks ? 2 : 0);
-    client.destroy();
-    await running.close();
-  });
+  it.each([true, false])(
+    'is what an event stream does unless it is told not to (directChunks: %s)',
+    async (directChunks) => {
+      const log: string[] = [];
+      const running = await bare.start(
+        ((_req, res: ServerResponse, next) => {
+          watchFrames(res.socket!, log);
+          next();
+        }) as Middleware,
+        sse(
+          async (stream) => {
+            for (const data of ['a', 'b', 'c']) {
+              await stream.send(data);
+              await turns();
+            }
+          },
+          { directChunks },
+        ),
+      );
+      const client = await connectRaw(running.port);
+      client.send(getRequest());
+      expect((await complete(client)).chunks.join('')).toBe(':ok\ndata: a\n\ndata: b\n\ndata: c\n\n');
+      expect(direct(log)).toBe(directChunks ? 2 : 0);
+      client.destroy();
+      await running.close();
+    },
+  );
 });

@@ -9,7 +9,12 @@ import { until } from '../support/until.ts';
 const certificate = makeCertificate();
 
 /** One event after the other, each when the last one has arrived; then ends or asks to come back. */
-async function exchange(port: number, http1: boolean, streams: EventStream[], finish: (stream: EventStream) => Promise<void>): Promise<{ text: string; complete: boolean }> {
+async function exchange(
+  port: number,
+  http1: boolean,
+  streams: EventStream[],
+  finish: (stream: EventStream) => Promise<void>,
+): Promise<{ text: string; complete: boolean }> {
   const received: Buffer[] = [];
   const text = (): string => Buffer.concat(received).toString();
   const over = http1 ? readHttp1(port, received) : readHttp2(port, received);
@@ -59,7 +64,9 @@ describe.skipIf(!certificate)('an event stream over TLS', () => {
     const streams: EventStream[] = [];
     const handler = sse((stream) => void streams.push(stream));
     const listener = (req: HttpRequest, res: HttpResponse): void => handler(req, res);
-    const server = http1 ? https.createServer(certificate!, listener) : http2.createSecureServer(certificate!, listener);
+    const server = http1
+      ? https.createServer(certificate!, listener)
+      : http2.createSecureServer(certificate!, listener);
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
 

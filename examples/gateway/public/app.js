@@ -53,7 +53,8 @@ function takeHost(next) {
   host = next;
   takeLifecycle({ state: 'active' });
   charts ??= makeCharts(host);
-  element('host').textContent = `${host.name} · ${host.cpu} · ${host.cores} cores · ${size(host.memory / gibibyte)} · ${host.runtime}`;
+  element('host').textContent =
+    `${host.name} · ${host.cpu} · ${host.cores} cores · ${size(host.memory / gibibyte)} · ${host.runtime}`;
 }
 
 function takeSample({ time, cores, load, memory, delay }) {
@@ -87,7 +88,8 @@ function markGap(at) {
     for (const chart of Object.values(charts)) chart.addGap({ from: newest, to: at, label: seconds });
     gaps += 1;
     element('gaps').dataset.gaps = String(gaps);
-    element('gaps').textContent = `${gaps === 1 ? '1 gap' : `${gaps} gaps, last`} of ${seconds}${restarted ? ', the server restarted' : ''}`;
+    element('gaps').textContent =
+      `${gaps === 1 ? '1 gap' : `${gaps} gaps, last`} of ${seconds}${restarted ? ', the server restarted' : ''}`;
   }
   restarted = false;
 }

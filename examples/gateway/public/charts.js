@@ -3,7 +3,12 @@ import uPlot from '/uplot/uPlot.esm.js';
 const height = 172;
 const span = 120;
 const leastSpan = 30;
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hourCycle: 'h23',
+});
 
 /** A colour of the style sheet, as the current colour scheme has it. */
 export function color(name) {
@@ -73,7 +78,12 @@ export class Chart {
   }
 
   #describe(width, { series, format, tick = format, top }) {
-    const axis = { stroke: () => color('--muted'), grid: { stroke: () => color('--grid'), width: 1 }, ticks: { show: false }, font: '11px system-ui' };
+    const axis = {
+      stroke: () => color('--muted'),
+      grid: { stroke: () => color('--grid'), width: 1 },
+      ticks: { show: false },
+      font: '11px system-ui',
+    };
     return {
       width,
       height,

@@ -92,18 +92,27 @@ export class CompressionCard {
   }
 
   #showRows() {
-    const rows = Object.keys(titles).flatMap((name) => (this.#rows[name] ? [toRow(name, this.#rows[name], this.#state)] : []));
+    const rows = Object.keys(titles).flatMap((name) =>
+      this.#rows[name] ? [toRow(name, this.#rows[name], this.#state)] : [],
+    );
     this.#find('tbody').replaceChildren(...rows);
     this.#find('tfoot').replaceChildren(toRow('all', { coding: '', open: true, ...sumOf(Object.values(this.#rows)) }));
-    const isStuck = this.#state?.enabled && Object.values(this.#rows).some(({ open, coding }) => open && coding === 'identity');
+    const isStuck =
+      this.#state?.enabled && Object.values(this.#rows).some(({ open, coding }) => open && coding === 'identity');
     this.#find('.stuck').hidden = !isStuck;
   }
 
   #chartRate(at, spent) {
     if (!spent) return;
-    if (at - this.#drawnAt > 3) this.#chart.addGap({ from: this.#drawnAt, to: at, label: `${(at - this.#drawnAt).toFixed(1)} s` });
+    if (at - this.#drawnAt > 3)
+      this.#chart.addGap({ from: this.#drawnAt, to: at, label: `${(at - this.#drawnAt).toFixed(1)} s` });
     this.#drawnAt = at;
-    this.#chart.add({ time: at, values: [spent.text, spent.wire], text: rate(spent.wire), note: `for ${rate(spent.text)} text` });
+    this.#chart.add({
+      time: at,
+      values: [spent.text, spent.wire],
+      text: rate(spent.wire),
+      note: `for ${rate(spent.text)} text`,
+    });
     this.#chart.draw();
   }
 }
@@ -114,7 +123,15 @@ function toRow(name, { coding, open, text, wire }, state) {
   const title = document.createElement('th');
   title.scope = 'row';
   title.textContent = titles[name] ?? 'All';
-  row.append(title, ...[describeCoding(coding, open, state), bytes(text), bytes(wire), text > 0 ? `${Math.round((100 * wire) / text)} %` : ''].map(toCell));
+  row.append(
+    title,
+    ...[
+      describeCoding(coding, open, state),
+      bytes(text),
+      bytes(wire),
+      text > 0 ? `${Math.round((100 * wire) / text)} %` : '',
+    ].map(toCell),
+  );
   return row;
 }
 

@@ -27,7 +27,15 @@ export function connectSwitch(button, { url, key, onFailure }) {
 
   button.addEventListener('click', () => void ask());
   document.addEventListener('keydown', (event) => {
-    if (event.key.toLowerCase() !== key || event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(fields)) return;
+    if (
+      event.key.toLowerCase() !== key ||
+      event.repeat ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      event.target.closest?.(fields)
+    )
+      return;
     event.preventDefault();
     void ask();
   });

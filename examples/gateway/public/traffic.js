@@ -13,7 +13,10 @@ export class Traffic {
     const all = sumOf(Object.values(streams));
     const before = this.#before;
     this.#before = { account, time, all };
-    return { streams: this.#sumAccounts(), rate: before?.account === account ? rateOf(before, this.#before) : undefined };
+    return {
+      streams: this.#sumAccounts(),
+      rate: before?.account === account ? rateOf(before, this.#before) : undefined,
+    };
   }
 
   #sumAccounts() {
@@ -33,7 +36,10 @@ const longestInterval = 3_000;
 function rateOf(before, { time, all }) {
   const elapsed = time - before.time;
   if (elapsed <= 0 || elapsed > longestInterval) return undefined;
-  return { text: (all.text - before.all.text) / (elapsed / 1000), wire: (all.wire - before.all.wire) / (elapsed / 1000) };
+  return {
+    text: (all.text - before.all.text) / (elapsed / 1000),
+    wire: (all.wire - before.all.wire) / (elapsed / 1000),
+  };
 }
 
 /** @param {{ text: number, wire: number }[]} parts */
@@ -47,10 +53,14 @@ const codings = ['br', 'deflate', 'gzip', 'zstd'];
 export function trafficOfFiles() {
   const entries = ['navigation', 'resource'].flatMap((type) => performance.getEntriesByType(type));
   // Transferred is less than the body where a 304 or a cache stood for it.
-  const files = entries.filter(({ transferSize, encodedBodySize }) => encodedBodySize > 0 && transferSize > encodedBodySize);
+  const files = entries.filter(
+    ({ transferSize, encodedBodySize }) => encodedBodySize > 0 && transferSize > encodedBodySize,
+  );
   if (files.length === 0) return undefined;
   // Server-Timing says what `compress` did, or why it did nothing. Not every browser passes it on.
-  const said = files.flatMap(({ serverTiming = [] }) => serverTiming.filter(({ name }) => name === 'compress').map(({ description }) => description));
+  const said = files.flatMap(({ serverTiming = [] }) =>
+    serverTiming.filter(({ name }) => name === 'compress').map(({ description }) => description),
+  );
   return {
     coding: said.length === 0 ? '' : codings.filter((coding) => said.includes(coding)).join(', ') || 'identity',
     open: false,

@@ -31,8 +31,17 @@ async function* stepwise(pieces: readonly string[], gates: readonly Promise<void
 }
 
 const sources: readonly (readonly [string, (style: BodyStyle) => readonly (string | Uint8Array)[]])[] = [
-  ['a hundred pieces in one turn', () => Array.from({ length: 100 }, (_, index) => `piece ${index}, ${index % 7} of 7, grüße`)],
-  ['1-byte pieces', (style) => (style === bySse ? Array.from(prose(300)) : [...Buffer.from(`data: ${prose(300)}\n\n`)].map((byte) => Uint8Array.of(byte)))],
+  [
+    'a hundred pieces in one turn',
+    () => Array.from({ length: 100 }, (_, index) => `piece ${index}, ${index % 7} of 7, grüße`),
+  ],
+  [
+    '1-byte pieces',
+    (style) =>
+      style === bySse
+        ? Array.from(prose(300))
+        : [...Buffer.from(`data: ${prose(300)}\n\n`)].map((byte) => Uint8Array.of(byte)),
+  ],
   ['64 KiB and 1', () => [prose(chunkEdge), 'x', noise(chunkEdge)]],
 ];
 
@@ -43,20 +52,35 @@ describe.each(protocols)('over %s', (protocol) => {
     it.each(bodyStyles)('$name delivers each piece before the next is made', async (style) => {
       const pieces = ['first', `second, ${prose(200)}`, 'third, grüße 🌊'];
       const gates = pieces.map(() => deferred());
-      const reading = await site.visit(style.send(stepwise(pieces, gates.map(({ promise }) => promise))), protocol, { accept: coding });
+      const reading = await site.visit(
+        style.send(
+          stepwise(
+            pieces,
+            gates.map(({ promise }) => promise),
+          ),
+        ),
+        protocol,
+        { accept: coding },
+      );
       for (const [index, gate] of gates.entries()) {
         const soFar = style.expected(pieces.slice(0, index + 1));
-        await until(() => reading.text === soFar, () => JSON.stringify(reading.text));
+        await until(
+          () => reading.text === soFar,
+          () => JSON.stringify(reading.text),
+        );
         gate.resolve();
       }
       await expectWhole(reading, coding, style.expected(pieces));
     });
 
-    it.each(bodyStyles.flatMap((style) => sources.map(([name, make]) => [style.name, name, style, make] as const)))('%s delivers %s', async (_style, _name, style, make) => {
-      const pieces = make(style);
-      const reading = await site.visit(style.burst(pieces), protocol, { accept: coding });
-      await expectWhole(reading, coding, style.expected(pieces));
-    });
+    it.each(bodyStyles.flatMap((style) => sources.map(([name, make]) => [style.name, name, style, make] as const)))(
+      '%s delivers %s',
+      async (_style, _name, style, make) => {
+        const pieces = make(style);
+        const reading = await site.visit(style.burst(pieces), protocol, { accept: coding });
+        await expectWhole(reading, coding, style.expected(pieces));
+      },
+    );
 
     it.each(bodyStyles)('$name delivers nothing as nothing', async (style) => {
       const reading = await site.visit(style.burst([]), protocol, { accept: coding });
@@ -65,12 +89,16 @@ describe.each(protocols)('over %s', (protocol) => {
     });
 
     it.each([eventsByWrite, textByWrite])('$name delivers a last piece that comes with the end', async (style) => {
-      const reading = await site.visit((_req, response) => {
-        const res = response as ServerResponse;
-        res.setHeader('Content-Type', style.isEventStream ? 'text/event-stream' : 'text/plain');
-        res.write('one, ');
-        res.end('two');
-      }, protocol, { accept: coding });
+      const reading = await site.visit(
+        (_req, response) => {
+          const res = response as ServerResponse;
+          res.setHeader('Content-Type', style.isEventStream ? 'text/event-stream' : 'text/plain');
+          res.write('one, ');
+          res.end('two');
+        },
+        protocol,
+        { accept: coding },
+      );
       await expectWhole(reading, coding, 'one, two');
     });
 
@@ -80,24 +108,32 @@ describe.each(protocols)('over %s', (protocol) => {
       ['large', 300_000],
     ])('a %s complete body arrives with its length', async (_name, size) => {
       const body = prose(size);
-      const reading = await site.visit((_req, response) => {
-        const res = response as ServerResponse;
-        res.setHeader('Content-Type', 'text/plain; charset=utf-8');
-        res.end(body);
-      }, protocol, { accept: coding });
+      const reading = await site.visit(
+        (_req, response) => {
+          const res = response as ServerResponse;
+          res.setHeader('Content-Type', 'text/plain; charset=utf-8');
+          res.end(body);
+        },
+        protocol,
+        { accept: coding },
+      );
       await expectWhole(reading, coding, body);
       // node:http tells a client of HTTP/1.0 no length by itself, and node:http2 nobody.
-      if (coding !== 'identity' || protocol === 'HTTP/1.1') expect(reading.headers['content-length']).toBe(String(reading.content.length));
+      if (coding !== 'identity' || protocol === 'HTTP/1.1')
+        expect(reading.headers['content-length']).toBe(String(reading.content.length));
     });
 
     it('a body that comes with the end alone arrives, whatever its type', async () => {
-      const reading = await site.visit((_req, response) => {
-        const res = response as ServerResponse;
-        res.setHeader('Content-Type', 'text/event-stream');
-        res.end('data: all there is, all there is, all there is, all there is\n\n');
-      }, protocol, { accept: coding });
+      const reading = await site.visit(
+        (_req, response) => {
+          const res = response as ServerResponse;
+          res.setHeader('Content-Type', 'text/event-stream');
+          res.end('data: all there is, all there is, all there is, all there is\n\n');
+        },
+        protocol,
+        { accept: coding },
+      );
       await expectWhole(reading, coding, 'data: all there is, all there is, all there is, all there is\n\n');
     });
   });
 });
-

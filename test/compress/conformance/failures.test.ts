@@ -20,7 +20,10 @@ async function expectCut(reading: CodedReading, protocol: Protocol): Promise<voi
 // Cheap levels: what fills the buffers of the kernel is noise.
 const options = { threshold: 0, idleFlush: 5, level: 1, brotli: { params: { [constants.BROTLI_PARAM_QUALITY]: 2 } } };
 
-/** It takes a while to fill the buffers of the kernel: all ways to write where the codings differ, and some for each. Below the head HTTP/1.0 is no different. */
+/**
+ * It takes a while to fill the buffers of the kernel: all ways to write where the codings differ, and some for each.
+ * Below the head HTTP/1.0 is no different.
+ */
 function stalling(coding: Coding): readonly BodyStyle[] {
   return coding === 'gzip' || coding === 'identity' ? bodyStyles : [bySse, textByWrite, textByPipeline];
 }
@@ -46,10 +49,14 @@ describe.each(protocols)('over %s', (protocol) => {
           cleaned.resolve();
         }
       }
-      const reading = await site.visit((req, res, next) => {
-        res.on('close', () => closed.resolve());
-        return style.send(source())(req, res, next);
-      }, protocol, { accept: coding });
+      const reading = await site.visit(
+        (req, res, next) => {
+          res.on('close', () => closed.resolve());
+          return style.send(source())(req, res, next);
+        },
+        protocol,
+        { accept: coding },
+      );
       await until(() => reading.text.includes('first'));
       reading.destroy();
       left = true;
@@ -57,46 +64,56 @@ describe.each(protocols)('over %s', (protocol) => {
       await settles(cleaned.promise);
     });
 
-    it.each(protocol === 'HTTP/1.0' ? [] : stalling(coding))('a client that reads nothing of $name holds the source back, and ends it when it leaves', async (style) => {
-      const cleaned = deferred();
-      const closed = deferred();
-      let made = 0;
-      async function* source(): AsyncGenerator<string> {
-        try {
-          for (;;) {
-            made++;
-            yield noise(100_000, made);
+    it.each(protocol === 'HTTP/1.0' ? [] : stalling(coding))(
+      'a client that reads nothing of $name holds the source back, and ends it when it leaves',
+      async (style) => {
+        const cleaned = deferred();
+        const closed = deferred();
+        let made = 0;
+        async function* source(): AsyncGenerator<string> {
+          try {
+            for (;;) {
+              made++;
+              yield noise(100_000, made);
+            }
+          } finally {
+            cleaned.resolve();
           }
-        } finally {
-          cleaned.resolve();
         }
-      }
-      const reading = await site.visit((req, res, next) => {
-        res.on('close', () => closed.resolve());
-        return style.send(source())(req, res, next);
-      }, protocol, { accept: coding });
-      expect(reading.coding).toBe(coding);
-      reading.pause();
-      // What the kernel, the encoder and the client hold, with room to spare.
-      expect(await parked(() => made) * 100_000).toBeLessThan(24_000_000);
-      reading.destroy();
-      await settles(closed.promise);
-      await settles(cleaned.promise);
-    });
+        const reading = await site.visit(
+          (req, res, next) => {
+            res.on('close', () => closed.resolve());
+            return style.send(source())(req, res, next);
+          },
+          protocol,
+          { accept: coding },
+        );
+        expect(reading.coding).toBe(coding);
+        reading.pause();
+        // What the kernel, the encoder and the client hold, with room to spare.
+        expect((await parked(() => made)) * 100_000).toBeLessThan(24_000_000);
+        reading.destroy();
+        await settles(closed.promise);
+        await settles(cleaned.promise);
+      },
+    );
 
-    it.each(protocol === 'HTTP/1.1' && coding === 'gzip' ? [bySse, textByWrite, textByPipeline] : [])('a client that reads nothing of $name for a while gets all of it', async (style) => {
-      let made = 0;
-      async function* source(): AsyncGenerator<string> {
-        while (made < 80) yield noise(100_000, made++);
-      }
-      const reading = await site.visit(style.send(source()), protocol, { accept: coding });
-      reading.pause();
-      await parked(() => made);
-      reading.resume();
-      expect(await settles(reading.over)).toBe('end');
-      const pieces = Array.from({ length: 80 }, (_, index) => noise(100_000, index));
-      expect(reading.decode() === style.expected(pieces)).toBe(true);
-    });
+    it.each(protocol === 'HTTP/1.1' && coding === 'gzip' ? [bySse, textByWrite, textByPipeline] : [])(
+      'a client that reads nothing of $name for a while gets all of it',
+      async (style) => {
+        let made = 0;
+        async function* source(): AsyncGenerator<string> {
+          while (made < 80) yield noise(100_000, made++);
+        }
+        const reading = await site.visit(style.send(source()), protocol, { accept: coding });
+        reading.pause();
+        await parked(() => made);
+        reading.resume();
+        expect(await settles(reading.over)).toBe('end');
+        const pieces = Array.from({ length: 80 }, (_, index) => noise(100_000, index));
+        expect(reading.decode() === style.expected(pieces)).toBe(true);
+      },
+    );
 
     it.each(bodyStyles)('$name whose source fails never looks complete', async (style) => {
       const gate = deferred();
@@ -115,15 +132,19 @@ describe.each(protocols)('over %s', (protocol) => {
       ['an event stream', 'text/event-stream'],
       ['a long body', 'text/plain'],
     ])('a handler that destroys %s in the middle of its text does not make it look complete', async (_name, type) => {
-      const reading = await site.visit(async (_req, response) => {
-        const res = response as ServerResponse & { flush(callback: () => void): void };
-        res.setHeader('Content-Type', type);
-        res.write(prose(3000));
-        await new Promise<void>((resolve) => res.flush(resolve));
-        await turns();
-        res.write(noise(30_000));
-        res.destroy(new Error('enough'));
-      }, protocol, { accept: coding });
+      const reading = await site.visit(
+        async (_req, response) => {
+          const res = response as ServerResponse & { flush(callback: () => void): void };
+          res.setHeader('Content-Type', type);
+          res.write(prose(3000));
+          await new Promise<void>((resolve) => res.flush(resolve));
+          await turns();
+          res.write(noise(30_000));
+          res.destroy(new Error('enough'));
+        },
+        protocol,
+        { accept: coding },
+      );
       await expectCut(reading, protocol);
     });
 

@@ -28,18 +28,23 @@ describe.skipIf(lacksZstdAddon('bodies by the zstd addon')).each(protocols)('zst
     expect(reading.coding).toBe('zstd');
     for (const [index, gate] of gates.entries()) {
       const soFar = style.expected(pieces.slice(0, index + 1));
-      await until(() => reading.text === soFar, () => JSON.stringify(reading.text));
+      await until(
+        () => reading.text === soFar,
+        () => JSON.stringify(reading.text),
+      );
       gate.resolve();
     }
     expect(await settles(reading.over)).toBe('end');
     expect(reading.decode()).toBe(style.expected(pieces));
   });
 
-  it.each(styles.flatMap((style) => [
-    [style.name, 'many pieces', style, Array.from({ length: 100 }, (_, index) => `piece ${index}, grüße`)] as const,
-    [style.name, '1-byte pieces', style, [...Buffer.from(prose(300))].map((byte) => Uint8Array.of(byte))] as const,
-    [style.name, 'large pieces', style, [prose(65_537), noise(65_537), prose(300_000)]] as const,
-  ]))('delivers %s of %s', async (_style, _name, style, pieces) => {
+  it.each(
+    styles.flatMap((style) => [
+      [style.name, 'many pieces', style, Array.from({ length: 100 }, (_, index) => `piece ${index}, grüße`)] as const,
+      [style.name, '1-byte pieces', style, [...Buffer.from(prose(300))].map((byte) => Uint8Array.of(byte))] as const,
+      [style.name, 'large pieces', style, [prose(65_537), noise(65_537), prose(300_000)]] as const,
+    ]),
+  )('delivers %s of %s', async (_style, _name, style, pieces) => {
     const reading = await site.visit(style.burst(pieces), protocol, { accept: 'zstd' });
     expect(await settles(reading.over)).toBe('end');
     const text = style.expected(pieces);
@@ -49,23 +54,31 @@ describe.skipIf(lacksZstdAddon('bodies by the zstd addon')).each(protocols)('zst
   });
 
   it.each([1500, 30_000, 300_000])('a complete body of %i characters arrives with its length', async (size) => {
-    const reading = await site.visit((_req, response) => {
-      const res = response as ServerResponse;
-      res.setHeader('Content-Type', 'text/plain; charset=utf-8');
-      res.end(prose(size));
-    }, protocol, { accept: 'zstd' });
+    const reading = await site.visit(
+      (_req, response) => {
+        const res = response as ServerResponse;
+        res.setHeader('Content-Type', 'text/plain; charset=utf-8');
+        res.end(prose(size));
+      },
+      protocol,
+      { accept: 'zstd' },
+    );
     expect(await settles(reading.over)).toBe('end');
     expect([reading.coding, reading.headers['content-length']]).toEqual(['zstd', String(reading.content.length)]);
     expect(reading.decode() === prose(size)).toBe(true);
   });
 
   it('an event stream goes out as it is: the addon remembers nothing from event to event', async () => {
-    const reading = await site.visit((_req, response) => {
-      const res = response as ServerResponse;
-      res.setHeader('Content-Type', 'text/event-stream');
-      res.write('data: one\n\n');
-      setTimeout(() => res.end(), 5);
-    }, protocol, { accept: 'zstd' });
+    const reading = await site.visit(
+      (_req, response) => {
+        const res = response as ServerResponse;
+        res.setHeader('Content-Type', 'text/event-stream');
+        res.write('data: one\n\n');
+        setTimeout(() => res.end(), 5);
+      },
+      protocol,
+      { accept: 'zstd' },
+    );
     expect(await settles(reading.over)).toBe('end');
     expect([reading.coding, reading.decode()]).toEqual(['identity', 'data: one\n\n']);
   });
@@ -75,10 +88,14 @@ describe.skipIf(lacksZstdAddon('bodies by the zstd addon')).each(protocols)('zst
     async function* endless(): AsyncGenerator<string> {
       for (let seed = 0; ; seed++) yield noise(40_000, seed);
     }
-    const left = await site.visit((req, res, next) => {
-      res.on('close', () => closed.resolve());
-      return textByWrite.send(endless())(req, res, next);
-    }, protocol, { accept: 'zstd' });
+    const left = await site.visit(
+      (req, res, next) => {
+        res.on('close', () => closed.resolve());
+        return textByWrite.send(endless())(req, res, next);
+      },
+      protocol,
+      { accept: 'zstd' },
+    );
     left.pause();
     left.destroy();
     await settles(closed.promise);

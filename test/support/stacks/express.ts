@@ -41,10 +41,12 @@ class LateStore extends MemoryStore {
   readonly saved = new Map<string, SessionData>();
 
   override set(id: string, data: SessionData, callback?: (error?: unknown) => void): void {
-    setImmediate(() => setImmediate(() => {
-      this.saved.set(id, data);
-      super.set(id, data, callback);
-    }));
+    setImmediate(() =>
+      setImmediate(() => {
+        this.saved.set(id, data);
+        super.set(id, data, callback);
+      }),
+    );
   }
 }
 
@@ -113,7 +115,10 @@ export function expressStack(name: string, framework: typeof express): Stack {
         port,
         close,
         async facts() {
-          await until(() => lines.length === requests.length, () => `${lines.length} of ${requests.length} lines`);
+          await until(
+            () => lines.length === requests.length,
+            () => `${lines.length} of ${requests.length} lines`,
+          );
           return { lines, sessions: [...store.saved.values()].map(({ cookie: _cookie, ...data }) => data) };
         },
       };

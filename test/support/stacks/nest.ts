@@ -70,12 +70,14 @@ function reportsOf(gates: Gates): new () => object {
     }
 
     ticks(): Observable<MessageEvent> {
-      return from((async function* () {
-        for (const tick of ticks) {
-          yield { data: { tick } };
-          await gates.pass(tick);
-        }
-      })());
+      return from(
+        (async function* () {
+          for (const tick of ticks) {
+            yield { data: { tick } };
+            await gates.pass(tick);
+          }
+        })(),
+      );
     }
   }
   // Decorators are calls: their syntax is not that of the JavaScript that the tests run as.

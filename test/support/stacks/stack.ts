@@ -110,7 +110,11 @@ export function exchange(
 
 async function openInTurn(decoder: IncrementalDecoder, parts: readonly string[], gates: Gates): Promise<void> {
   for (const part of parts) {
-    await until(() => decoder.text.includes(part), () => `${part} did not come: ${decoder.text}`, 5000);
+    await until(
+      () => decoder.text.includes(part),
+      () => `${part} did not come: ${decoder.text}`,
+      5000,
+    );
     gates.open(part);
   }
 }
@@ -139,9 +143,10 @@ export async function listenOn(server: http.Server): Promise<{ readonly port: nu
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     port: (server.address() as AddressInfo).port,
-    close: () => new Promise((resolve) => {
-      server.close(() => resolve());
-      server.closeAllConnections();
-    }),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
   };
 }

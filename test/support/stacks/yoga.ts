@@ -36,7 +36,7 @@ function schemaOf(gates: Gates): object {
       },
       Subscription: {
         ticks: {
-          async* subscribe() {
+          async *subscribe() {
             for (const tick of ticks) {
               yield { ticks: tick };
               await gates.pass(tick);
@@ -54,8 +54,10 @@ export const yogaStack: Stack = {
   requests,
   start(compress, gates) {
     const graphql = yoga.createYoga({ schema: schemaOf(gates), logging: false });
-    return listenOn(http.createServer((req, res) => {
-      compress(req, res, () => void graphql(req, res));
-    }));
+    return listenOn(
+      http.createServer((req, res) => {
+        compress(req, res, () => void graphql(req, res));
+      }),
+    );
   },
 };
