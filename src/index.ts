@@ -122,8 +122,8 @@ export {
   type WebSocketLike,
   type WebSocketServerLike,
 } from './lifecycle/index.ts';
-export type { HttpRequest, HttpResponse, Next, RoutedRequest } from './internal/message.ts';
-export type { PipeOptions } from './internal/pipe.ts';
+export type { HttpRequest, HttpResponse, Next, RoutedRequest } from './internal/http/message.ts';
+export type { PipeOptions } from './internal/writer/pump.ts';
 export {
   jsonSeq,
   ndjson,

@@ -2,8 +2,8 @@
 import { performance } from 'node:perf_hooks';
 import process from 'node:process';
 import { setTimeout } from 'node:timers';
-import { AckProbe, keyOfSocket, readTable, writtenBytes } from '../../dist/heartbeat/ack-probe.js';
-import { startTimer } from '../../dist/internal/clock.js';
+import { AckProbe, keyOfSocket, readTable, writtenBytes } from '../../dist/internal/health/ack-probe.js';
+import { startTimer } from '../../dist/internal/time/clock.js';
 import { Child } from '../support/child.js';
 import { serveBare } from '../support/event-servers.js';
 import { connected, withCount } from '../support/weight.js';
@@ -94,7 +94,7 @@ async function probeAll(clients) {
 /**
  * @param {import('node:net').Socket} socket
  * @param {Tally} tally
- * @returns {import('../../dist/heartbeat/ack-probe.js').Probed}
+ * @returns {import('../../dist/internal/health/ack-probe.js').Probed}
  */
 function makeEntry(socket, tally) {
   const connection = keyOfSocket(socket);

@@ -33,8 +33,8 @@ function serveItem(setUp) {
  * @param {boolean} transforms - whether the layer says that it may change bytes, as an encoder does
  */
 async function serveSeam(transforms) {
-  const { openSeam } = await import('../../dist/internal/response.js');
-  const { Layer, rank } = await import('../../dist/internal/layer.js');
+  const { openSeam } = await import('../../dist/internal/seam/response.js');
+  const { Layer, rank } = await import('../../dist/internal/seam/layer.js');
   class PassiveLayer extends Layer {
     /** @override */
     rank = rank.compress;

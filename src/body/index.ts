@@ -2,32 +2,24 @@ import type { ServerResponse } from 'node:http';
 import { isAnyArrayBuffer, isUint8Array } from 'node:util/types';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BodyLengthError, ClientClosedError, InvalidChunkError, ResponseStartedError } from '../errors.ts';
-import { describesContent, mayHaveContent } from '../internal/body-rules.ts';
-import { contextIn } from '../internal/request-context.ts';
-import { followsFromClose } from '../internal/abort.ts';
-import { reportError } from '../internal/diagnostics.ts';
-import { rememberHead, setFields } from '../internal/fields.ts';
-import { setLength } from '../internal/head.ts';
-import { type Chunk, Layer, type Rank, rank } from '../internal/layer.ts';
-import { whenOver } from '../internal/lifetime.ts';
-import {
-  abortResponse,
-  endResponse,
-  type HttpRequest,
-  type HttpResponse,
-  isGone,
-  needsDrain,
-} from '../internal/message.ts';
-import { gateWithSignal } from '../internal/pipe.ts';
-import { type Gate, pump } from '../internal/pump.ts';
-import { openSeam, seamOf } from '../internal/response.ts';
-import { waitForDrain } from '../internal/writable.ts';
+import { describesContent, mayHaveContent } from '../internal/http/body-rules.ts';
+import { contextIn } from '../internal/context/request-context.ts';
+import { followsFromClose, type Gate, gateWithSignal, pump } from '../internal/writer/pump.ts';
+import { reportError } from '../internal/events.ts';
+import { rememberHead, setFields } from '../internal/http/headers.ts';
+import { setLength } from '../internal/seam/head.ts';
+import { type Chunk, Layer, type Rank, rank } from '../internal/seam/layer.ts';
+import { whenOver } from '../internal/seam/lifetime.ts';
+import { type HttpRequest, type HttpResponse, isGone, needsDrain } from '../internal/http/message.ts';
+import { abortResponse, endResponse } from '../internal/seam/closing.ts';
+import { openSeam, seamOf } from '../internal/seam/response.ts';
+import { waitForDrain } from '../internal/writer/writable.ts';
 import { type BodyOptions, type ResolvedBodyOptions, resolveBodyOptions } from './options.ts';
 import { type BodySource, openBody, type OpenBody } from './source.ts';
 
 export { BodyLengthError, InvalidChunkError, InvalidSourceError } from '../errors.ts';
-export type { HttpRequest, HttpResponse } from '../internal/message.ts';
-export { waitWritable, type WaitOptions } from '../internal/writable.ts';
+export type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
+export { waitWritable, type WaitOptions } from '../internal/writer/writable.ts';
 export type { BodyOptions } from './options.ts';
 export type { BodySource } from './source.ts';
 

@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../errors.ts';
-import { type Fields, readFields } from '../internal/fields.ts';
+import { type Fields, readFields } from '../internal/http/headers.ts';
 import { readBag, readInteger } from '../internal/option.ts';
 
 /** Options of `pipeBody`. */

@@ -1,6 +1,6 @@
 import zlib from 'node:zlib';
 import { InvalidSourceError } from '../errors.ts';
-import { isPullSource, openPull, type Pull, type PullSource } from '../internal/pump.ts';
+import { isPullSource, openPull, type Pull, type PullSource } from '../internal/writer/pump.ts';
 import { endToEndFields } from './response-fields.ts';
 
 /** What can be piped as a body: chunks are strings (sent as UTF-8) or bytes. */

@@ -1,5 +1,24 @@
 import type { Transform } from 'node:stream';
-import type { BodyKind, NegotiationContext, Tier } from './negotiate.ts';
+import type { ClientFamily } from './policy/fingerprint.ts';
+
+/**
+ * What a body is, as far as the choice of a coding is concerned: whole in one `end`, in pieces, or a stream of small
+ * messages.
+ */
+export type BodyKind = 'complete' | 'long' | 'event-stream';
+
+/** How loaded the machine is: 0 hardly, 1 somewhat, 2 busy, 3 nothing new is compressed. */
+export type Tier = 0 | 1 | 2 | 3;
+
+/** What a weight may depend on. */
+export interface NegotiationContext {
+  /** @defaultValue `'complete'` */
+  readonly kind?: BodyKind;
+  /** @defaultValue `0` */
+  readonly tier?: Tier;
+  /** Who asks, as `fingerprint` sees it. The built-in weights do not depend on it. */
+  readonly family?: ClientFamily | undefined;
+}
 
 /** What an encoder is told about the body it is for. */
 export interface EncodeSettings {

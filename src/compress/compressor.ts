@@ -1,13 +1,12 @@
-import type { Codec, Tuning } from './codec.ts';
-import { EncoderBudget } from './budget.ts';
-import { createGovernor, type Governor } from './governor.ts';
-import { makeOffer, type Offer } from './offer.ts';
+import type { BodyKind, Codec, Tier, Tuning } from './codec.ts';
+import { EncoderBudget } from './policy/budget.ts';
+import { createGovernor, type Governor } from './control/governor.ts';
+import { makeOffer, type Offer } from './control/codec-set.ts';
 import { type CompressOptions, type ResolvedCompressOptions, resolveCompressOptions } from './options.ts';
-import type { BodyKind, Tier } from './negotiate.ts';
-import type { CheckedProfile } from './profile.ts';
-import { reportCompressError } from './report.ts';
-import { type CompressionSwitch, createSwitch, ProfileSwitch } from './switch.ts';
-import { loadCodec, warmUp } from './warm-up.ts';
+import type { CheckedProfile } from './control/profile.ts';
+import { reportCompressError } from './events.ts';
+import { type CompressionSwitch, createSwitch, ProfileSwitch } from './control/switch.ts';
+import { loadCodec, warmUp } from './codecs/warm-up.ts';
 
 const largestTelling = 65_536;
 

@@ -1,40 +1,42 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type HttpRequest, type HttpResponse, type Next, requestField } from '../internal/message.ts';
-import { rank } from '../internal/layer.ts';
-import { mediaTypeOf } from '../internal/media-type.ts';
-import { openSeam } from '../internal/response.ts';
+import { type HttpRequest, type HttpResponse, type Next, requestField } from '../internal/http/message.ts';
+import { rank } from '../internal/seam/layer.ts';
+import { mediaTypeOf } from '../internal/http/accept.ts';
+import { openSeam } from '../internal/seam/response.ts';
 import { Compressor } from './compressor.ts';
-import { plainConditions } from './etag.ts';
-import { Gate } from './gate.ts';
-import { isCompressible } from './media-type.ts';
-import { acceptedCodings } from './negotiate.ts';
+import { plainConditions } from './policy/etag.ts';
+import { Gate } from './layers/head-layer.ts';
+import { isCompressible } from './policy/compressible.ts';
+import { acceptedCodings } from './policy/negotiate.ts';
 import type { CompressOptions } from './options.ts';
-import type { CompressionSwitch } from './switch.ts';
-import type { Governor } from './governor.ts';
+import type { CompressionSwitch } from './control/switch.ts';
+import type { Governor } from './control/governor.ts';
 
-export { brotli, type BrotliOptions } from './brotli.ts';
-export type { BlockEncoder, BlockSettings, Codec, EncodeSettings, StreamEncoder, Tuning } from './codec.ts';
-export type { IdentityReason } from './decide.ts';
-export type { EtagMode } from './etag.ts';
-export { type ClientFamily, type Fingerprint, fingerprint } from './fingerprint.ts';
-export { createGovernor, type Governor, type GovernorOptions } from './governor.ts';
-export { deflate, gzip, type GzipOptions } from './gzip.ts';
-export {
-  type BodyKind,
-  negotiate,
-  type Negotiation,
-  type NegotiationContext,
-  type NegotiationReason,
-  type Tier,
-} from './negotiate.ts';
+export { brotli, type BrotliOptions } from './codecs/brotli.ts';
+export type {
+  BlockEncoder,
+  BlockSettings,
+  BodyKind,
+  Codec,
+  EncodeSettings,
+  NegotiationContext,
+  StreamEncoder,
+  Tier,
+  Tuning,
+} from './codec.ts';
+export type { IdentityReason } from './policy/decide.ts';
+export type { EtagMode } from './policy/etag.ts';
+export { type ClientFamily, type Fingerprint, fingerprint } from './policy/fingerprint.ts';
+export { createGovernor, type Governor, type GovernorOptions } from './control/governor.ts';
+export { deflate, gzip, type GzipOptions } from './codecs/gzip.ts';
+export { negotiate, type Negotiation, type NegotiationReason } from './policy/negotiate.ts';
 export type { BudgetOptions, CompressOptions, RandomPaddingOptions, StreamCompressionOptions } from './options.ts';
-export type { BrotliProfile, CheckedProfile, CompressionProfile } from './profile.ts';
-export type { CompressErrorMessage, CompressionDecisionMessage, CompressionReason, TierChange } from './report.ts';
-export { type CompressionSwitch, createSwitch, type SwitchState } from './switch.ts';
-export type { Thresholds } from './tier.ts';
-export type { TierLevels } from './tier-levels.ts';
-export { webCodec, type WebCodecOptions } from './web-codec.ts';
-export { zstd, type ZstdOptions } from './zstd.ts';
+export type { BrotliProfile, CheckedProfile, CompressionProfile } from './control/profile.ts';
+export type { CompressErrorMessage, CompressionDecisionMessage, CompressionReason, TierChange } from './events.ts';
+export { type CompressionSwitch, createSwitch, type SwitchState } from './control/switch.ts';
+export type { Thresholds, TierLevels } from './policy/tier.ts';
+export { webCodec, type WebCodecOptions } from './codecs/web-codec.ts';
+export { zstd, type ZstdOptions } from './codecs/zstd.ts';
 
 declare global {
   // eslint-disable-next-line @typescript-eslint/no-namespace -- Express's own way to add to its types

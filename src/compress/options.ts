@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../errors.ts';
-import { longestDelay } from '../internal/clock.ts';
-import type { HttpRequest, HttpResponse } from '../internal/message.ts';
+import { longestDelay } from '../internal/time/clock.ts';
+import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
 import {
   type Duration,
   readBag,
@@ -12,11 +12,11 @@ import {
   readSize,
   type Size,
 } from '../internal/option.ts';
-import { isCodingToken, toLowerCase } from './coding.ts';
-import type { EtagMode } from './etag.ts';
-import type { Governor, GovernorOptions } from './governor.ts';
-import { type CheckedProfile, checkProfile, type CompressionProfile } from './profile.ts';
-import type { CompressionSwitch } from './switch.ts';
+import { isCodingToken, toLowerCase } from './policy/accept-encoding.ts';
+import type { EtagMode } from './policy/etag.ts';
+import type { Governor, GovernorOptions } from './control/governor.ts';
+import { type CheckedProfile, checkProfile, type CompressionProfile } from './control/profile.ts';
+import type { CompressionSwitch } from './control/switch.ts';
 
 /** How event streams are encoded. */
 export interface StreamCompressionOptions {

@@ -1,7 +1,7 @@
 import { finished } from 'node:stream';
 import { InvalidOptionError } from '../errors.ts';
-import { background, Context, type RequestContext, requireContext } from '../internal/context.ts';
-import { contextHere } from '../internal/request-context.ts';
+import { background, Context, type RequestContext, requireContext } from '../internal/context/context.ts';
+import { contextHere } from '../internal/context/request-context.ts';
 import { type Duration, readDuration, readFunction } from '../internal/option.ts';
 import { type PropagateOptions, resolvePropagateOptions, writeTimeout } from './propagate.ts';
 

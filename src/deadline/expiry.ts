@@ -1,16 +1,17 @@
 import { STATUS_CODES } from 'node:http';
 import { DeadlineExceededError, IdleTimeoutError } from '../errors.ts';
-import { answer, forbidCaching } from '../internal/answer.ts';
+import { answer, forbidCaching } from '../internal/writer/answer.ts';
 import { isThenable } from '../internal/deferred.ts';
-import { reportError } from '../internal/diagnostics.ts';
-import { endsIn } from '../internal/ends-in.ts';
-import { abortResponse, type HttpRequest, type HttpResponse, isGone } from '../internal/message.ts';
-import { announceClose } from '../internal/refusal.ts';
-import { openSeam } from '../internal/response.ts';
-import { streamOf } from '../internal/stream.ts';
-import { decideExpiry, type ExpiryOutcome } from './decide.ts';
+import { reportError } from '../internal/events.ts';
+import { endsIn } from '../internal/seam/ends-in.ts';
+import { type HttpRequest, type HttpResponse, isGone } from '../internal/http/message.ts';
+import { abortResponse } from '../internal/seam/closing.ts';
+import { announceClose } from '../internal/writer/refusal.ts';
+import { openSeam } from '../internal/seam/response.ts';
+import { streamOf } from '../internal/writer/stream.ts';
+import { decideExpiry, type ExpiryOutcome } from './policy/decide.ts';
 import type { ResolvedDeadlineOptions } from './options.ts';
-import { reportExpired, reportLate } from './report.ts';
+import { reportExpired, reportLate } from './events.ts';
 
 /** What an expiry needs to know beside the response. */
 export interface ExpiryInput {

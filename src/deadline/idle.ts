@@ -1,9 +1,9 @@
 import type { Http2ServerResponse } from 'node:http2';
 import type { Socket } from 'node:net';
-import { startTimer } from '../internal/clock.ts';
-import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
-import { type HttpResponse, isHttp2 } from '../internal/message.ts';
-import { seamOf } from '../internal/response.ts';
+import { startTimer } from '../internal/time/clock.ts';
+import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from '../internal/seam/layer.ts';
+import { type HttpResponse, isHttp2 } from '../internal/http/message.ts';
+import { seamOf } from '../internal/seam/response.ts';
 
 /** What an idle clock is given. */
 export interface IdleInput {

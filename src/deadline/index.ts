@@ -1,22 +1,22 @@
-import { background, type Context, requireContext, type RequestContext } from '../internal/context.ts';
-import { contextFor, contextHere, contextIn, runIn, setContext } from '../internal/request-context.ts';
-import { DeadlineQueue } from '../internal/deadline-queue.ts';
-import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
+import { background, type Context, requireContext, type RequestContext } from '../internal/context/context.ts';
+import { contextFor, contextHere, contextIn, runIn, setContext } from '../internal/context/request-context.ts';
+import { DeadlineQueue } from '../internal/time/deadline-queue.ts';
+import type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
 import { requireFunction } from '../internal/option.ts';
-import { decideDeadline } from './decide.ts';
+import { decideDeadline } from './policy/decide.ts';
 import { type DeadlineOptions, resolveDeadlineOptions } from './options.ts';
 import { type DeadlineSettings, Scope } from './scope.ts';
-import { readTimeout } from './source.ts';
+import { readTimeout } from './policy/source.ts';
 
 export { ClientClosedError, DeadlineExceededError, DrainingError, IdleTimeoutError } from '../errors.ts';
-export type { ChildContext, ChildOptions, RequestContext } from '../internal/context.ts';
+export type { ChildContext, ChildOptions, RequestContext } from '../internal/context/context.ts';
 export { contextFetch, type ContextFetch, type ContextFetchInit, type FetchFunction } from './context-fetch.ts';
 export { type DeadlineDispatchOptions, deadlineInterceptor, type DispatchFunction } from './interceptor.ts';
 export type { DeadlineOptions } from './options.ts';
 export { propagate, type PropagateOptions } from './propagate.ts';
-export type { DeadlineExpiredMessage, DeadlineLateMessage } from './report.ts';
-export type { DeadlineSource } from './source.ts';
-export type { TimeoutField } from './timeout-field.ts';
+export type { DeadlineExpiredMessage, DeadlineLateMessage } from './events.ts';
+export type { DeadlineSource } from './policy/source.ts';
+export type { TimeoutField } from './policy/timeout-field.ts';
 
 /** The middleware that `deadline` makes. */
 export interface Deadline {

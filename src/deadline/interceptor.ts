@@ -1,7 +1,7 @@
 import type { AsyncResource } from 'node:async_hooks';
-import { captureScope } from '../internal/async-scope.ts';
-import { background, Context, type RequestContext, requireContext } from '../internal/context.ts';
-import { contextHere, runIn } from '../internal/request-context.ts';
+import { captureScope } from '../internal/context/async-scope.ts';
+import { background, Context, type RequestContext, requireContext } from '../internal/context/context.ts';
+import { contextHere, runIn } from '../internal/context/request-context.ts';
 import {
   type PropagateOptions,
   resolvePropagateOptions,

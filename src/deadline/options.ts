@@ -1,8 +1,8 @@
 import { InvalidOptionError } from '../errors.ts';
 import type { DeadlineExceededError } from '../errors.ts';
-import type { HttpRequest, HttpResponse } from '../internal/message.ts';
+import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
 import { type Duration, readBag, readBoolean, readDuration, readFunction, readInteger } from '../internal/option.ts';
-import { type DeadlineSource, deadlineSources } from './source.ts';
+import { type DeadlineSource, deadlineSources } from './policy/source.ts';
 
 /** Options of `deadline`. Durations are milliseconds or a string for `ms`; `Infinity` is no bound. */
 export interface DeadlineOptions {

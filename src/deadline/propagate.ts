@@ -1,9 +1,9 @@
 import { InvalidOptionError } from '../errors.ts';
-import { type Context, type RequestContext, requireContext } from '../internal/context.ts';
+import { type Context, type RequestContext, requireContext } from '../internal/context/context.ts';
 import { type Duration, readBag, readDuration, readOneOf } from '../internal/option.ts';
-import { type TimeoutField, timeoutFields, timeoutGrammars } from './timeout-field.ts';
+import { type TimeoutField, timeoutFields, timeoutGrammars } from './policy/timeout-field.ts';
 
-export type { TimeoutField } from './timeout-field.ts';
+export type { TimeoutField } from './policy/timeout-field.ts';
 
 /** Options of `propagate`, `contextFetch` and `deadlineInterceptor`. */
 export interface PropagateOptions {

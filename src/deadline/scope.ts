@@ -1,11 +1,11 @@
 import { ClientClosedError, IdleTimeoutError } from '../errors.ts';
-import { captureScope } from '../internal/async-scope.ts';
-import { Context } from '../internal/context.ts';
-import { runIn } from '../internal/request-context.ts';
-import { reportError } from '../internal/diagnostics.ts';
-import type { DeadlineQueue } from '../internal/deadline-queue.ts';
-import { type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
-import { openSeam } from '../internal/response.ts';
+import { captureScope } from '../internal/context/async-scope.ts';
+import { Context } from '../internal/context/context.ts';
+import { runIn } from '../internal/context/request-context.ts';
+import { reportError } from '../internal/events.ts';
+import type { DeadlineQueue } from '../internal/time/deadline-queue.ts';
+import { type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/http/message.ts';
+import { openSeam } from '../internal/seam/response.ts';
 import { settleExpiry } from './expiry.ts';
 import { Http2IdleLayer, IdleLayer } from './idle.ts';
 import type { ResolvedDeadlineOptions } from './options.ts';

@@ -1,8 +1,8 @@
 import { StreamRefusedError } from '../errors.ts';
-import { whenOver } from '../internal/lifetime.ts';
-import type { HttpRequest, HttpResponse } from '../internal/message.ts';
-import { asksForEventStream, refuse, type RefusalOptions } from '../internal/refusal.ts';
-import type { Registry } from './registry.ts';
+import { whenOver } from '../internal/seam/lifetime.ts';
+import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
+import { asksForEventStream, refuse, type RefusalOptions } from '../internal/writer/refusal.ts';
+import type { Registry } from '../internal/health/registry.ts';
 
 /** One mounted `heartbeat` on the way to a handler: where it counts, and how it refuses. */
 export interface Door {

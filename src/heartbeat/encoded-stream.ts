@@ -1,12 +1,13 @@
 import type { Socket } from 'node:net';
 import { type CloseReason, closeError } from '../errors.ts';
-import { Layer, type Rank, rank } from '../internal/layer.ts';
-import { abortResponse, closeUnterminated, type HttpRequest, type HttpResponse, isHttp2 } from '../internal/message.ts';
-import { abortRequest } from '../internal/request-context.ts';
-import type { Seam } from '../internal/response.ts';
-import { type SessionMember, type SessionWatch, watchSession } from './http2.ts';
+import { Layer, type Rank, rank } from '../internal/seam/layer.ts';
+import { type HttpRequest, type HttpResponse, isHttp2 } from '../internal/http/message.ts';
+import { abortResponse, closeUnterminated } from '../internal/seam/closing.ts';
+import { abortRequest } from '../internal/context/request-context.ts';
+import type { Seam } from '../internal/seam/response.ts';
+import { type SessionMember, type SessionWatch, watchSession } from './watch-http2.ts';
 import type { ResolvedHeartbeatOptions } from './options.ts';
-import { shortMove } from './wire.ts';
+import { shortMove } from '../internal/health/transport.ts';
 
 /**
  * An event stream that was encoded nearer to the handler: no heartbeat can stand in it. A dead client is found by TCP

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import type { EngineServer, EngineSession, EngineTransport } from '../internal/engine-io.ts';
-import type { WatchedWebSocket, WatchedWebSocketServer } from './web-sockets.ts';
+import type { EngineServer, EngineSession, EngineTransport } from '../internal/http/engine-io.ts';
+import type { WatchedWebSocket, WatchedWebSocketServer } from '../internal/http/web-socket.ts';
 
 type Listener = (client: WatchedWebSocket, req: IncomingMessage) => void;
 

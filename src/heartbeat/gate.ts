@@ -1,16 +1,16 @@
 import type { ServerResponse } from 'node:http';
-import { responseField } from '../internal/fields.ts';
-import { type Head, Layer, type Rank, rank } from '../internal/layer.ts';
-import { mediaTypeOf } from '../internal/media-type.ts';
-import { type HttpRequest, type HttpResponse, isGone } from '../internal/message.ts';
-import type { Seam } from '../internal/response.ts';
+import { responseField } from '../internal/http/headers.ts';
+import { type Head, Layer, type Rank, rank } from '../internal/seam/layer.ts';
+import { mediaTypeOf } from '../internal/http/accept.ts';
+import { type HttpRequest, type HttpResponse, isGone } from '../internal/http/message.ts';
+import type { Seam } from '../internal/seam/response.ts';
 import { type Door, enter, type Entry } from './admission.ts';
 import { EncodedStream } from './encoded-stream.ts';
-import { type Carrier, decideInjection, type Injection, isStream } from './injection.ts';
+import { type Carrier, decideInjection, type Injection, isStream } from './policy/injection.ts';
 import type { ResolvedHeartbeatOptions } from './options.ts';
-import { Pulse } from './pulse.ts';
+import { Pulse } from './heartbeat-layer.ts';
 import { RefusedStream } from './refused-stream.ts';
-import { reportInjection, warnOfEncoded } from './report.ts';
+import { reportInjection, warnOfEncoded } from './events.ts';
 
 /** What a gate is given. */
 export interface GateInput {

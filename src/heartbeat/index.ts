@@ -1,25 +1,35 @@
-import { rank } from '../internal/layer.ts';
-import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
-import { openSeam } from '../internal/response.ts';
+import { rank } from '../internal/seam/layer.ts';
+import type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
+import { openSeam } from '../internal/seam/response.ts';
 import { type Door, refuseEarly, withDoors } from './admission.ts';
 import { Gate } from './gate.ts';
 import { type HeartbeatOptions, resolveHeartbeatOptions, type ResolvedHeartbeatOptions } from './options.ts';
-import type { ConnectionRegistry } from './registry.ts';
+import type { ConnectionRegistry } from '../internal/health/registry.ts';
 
 export { type CloseReason, StreamRefusedError } from '../errors.ts';
-export { clientOfAddress } from './address.ts';
-export type { RegistryStats, StateCounts } from './census.ts';
-export type { ConnectionEnd, ConnectionInfo, ConnectionStateChange, Transport } from './connection-info.ts';
-export { encodeHeartbeat, HeartbeatParser, type HeartbeatParserOptions, type ParsedChunk } from './frame.ts';
-export type { HealthState } from './health.ts';
-export type { AckProbeMode, HealthOptions } from './health-options.ts';
-export { watchHttp2, type WatchHttp2Options } from './http2.ts';
+export { clientOfAddress } from '../internal/health/policy/address.ts';
+export type { RegistryStats, StateCounts } from '../internal/health/policy/counters.ts';
+export type {
+  ConnectionEnd,
+  ConnectionInfo,
+  ConnectionStateChange,
+  Transport,
+} from '../internal/health/connection-info.ts';
+export {
+  encodeHeartbeat,
+  HeartbeatParser,
+  type HeartbeatParserOptions,
+  type ParsedChunk,
+} from '../internal/format/frame.ts';
+export type { HealthState } from '../internal/health/policy/liveness.ts';
+export type { AckProbeMode, HealthOptions } from '../internal/health/options.ts';
+export { watchHttp2, type WatchHttp2Options } from './watch-http2.ts';
 export type { HeartbeatOptions } from './options.ts';
-export type { LengthPrefixOptions } from './length-prefix-boundary.ts';
-export { type ConnectionRegistry, createRegistry, type RegistryOptions } from './registry.ts';
-export type { HeartbeatErrorMessage } from './report.ts';
-export { watchSocket, type WatchSocketOptions } from './sockets.ts';
-export { watchWebSockets, type WatchWebSocketsOptions } from './web-sockets.ts';
+export type { LengthPrefixOptions } from '../internal/format/length-prefix-boundary.ts';
+export { type ConnectionRegistry, createRegistry, type RegistryOptions } from '../internal/health/registry.ts';
+export type { HeartbeatErrorMessage } from '../internal/health/events.ts';
+export { watchSocket, type WatchSocketOptions } from './watch-sockets.ts';
+export { watchWebSockets, type WatchWebSocketsOptions } from './watch-web-sockets.ts';
 
 /** The middleware that `heartbeat` makes. */
 export interface Heartbeat {

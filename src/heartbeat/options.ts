@@ -1,16 +1,27 @@
 import { InvalidOptionError } from '../errors.ts';
-import { longestDelay } from '../internal/clock.ts';
-import { mediaTypeOf } from '../internal/media-type.ts';
-import type { HttpRequest, HttpResponse } from '../internal/message.ts';
+import { longestDelay } from '../internal/time/clock.ts';
+import { mediaTypeOf } from '../internal/http/accept.ts';
+import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
 import { type Duration, readBag, readDuration, readFunction, readInteger, readOneOf } from '../internal/option.ts';
-import { type CommentStyle, commentStyles, formatEvent } from '../sse/event.ts';
-import { formatBeat, formatOf, formatVisible, type StreamFormat } from './beat.ts';
-import { type BoundaryTracker, EventBoundary, LineBoundary, SequenceBoundary, WriteBoundary } from './boundary.ts';
-import { encodeHeartbeat } from './frame.ts';
-import { type HealthOptions, readSpan, type ResolvedHealthOptions, resolveHealthOptions } from './health-options.ts';
-import type { Carrier } from './injection.ts';
-import type { DrainMode } from './resumption.ts';
-import { LengthPrefixBoundary, type LengthPrefixOptions } from './length-prefix-boundary.ts';
+import { type CommentStyle, commentStyles, formatEvent } from '../internal/format/event-stream.ts';
+import { formatBeat, formatOf, formatVisible, type StreamFormat } from '../internal/format/keep-alive.ts';
+import {
+  type BoundaryTracker,
+  EventBoundary,
+  LineBoundary,
+  SequenceBoundary,
+  WriteBoundary,
+} from '../internal/format/boundary.ts';
+import { encodeHeartbeat } from '../internal/format/frame.ts';
+import {
+  type HealthOptions,
+  readSpan,
+  type ResolvedHealthOptions,
+  resolveHealthOptions,
+} from '../internal/health/options.ts';
+import type { Carrier } from './policy/injection.ts';
+import type { DrainMode } from './policy/resumption.ts';
+import { LengthPrefixBoundary, type LengthPrefixOptions } from '../internal/format/length-prefix-boundary.ts';
 
 /** Options of `heartbeat`. */
 export interface HeartbeatOptions extends HealthOptions {

@@ -1,14 +1,15 @@
 import type { ServerResponse } from 'node:http';
 import type { StreamRefusedError } from '../errors.ts';
-import { rememberHead } from '../internal/fields.ts';
-import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from '../internal/layer.ts';
-import { abortResponse, closeUnterminated, type HttpRequest, type HttpResponse, isGone } from '../internal/message.ts';
-import { decideRefusal, type Refusal, type RefusalOptions, setRefusalHead } from '../internal/refusal.ts';
-import { abortRequest } from '../internal/request-context.ts';
-import type { Seam } from '../internal/response.ts';
-import { streamOf } from '../internal/stream.ts';
-import { reportHeartbeatError } from './report.ts';
-import { shortMove } from './wire.ts';
+import { rememberHead } from '../internal/http/headers.ts';
+import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from '../internal/seam/layer.ts';
+import { type HttpRequest, type HttpResponse, isGone } from '../internal/http/message.ts';
+import { abortResponse, closeUnterminated } from '../internal/seam/closing.ts';
+import { decideRefusal, type Refusal, type RefusalOptions, setRefusalHead } from '../internal/writer/refusal.ts';
+import { abortRequest } from '../internal/context/request-context.ts';
+import type { Seam } from '../internal/seam/response.ts';
+import { streamOf } from '../internal/writer/stream.ts';
+import { reportHeartbeatError } from '../internal/health/events.ts';
+import { shortMove } from '../internal/health/transport.ts';
 
 /** What is known of a stream that is refused at its head. */
 export interface RefusedStreamInput {

@@ -1,5 +1,5 @@
 import type { AsyncResource } from 'node:async_hooks';
-import { captureScope } from './async-scope.ts';
+import { captureScope } from './context/async-scope.ts';
 
 interface Registration<T> {
   readonly listener: (value: T) => void;
@@ -59,6 +59,24 @@ export class Listeners<T extends object> {
       } catch (error) {
         this.#onError(error);
       }
+    }
+  }
+}
+
+/**
+ * Calls a function with each of several that have nothing to do with each other. What it throws for one goes to
+ * `onError`, and keeps no other from its turn.
+ */
+export function callEach<T>(
+  items: Iterable<T>,
+  call: (item: T) => void,
+  onError: (error: unknown, item: T) => void,
+): void {
+  for (const item of items) {
+    try {
+      call(item);
+    } catch (error) {
+      onError(error, item);
     }
   }
 }

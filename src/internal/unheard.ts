@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { type HttpRequest, requestPath } from './message.ts';
+import { type HttpRequest, requestPath } from './http/message.ts';
 
 /** The code of the process warning about an error that nothing listens for. Part of the interface. */
 const warningCode = 'SLUICE_UNHANDLED';

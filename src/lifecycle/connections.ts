@@ -4,11 +4,11 @@ import type { Http2SecureServer, Http2Server, ServerHttp2Session } from 'node:ht
 import type { Server as HttpsServer } from 'node:https';
 import type { Server, Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
-import { callEach } from '../internal/call-each.ts';
-import type { HttpRequest, HttpResponse } from '../internal/message.ts';
+import { callEach } from '../internal/listeners.ts';
+import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
 import type { Drainable, DrainSite, Farewell } from './drainable.ts';
 import { closeListener, isIdle } from './http-socket.ts';
-import { isLeaving } from './phase.ts';
+import { isLeaving } from './policy/phase.ts';
 
 /** A server of `node:http`, `node:https` or `node:http2`. */
 export type AttachableServer = HttpServer | HttpsServer | Http2Server | Http2SecureServer;

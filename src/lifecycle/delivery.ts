@@ -1,6 +1,6 @@
-import { responseField } from '../internal/fields.ts';
-import { mediaTypeOf } from '../internal/media-type.ts';
-import { type HttpResponse, isHttp2 } from '../internal/message.ts';
+import { responseField } from '../internal/http/headers.ts';
+import { mediaTypeOf } from '../internal/http/accept.ts';
+import { type HttpResponse, isHttp2 } from '../internal/http/message.ts';
 
 // RFC 9113 7: how `reconnect` and its like end a stream, so that its body is not taken for complete.
 const h2InternalError = 0x2;

@@ -1,6 +1,6 @@
-import { callEach } from '../internal/call-each.ts';
+import { callEach } from '../internal/listeners.ts';
 import type { Farewell } from './drainable.ts';
-import { departureTimes } from './spread.ts';
+import { departureTimes } from './policy/schedule.ts';
 
 interface Departure {
   readonly at: number;

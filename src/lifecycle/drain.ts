@@ -1,15 +1,15 @@
 import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import { DrainingError } from '../errors.ts';
-import { captureScope } from '../internal/async-scope.ts';
-import { callEach } from '../internal/call-each.ts';
+import { captureScope } from '../internal/context/async-scope.ts';
+import { callEach } from '../internal/listeners.ts';
 import { Departures } from './departures.ts';
 import type { Drainable, DrainSite } from './drainable.ts';
 import type { ResolvedLifecycleOptions } from './options.ts';
-import { isLeaving, nextPhase, type Phase, type PhaseEvent, stateOf } from './phase.ts';
-import { type LifecycleChange, reportDrain, reportLifecycleError, reportState } from './report.ts';
-import { decideStep, effectivePreDrain, type Plan, tellingWindow } from './schedule.ts';
-import { type DrainEnd, type DrainReport, Tally } from './tally.ts';
+import { isLeaving, nextPhase, type Phase, type PhaseEvent, stateOf } from './policy/phase.ts';
+import { type LifecycleChange, reportDrain, reportLifecycleError, reportState } from './events.ts';
+import { decideStep, effectivePreDrain, type Plan, tellingWindow } from './policy/schedule.ts';
+import { type DrainEnd, type DrainReport, Tally } from './policy/counters.ts';
 
 // How often latecomers are looked for: streams that became resumable, connections that became idle unseen.
 const sweepInterval = 1000;

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
-import type { Phase } from './phase.ts';
-import type { Tally } from './tally.ts';
+import type { Phase } from './policy/phase.ts';
+import type { Tally } from './policy/counters.ts';
 
 /** Tells somebody to go. Does not throw. */
 export type Farewell = () => void;

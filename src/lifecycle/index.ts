@@ -1,21 +1,21 @@
-import type { EngineServerLike, SocketServerLike } from '../internal/engine-io.ts';
-import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
+import type { EngineServerLike, SocketServerLike } from '../internal/http/engine-io.ts';
+import type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
 import type { AttachableServer } from './connections.ts';
 import { Life } from './life.ts';
 import { type LifecycleOptions, resolveLifecycleOptions } from './options.ts';
-import type { LifecycleState } from './phase.ts';
+import type { LifecycleState } from './policy/phase.ts';
 import { makeLiveness, makeReadiness, type Probe } from './probes.ts';
-import type { LifecycleChange } from './report.ts';
-import type { DrainReport } from './tally.ts';
+import type { LifecycleChange } from './events.ts';
+import type { DrainReport } from './policy/counters.ts';
 import type { WebSocketServerLike } from './socket-servers.ts';
 
-export type { EngineServerLike, SocketServerLike } from '../internal/engine-io.ts';
+export type { EngineServerLike, SocketServerLike } from '../internal/http/engine-io.ts';
 export type { AttachableServer } from './connections.ts';
 export type { LifecycleOptions } from './options.ts';
-export type { LifecycleState } from './phase.ts';
+export type { LifecycleState } from './policy/phase.ts';
 export type { Probe } from './probes.ts';
-export type { LifecycleChange, LifecycleErrorMessage } from './report.ts';
-export type { DrainEnd, DrainReport, UntoldReason } from './tally.ts';
+export type { LifecycleChange, LifecycleErrorMessage } from './events.ts';
+export type { DrainEnd, DrainReport, UntoldReason } from './policy/counters.ts';
 export type { WebSocketLike, WebSocketServerLike } from './socket-servers.ts';
 
 /** The middleware that `lifecycle` makes, and the life of the process behind it. */

@@ -1,27 +1,25 @@
 import { Server } from 'node:net';
 import { InvalidOptionError } from '../errors.ts';
-import { callEach } from '../internal/call-each.ts';
-import { engineOf } from '../internal/engine-io.ts';
-import { offerContext } from '../internal/request-context.ts';
-import { Listeners } from '../internal/listeners.ts';
-import type { HttpRequest, HttpResponse, Next } from '../internal/message.ts';
+import { callEach, Listeners } from '../internal/listeners.ts';
+import { engineOf } from '../internal/http/engine-io.ts';
+import { offerContext } from '../internal/context/request-context.ts';
+import type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
 import { readOneOf, requireFunction } from '../internal/option.ts';
-import { refuse, type RefusalOptions } from '../internal/refusal.ts';
-import { seamOf } from '../internal/response.ts';
+import { refuse, type RefusalOptions } from '../internal/writer/refusal.ts';
+import { seamOf } from '../internal/seam/response.ts';
 import { Connections } from './connections.ts';
 import { Drain } from './drain.ts';
 import { Holds } from './holds.ts';
-import { lengthenKeepAlive } from './keep-alive.ts';
+import { lengthenKeepAlive } from './http-socket.ts';
 import type { ResolvedLifecycleOptions } from './options.ts';
 import { isProbe } from './probes.ts';
-import { isRefusing, type LifecycleState, stateOf } from './phase.ts';
-import { type LifecycleChange, reportLifecycleError } from './report.ts';
+import { isRefusing, type LifecycleState, stateOf } from './policy/phase.ts';
+import { type LifecycleChange, reportLifecycleError } from './events.ts';
 import { Requests } from './requests.ts';
 import { fromEngine, fromWebSocketServer, isWebSocketServer, type SocketServer } from './socket-servers.ts';
-import { decideSignal, watchSignals } from './signals.ts';
-import { type DrainReport, hasCut } from './tally.ts';
+import { decideSignal, disconnectWorker, noteServing, watchSignals } from './signals.ts';
+import { type DrainReport, hasCut } from './policy/counters.ts';
 import { WebSockets } from './web-sockets.ts';
-import { disconnectWorker, noteServing } from './worker.ts';
 
 /** What a drain is made of, and who asks for it: requests that come, servers that are attached, signals. */
 export class Life {

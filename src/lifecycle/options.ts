@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { InvalidOptionError } from '../errors.ts';
-import { longestDelay } from '../internal/clock.ts';
-import type { HttpRequest } from '../internal/message.ts';
+import { longestDelay } from '../internal/time/clock.ts';
+import type { HttpRequest } from '../internal/http/message.ts';
 import { type Duration, readBag, readBoolean, readDuration, readFunction, readInteger } from '../internal/option.ts';
 import { isProbe } from './probes.ts';
 

@@ -1,6 +1,6 @@
-import { answer } from '../internal/answer.ts';
-import { type HttpRequest, type HttpResponse, requestPath } from '../internal/message.ts';
-import type { LifecycleState } from './phase.ts';
+import { answer } from '../internal/writer/answer.ts';
+import { type HttpRequest, type HttpResponse, requestPath } from '../internal/http/message.ts';
+import type { LifecycleState } from './policy/phase.ts';
 
 /** A handler that answers a probe. */
 export type Probe = (req: HttpRequest, res: HttpResponse) => void;

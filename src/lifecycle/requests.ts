@@ -2,17 +2,19 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type CloseReason, DrainingError } from '../errors.ts';
-import { type Departure, departureOf } from '../internal/departure.ts';
-import { callEach } from '../internal/call-each.ts';
-import { abortRequest } from '../internal/request-context.ts';
-import type { StreamCloseMessage } from '../internal/diagnostics.ts';
-import { abortResponse, type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/message.ts';
-import { announceClose } from '../internal/refusal.ts';
-import { whenOver } from '../internal/lifetime.ts';
-import { streamOf } from '../internal/stream.ts';
+import type { Departure } from '../internal/seam/layer.ts';
+import { departureOf } from '../internal/seam/response.ts';
+import { callEach } from '../internal/listeners.ts';
+import { abortRequest } from '../internal/context/request-context.ts';
+import type { StreamCloseMessage } from '../internal/events.ts';
+import { type HttpRequest, type HttpResponse, isGone, isHttp2 } from '../internal/http/message.ts';
+import { abortResponse } from '../internal/seam/closing.ts';
+import { announceClose } from '../internal/writer/refusal.ts';
+import { whenOver } from '../internal/seam/lifetime.ts';
+import { streamOf } from '../internal/writer/stream.ts';
 import { carriesEventStream, isDelivered, isDeliveredUnterminated, isHandedOver } from './delivery.ts';
 import type { Drainable, DrainSite, Farewell } from './drainable.ts';
-import type { UntoldReason } from './tally.ts';
+import type { UntoldReason } from './policy/counters.ts';
 
 type Kind = 'requests' | 'streams';
 

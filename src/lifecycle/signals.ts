@@ -1,3 +1,4 @@
+import cluster from 'node:cluster';
 /** What a signal does. */
 export type SignalEffect = 'begin' | 'ignore' | 'force';
 
@@ -18,4 +19,22 @@ export function watchSignals(signals: readonly NodeJS.Signals[], processOnSignal
   return () => {
     for (const signal of signals) process.off(signal, processOnSignal);
   };
+}
+
+/** Those that still have servers, of all that drain in this process. */
+const serving = new Set<object>();
+
+/** Notes whether something has servers that are not drained. */
+export function noteServing(life: object, isServing: boolean): void {
+  if (isServing) serving.add(life);
+  else serving.delete(life);
+}
+
+/**
+ * Lets a worker of `node:cluster` end by itself, once nothing in it serves: it is only its channel to the primary that
+ * keeps it then. By the worker's own `disconnect`, which tells the primary that this was meant; after
+ * `process.disconnect` Node would exit at once, whatever is still to be closed.
+ */
+export function disconnectWorker(): void {
+  if (serving.size === 0 && cluster.isWorker && process.connected) cluster.worker?.disconnect();
 }

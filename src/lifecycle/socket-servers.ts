@@ -1,5 +1,5 @@
 import { isSet } from 'node:util/types';
-import type { EngineServer, EngineSession } from '../internal/engine-io.ts';
+import type { EngineServer, EngineSession } from '../internal/http/engine-io.ts';
 
 /** A WebSocket of the server's side, as those of `ws`. */
 export interface WebSocketLike {

@@ -1,6 +1,6 @@
-import { callEach } from '../internal/call-each.ts';
+import { callEach } from '../internal/listeners.ts';
 import type { Drainable, DrainSite, Farewell } from './drainable.ts';
-import { isLeaving } from './phase.ts';
+import { isLeaving } from './policy/phase.ts';
 import type { SocketServer, WebSocketLike } from './socket-servers.ts';
 
 const closing = 2;

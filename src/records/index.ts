@@ -1,14 +1,13 @@
-import type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/message.ts';
+import type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/http/message.ts';
 import { readOneOf, requireFunction } from '../internal/option.ts';
-import { openStream, serveStream, type StreamKind } from '../internal/serve.ts';
-import { resolveStreamOptions, type StreamOptions } from '../internal/stream-options.ts';
-import { jsonSeqFormat, ndjsonFormat, type RecordFormat } from './record.ts';
+import { openStream, serveStream, type StreamKind } from '../internal/writer/serve.ts';
+import { resolveStreamOptions, type StreamOptions } from '../internal/writer/options.ts';
+import { jsonSeqFormat, ndjsonFormat, type RecordFormat } from '../internal/format/records.ts';
 import { OutRecordStream, type RecordStream, type ResolvedRecordOptions } from './stream.ts';
 
-export type { CloseReason } from '../errors.ts';
-export { InvalidRecordError, StreamClosedError } from '../errors.ts';
-export type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/message.ts';
-export type { PipeOptions } from '../internal/pipe.ts';
+export { type CloseReason, InvalidRecordError, StreamClosedError } from '../errors.ts';
+export type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/http/message.ts';
+export type { PipeOptions } from '../internal/writer/pump.ts';
 export type { RecordStream } from './stream.ts';
 
 /**

@@ -1,8 +1,8 @@
-import type { Departure, FiniteReason } from '../internal/departure.ts';
-import { type ItemStream, OutItemStream } from '../internal/item-stream.ts';
-import type { OutStream } from '../internal/stream.ts';
-import type { ResolvedItemOptions } from '../internal/stream-options.ts';
-import { formatRecord, type RecordFormat } from './record.ts';
+import type { Departure, FiniteReason } from '../internal/seam/layer.ts';
+import { type ItemStream, OutItemStream } from '../internal/writer/item-stream.ts';
+import type { OutStream } from '../internal/writer/stream.ts';
+import type { ResolvedItemOptions } from '../internal/writer/options.ts';
+import { formatRecord, type RecordFormat } from '../internal/format/records.ts';
 
 /** An open stream of JSON records: one client. `T` is the type of a record; `send(value)` takes any JSON value. */
 export type RecordStream<T = unknown> = ItemStream<T>;

@@ -1,4 +1,4 @@
-import type { EventInput } from './event.ts';
+import type { EventInput } from '../internal/format/event-stream.ts';
 
 /** Any event with any data: the map of a stream whose events are not typed. */
 export type AnyEvents = Record<string, unknown>;

@@ -4,19 +4,17 @@ import {
   type Next,
   requestField,
   type RoutedRequest,
-} from '../internal/message.ts';
+} from '../internal/http/message.ts';
 import { requireFunction } from '../internal/option.ts';
-import { openStream, serveStream, type StreamKind } from '../internal/serve.ts';
+import { openStream, serveStream, type StreamKind } from '../internal/writer/serve.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
-import { decodeLastEventId } from './last-event-id.ts';
+import { decodeLastEventId, type EventStream, formatPrelude, OutEventStream, stopId } from './stream.ts';
 import { resolveSseOptions, type SseOptions } from './options.ts';
-import { type EventStream, formatPrelude, OutEventStream, stopId } from './stream.ts';
 
-export type { CloseReason } from '../errors.ts';
-export { InvalidEventError, StreamClosedError } from '../errors.ts';
-export type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/message.ts';
-export type { PipeOptions } from '../internal/pipe.ts';
-export type { EventInput } from './event.ts';
+export { type CloseReason, InvalidEventError, StreamClosedError } from '../errors.ts';
+export type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/http/message.ts';
+export type { PipeOptions } from '../internal/writer/pump.ts';
+export type { EventInput } from '../internal/format/event-stream.ts';
 export type { AnyEvents, EventOf, Sendable, TextOf } from './event-map.ts';
 export type { SseOptions } from './options.ts';
 export type { EventStream } from './stream.ts';

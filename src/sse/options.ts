@@ -1,7 +1,6 @@
 import { type Duration, readBag, readBoolean, readDuration, readOneOf } from '../internal/option.ts';
-import { type ResolvedItemOptions, resolveStreamOptions, type StreamOptions } from '../internal/stream-options.ts';
-import { type CommentStyle, commentStyles, type EventInput } from './event.ts';
-import { dispatchedType, ifDispatched } from './event-key.ts';
+import { type ResolvedItemOptions, resolveStreamOptions, type StreamOptions } from '../internal/writer/options.ts';
+import { type CommentStyle, commentStyles, type EventInput } from '../internal/format/event-stream.ts';
 
 /**
  * Options of `sse` and `openEventStream`. `Item`: what is sent on the stream, `Sendable<M>` where it has a map `M`.
@@ -71,4 +70,25 @@ export function resolveSseOptions<Item extends EventInput | string>(
     reconnectDelay: readDuration('sse.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1 }),
     drain: readOneOf('sse.drain', options.drain ?? 'auto', ['auto', 'resumable', 'finite']),
   };
+}
+
+/**
+ * The type under which a client dispatches an event; `undefined` for one that it does not: comments, a lone id or retry
+ * hint.
+ */
+export function dispatchedType(event: EventInput | string): string | undefined {
+  if (typeof event === 'string') return 'message';
+  // WHATWG HTML 9.2.6: an event type buffer that has "a value other than the empty string" is the type.
+  if (event.event) return event.event;
+  return event.event === '' || 'data' in event ? 'message' : undefined;
+}
+
+/**
+ * A key of the application's, for events alone: it need not know of what only moves the client's id or keeps a
+ * connection busy.
+ */
+export function ifDispatched<Event extends EventInput | string>(
+  key: (event: Event) => string | undefined,
+): (event: Event) => string | undefined {
+  return (event) => (dispatchedType(event) === undefined ? undefined : key(event));
 }

@@ -1,11 +1,17 @@
-import { namesMediaType } from '../internal/accept.ts';
-import type { Departure, FiniteReason } from '../internal/departure.ts';
-import { type ItemStream, OutItemStream } from '../internal/item-stream.ts';
-import { jittered } from '../internal/jitter.ts';
-import { type HttpRequest, requestField } from '../internal/message.ts';
+import { namesMediaType } from '../internal/http/accept.ts';
+import type { Departure, FiniteReason } from '../internal/seam/layer.ts';
+import { type ItemStream, OutItemStream } from '../internal/writer/item-stream.ts';
+import { jittered } from '../internal/time/clock.ts';
+import { type HttpRequest, requestField } from '../internal/http/message.ts';
 import { readInteger } from '../internal/option.ts';
-import type { OutStream } from '../internal/stream.ts';
-import { type EventInput, formatComment, formatEvent, formatLoneId, formatRetryHint } from './event.ts';
+import type { OutStream } from '../internal/writer/stream.ts';
+import {
+  type EventInput,
+  formatComment,
+  formatEvent,
+  formatLoneId,
+  formatRetryHint,
+} from '../internal/format/event-stream.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
 import type { ResolvedSseOptions } from './options.ts';
 
@@ -106,4 +112,19 @@ export function formatPrelude({
 function mayBeEventSource(req: HttpRequest): boolean {
   const accept = requestField(req, 'accept');
   return req.method === 'GET' && (accept === undefined || namesMediaType(accept, 'text/event-stream'));
+}
+
+/**
+ * The last event id of a request, as the client was given it. Browsers send it as UTF-8 (WHATWG HTML 9.2.3), which
+ * Node reads as Latin-1; bytes that are not UTF-8 are left as Node read them.
+ */
+export function decodeLastEventId(field: string | undefined): string {
+  if (field === undefined) return '';
+  // eslint-disable-next-line no-control-regex
+  if (/^[\x00-\x7f]*$/.test(field)) return field;
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Uint8Array.from(field, (char) => char.charCodeAt(0)));
+  } catch {
+    return field;
+  }
 }

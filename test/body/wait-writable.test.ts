@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import compression from 'compression';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { DeadlineExceededError, type HttpResponse, waitWritable } from '../../src/index.ts';
-import { needsDrain } from '../../src/internal/message.ts';
+import { needsDrain } from '../../src/internal/http/message.ts';
 import { bare, type Carrier, carriers, h2c, type Middleware } from '../support/carriers.ts';
 import type { Reading } from '../support/clients.ts';
 import { deferred } from '../support/deferred.ts';

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { needsDrain } from '../../src/internal/message.ts';
+import { needsDrain } from '../../src/internal/http/message.ts';
 import { type CodedReading, openCoded, type Protocol } from '../support/coded-clients.ts';
 import { both, type FlushingResponse, large, small, streamed } from '../support/compress-responses.ts';
 import { type CompressSite, useSite, useStack } from '../support/compress-site.ts';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { compress } from '../../src/compress/index.ts';
-import { needsDrain } from '../../src/internal/message.ts';
+import { needsDrain } from '../../src/internal/http/message.ts';
 import { listen, type Middleware } from '../support/carriers.ts';
 import { type CodedReading, openCoded, type Protocol } from '../support/coded-clients.ts';
 import { both, type FlushingResponse, streamed } from '../support/compress-responses.ts';

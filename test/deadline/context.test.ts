@@ -2,8 +2,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { backgroundContext, DeadlineExceededError, InvalidOptionError } from '../../src/index.ts';
-import { Context } from '../../src/internal/context.ts';
-import { DeadlineQueue } from '../../src/internal/deadline-queue.ts';
+import { Context } from '../../src/internal/context/context.ts';
+import { DeadlineQueue } from '../../src/internal/time/deadline-queue.ts';
 import { until } from '../support/until.ts';
 
 describe('a context', () => {

@@ -6,8 +6,8 @@ import { Agent, Client, type Dispatcher, fetch, interceptors, MockAgent, type Re
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { deadlineInterceptor, type DeadlineInterceptorOptions } from '../../src/deadline/interceptor.ts';
 import { DeadlineExceededError, DrainingError } from '../../src/errors.ts';
-import { background, Context } from '../../src/internal/context.ts';
-import { contextHere, runIn } from '../../src/internal/request-context.ts';
+import { background, Context } from '../../src/internal/context/context.ts';
+import { contextHere, runIn } from '../../src/internal/context/request-context.ts';
 import { bare, type Middleware } from '../support/carriers.ts';
 import { serve } from '../support/serve.ts';
 import { settles, until } from '../support/until.ts';

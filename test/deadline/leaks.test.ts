@@ -5,8 +5,8 @@ import vm from 'node:vm';
 import { Agent, type Dispatcher } from 'undici';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { contextFetch, contextOf, deadline, deadlineInterceptor, propagate } from '../../src/deadline/index.ts';
-import { Context, requireContext } from '../../src/internal/context.ts';
-import { runIn } from '../../src/internal/request-context.ts';
+import { Context, requireContext } from '../../src/internal/context/context.ts';
+import { runIn } from '../../src/internal/context/request-context.ts';
 import { bare, type Middleware } from '../support/carriers.ts';
 import { serve } from '../support/serve.ts';
 

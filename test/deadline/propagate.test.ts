@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { Headers as UndiciHeaders } from 'undici';
 import { describe, expect, it } from 'vitest';
 import { propagate } from '../../src/deadline/propagate.ts';
-import { parseGrpcTimeout, parseMilliseconds } from '../../src/deadline/timeout-field.ts';
+import { parseGrpcTimeout, parseMilliseconds } from '../../src/deadline/policy/timeout-field.ts';
 import { DeadlineExceededError, DrainingError } from '../../src/errors.ts';
-import { background, Context } from '../../src/internal/context.ts';
+import { background, Context } from '../../src/internal/context/context.ts';
 
 /** A clock that stands still until it is moved. */
 function standingClock(): { time: number; now(): number; startTimer(): () => void } {

@@ -99,8 +99,9 @@ function compareMessages(journey: Journey, bare: Message, dressed: Message, expe
   const { scenario, isCut } = journey;
   const isCoded = isCodedAnew(bare, dressed);
   // A client closes behind an answer that has no framing, to HEAD too.
-  const isKept = scenario.version === '1.1' || scenario.connection === 'keep-alive';
-  if (scenario.method === 'HEAD' && isFramed(bare) && isKept) expect('framing', true, isFramed(dressed));
+  // Over HTTP/1.0 there is none but a length, which is not that of what would be encoded.
+  if (scenario.method === 'HEAD' && isFramed(bare) && scenario.version === '1.1')
+    expect('framing', true, isFramed(dressed));
   const isWrong = hasWrongLength(bare) && isCoded;
   const body = isCoded ? decodeBody(dressed, isCut) : dressed.body;
   compareBodies(isCut, (isWrong ? bare.raw : bare.body).toString('latin1'), body.toString('latin1'), expect);

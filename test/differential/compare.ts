@@ -1,4 +1,4 @@
-import { compareTraces, isHalfDone } from './compare-traces.ts';
+import { compareTraces, isHalfDone, withoutStrayDrains } from './compare-traces.ts';
 import { compareWire, hasWrongLength } from './compare-wire.ts';
 import { compareRefusals, isLost, isNoMeasure } from './measure.ts';
 import { foresee, type Outlook, timedFromFirstWait } from './outlook.ts';
@@ -96,9 +96,10 @@ class Comparison {
     const { steps, second } = this.#scenario;
     // An exception that nothing catches ends a turn in its midst. A client of HTTP/2 resets what has a wrong length.
     const isDisturbed = this.#bare.uncaught.length > 0 || (isHttp2(this.#scenario) && steps.some(setsLength));
-    this.#bare.traces.forEach((trace, index) => {
-      const other = this.#dressed.traces[index];
-      if (!other) return;
+    this.#bare.traces.forEach((seen, index) => {
+      const seenBehind = this.#dressed.traces[index];
+      if (!seenBehind) return;
+      const [trace, other] = withoutStrayDrains(seen, seenBehind);
       const script = index === 0 ? steps : second;
       const given = this.#outlooks[index === 0 ? 0 : 1];
       const isEntangled = index === 1 && this.#isEntangled();

@@ -14,7 +14,7 @@ import {
   gzip,
   zstd,
 } from '../../src/compress/index.ts';
-import { TransformBlocks } from '../../src/compress/transform-blocks.ts';
+import { TransformBlocks } from '../../src/compress/codecs/transform-blocks.ts';
 import { type CloseReason, sse } from '../../src/index.ts';
 import { type BodyClient, http1Client, http2Client } from '../support/body-clients.ts';
 import { bare, type Carrier, h2c, type Middleware } from '../support/carriers.ts';

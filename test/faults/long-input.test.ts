@@ -1,16 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { parseAcceptEncoding } from '../../src/compress/accept-encoding.ts';
-import { type CompressionFacts, decideCompression } from '../../src/compress/decide.ts';
-import { encodedEtag, matchedEtag, plainConditions } from '../../src/compress/etag.ts';
-import { fingerprint } from '../../src/compress/fingerprint.ts';
-import { type DeadlineSource, readTimeout } from '../../src/deadline/source.ts';
+import { parseAcceptEncoding } from '../../src/compress/policy/accept-encoding.ts';
+import { type CompressionFacts, decideCompression } from '../../src/compress/policy/decide.ts';
+import { encodedEtag, matchedEtag, plainConditions } from '../../src/compress/policy/etag.ts';
+import { fingerprint } from '../../src/compress/policy/fingerprint.ts';
+import { type DeadlineSource, readTimeout } from '../../src/deadline/policy/source.ts';
 import { watchSocket } from '../../src/heartbeat/index.ts';
-import { createRegistry } from '../../src/heartbeat/registry.ts';
-import { acceptWeight } from '../../src/internal/accept.ts';
-import { readBodyCoding } from '../../src/internal/content-coding.ts';
-import { mediaTypeOf } from '../../src/internal/media-type.ts';
+import { createRegistry } from '../../src/internal/health/registry.ts';
+import { acceptWeight, mediaTypeOf } from '../../src/internal/http/accept.ts';
+import { readBodyCoding } from '../../src/internal/http/body-rules.ts';
 import { readSize } from '../../src/internal/option.ts';
-import { decodeLastEventId } from '../../src/sse/last-event-id.ts';
+import { decodeLastEventId } from '../../src/sse/stream.ts';
 import { Duplex } from 'node:stream';
 
 // Where work grows with the square of the length, a million characters are a trillion steps: no test would see their

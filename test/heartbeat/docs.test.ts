@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, it } from 'vitest';
-import { crc16 } from '../../src/heartbeat/crc16.ts';
+import { crc16 } from '../../src/internal/format/frame.ts';
 import { encodeHeartbeat, HeartbeatParser } from '../../src/heartbeat/index.ts';
 
 const root = new URL('../../', import.meta.url);
@@ -111,9 +111,9 @@ describe('docs/heartbeat.md', { timeout: 60_000 }, () => {
   it('has a row for each member of a registry, of its numbers and of a connection', ({ expect }) => {
     const found = tables(section('The registry'));
     expect([...new Set(found.get('member'))].toSorted()).toEqual(
-      membersOf('src/heartbeat/registry.ts', 'ConnectionRegistry'),
+      membersOf('src/internal/health/registry.ts', 'ConnectionRegistry'),
     );
-    const numbers = membersOf('src/heartbeat/census.ts', 'RegistryStats').flatMap((name) =>
+    const numbers = membersOf('src/internal/health/policy/counters.ts', 'RegistryStats').flatMap((name) =>
       name === 'refused' ? [] : [name],
     );
     expect(
@@ -124,12 +124,12 @@ describe('docs/heartbeat.md', { timeout: 60_000 }, () => {
     ).toEqual([...numbers].toSorted());
     expect(section('The registry')).toMatch(/^\| `refused\.total`, `\.client` \|/m);
     expect(found.get('of a connection')?.toSorted()).toEqual(
-      membersOf('src/heartbeat/connection-info.ts', 'ConnectionInfo'),
+      membersOf('src/internal/health/connection-info.ts', 'ConnectionInfo'),
     );
   });
 
   it('has a row for each reason not to inject', ({ expect }) => {
-    const [, union] = /^export type QuietReason =([^;]*);$/m.exec(read('src/heartbeat/injection.ts'))!;
+    const [, union] = /^export type QuietReason =([^;]*);$/m.exec(read('src/heartbeat/policy/injection.ts'))!;
     const reasons = [...union!.matchAll(/'([\w-]+)'/g)].map(([, reason]) => reason);
     const rows = [...section('Injection').matchAll(/^\| `([a-z-]+)` \| (?:has|comes|is|answers)/gm)].map(
       ([, reason]) => reason,
@@ -138,9 +138,9 @@ describe('docs/heartbeat.md', { timeout: 60_000 }, () => {
   });
 
   it('has a row for each type that carries heartbeats', ({ expect }) => {
-    const types = [...read('src/heartbeat/beat.ts').matchAll(/^ {2}\['(\w+\/[\w.+-]+)', '[\w-]+'\],$/gm)].map(
-      ([, type]) => type!,
-    );
+    const types = [
+      ...read('src/internal/format/keep-alive.ts').matchAll(/^ {2}\['(\w+\/[\w.+-]+)', '[\w-]+'\],$/gm),
+    ].map(([, type]) => type!);
     expect(types.length).toBeGreaterThan(5);
     for (const type of types) expect(section('Injection')).toContain(`\`${type}\``);
   });

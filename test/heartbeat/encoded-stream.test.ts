@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import { gunzipSync, constants as zlib } from 'node:zlib';
 import compression from 'compression';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { Registry } from '../../src/heartbeat/registry.ts';
+import { Registry } from '../../src/internal/health/registry.ts';
 import {
   contextOf,
   deadline,

@@ -25,7 +25,7 @@ import {
   StreamRefusedError,
   watchWebSockets,
 } from '../../src/index.ts';
-import { Registry } from '../../src/heartbeat/registry.ts';
+import { Registry } from '../../src/internal/health/registry.ts';
 import { bare, type Carrier, carriers, http1Carriers, listen, type Middleware } from '../support/carriers.ts';
 import type { Reading } from '../support/clients.ts';
 import { connectRaw, getRequest, parseChunked } from '../support/raw.ts';

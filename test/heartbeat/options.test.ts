@@ -1,10 +1,10 @@
 import { Duplex } from 'node:stream';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { AckProbe } from '../../src/heartbeat/ack-probe.ts';
-import { encodeHeartbeat } from '../../src/heartbeat/frame.ts';
+import { AckProbe } from '../../src/internal/health/ack-probe.ts';
+import { encodeHeartbeat } from '../../src/internal/format/frame.ts';
 import { createRegistry, heartbeat, watchHttp2, watchSocket, watchWebSockets } from '../../src/heartbeat/index.ts';
 import { type HeartbeatOptions, resolveHeartbeatOptions } from '../../src/heartbeat/options.ts';
-import { Registry } from '../../src/heartbeat/registry.ts';
+import { Registry } from '../../src/internal/health/registry.ts';
 import { InvalidOptionError } from '../../src/index.ts';
 
 type Row = readonly [option: string, value: unknown, expected: string];

@@ -6,7 +6,7 @@ import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { Registry } from '../../src/heartbeat/registry.ts';
+import { Registry } from '../../src/internal/health/registry.ts';
 import {
   type ConnectionEnd,
   type ConnectionRegistry,

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../../src/internal/clock.ts';
+import { type Clock, systemClock } from '../../src/internal/time/clock.ts';
 
 /**
  * The clock of the system, in whole milliseconds, which stands while a callback runs: whatever happens in one call

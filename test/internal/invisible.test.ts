@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { rank } from '../../src/internal/layer.ts';
-import { openSeam } from '../../src/internal/response.ts';
+import { rank } from '../../src/internal/seam/layer.ts';
+import { openSeam } from '../../src/internal/seam/response.ts';
 import { bare, h2c, type Middleware } from '../support/carriers.ts';
 import { open } from '../support/clients.ts';
 import { Glass, Watcher } from '../support/layers.ts';

@@ -4,10 +4,10 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import { deadline, pipeBody, waitWritable } from '../../src/index.ts';
 import { deadlineInterceptor } from '../../src/deadline/index.ts';
 import { IdleLayer } from '../../src/deadline/idle.ts';
-import { Context } from '../../src/internal/context.ts';
-import type { Head } from '../../src/internal/layer.ts';
-import type { HttpResponse } from '../../src/internal/message.ts';
-import { runIn } from '../../src/internal/request-context.ts';
+import { Context } from '../../src/internal/context/context.ts';
+import type { Head } from '../../src/internal/seam/layer.ts';
+import type { HttpResponse } from '../../src/internal/http/message.ts';
+import { runIn } from '../../src/internal/context/request-context.ts';
 import { carriers } from '../support/carriers.ts';
 import { serve } from '../support/serve.ts';
 import { settles, until } from '../support/until.ts';

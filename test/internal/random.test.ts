@@ -2,7 +2,7 @@ import http2 from 'node:http2';
 import { Duplex } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
-import { Registry } from '../../src/heartbeat/registry.ts';
+import { Registry } from '../../src/internal/health/registry.ts';
 import {
   compress,
   createRegistry,

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import { Drain } from '../../src/lifecycle/drain.ts';
 import type { Drainable, Farewell } from '../../src/lifecycle/drainable.ts';
 import { type LifecycleOptions, resolveLifecycleOptions } from '../../src/lifecycle/options.ts';
-import type { LifecycleChange } from '../../src/lifecycle/report.ts';
+import type { LifecycleChange } from '../../src/lifecycle/events.ts';
 import { useRandom } from '../support/random.ts';
 
 /** A part that notes what it is asked to do, and is gone when it is told so. */

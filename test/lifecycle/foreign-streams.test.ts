@@ -12,7 +12,7 @@ import {
   pipeBody,
   StreamClosedError,
 } from '../../src/index.ts';
-import { departureOf } from '../../src/internal/departure.ts';
+import { departureOf } from '../../src/internal/seam/response.ts';
 import { bare, type Carrier, carriers, http1Carriers, type Middleware } from '../support/carriers.ts';
 import type { RequestInput } from '../support/clients.ts';
 import { deferred } from '../support/deferred.ts';

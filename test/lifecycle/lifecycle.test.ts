@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import http from 'node:http';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openEventStream } from '../../src/index.ts';
-import { contextFor, contextIn } from '../../src/internal/request-context.ts';
+import { contextFor, contextIn } from '../../src/internal/context/request-context.ts';
 import { contextOf, currentContext, deadline } from '../../src/deadline/index.ts';
 import { type DrainReport, lifecycle, type LifecycleChange } from '../../src/lifecycle/index.ts';
 import { bare, carriers, http1Carriers, type Middleware } from '../support/carriers.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { InvalidOptionError } from '../../src/errors.ts';
-import type { HttpRequest } from '../../src/internal/message.ts';
+import type { HttpRequest } from '../../src/internal/http/message.ts';
 import { lifecycle } from '../../src/lifecycle/index.ts';
 import { type LifecycleOptions, resolveLifecycleOptions } from '../../src/lifecycle/options.ts';
 

@@ -1,7 +1,7 @@
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { type AddressInfo, type Server, Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
-import type { HttpRequest, HttpResponse, Next } from '../../src/internal/message.ts';
+import type { HttpRequest, HttpResponse, Next } from '../../src/internal/http/message.ts';
 import { lifecycle, type Lifecycle, type LifecycleOptions } from '../../src/lifecycle/index.ts';
 import type { Carrier, Middleware } from '../support/carriers.ts';
 import { serve, type Served } from '../support/serve.ts';

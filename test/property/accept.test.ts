@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { acceptWeight } from '../../src/internal/accept.ts';
+import { acceptWeight } from '../../src/internal/http/accept.ts';
 
 interface Element {
   readonly type: string;

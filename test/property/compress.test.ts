@@ -3,7 +3,7 @@ import { constants, inflateRawSync, inflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type BlockEncoder, brotli, type Codec, compress, deflate, gzip, zstd } from '../../src/compress/index.ts';
-import { HistoryWindow } from '../../src/compress/history-window.ts';
+import { HistoryWindow } from '../../src/compress/codecs/history-window.ts';
 import { http1Client, http2Client } from '../support/body-clients.ts';
 import { bare, h2c } from '../support/carriers.ts';
 import { codings, decodeStrictly, gzipHeaderLength } from '../support/decoders.ts';

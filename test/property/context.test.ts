@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { DeadlineExceededError } from '../../src/errors.ts';
-import type { Clock } from '../../src/internal/clock.ts';
-import { Context } from '../../src/internal/context.ts';
+import type { Clock } from '../../src/internal/time/clock.ts';
+import { Context } from '../../src/internal/context/context.ts';
 
 interface Timer {
   readonly at: number;

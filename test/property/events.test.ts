@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type CommentStyle, commentStyles, type EventInput, formatEvent } from '../../src/sse/event.ts';
+import {
+  type CommentStyle,
+  commentStyles,
+  type EventInput,
+  formatEvent,
+} from '../../src/internal/format/event-stream.ts';
 import { EventParser, parseEvents } from '../support/event-parser.ts';
 
 /** Text with what a framing could trip over in unlikely density. */

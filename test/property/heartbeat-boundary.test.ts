@@ -1,10 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatBeat, formatVisible, type StreamFormat } from '../../src/heartbeat/beat.ts';
-import { BomFilter } from '../../src/heartbeat/bom.ts';
-import { type BoundaryTracker, EventBoundary, LineBoundary, SequenceBoundary } from '../../src/heartbeat/boundary.ts';
-import { encodeHeartbeat, HeartbeatParser } from '../../src/heartbeat/frame.ts';
-import { LengthPrefixBoundary, type LengthPrefixOptions } from '../../src/heartbeat/length-prefix-boundary.ts';
+import { formatBeat, formatVisible, type StreamFormat } from '../../src/internal/format/keep-alive.ts';
+import { BomFilter } from '../../src/internal/format/bom.ts';
+import {
+  type BoundaryTracker,
+  EventBoundary,
+  LineBoundary,
+  SequenceBoundary,
+} from '../../src/internal/format/boundary.ts';
+import { encodeHeartbeat, HeartbeatParser } from '../../src/internal/format/frame.ts';
+import { LengthPrefixBoundary, type LengthPrefixOptions } from '../../src/internal/format/length-prefix-boundary.ts';
 import { EventParser } from '../support/event-parser.ts';
 import { parseJsonSeq, parseNdjson } from '../support/record-parser.ts';
 

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { crc16 } from '../../src/heartbeat/crc16.ts';
-import { encodeHeartbeat, HeartbeatParser } from '../../src/heartbeat/frame.ts';
+import { crc16, encodeHeartbeat, HeartbeatParser } from '../../src/internal/format/frame.ts';
 
 const heartbeat = Buffer.from(encodeHeartbeat());
 

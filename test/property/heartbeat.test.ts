@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compress } from '../../src/compress/index.ts';
 import { heartbeat, type HeartbeatOptions } from '../../src/heartbeat/index.ts';
-import { Registry } from '../../src/heartbeat/registry.ts';
+import { Registry } from '../../src/internal/health/registry.ts';
 import { bare, h2c, type Middleware, type Running } from '../support/carriers.ts';
 import { openCoded, type Protocol } from '../support/coded-clients.ts';
 import { allCodings, type Coding } from '../support/decoders.ts';

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { codingWeight, parseAcceptEncoding } from '../../src/compress/accept-encoding.ts';
-import { encodedEtag, matchedEtag, plainConditions } from '../../src/compress/etag.ts';
-import { fingerprint } from '../../src/compress/fingerprint.ts';
-import { type BodyKind, negotiate, type Tier } from '../../src/compress/negotiate.ts';
+import { codingWeight, parseAcceptEncoding } from '../../src/compress/policy/accept-encoding.ts';
+import { encodedEtag, matchedEtag, plainConditions } from '../../src/compress/policy/etag.ts';
+import { fingerprint } from '../../src/compress/policy/fingerprint.ts';
+import { negotiate } from '../../src/compress/policy/negotiate.ts';
+import type { BodyKind, Tier } from '../../src/compress/codec.ts';
 
 interface Element {
   readonly coding: string;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type EventInput, type EventStream, openEventStream, sse, type SseOptions } from '../../src/index.ts';
-import { LatestItems } from '../../src/internal/latest-items.ts';
+import { LatestItems } from '../../src/internal/writer/policy/overflow.ts';
 import { h2c } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { type ParsedEvent, parseEvents } from '../support/event-parser.ts';

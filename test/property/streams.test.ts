@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ndjson, type RecordStream, sse } from '../../src/index.ts';
-import { formatRecord, jsonSeqFormat, ndjsonFormat } from '../../src/records/record.ts';
+import { formatRecord, jsonSeqFormat, ndjsonFormat } from '../../src/internal/format/records.ts';
 import { type EventInput } from '../../src/sse/index.ts';
 import { bare, h2c } from '../support/carriers.ts';
 import { getRequest } from '../support/raw.ts';

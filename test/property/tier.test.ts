@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { Tier } from '../../src/compress/negotiate.ts';
-import { initialTier, nextTier, type Thresholds, type TierPolicy, type TierState } from '../../src/compress/tier.ts';
+import type { Tier } from '../../src/compress/codec.ts';
+import {
+  initialTier,
+  nextTier,
+  type Thresholds,
+  type TierPolicy,
+  type TierState,
+} from '../../src/compress/policy/tier.ts';
 
 interface Sample {
   readonly load: number;

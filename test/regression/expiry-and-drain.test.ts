@@ -2,7 +2,7 @@ import http from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 import { deadline, lifecycle } from '../../src/index.ts';
-import { readTimeout } from '../../src/deadline/source.ts';
+import { readTimeout } from '../../src/deadline/policy/source.ts';
 import { bare, type Middleware } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { getRequest } from '../support/raw.ts';

@@ -11,8 +11,8 @@ import {
   ResponseStartedError,
   sse,
 } from '../../src/index.ts';
-import { Layer, type Rank, rank } from '../../src/internal/layer.ts';
-import { openSeam } from '../../src/internal/response.ts';
+import { Layer, type Rank, rank } from '../../src/internal/seam/layer.ts';
+import { openSeam } from '../../src/internal/seam/response.ts';
 import { bare, carriers, h2c, type Middleware } from '../support/carriers.ts';
 import { open } from '../support/clients.ts';
 import { connectRaw, getRequest } from '../support/raw.ts';

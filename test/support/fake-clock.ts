@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/internal/clock.ts';
+import type { Clock } from '../../src/internal/time/clock.ts';
 
 interface Timer {
   readonly at: number;

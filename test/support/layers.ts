@@ -1,5 +1,5 @@
-import { type Chunk, type Head, Layer, type Rank, type WriteCallback } from '../../src/internal/layer.ts';
-import type { Seam } from '../../src/internal/response.ts';
+import { type Chunk, type Head, Layer, type Rank, type WriteCallback } from '../../src/internal/seam/layer.ts';
+import type { Seam } from '../../src/internal/seam/response.ts';
 
 /** Watches and changes nothing. */
 export class Watcher extends Layer {

@@ -66,7 +66,7 @@ describe.runIf(testedLines.includes(major))(
         }
         expect(
           hashes,
-          `Node ${process.versions.node} changed ${name}. Read the change against src/internal/response.ts and bottom.ts, then add ${hash} to known-hashes.json`,
+          `Node ${process.versions.node} changed ${name}. Read the change against src/internal/seam/response.ts and bottom.ts, then add ${hash} to known-hashes.json`,
         ).toContain(hash);
       });
     }

@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { rank } from '../../src/internal/layer.ts';
-import { openSeam } from '../../src/internal/response.ts';
+import { rank } from '../../src/internal/seam/layer.ts';
+import { openSeam } from '../../src/internal/seam/response.ts';
 import { sse } from '../../src/sse/index.ts';
 import { bare, type Middleware, type Running } from '../support/carriers.ts';
 import { Watcher } from '../support/layers.ts';

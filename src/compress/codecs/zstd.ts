@@ -1,0 +1,238 @@
+import type { Transform } from 'node:stream';
+import zlib from 'node:zlib';
+import { CodecUnavailableError, InvalidOptionError } from '../../errors.ts';
+import { readBag, readFunction, readInteger, readSize, type Size } from '../../internal/option.ts';
+import { trustCodec } from './checked-codec.ts';
+import { type BlockSettings, type Codec, type EncodeSettings, type StreamEncoder, unknownBody } from '../codec.ts';
+import { poolThreshold } from './cores.ts';
+import { bitsFor } from './history-window.ts';
+import { checkParams, type Params, readParams, zstdRules } from './params.ts';
+import { levelAt, readTierLevels, type TierLevels } from '../policy/tier.ts';
+import { TransformBlocks } from './transform-blocks.ts';
+import { createAddonStream, type ImportZstdAddon, loadZstdAddon, type ZstdAddon } from './zstd-addon.ts';
+import { padFrame } from '../format/zstd-frame.ts';
+
+/** Options of `zstd`. */
+export interface ZstdOptions {
+  /**
+   * 1 to 19, or negative for less than 1; or three, one for each of the tiers 0 to 2. A single one is the highest that
+   * any tier uses.
+   * @defaultValue `[3, 3, 1]`; complete bodies up to 128 kB `[6, 3, 1]`
+   */
+  level?: number | TierLevels;
+  /**
+   * log₂ of the window, 10 to 23: a browser refuses more than 8 MB (RFC 9659). An upper bound.
+   * @defaultValue what the level has, at most 23; event streams `15`
+   */
+  windowBits?: number;
+  /** `ZSTD_c_*` of `zlib.constants` → value, over what the other options say. */
+  params?: Params;
+  /** Bytes of each piece of output of a long body. @defaultValue `16384` */
+  chunkSize?: number;
+  /**
+   * Bodies of at least this size are encoded in the thread pool, smaller ones at once; the addon always uses the pool.
+   * @defaultValue `'32kb'`; `'128kb'` where the process may use one core only
+   */
+  syncThreshold?: Size;
+  /**
+   * Where to get `@mongodb-js/zstd` from, to be used even where Node has zstd. @defaultValue
+   * `() => import('@mongodb-js/zstd')`, where Node has none
+   */
+  addon?: ImportZstdAddon;
+}
+
+interface NativeOptions {
+  readonly params: Params;
+  readonly chunkSize?: number;
+  readonly flush?: number;
+  readonly pledgedSrcSize?: number;
+}
+
+/** What `node:zlib` has from 22.15 on. */
+interface NativeZstd {
+  zstdCompressSync(body: Uint8Array, options: NativeOptions): Uint8Array;
+  zstdCompress(
+    body: Uint8Array,
+    options: NativeOptions,
+    callback: (error: Error | null, coded: Uint8Array) => void,
+  ): void;
+  createZstdCompress(options: NativeOptions): Transform & { flush(kind: number, callback: () => void): void };
+}
+
+interface Resolved {
+  readonly levels: TierLevels;
+  /** Of complete bodies up to `largestDense`. */
+  readonly bodyLevels: TierLevels;
+  readonly windowBits: number | undefined;
+  readonly params: Params;
+  readonly chunkSize: number;
+  readonly syncThreshold: number;
+}
+
+// zstd.h; the constants are in `zlib.constants` only where the functions are.
+const param = { level: 100, windowLog: 101, hashLog: 102, chainLog: 103, longDistance: 160, workers: 400 } as const;
+const flushOperation = 1;
+
+// RFC 9659: a window of at most 8 MB.
+const largestWindow = 23;
+
+// log₂ of the window that the levels up to 6 have for a body of unknown size.
+const longBits = 21;
+// An event stream has a third of the memory of the defaults, at the same ratio: tables of 8,192 entries, and a window
+// that an old stream fills. Of output it keeps a buffer of 1 kB.
+const blockBits = 15;
+const blockParams: Params = { [param.windowLog]: blockBits, [param.hashLog]: 13, [param.chainLog]: 13 };
+const blockChunk = 1024;
+
+// On 2 to 50 kB of JSON level 6 makes up to 3 % fewer bytes than brotli 4, and level 3 up to 5 % more; both in less
+// time than brotli. Beyond, level 6 takes a thread 1 ms and more.
+const largestDense = 128 * 1024;
+
+/**
+ * The content-coding `zstd` (RFC 8878): Node's own from 22.15 on, before that the optional peer `@mongodb-js/zstd`,
+ * where it is installed; else it is not offered. The addon remembers nothing across flushes: it is not offered to event
+ * streams. Throws `InvalidOptionError`.
+ */
+export function zstd(options?: ZstdOptions): Codec {
+  const resolved = resolveZstdOptions(options);
+  const addon = readFunction('zstd.addon', options?.addon);
+  if (addon) return addonCodec(addon, resolved);
+  if ('zstdCompressSync' in zlib) return nativeCodec(zlib as unknown as NativeZstd, resolved);
+  return trustCodec(addonCodec(undefined, resolved));
+}
+
+function resolveZstdOptions(given: ZstdOptions | undefined): Resolved {
+  const options = readBag('zstd', given);
+  const params = readParams('zstd.params', options.params, zstdRules);
+  const { [param.level]: level, ...rest } = params;
+  if (Number(params[param.windowLog] ?? 0) > largestWindow)
+    throw new InvalidOptionError(
+      `zstd.params[${param.windowLog}]`,
+      'a window of at most 23 bits (RFC 9659)',
+      params[param.windowLog],
+    );
+  // Above 19 the window of a body of unknown size passes 8 MB.
+  const readLevels = (defaults: TierLevels): TierLevels =>
+    readTierLevels('zstd.level', options.level ?? (level as number | undefined), defaults, { min: -50, max: 19 });
+  return {
+    levels: readLevels([3, 3, 1]),
+    bodyLevels: readLevels([6, 3, 1]),
+    windowBits:
+      options.windowBits === undefined
+        ? undefined
+        : readInteger('zstd.windowBits', options.windowBits, { min: 10, max: largestWindow }),
+    params: rest,
+    chunkSize: readInteger('zstd.chunkSize', options.chunkSize ?? 16_384, { min: 64 }),
+    syncThreshold: readSize('zstd.syncThreshold', options.syncThreshold ?? poolThreshold('32kb', '128kb'), {
+      max: Infinity,
+    }),
+  };
+}
+
+function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
+  return trustCodec(
+    checkParams('zstd.params', resolved.params, {
+      coding: 'zstd',
+      available: true,
+      streamMemory: memoryOf(paramsFor(resolved, unknownBody, {}), longBits) + resolved.chunkSize,
+      blockMemory: () => memoryOf(paramsFor(resolved, unknownBody, blockParams), blockBits) + blockChunk,
+      pads: ['complete', 'long'],
+      encode: (body: Uint8Array, settings: EncodeSettings) => encodeBody(native, body, resolved, settings),
+      createStream: (settings: EncodeSettings) => createStream(native, resolved, settings),
+      createBlocks: (settings: BlockSettings) => createBlocks(native, resolved, settings),
+    }),
+  );
+}
+
+function addonCodec(importAddon: ImportZstdAddon | undefined, { levels, bodyLevels }: Resolved): Codec {
+  let addon: ZstdAddon | undefined;
+  return {
+    coding: 'zstd',
+    pads: ['complete', 'long'],
+    get available() {
+      return addon !== undefined;
+    },
+    async load() {
+      addon = await loadZstdAddon(importAddon);
+    },
+    // What follows a flush goes uncompressed for up to 16 kB: others do better on a body that is flushed.
+    weight: ({ kind }) => (kind === 'long' ? 0.8 : undefined),
+    async encode(body, { tier, padding }) {
+      const level = levelAt(body.length < largestDense ? bodyLevels : levels, tier);
+      return padFrame(await loaded(addon).encode(body, level), padding);
+    },
+    createStream({ tier, size, padding }) {
+      const blockSize = size === undefined ? {} : { blockSize: Math.min(Math.max(size, 1024), 128 * 1024) };
+      const encoder = createAddonStream(loaded(addon), { level: levelAt(levels, tier), ...blockSize });
+      return padding === 0 ? encoder : { ...encoder, start: (first) => padFrame(first, padding) };
+    },
+  };
+}
+
+function loaded(addon: ZstdAddon | undefined): ZstdAddon {
+  if (!addon) throw new CodecUnavailableError('zstd', 'install `@mongodb-js/zstd`');
+  return addon;
+}
+
+function encodeBody(
+  native: NativeZstd,
+  body: Uint8Array,
+  resolved: Resolved,
+  settings: EncodeSettings,
+): Uint8Array | Promise<Uint8Array> {
+  const options: NativeOptions = {
+    params: paramsFor(
+      body.length < largestDense ? { ...resolved, levels: resolved.bodyLevels } : resolved,
+      settings,
+      {},
+    ),
+    chunkSize: Math.min(Math.max(body.length >> 1, 1024), 65_536),
+    // Sizes the tables, and puts the size into the frame.
+    pledgedSrcSize: body.length,
+  };
+  if (body.length < resolved.syncThreshold) return padFrame(native.zstdCompressSync(body, options), settings.padding);
+  return new Promise((resolve, reject) => {
+    native.zstdCompress(body, options, (error, coded) => {
+      if (error) reject(error);
+      else resolve(padFrame(coded, settings.padding));
+    });
+  });
+}
+
+function createStream(native: NativeZstd, resolved: Resolved, settings: EncodeSettings): StreamEncoder {
+  const params = paramsFor(resolved, settings, {});
+  // Without `pledgedSrcSize`: the length was announced by a handler that may have been wrong.
+  const transform = native.createZstdCompress({ params, chunkSize: resolved.chunkSize });
+  return {
+    transform,
+    memory: memoryOf(params, longBits) + resolved.chunkSize,
+    flush: (callback) => transform.flush(flushOperation, callback),
+    ...(settings.padding > 0 && { start: (first: Uint8Array) => padFrame(first, settings.padding) }),
+  };
+}
+
+function createBlocks(native: NativeZstd, resolved: Resolved, settings: BlockSettings): TransformBlocks {
+  const params = paramsFor(resolved, settings, blockParams);
+  const transform = native.createZstdCompress({ params, chunkSize: blockChunk, flush: flushOperation });
+  return new TransformBlocks(transform, memoryOf(params, blockBits) + blockChunk);
+}
+
+function paramsFor(resolved: Resolved, { tier, size }: EncodeSettings, defaults: Params): Params {
+  const bits = resolved.windowBits ?? (size === undefined || size > 2 ** 20 ? undefined : Math.max(10, bitsFor(size)));
+  return {
+    ...defaults,
+    [param.level]: levelAt(resolved.levels, tier),
+    // One thread: the pool has others to serve.
+    [param.workers]: 0,
+    // Long-distance matching brings a window of 128 MB of its own.
+    ...(resolved.params[param.longDistance] && { [param.windowLog]: largestWindow }),
+    ...(bits !== undefined && { [param.windowLog]: bits }),
+    ...resolved.params,
+  };
+}
+
+// A window that fills as data passes, tables, and buffers of a block each for input and output.
+function memoryOf(params: Params, defaultBits: number): number {
+  const tables = 4 * (2 ** Number(params[param.hashLog] ?? 17) + 2 ** Number(params[param.chainLog] ?? 16));
+  return 2 ** Number(params[param.windowLog] ?? defaultBits) + tables + 256 * 1024;
+}

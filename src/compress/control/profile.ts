@@ -1,0 +1,130 @@
+import { InvalidOptionError } from '../../errors.ts';
+import { readBag, readBoolean, readFunction, readInteger, readSize, type Size } from '../../internal/option.ts';
+import type { Codec, NegotiationContext } from '../codec.ts';
+import { isContentCoding } from '../policy/accept-encoding.ts';
+import { brotliRules, type Params, readParams } from '../codecs/params.ts';
+
+/** Brotli's part of a profile, as `BrotliOptions` of `node:zlib`. */
+export interface BrotliProfile {
+  /** `BROTLI_PARAM_*` of `zlib.constants` (0 to 8) → value. */
+  readonly params?: Params;
+  /** Bytes of each piece of output, at least 64. */
+  readonly chunkSize?: number;
+}
+
+/** What may change while the service runs. Whatever it leaves out is taken from the options of the middleware. */
+export interface CompressionProfile {
+  /** A name for logs. */
+  readonly name?: string | undefined;
+  /** What can be offered. None at all: everything goes out as it is. */
+  readonly codecs?: readonly Codec[] | undefined;
+  /** Bodies that are known to be smaller are not compressed. Bytes, or a string for `bytes`. */
+  readonly threshold?: Size | undefined;
+  /** Whether open event streams follow too, at their next flush; otherwise they keep what they began with. */
+  readonly live?: boolean | undefined;
+  /** gzip's and deflate's, 0 (stored) to 9 (smallest); -1: the default of zlib. */
+  readonly level?: number | undefined;
+  /** Size of gzip's and deflate's tables, 1 to 9. */
+  readonly memLevel?: number | undefined;
+  /** Bytes of each piece of output of gzip and deflate, at least 64. */
+  readonly chunkSize?: number | undefined;
+  /** log₂ of gzip's and deflate's window, 9 to 15. */
+  readonly windowBits?: number | undefined;
+  /** `Z_DEFAULT_STRATEGY` (0) to `Z_FIXED` (4) of `zlib.constants`. */
+  readonly strategy?: number | undefined;
+  /** Brotli's own. */
+  readonly brotli?: BrotliProfile | undefined;
+  /**
+   * The server's weight of a coding, 0 to 1; 0 refuses it. `undefined` leaves it to the codec, and then to the built-in
+   * one.
+   */
+  readonly weigh?: ((coding: string, context: NegotiationContext) => number | undefined) | undefined;
+}
+
+/** A profile that is checked, copied and frozen. */
+export interface CheckedProfile extends CompressionProfile {
+  /** Bytes. */
+  readonly threshold?: number | undefined;
+}
+
+// What zlib takes. windowBits 8 is left out: createGzip refuses it.
+const zlibRanges = {
+  level: { min: -1, max: 9 },
+  memLevel: { min: 1, max: 9 },
+  chunkSize: { min: 64 },
+  windowBits: { min: 9, max: 15 },
+  strategy: { max: 4 },
+} as const;
+
+/**
+ * Checks a profile, and copies it so that what its owner does to it later changes nothing. The codecs themselves are
+ * not copied. Throws `InvalidOptionError`.
+ * @param owner - what the profile belongs to, for error messages
+ */
+export function checkProfile(owner: string, given: CompressionProfile | undefined): CheckedProfile {
+  const { name, codecs, threshold, live, brotli, weigh, ...zlib } = readBag(owner, given);
+  return Object.freeze({
+    ...(name !== undefined && { name: readName(`${owner}.name`, name) }),
+    ...(codecs !== undefined && { codecs: readCodecs(`${owner}.codecs`, codecs) }),
+    ...(threshold !== undefined && { threshold: readSize(`${owner}.threshold`, threshold, { max: Infinity }) }),
+    ...(live !== undefined && { live: readBoolean(`${owner}.live`, live) }),
+    ...readZlib(owner, zlib),
+    ...(brotli !== undefined && { brotli: readBrotli(`${owner}.brotli`, brotli) }),
+    ...(weigh !== undefined && { weigh: readFunction(`${owner}.weigh`, weigh) as NonNullable<typeof weigh> }),
+  });
+}
+
+function readName(option: string, value: unknown): string {
+  if (typeof value !== 'string') throw new InvalidOptionError(option, 'a string', value);
+  return value;
+}
+
+function readCodecs(option: string, value: unknown): readonly Codec[] {
+  if (!Array.isArray(value)) throw new InvalidOptionError(option, 'an array of codecs', value);
+  return Object.freeze(Array.from(value, (codec: unknown, index) => readCodec(`${option}[${index}]`, codec)));
+}
+
+function readCodec(option: string, value: unknown): Codec {
+  if (typeof value !== 'object' || value === null) throw new InvalidOptionError(option, 'a codec', value);
+  const codec = value as Partial<Codec>;
+  const { coding, levels, pads } = codec;
+  if (!isContentCoding(coding))
+    throw new InvalidOptionError(`${option}.coding`, 'the token of a content-coding, in lower case', coding);
+  for (const name of codecMethods) readFunction(`${option}.${name}`, codec[name]);
+  if (levels !== undefined) readList(`${option}.levels`, levels, 'three numbers', isThreeNumbers);
+  if (pads !== undefined) readList(`${option}.pads`, pads, 'an array of kinds of bodies', isAllText);
+  return value as Codec;
+}
+
+const codecMethods = ['load', 'blockMemory', 'weight', 'encode', 'createStream', 'createBlocks'] as const;
+
+function isThreeNumbers(all: readonly unknown[]): boolean {
+  return all.length === 3 && all.every((each) => typeof each === 'number');
+}
+
+function isAllText(all: readonly unknown[]): boolean {
+  return all.every((each) => typeof each === 'string');
+}
+
+function readList(option: string, value: unknown, expected: string, holds: (all: readonly unknown[]) => boolean): void {
+  if (!Array.isArray(value) || !holds(value)) throw new InvalidOptionError(option, expected, value);
+}
+
+function readZlib(
+  owner: string,
+  zlib: Readonly<Partial<Record<keyof typeof zlibRanges, unknown>>>,
+): Partial<Record<keyof typeof zlibRanges, number>> {
+  const read: Partial<Record<keyof typeof zlibRanges, number>> = {};
+  for (const name of Object.keys(zlibRanges) as (keyof typeof zlibRanges)[]) {
+    if (zlib[name] !== undefined) read[name] = readInteger(`${owner}.${name}`, zlib[name], zlibRanges[name]);
+  }
+  return read;
+}
+
+function readBrotli(option: string, value: BrotliProfile): BrotliProfile {
+  const { params, chunkSize } = readBag(option, value);
+  return Object.freeze({
+    ...(params !== undefined && { params: readParams(`${option}.params`, params, brotliRules) }),
+    ...(chunkSize !== undefined && { chunkSize: readInteger(`${option}.chunkSize`, chunkSize, { min: 64 }) }),
+  });
+}

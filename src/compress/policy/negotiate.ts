@@ -1,0 +1,168 @@
+import { type AcceptEncoding, codingWeight, readAcceptEncoding } from './accept-encoding.ts';
+import type { BodyKind, Codec, NegotiationContext, Tier } from '../codec.ts';
+
+/**
+ * Why a negotiation ended as it did.
+ *
+ * | reason | coding | |
+ * |---|---|---|
+ * | `negotiated` | one of those offered | the client accepts it, and nothing else offered scored higher |
+ * | `no-accept-encoding` | `identity` | no field. Anything is acceptable (RFC 9110 12.5.3), but such clients seldom decode |
+ * | `not-acceptable` | `identity` | the client accepts nothing offered. The body is sent even if it refuses `identity` |
+ * | `identity-preferred` | `identity` | the client gives `identity` more weight than anything that is offered |
+ * | `no-codec` | `identity` | nothing offered is available, encodes this kind of body and has a weight over 0 |
+ */
+export type NegotiationReason =
+  'negotiated' | 'no-accept-encoding' | 'not-acceptable' | 'identity-preferred' | 'no-codec';
+
+/** The outcome of a negotiation. */
+export interface Negotiation {
+  /** The content-coding to use; `identity` is none. */
+  readonly coding: string;
+  readonly reason: NegotiationReason;
+}
+
+/** What `chooseOffer` came to. */
+export type Choice<Offer> =
+  | { readonly kind: 'offer'; readonly offer: Offer }
+  | { readonly kind: 'identity'; readonly reason: Exclude<NegotiationReason, 'negotiated'> };
+
+type ServerWeights = ReadonlyMap<string, number>;
+
+// What a client accepts, it mostly accepts equally, and then these decide. They lie within 0.7 to 1, so that a client
+// which gives half the weight to a coding does not get it for its being cheaper here.
+//
+// Complete bodies: on 2 to 50 kB of JSON zstd 6 makes about the bytes of brotli 4, up to 3 % fewer, in two thirds of
+// the time.
+const complete: ServerWeights = new Map([
+  ['zstd', 1],
+  ['br', 0.95],
+  ['gzip', 0.9],
+  ['deflate', 0.85],
+]);
+// Over a long body the larger window of brotli pays.
+const long: ServerWeights = new Map([
+  ['br', 1],
+  ['zstd', 0.95],
+  ['gzip', 0.9],
+  ['deflate', 0.85],
+]);
+// With less CPU to spend, the order is that of bytes per CPU time; with hardly any, brotli is out of place.
+const thrifty: ServerWeights = new Map([
+  ['zstd', 1],
+  ['gzip', 0.95],
+  ['br', 0.9],
+  ['deflate', 0.85],
+]);
+const frugal: ServerWeights = new Map([
+  ['zstd', 1],
+  ['gzip', 0.95],
+  ['deflate', 0.9],
+  ['br', 0.75],
+]);
+// Small JSON, flushed each: gzip makes a 4.6th of it, zstd 3 a 3.9th, brotli 4 a 3.6th. And a gzip stream that is
+// silent holds 1 to 2 kB, a brotli one 530 kB.
+const eventStream: ServerWeights = new Map([
+  ['gzip', 1],
+  ['zstd', 0.95],
+  ['deflate', 0.9],
+  ['br', 0.75],
+]);
+// A coding that nobody here knows anything of. Its codec can say more.
+const unknownWeight = 0.7;
+
+/** The server's weight for a coding, 0 to 1, where its codec has none of its own. */
+function builtInWeight(coding: string, { kind, tier = 0 }: NegotiationContext): number {
+  return serverWeights(kind, tier).get(coding.toLowerCase()) ?? unknownWeight;
+}
+
+function serverWeights(kind: BodyKind | undefined, tier: Tier): ServerWeights {
+  if (kind === 'event-stream') return eventStream;
+  if (tier === 0) return kind === 'long' ? long : complete;
+  return tier === 1 ? thrifty : frugal;
+}
+
+/**
+ * Chooses a coding by RFC 9110 12.5.3: that with the highest product of the client's weight and the server's; of equals
+ * the one that is offered first. A coding to which the client prefers `identity`, by name, is not chosen.
+ * @param header - the `Accept-Encoding` field; `undefined` when the request has none. One that is longer than 1,024
+ *   characters accepts nothing
+ * @param codecs - what is offered; a name stands for a codec that can do everything
+ */
+export function negotiate(
+  header: string | undefined,
+  codecs: readonly (Codec | string)[],
+  context: NegotiationContext = {},
+): Negotiation {
+  const choice = chooseOffer(header, codecs, context);
+  return choice.kind === 'offer'
+    ? { coding: codingOf(choice.offer), reason: 'negotiated' }
+    : { coding: 'identity', reason: choice.reason };
+}
+
+/** `negotiate`, for who needs the codec itself. */
+export function chooseOffer<Offer extends Codec | string>(
+  header: string | undefined,
+  offers: readonly Offer[],
+  context: NegotiationContext,
+): Choice<Offer> {
+  if (header === undefined) return { kind: 'identity', reason: 'no-accept-encoding' };
+  const accepted = readAcceptEncoding(header);
+  const offer = bestOffer(accepted, offers, context);
+  if (offer !== undefined) return { kind: 'offer', offer };
+  if (!offers.some((each) => offerWeight(each, context) > 0)) return { kind: 'identity', reason: 'no-codec' };
+  return { kind: 'identity', reason: identityWeight(accepted) > 0 ? 'identity-preferred' : 'not-acceptable' };
+}
+
+function bestOffer<Offer extends Codec | string>(
+  accepted: AcceptEncoding,
+  offers: readonly Offer[],
+  context: NegotiationContext,
+): Offer | undefined {
+  const least = identityWeight(accepted);
+  let best: Offer | undefined;
+  let bestScore = 0;
+  for (const offer of offers) {
+    const q = codingWeight(accepted, codingOf(offer));
+    if (q === 0 || q < least) continue;
+    const score = q * offerWeight(offer, context);
+    if (score > bestScore) {
+      best = offer;
+      bestScore = score;
+    }
+  }
+  return best;
+}
+
+// Only where it is named: that it is acceptable without that is no preference.
+function identityWeight(accepted: AcceptEncoding): number {
+  return accepted.get('identity') ?? 0;
+}
+
+/** The server's weight for what is offered; 0 for what cannot be used. */
+function offerWeight(offer: Codec | string, context: NegotiationContext): number {
+  if (codingOf(offer).toLowerCase() === 'identity') return 0;
+  if (typeof offer === 'string') return builtInWeight(offer, context);
+  if (!canEncode(offer, context.kind)) return 0;
+  return offer.weight?.(context) ?? builtInWeight(offer.coding, context);
+}
+
+function codingOf(offer: Codec | string): string {
+  return typeof offer === 'string' ? offer : offer.coding;
+}
+
+function canEncode(codec: Codec, kind: BodyKind = 'complete'): boolean {
+  if (!codec.available) return false;
+  if (kind === 'event-stream') return codec.createBlocks !== undefined;
+  return codec.createStream !== undefined || (kind === 'complete' && codec.encode !== undefined);
+}
+
+/**
+ * Which of the codings the client accepts by name or by `*`, in the order given. Those are the codings whose
+ * representations it may hold and use; without a field, none.
+ */
+export function acceptedCodings(header: string | undefined, codings: readonly string[]): string[] {
+  if (header === undefined) return [];
+  const accepted = readAcceptEncoding(header);
+  return codings.filter((coding) => codingWeight(accepted, coding) > 0);
+}

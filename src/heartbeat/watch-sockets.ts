@@ -1,0 +1,189 @@
+import { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import { type CloseReason, InvalidOptionError } from '../errors.ts';
+import { captureScope } from '../internal/context/async-scope.ts';
+import { readBag, readBoolean, readFunction } from '../internal/option.ts';
+import { writtenBytes } from '../internal/health/ack-probe.ts';
+import type { Transport } from '../internal/health/connection-info.ts';
+import { encodeHeartbeat } from '../internal/format/frame.ts';
+import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from '../internal/health/options.ts';
+import type { Peer } from '../internal/health/connection.ts';
+import { QueueGauge } from '../internal/health/policy/queue-gauge.ts';
+import { isUnread, shortMove, type Wire } from '../internal/health/transport.ts';
+
+/** Options of `watchSocket`. */
+export interface WatchSocketOptions extends HealthOptions {
+  /** Whether the peer knows the frame of `encodeHeartbeat`, so that it can be sent. @defaultValue `true` */
+  send?: boolean;
+  /**
+   * Whether the peer sends something by itself, heartbeats for instance, at least every `every`. If not, what its
+   * kernel acknowledges counts.
+   * @defaultValue `true`
+   */
+  answers?: boolean;
+  /**
+   * Whether a heartbeat may be written now: `false` while a message is half written. What it throws is published on
+   * `sluice:heartbeat:error`. @defaultValue always
+   */
+  atBoundary?: () => boolean;
+}
+
+interface ResolvedWatchSocketOptions extends ResolvedHealthOptions {
+  readonly send: boolean;
+  readonly answers: boolean;
+  readonly atBoundary: () => boolean;
+}
+
+/**
+ * Watches a connection that both ends write to as they like: an upgraded one, one of `node:net` or `node:tls`, any
+ * duplex. Sends the frame of `encodeHeartbeat` while nothing else is written; any byte that comes is a sign of life.
+ * Reads nothing itself: the bytes, with the peer's heartbeats in them, are for whoever reads the socket, by a
+ * `HeartbeatParser`. Returns the undo, which ends nothing. Throws `InvalidOptionError`.
+ */
+export function watchSocket(duplex: Duplex, given?: WatchSocketOptions): () => void {
+  const options = resolveWatchSocketOptions(given);
+  if (!(duplex instanceof Duplex))
+    throw new InvalidOptionError('watchSocket.duplex', 'a socket or another Duplex', duplex);
+  const wire = new SocketWire(duplex, options);
+  return () => wire.release();
+}
+
+function resolveWatchSocketOptions(given: WatchSocketOptions | undefined): ResolvedWatchSocketOptions {
+  const options = readBag('watchSocket', given);
+  return {
+    ...resolveHealthOptions('watchSocket', options),
+    send: readBoolean('watchSocket.send', options.send ?? true),
+    answers: readBoolean('watchSocket.answers', options.answers ?? true),
+    atBoundary: readFunction('watchSocket.atBoundary', options.atBoundary) ?? (() => true),
+  };
+}
+
+/** One socket. */
+class SocketWire implements Wire {
+  readonly transport: Transport = 'socket';
+  readonly answers: boolean;
+  readonly quietBy = 'writes' as const;
+  readonly label: undefined;
+  readonly remoteAddress: string | undefined;
+  readonly lookEvery: number;
+  readonly #duplex: Duplex;
+  readonly #options: ResolvedWatchSocketOptions;
+  readonly #gauge = new QueueGauge();
+  readonly #peer: Peer;
+  readonly #uncount: readonly (() => void)[];
+  /**
+   * Of the code that called `watchSocket`: the clock is that of all connections, and an eviction that of another
+   * request.
+   */
+  readonly #scope = captureScope();
+  #counted = 0;
+  #written = 0;
+
+  constructor(duplex: Duplex, options: ResolvedWatchSocketOptions) {
+    this.#duplex = duplex;
+    this.#options = options;
+    this.answers = options.answers;
+    const socket = duplex instanceof Socket ? duplex : undefined;
+    this.remoteAddress = socket?.remoteAddress;
+    // No event tells of writes.
+    this.lookEvery = Math.min(options.every / 4, options.maxBuffered === Infinity ? Infinity : 1000);
+    this.#peer = options.registry.add(this, options, socket);
+    this.#uncount = socket
+      ? []
+      : [
+          countCalls(duplex, 'push', (length) => (this.#counted += length)),
+          countCalls(duplex, 'write', () => this.#peer.noteWrite(options.registry.now())),
+        ];
+    duplex.on('close', this.#duplexOnClose);
+    if (duplex.destroyed) this.#duplexOnClose();
+  }
+
+  received(): number {
+    return this.#duplex instanceof Socket ? this.#duplex.bytesRead : this.#counted;
+  }
+
+  queued(): number {
+    return this.#duplex.writableLength;
+  }
+
+  taken(): number {
+    const taken = this.#duplex instanceof Socket ? writtenBytes(this.#duplex) : this.#gauge.look(this.queued());
+    if (taken > this.#written) this.#peer.noteWrite(this.#options.registry.now());
+    this.#written = taken;
+    return taken;
+  }
+
+  given(): number {
+    return this.taken() + this.queued();
+  }
+
+  isHeld(): boolean {
+    return isUnread(this.#duplex);
+  }
+
+  ask(now: number): boolean {
+    const duplex = this.#duplex;
+    if (duplex.destroyed || duplex.writableEnded || !duplex.writable) return false;
+    if (this.#options.send && duplex.writableLength === 0 && this.#isAtBoundary()) {
+      this.#scope.runInAsyncScope(() => duplex.write(encodeHeartbeat()));
+      this.#options.registry.noteHeartbeat();
+      this.#peer.noteWrite(now);
+    }
+    // Asked or not, it was to send something by now.
+    return true;
+  }
+
+  move(reason: CloseReason): void {
+    if (reason === 'heartbeat-timeout' || reason === 'slow-consumer') this.cut();
+    else this.#scope.runInAsyncScope(() => this.#duplex.end());
+  }
+
+  moveTimeout(): number {
+    return shortMove;
+  }
+
+  cut(): void {
+    this.#scope.runInAsyncScope(() => this.#duplex.destroy());
+  }
+
+  release(): void {
+    this.#stop();
+    this.#peer.release();
+  }
+
+  readonly #duplexOnClose = (): void => {
+    this.#stop();
+    this.#peer.noteClosed('client-closed');
+  };
+
+  #stop(): void {
+    this.#duplex.off('close', this.#duplexOnClose);
+    for (const uncount of this.#uncount) uncount();
+  }
+
+  #isAtBoundary(): boolean {
+    try {
+      return this.#scope.runInAsyncScope(this.#options.atBoundary);
+    } catch (error) {
+      this.#options.registry.fail(error);
+      return false;
+    }
+  }
+}
+
+/** Counts what comes in without reading it, which is for somebody else, or what goes out. Returns its undo. */
+function countCalls(duplex: Duplex, verb: 'push' | 'write', count: (length: number) => void): () => void {
+  type Method = (this: Duplex, chunk: unknown, ...rest: unknown[]) => boolean;
+  const method = Reflect.get(duplex, verb) as Method;
+  const had = Object.hasOwn(duplex, verb);
+  const counting: Method = function (chunk, ...rest) {
+    if (chunk !== null && chunk !== undefined) count((chunk as { length?: number }).length ?? 1);
+    return method.call(this, chunk, ...rest);
+  };
+  Reflect.set(duplex, verb, counting);
+  return () => {
+    if (Reflect.get(duplex, verb) !== counting) return;
+    if (had) Reflect.set(duplex, verb, method);
+    else Reflect.deleteProperty(duplex, verb);
+  };
+}

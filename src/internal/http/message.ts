@@ -1,0 +1,59 @@
+import { type IncomingMessage, OutgoingMessage, type ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+
+/** A request as `node:http` or the compatibility API of `node:http2` makes it; Express' and Connect's are these. */
+export type HttpRequest = IncomingMessage | Http2ServerRequest;
+
+/** A response as `node:http` or the compatibility API of `node:http2` makes it; Express' and Connect's are these. */
+export type HttpResponse = ServerResponse | Http2ServerResponse;
+
+/**
+ * A request as a handler sees it, with what routers and body parsers add. Typed `any` as Express types them: their
+ * shape is the application's. A handler that annotates `req` with its framework's type gets that.
+ */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type RoutedRequest = HttpRequest & { body?: any; params?: any; query?: any };
+
+/** What Express and Connect pass as third argument. */
+export type Next = (error?: unknown) => void;
+
+/** Whether the response is a stream of an HTTP/2 connection. */
+export function isHttp2(res: HttpResponse): res is Http2ServerResponse {
+  // Anybody may call a property of theirs `stream`. And to look for one that is not there, on a response of Express,
+  // takes ten times as long.
+  return !(res instanceof OutgoingMessage) && 'stream' in res;
+}
+
+/**
+ * Whether nothing written can arrive any more, because the connection is gone.
+ * A pipelined response has no socket of its own yet: its request's tells.
+ */
+export function isGone(res: HttpResponse): boolean {
+  if (isHttp2(res)) return res.stream.destroyed || res.stream.closed;
+  // `req` is typed as always there; a response made by hand for a test has none.
+  const socket = res.socket ?? (res.writableEnded ? null : (res.req as IncomingMessage | undefined)?.socket);
+  return res.destroyed || socket?.destroyed === true;
+}
+
+/** `writableNeedDrain`, which `Http2ServerResponse` lacks before Node 24. */
+export function needsDrain(res: HttpResponse): boolean {
+  return isHttp2(res)
+    ? ((res as { writableNeedDrain?: boolean }).writableNeedDrain ?? res.stream.writableNeedDrain)
+    : res.writableNeedDrain;
+}
+
+/**
+ * One field of the request as text, or `undefined`. A field that came more than once is joined, as Node does for most.
+ */
+export function requestField(req: HttpRequest, name: string): string | undefined {
+  const value = req.headers[name];
+  return Array.isArray(value) ? value.join(', ') : value;
+}
+
+/** The path as the client asked for it, without its query: `''` for a request that has none. */
+export function requestPath(req: HttpRequest): string {
+  // Routers take what they matched off `url`.
+  const url = (req as { originalUrl?: unknown }).originalUrl;
+  const [path = ''] = (typeof url === 'string' ? url : (req.url ?? '')).split('?', 1);
+  return path;
+}

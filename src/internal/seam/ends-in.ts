@@ -1,0 +1,27 @@
+import type { HttpResponse } from '../http/message.ts';
+
+type Method = (this: unknown, ...args: never[]) => unknown;
+
+/**
+ * Calls a function and tells whether it ended the response, also where somebody's patch, as that of `express-session`,
+ * passes it on later.
+ */
+export function endsIn(res: HttpResponse, call: () => void): boolean {
+  const target = res as unknown as { end: Method };
+  const before = Object.getOwnPropertyDescriptor(target, 'end');
+  const { end } = target;
+  let ended = false;
+  const watched = function (this: unknown, ...args: never[]): unknown {
+    ended = true;
+    return end.apply(this, args);
+  };
+  target.end = watched;
+  try {
+    call();
+  } finally {
+    if (target.end !== watched) ended ||= res.writableEnded;
+    else if (before) Object.defineProperty(target, 'end', before);
+    else Reflect.deleteProperty(target, 'end');
+  }
+  return ended;
+}

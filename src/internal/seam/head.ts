@@ -1,0 +1,245 @@
+import { IncomingMessage, ServerResponse, STATUS_CODES } from 'node:http';
+import { Socket } from 'node:net';
+import { endsWithHead } from '../http/body-rules.ts';
+import type { Head, Layer } from './layer.ts';
+import { type HttpResponse, isHttp2 } from '../http/message.ts';
+import { hasRemovedLength, openStrictLength, type StrictLength } from './strict-length.ts';
+
+/** The arguments of `writeHead`. */
+export type HeadArguments = readonly [status: number, ...rest: unknown[]];
+
+/** What may be given to `writeHead`: a bag, a flat list of names and values, or a list of pairs. */
+type HeadFields = Record<string, number | string | readonly string[] | undefined> | readonly unknown[];
+
+/** A head as it was asked for, and who is to complete it. */
+export interface AskedHead {
+  readonly res: HttpResponse;
+  /** Of `writeHead`. */
+  readonly args: HeadArguments;
+  readonly layers: readonly Layer[];
+  readonly complete: Head['complete'];
+  readonly onRefused: Head['onRefused'];
+}
+
+/** A head that the layers have completed. */
+export interface CompletedHead {
+  /** Whether a layer holds it back. */
+  readonly isHeld: boolean;
+  /** The length that the handler has promised, where it wants that to be checked. */
+  readonly strictLength: StrictLength | undefined;
+  /** What to call `writeHead` with, once the last fields are set. */
+  args(): readonly unknown[];
+}
+
+/**
+ * Lets the layers complete a head.
+ * @returns `undefined` for one that Node refuses: no layer has seen it, and `writeHead` is still to be called as it was
+ */
+export function completeHead({ res, args, layers, complete, onRefused }: AskedHead): CompletedHead | undefined {
+  const [given, second, third] = args;
+  const status = toStatus(res, given);
+  if (status === undefined) return undefined;
+  const reason = typeof second === 'string' ? [second] : [];
+  const fields = (typeof second === 'string' ? third : (second ?? third)) as HeadFields | undefined;
+  const isUnset = !isHttp2(res) && hasNoFields(res);
+  // Where Node sets it, so that a refused head leaves behind what it leaves.
+  if (!isHttp2(res)) setStatus(res, status, reason[0]);
+  if (isUnset) onRefused(() => dropFields(res));
+  if (!mergeFields(res, fields, isUnset)) return undefined;
+  if (isHttp2(res) && hasRefusedField(res)) return undefined;
+  if (!isHttp2(res) && (badStatusText.test(res.statusMessage) || hasLostTrailer(res, status))) return undefined;
+  res.statusCode = status;
+  const strictLength = openStrictLength(res);
+  const wantsLength = !hasRemovedLength(res);
+  const outcomes = layers.map((layer) => layer.head?.({ res, complete, onRefused }));
+  if (complete && wantsLength && outcomes.every((outcome) => outcome !== true && outcome !== 'held'))
+    frameComplete(res, complete);
+  const isHeld = outcomes.includes('held');
+  // Node sets it with the head, which goes out later here.
+  if (isHeld && !isHttp2(res)) res.statusMessage ||= STATUS_CODES[res.statusCode] ?? 'unknown';
+  // What the handler sets from here on is too late. A layer may have put an answer of its own in the place of the
+  // handler's.
+  const { statusCode } = res;
+  const text = isHeld && !isHttp2(res) ? [res.statusMessage] : statusCode === status ? reason : [];
+  return { isHeld, strictLength, args: () => [statusCode, ...text, ...(isUnset ? [takeFields(res)] : [])] };
+}
+
+/** Whether trailers are announced for a message that cannot be chunked (RFC 9112 7.1.2). Node refuses it. */
+function hasLostTrailer(res: ServerResponse, status: number): boolean {
+  if (!res.hasHeader('trailer') || res.hasHeader('transfer-encoding')) return false;
+  return !res.useChunkedEncodingByDefault || endsWithHead(res.req.method, status);
+}
+
+// RFC 9113 8.2.2.
+const connectionFields = [
+  'connection',
+  'upgrade',
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'te',
+];
+
+const singleFields = [
+  'access-control-allow-credentials',
+  'access-control-max-age',
+  'age',
+  'content-language',
+  'content-length',
+  'content-location',
+  'content-md5',
+  'content-range',
+  'content-type',
+  'date',
+  'etag',
+  'expires',
+  'last-modified',
+  'location',
+  'retry-after',
+];
+
+/**
+ * Whether there are fields for which Node refuses a head of HTTP/2. It says so when the head is sent: now, and not
+ * later.
+ */
+function hasRefusedField(response: HttpResponse): boolean {
+  const res = response as ServerResponse;
+  if (connectionFields.some((name) => res.hasHeader(name))) return true;
+  return singleFields.some((name) => {
+    const value: unknown = res.getHeader(name);
+    return Array.isArray(value) && value.length > 1;
+  });
+}
+
+function setStatus(res: ServerResponse, status: number, text: string | undefined): void {
+  res.statusCode = status;
+  if (text !== undefined) res.statusMessage = text;
+}
+
+// RFC 9112 4: reason-phrase = 1*( HTAB / SP / VCHAR / obs-text ).
+const badStatusText = /[^\t\x20-\x7e\x80-\xff]/;
+
+/** A status as Node reads it, which takes text as well; `undefined` for one that it refuses (RFC 9110 15). */
+function toStatus(res: HttpResponse, given: unknown): number | undefined {
+  const status = (given as number) | 0;
+  return status >= (isHttp2(res) ? 200 : 100) && status <= (isHttp2(res) ? 599 : 999) ? status : undefined;
+}
+
+// Where `writeHead` is given fields and none was set before, Node sends them as they are and sets none: `getHeader`
+// knows none of them afterwards. The layers read and change fields on `res`. So they are set, and taken off again
+// before Node sends them.
+const fieldsKey = findFieldsKey();
+
+type WithFields = Record<symbol, object | null>;
+
+function findFieldsKey(): symbol | undefined {
+  const response = new ServerResponse(new IncomingMessage(new Socket()));
+  return Object.getOwnPropertySymbols(response).find(({ description }) => description === 'kOutHeaders');
+}
+
+function hasNoFields(res: HttpResponse): boolean {
+  return fieldsKey !== undefined && (res as unknown as WithFields)[fieldsKey] === null;
+}
+
+function dropFields(res: HttpResponse): void {
+  if (fieldsKey !== undefined) (res as unknown as WithFields)[fieldsKey] = null;
+}
+
+/** `ServerResponse` has it, and its types do not. */
+interface RawNames {
+  getRawHeaderNames(): string[];
+}
+
+/** Takes all fields off a response, for `writeHead` to send. */
+function takeFields(res: HttpResponse): Record<string, unknown> {
+  const fields = Object.create(null) as Record<string, unknown>;
+  for (const name of (res as ServerResponse & RawNames).getRawHeaderNames()) fields[name] = res.getHeader(name);
+  dropFields(res);
+  return fields;
+}
+
+/**
+ * Puts the fields given to `writeHead` on `res`, by the rules of Node's `writeHead`: they replace what is set, and a
+ * list may repeat a name. `false`, with nothing done, for a list that Node refuses.
+ * @param isUnset - whether no field was set before. Over HTTP/1.1 Node takes a list of pairs only then
+ */
+function mergeFields(response: HttpResponse, fields: HeadFields | undefined, isUnset: boolean): boolean {
+  const res = response as ServerResponse;
+  if (!Array.isArray(fields)) {
+    for (const [name, value] of Object.entries((fields ?? {}) as Record<string, string>))
+      if (name !== '') res.setHeader(name, value);
+    return true;
+  }
+  const list = ((isUnset || isHttp2(response)) && Array.isArray(fields[0]) ? fields.flat() : fields) as string[];
+  if (list.length % 2 !== 0) return false;
+  const pairs = Array.from(
+    { length: list.length / 2 },
+    (_, index) => [list[2 * index] ?? '', list[2 * index + 1] ?? ''] as const,
+  );
+  if (!isUnset && repeatsReplace && !isHttp2(response)) {
+    for (const [name, value] of pairs) if (name) res.setHeader(name, value);
+    return true;
+  }
+  for (const [name] of pairs) res.removeHeader(name);
+  for (const [name, value] of pairs) if (name) res.appendHeader(name, value);
+  return true;
+}
+
+// Up to Node 20 the last of several values for one name is sent, where fields were set before.
+const repeatsReplace = Number(process.versions.node.split('.')[0]) < 22;
+
+/** Node gives a body that comes whole a Content-Length, but only where its own `end` sends the head. */
+function frameComplete(res: HttpResponse, { chunk, encoding }: NonNullable<Head['complete']>): void {
+  if (
+    isHttp2(res) ||
+    !res.useChunkedEncodingByDefault ||
+    res.hasHeader('content-length') ||
+    res.hasHeader('transfer-encoding')
+  )
+    return;
+  if (endsWithHead(res.req.method, res.statusCode)) return;
+  setLength(res, typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : (chunk?.length ?? 0));
+}
+
+// RFC 9112 6.2: none beside a Transfer-Encoding. And a message with a Trailer is one of chunks (7.1.2), as Node has it.
+/** Sets the Content-Length of a body, where it may have one. */
+export function setLength(res: HttpResponse, length: number): void {
+  if (isHttp2(res) || !(res.hasHeader('transfer-encoding') || res.hasHeader('trailer')))
+    (res as ServerResponse).setHeader('Content-Length', length);
+}
+
+const verbs = { setHeader: 'set', setHeaders: 'set', appendHeader: 'append', removeHeader: 'remove' } as const;
+
+const replaced = new WeakMap<HttpResponse, PropertyDescriptorMap>();
+
+/** Makes the head of a response look sent to whoever ended it: fields can be read, and no longer be changed. */
+export function holdHead(res: HttpResponse): void {
+  const refusals = Object.entries(verbs)
+    .filter(([name]) => name in res)
+    .map(([name, verb]) => [name, { configurable: true, writable: true, value: () => refuse(res, verb) }] as const);
+  const held: PropertyDescriptorMap = {
+    headersSent: { configurable: true, writable: true, value: true },
+    flushHeaders: { configurable: true, writable: true, value: function flushHeaders() {} },
+    ...Object.fromEntries(refusals),
+  };
+  // Patches of others, which come back.
+  const own = Object.entries(Object.getOwnPropertyDescriptors(res)).filter(([name]) => name in held);
+  replaced.set(res, Object.fromEntries(own));
+  Object.defineProperties(res, held);
+}
+
+/** Undoes `holdHead`. */
+export function releaseHead(res: HttpResponse): void {
+  for (const name of ['headersSent', 'flushHeaders', ...Object.keys(verbs)]) Reflect.deleteProperty(res, name);
+  Object.defineProperties(res, replaced.get(res) ?? {});
+}
+
+/** Throws what Node throws for a head that is sent. */
+export function refuse(res: HttpResponse, verb: 'set' | 'append' | 'remove' | 'write'): never {
+  throw isHttp2(res)
+    ? Object.assign(new Error('Response has already been initiated.'), { code: 'ERR_HTTP2_HEADERS_SENT' })
+    : Object.assign(new Error(`Cannot ${verb} headers after they are sent to the client`), {
+        code: 'ERR_HTTP_HEADERS_SENT',
+      });
+}

@@ -1,0 +1,144 @@
+import { type HttpResponse, isHttp2 } from '../http/message.ts';
+import { Writable } from 'node:stream';
+import { isUint8Array } from 'node:util/types';
+
+/**
+ * Where a layer stands, from the handler down to the socket. Fixed, so that no order of `app.use` can corrupt a
+ * response.
+ */
+export const rank = { writer: 0, heartbeat: 1, compress: 2, counting: 3, bottom: 4 } as const;
+
+export type Rank = (typeof rank)[keyof typeof rank];
+
+export type Chunk = string | Uint8Array;
+
+/** Bytes of a chunk on the wire. */
+export function byteLengthOf(chunk: Chunk | undefined, encoding: BufferEncoding | undefined): number {
+  return typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : (chunk?.byteLength ?? 0);
+}
+
+export type WriteCallback = (error?: Error | null) => void;
+
+/** What a layer sees just before the head is fixed. Header fields are read and changed on `res`. */
+export interface Head {
+  readonly res: HttpResponse;
+  /** The whole body, when the handler gave it in one `end(chunk)` before any head; else `undefined`. */
+  readonly complete: { readonly chunk: Chunk | undefined; readonly encoding: BufferEncoding | undefined } | undefined;
+  /**
+   * Registers how to undo what a layer did, for a head that is refused further down: another may follow, an error page.
+   */
+  readonly onRefused: (undo: () => void) => void;
+}
+
+/**
+ * One floor of a response. Each verb passes to the floor below unless a layer says otherwise, so that no
+ * capability is lost by stacking.
+ *
+ *     handler        write  end  flush
+ *                      │     │     │        ▲ drained
+ *     writer           ▼     ▼     ▼        │
+ *     heartbeat        ▼     ▼     ▼        │
+ *     compress         ▼     ▼     ▼        │
+ *     counting         ▼     ▼     ▼        │
+ *     bottom           Node, or whoever patched `res` before us
+ */
+export abstract class Layer {
+  abstract readonly rank: Rank;
+
+  /** Whether the layer may change body bytes. The seam then settles the head before the first of them. */
+  readonly transforms: boolean = false;
+
+  /**
+   * Whether body bytes may stay in the layer for a while. The seam then answers `writableLength`, `writableNeedDrain`,
+   * `writableEnded` and `'drain'` for all layers. Read once, when the head is settled.
+   */
+  readonly holds: boolean = false;
+
+  /** Whether a layer that transforms is what `res.flush` is for, so that it has to be there. */
+  get wantsFlush(): boolean {
+    return true;
+  }
+
+  /** The next floor down; set by the seam. */
+  below!: Layer;
+
+  /** Bytes accepted and not yet passed down. */
+  get bufferedBytes(): number {
+    return 0;
+  }
+
+  /** Whether the layer returned `false` from `write` and has not recovered since. */
+  get needDrain(): boolean {
+    return false;
+  }
+
+  /** How its client leaves in a drain, where the layer knows that. */
+  get departure(): Departure | undefined {
+    return undefined;
+  }
+
+  /**
+   * Called once, top down, before the head goes out; again only if that attempt threw.
+   * @returns whether the body that follows will differ from what the handler writes. Framing fields are then the
+   * layer's business. `'held'`, for a complete body only: they are not known yet; the head goes out by `Seam.sendHead`.
+   */
+  head?(head: Head): boolean | 'held';
+
+  /** @returns whether the writer may go on, as `stream.Writable.write`. */
+  write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    return this.below.write(chunk, encoding, callback);
+  }
+
+  end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
+    this.below.end(chunk, encoding, callback);
+  }
+
+  /** @param callback - called once everything written before was passed to the bottom. */
+  flush(callback: (() => void) | undefined): void {
+    this.below.flush(callback);
+  }
+
+  /** The floors below have room again; called bottom up. */
+  drained?(): void;
+
+  /** The response is closed, finished or not. Whatever the layer owns ends here. */
+  close?(): void;
+}
+
+/**
+ * Why a client is not told to come back. `finite`: the kind of stream, or an option, says so. `method`: only what
+ * answers a GET can be asked for again. `no-id`: no event had one. `half-event`: it was to be told, and the event that
+ * was under way did not end.
+ */
+export type FiniteReason = 'finite' | 'method' | 'no-id' | 'half-event';
+
+/** How one kind of stream leaves a process that drains. */
+export interface Departure {
+  /**
+   * Why its client cannot go on elsewhere where it stopped here; `undefined`: it can. One that cannot runs to its end.
+   */
+  finiteBecause(): FiniteReason | undefined;
+  /** Tells the client to come back, and closes. Does not reject. */
+  leave(): Promise<void>;
+}
+
+// Streams of newer Nodes take any view of bytes, and so do responses over HTTP/2, which are such streams. Those of
+// HTTP/1 take strings and `Uint8Array` alone.
+const streamsTakeViews = takesViews();
+
+function takesViews(): boolean {
+  try {
+    new Writable({ write: (_chunk, _encoding, callback) => callback() }).write(new DataView(new ArrayBuffer(1)));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The bytes of a view that Node takes as a chunk of this response; anything else as it is. */
+export function bytesOfView<T extends Chunk | undefined>(res: HttpResponse, chunk: T): T | Uint8Array {
+  if (typeof chunk === 'string' || !ArrayBuffer.isView(chunk)) return chunk;
+  const view: ArrayBufferView = chunk;
+  if (isUint8Array(view) || !streamsTakeViews || !isHttp2(res)) return chunk;
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}

@@ -1,0 +1,42 @@
+// Node fires a timer with a longer delay after 1 ms instead.
+export const longestDelay: number = 2 ** 31 - 1;
+
+/**
+ * Calls `callback` once after `delay` ms, however long; `Infinity` is never. Returns its undo. The timer does not keep
+ * the process alive.
+ */
+export function startTimer(delay: number, callback: () => void): () => void {
+  if (delay === Infinity) return () => undefined;
+  let left = delay;
+  let timer = arm();
+  function arm(): NodeJS.Timeout {
+    const step = Math.min(left, longestDelay);
+    left -= step;
+    return setTimeout(fire, step).unref();
+  }
+  function fire(): void {
+    if (left > 0) timer = arm();
+    else callback();
+  }
+  return () => {
+    clearTimeout(timer);
+  };
+}
+
+/** Where the time comes from: milliseconds that do not go back, and a timer with its undo. */
+export interface Clock {
+  now(): number;
+  startTimer(delay: number, callback: () => void): () => void;
+}
+
+export const systemClock: Clock = { now: () => performance.now(), startTimer };
+
+/** A delay spread evenly between half and one and a half times of it. */
+export function jittered(delay: number, random: () => number): number {
+  return delay * (0.5 + random());
+}
+
+/** A span, longer or shorter by up to a share of it; `Infinity` stays. */
+export function varied(span: number, share: number, random: () => number): number {
+  return span === Infinity ? span : span * (1 + share * (2 * random() - 1));
+}

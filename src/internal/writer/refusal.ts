@@ -1,0 +1,111 @@
+import type { ServerResponse } from 'node:http';
+import { type CommentStyle, formatRetryHint } from '../format/event-stream.ts';
+import { dropRepresentation } from './answer.ts';
+import { namesMediaType } from '../http/accept.ts';
+import { type Fields, setFields } from '../http/headers.ts';
+import { closeUnterminated } from '../seam/closing.ts';
+import { setLength } from '../seam/head.ts';
+import { jittered } from '../time/clock.ts';
+import { type HttpRequest, type HttpResponse, isHttp2, requestField } from '../http/message.ts';
+
+/** How refusals are sent. */
+export interface RefusalOptions {
+  readonly retryAfter: number;
+  readonly reconnectDelay: number;
+  /** How the retry hint to an event source is sent. @defaultValue `'line'` */
+  readonly comments?: CommentStyle;
+  /** The text of a 503. */
+  readonly text: string;
+  /** Whether the connection is to end with the answer. */
+  readonly closes: boolean;
+}
+
+/** Whether a request asks for an event stream. By name: a wildcard is everybody's. */
+export function asksForEventStream(req: HttpRequest): boolean {
+  const accept = requestField(req, 'accept');
+  return accept !== undefined && namesMediaType(accept, 'text/event-stream');
+}
+
+/**
+ * Whether a request is an event source's. GET only, as `EventSource` sends it: to anybody else a POST that is answered
+ * with 200 was served.
+ */
+function isEventSource(req: HttpRequest): boolean {
+  return (req.method === 'GET' || req.method === 'HEAD') && asksForEventStream(req);
+}
+
+interface RefusalHead {
+  readonly status: number;
+  readonly fields: Fields;
+  /** What follows the head. */
+  readonly text: string;
+}
+
+/**
+ * What a refused client is answered. `stream`: a hint to come back after `retry` ms, in a stream that is closed and not
+ * ended. `unavailable`: a 503.
+ */
+export type Refusal = RefusalHead &
+  ({ readonly kind: 'stream'; readonly retry: number } | { readonly kind: 'unavailable' });
+
+/** The one decision about how a client is told to come back later, or to another process. */
+export function decideRefusal(req: HttpRequest, options: RefusalOptions): Refusal {
+  const { retryAfter, reconnectDelay, comments = 'line', text } = options;
+  if (isEventSource(req)) {
+    // WHATWG HTML 9.2.3: any status but 200 is final for an event source. Only a stream can tell it when to come back.
+    const retry = Math.max(1, Math.round(jittered(reconnectDelay, Math.random)));
+    const fields = {
+      'Content-Type': 'text/event-stream; charset=utf-8',
+      'Cache-Control': 'no-cache, no-transform',
+      'X-Accel-Buffering': 'no',
+    };
+    return { kind: 'stream', status: 200, fields, text: formatRetryHint(retry, comments), retry };
+  }
+  // RFC 9110 10.2.3: whole seconds.
+  const seconds = Math.max(1, Math.ceil(jittered(retryAfter, Math.random) / 1000));
+  const fields = {
+    'Retry-After': String(seconds),
+    'Cache-Control': 'no-store',
+    'Content-Type': 'text/plain; charset=utf-8',
+  };
+  return { kind: 'unavailable', status: 503, fields, text };
+}
+
+/** Puts the head of a refusal on a response. */
+export function setRefusalHead(response: HttpResponse, { kind, status, fields, text }: Refusal): void {
+  const res = response as ServerResponse;
+  dropRepresentation(res);
+  res.statusCode = status;
+  // The text that goes with another status.
+  if (!isHttp2(response)) res.statusMessage = '';
+  setFields(res, fields);
+  if (kind === 'unavailable') setLength(res, Buffer.byteLength(text));
+}
+
+/** How long a hint may take to be sent, in ms, before its connection is cut. */
+const hintTimeout = 5_000;
+
+/** Refuses a request whose response has not begun. @returns as what it was refused */
+export function refuse(req: HttpRequest, response: HttpResponse, options: RefusalOptions): 'requests' | 'streams' {
+  const res = response as ServerResponse;
+  const refusal = decideRefusal(req, options);
+  setRefusalHead(res, refusal);
+  if (refusal.kind === 'stream') {
+    if (req.method === 'HEAD') {
+      res.end();
+    } else {
+      res.write(refusal.text);
+      closeUnterminated(res, hintTimeout);
+    }
+    return 'streams';
+  }
+  if (options.closes) announceClose(res);
+  res.end(refusal.text);
+  return 'requests';
+}
+
+/** Tells the client that its connection ends with this response, where that is said by a field and not too late. */
+export function announceClose(res: HttpResponse): void {
+  // RFC 9113 8.2.2: HTTP/2 has no such field.
+  if (!isHttp2(res) && !res.headersSent) res.setHeader('Connection', 'close');
+}

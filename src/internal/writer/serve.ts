@@ -1,0 +1,194 @@
+import type { ServerResponse } from 'node:http';
+import vary from 'vary';
+import { ResponseStartedError } from '../../errors.ts';
+import { isAbort, isPullSource, isReadableStream, pipeInto, type PullSource } from './pump.ts';
+import { contextIn, runIn } from '../context/request-context.ts';
+import { isThenable } from '../deferred.ts';
+import { type Admission, decideAdmission } from './policy/admission.ts';
+import { answer } from './answer.ts';
+import { reportError } from '../events.ts';
+import { type HttpRequest, type HttpResponse, isGone, type Next, requestField } from '../http/message.ts';
+import { seamOf } from '../seam/response.ts';
+import { OutStream } from './stream.ts';
+import type { ResolvedStreamOptions } from './options.ts';
+
+/** One kind of stream: what it is called on the wire, and how it looks to a handler. */
+export interface StreamKind<S> {
+  /** Media types that mean this stream; the first is sent to a client that does not care. */
+  readonly mediaTypes: readonly string[];
+  /** Parameters of `Content-Type`, `''` for none. */
+  readonly typeParameters: string;
+  /** First bytes of the body, `''` for none. */
+  readonly prelude: string;
+  readonly options: ResolvedStreamOptions;
+  /** Whether the client was told before not to come back. */
+  isStopped(req: HttpRequest): boolean;
+  /** The stream as the handler sees it. */
+  wrap(out: OutStream): S;
+  /** Sends one item of the handler's source. */
+  send(stream: S, item: unknown): Promise<void>;
+}
+
+/** Answers a request with a stream for `handler`, or with the refusal that fits. */
+export function serveStream<S>(
+  kind: StreamKind<S>,
+  handler: (stream: S) => unknown,
+  req: HttpRequest,
+  res: HttpResponse,
+  next: Next | undefined,
+): void {
+  const admission = admit(kind, req, res);
+  switch (admission.kind) {
+    case 'gone':
+      return;
+    case 'started':
+      // Whoever is next may want to know; a server's request listener must not throw.
+      if (next) next(startedError());
+      else reportError(req, startedError());
+      return;
+    case 'not-ours':
+      vary(res as ServerResponse, 'Accept');
+      if (next) next();
+      else refuse(res, kind.mediaTypes);
+      return;
+    case 'not-acceptable':
+      refuse(res, kind.mediaTypes);
+      return;
+    case 'stopped':
+      answerStopped(res);
+      return;
+    case 'head':
+      startStream(kind, admission.mediaType, req, res).openBodiless();
+      return;
+    case 'open':
+      startHandler(kind, startStream(kind, admission.mediaType, req, res), handler, next);
+  }
+}
+
+function startedError(): ResponseStartedError {
+  return new ResponseStartedError('A stream needs a response of its own: this one has a head or a stream already');
+}
+
+/**
+ * Opens a stream outside of a handler, head and all. A request that gets a refusal has been answered: its stream is
+ * closed already.
+ */
+export function openStream<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpResponse): S {
+  const admission = admit(kind, req, res);
+  if (admission.kind === 'started') throw startedError();
+  const mediaType = 'mediaType' in admission ? admission.mediaType : (kind.mediaTypes[0] ?? '');
+  const out = startStream(kind, mediaType, req, res);
+  if (admission.kind === 'open') out.open();
+  else if (admission.kind === 'head') out.openBodiless();
+  else if (admission.kind !== 'gone') {
+    out.finishClose('ended');
+    if (admission.kind === 'stopped') answerStopped(res);
+    else refuse(res, kind.mediaTypes);
+  }
+  return kind.wrap(out);
+}
+
+function admit<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpResponse): Admission {
+  return decideAdmission({
+    method: req.method,
+    accept: requestField(req, 'accept'),
+    mediaTypes: kind.mediaTypes,
+    negotiation: kind.options.negotiate,
+    gone: isGone(res),
+    started: res.headersSent || seamOf(res)?.hasWriter === true,
+    stopped: kind.isStopped(req),
+  });
+}
+
+function startStream<S>(kind: StreamKind<S>, mediaType: string, req: HttpRequest, res: HttpResponse): OutStream {
+  const out = new OutStream(
+    req,
+    res,
+    { contentType: mediaType + kind.typeParameters, prelude: kind.prelude },
+    kind.options,
+  );
+  // RFC 9110 12.5.5: `Accept` had a part in what is sent, or could have led to another answer.
+  if (kind.mediaTypes.length > 1 || kind.options.negotiate !== 'ignore') vary(res as ServerResponse, 'Accept');
+  return out;
+}
+
+function answerStopped(res: HttpResponse): void {
+  // A cache must not stop others by it.
+  answer(res, { status: 204 });
+}
+
+function refuse(res: HttpResponse, mediaTypes: readonly string[]): void {
+  vary(res as ServerResponse, 'Accept');
+  answer(res, { status: 406, text: `Available as ${mediaTypes.join(', ')}\n` });
+}
+
+/** In the stream's own context, where its request has one: so are the steps of a generator. */
+function startHandler<S>(
+  kind: StreamKind<S>,
+  out: OutStream,
+  handler: (stream: S) => unknown,
+  next: Next | undefined,
+): void {
+  if (contextIn(out.req)) void runIn(out.context, () => runHandler(kind, out, handler, next));
+  else void runHandler(kind, out, handler, next);
+}
+
+/**
+ * Runs a handler to its end. What it gives back says when that is: a source is piped and then the stream ends; a
+ * promise ends it when it resolves; anything else leaves the stream open for whoever holds it.
+ */
+async function runHandler<S>(
+  kind: StreamKind<S>,
+  out: OutStream,
+  handler: (stream: S) => unknown,
+  next: Next | undefined,
+): Promise<void> {
+  // Not at once: a handler that refuses in its first steps may still answer with another status.
+  setImmediate(openLater, out);
+  const stream = kind.wrap(out);
+  try {
+    const result = handler(stream);
+    // A source first: the queries of some database clients are promises as well.
+    if (!isHandlerSource(result) && !isThenable(result)) return;
+    const value = isHandlerSource(result) ? result : await result;
+    if (isHandlerSource(value)) await pipeInto(out, value, (item) => kind.send(stream, item));
+    await out.finish();
+  } catch (error) {
+    await settleFailure(out, error, next);
+  }
+}
+
+function openLater(out: OutStream): void {
+  if (out.state === 'open') out.open();
+}
+
+async function settleFailure(out: OutStream, error: unknown, next: Next | undefined): Promise<void> {
+  if (isNormalEnd(out, error)) return;
+  if (out.state === 'open' && !out.started && !out.res.headersSent) {
+    out.abandon(error);
+    if (next) next(error);
+    else answerFailure(out, error);
+    return;
+  }
+  out.onSourceError(error);
+  // When the head is gone, the only honest error is a body that does not end.
+  await out.leave('error', { cause: error });
+}
+
+/** A handler that stops because its stream is over has not failed. */
+function isNormalEnd(out: OutStream, error: unknown): boolean {
+  return out.state !== 'open' && isAbort(error);
+}
+
+function answerFailure(out: OutStream, error: unknown): void {
+  out.onSourceError(error);
+  answer(out.res, { status: 500 });
+}
+
+/**
+ * An async source, or a generator at work. Not any iterable: a handler that says `(stream) => clients.add(stream)`
+ * gives back a Set, and does not mean it as events.
+ */
+function isHandlerSource(value: unknown): value is PullSource<unknown> {
+  return isPullSource(value) && (isReadableStream(value) || Symbol.asyncIterator in value || 'next' in value);
+}

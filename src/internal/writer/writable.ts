@@ -1,0 +1,106 @@
+import type { EventEmitter } from 'node:events';
+import type { ServerHttp2Stream } from 'node:http2';
+import { ClientClosedError, closeError, DeadlineExceededError } from '../../errors.ts';
+import { callEach } from '../listeners.ts';
+import { startTimer } from '../time/clock.ts';
+import { reportError } from '../events.ts';
+import { type HttpResponse, isGone, isHttp2, needsDrain } from '../http/message.ts';
+
+/** What, besides the response, ends a wait. */
+export interface WaitOptions {
+  /** Rejects the wait with `signal.reason`. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * A point in time, in ms since the epoch or as a `Date`, after which the wait rejects with `DeadlineExceededError`.
+   */
+  readonly deadline?: number | Date | undefined;
+}
+
+/**
+ * Resolves when `res` takes more bytes: at once if it does already, else on its next `'drain'`.
+ *
+ * Rejects with `StreamClosedError` when the response is closed or ended (also long before the call), with
+ * the error that it emits, with `signal.reason` on abort, and with `DeadlineExceededError` at the deadline.
+ * Every listener and timer is gone when it settles.
+ *
+ * Behind `compression`, `res` says that it has room while the encoder is full: the answer of `res.write` is then the
+ * only truth.
+ */
+export async function waitWritable(res: HttpResponse, options: WaitOptions = {}): Promise<void> {
+  options.signal?.throwIfAborted();
+  if (isGone(res)) throw new ClientClosedError();
+  if (res.writableEnded) throw closeError('ended');
+  if (needsDrain(res)) await waitForDrain(res, options);
+}
+
+/**
+ * Waits for the next `'drain'` whatever `res` says, for a caller whose write returned `false`. Settles as
+ * `waitWritable`.
+ */
+export async function waitForDrain(res: HttpResponse, options: WaitOptions = {}): Promise<void> {
+  const { signal } = options;
+  if (isGone(res)) throw new ClientClosedError();
+  const remaining = options.deadline === undefined ? undefined : Number(options.deadline) - Date.now();
+  if (remaining !== undefined && !(remaining > 0)) throw new DeadlineExceededError();
+  await new Promise<void>((resolve, reject) => {
+    const undo = [
+      listenForDrain(res, () => settle(resolve)),
+      listen(res, 'close', () =>
+        settle(() => reject(res.writableEnded ? closeError('ended') : new ClientClosedError())),
+      ),
+      // A reset without an error closes the stream only when its writes are done, and they wait for the client.
+      isHttp2(res) ? listen(res.stream, 'aborted', () => settle(() => reject(new ClientClosedError()))) : undefined,
+      listen(res, 'error', (error) => settle(() => reject(error))),
+      signal && onAbort(signal, () => settle(() => reject(signal.reason as Error))),
+      remaining === undefined
+        ? undefined
+        : startTimer(remaining, () => settle(() => reject(new DeadlineExceededError()))),
+    ];
+    function settle(finish: () => void): void {
+      finish();
+      for (const step of undo) step?.();
+    }
+  });
+}
+
+function listen(
+  emitter: HttpResponse | ServerHttp2Stream,
+  event: string,
+  listener: (value: unknown) => void,
+): () => void {
+  (emitter as EventEmitter).on(event, listener);
+  return () => (emitter as EventEmitter).off(event, listener);
+}
+
+function onAbort(signal: AbortSignal, listener: () => void): () => void {
+  signal.addEventListener('abort', listener);
+  return () => {
+    signal.removeEventListener('abort', listener);
+  };
+}
+
+const hubs = new WeakMap<HttpResponse, Set<() => void>>();
+
+/**
+ * `compression` reroutes `on('drain')` to its encoder, where `off` cannot reach: every wait would leave a
+ * listener behind (expressjs/compression#58, #135, #152). On such a response one listener serves all waits.
+ */
+function listenForDrain(res: HttpResponse, listener: () => void): () => void {
+  if (!Object.hasOwn(res, 'on')) return listen(res, 'drain', listener);
+  let waiting = hubs.get(res);
+  if (!waiting) {
+    const created = (waiting = new Set<() => void>());
+    hubs.set(res, created);
+    listen(res, 'drain', () => {
+      callEach(
+        [...created],
+        (each) => each(),
+        (error) => reportError(res.req, error),
+      );
+    });
+  }
+  waiting.add(listener);
+  return () => {
+    hubs.get(res)?.delete(listener);
+  };
+}
