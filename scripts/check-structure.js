@@ -1,4 +1,4 @@
-// The structure of src in numbers: import cycles, imports from a lower floor up, floors of each part, and what has
+// The structure of src in numbers: import cycles, imports from a lower floor up, floors of each room, and what has
 // grown too long. With --strict the exit code is 1 where a limit is passed.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
@@ -63,10 +63,10 @@ function visit(node, file) {
   ts.forEachChild(node, (child) => visit(child, file));
 }
 
-/** The part a file belongs to: its first folder, or a room of `internal`. @param {string} name */
-function partOf(name) {
-  const [first = '', second = ''] = name.split('/');
-  return first === 'internal' && name.split('/').length > 2 ? `internal/${second}` : name.includes('/') ? first : 'src';
+/** The room a file is in: its folder. @param {string} name */
+function roomOf(name) {
+  const folder = dirname(name);
+  return folder === '.' ? 'src' : folder.split(sep).join('/');
 }
 
 // A part stands on `internal`, and names stand on all parts.
@@ -107,11 +107,10 @@ function findCycles(files) {
 }
 
 /**
- * The longest chain of imports within one part, in files; a cycle counts once. @param {SourceFile[]} files @param
- * {string} part
+ * The longest chain of imports within one room, in files. @param {SourceFile[]} files @param {string} room
  */
-function countFloors(files, part) {
-  const inside = new Map(files.filter(({ name }) => partOf(name) === part).map((file) => [file.name, file]));
+function countFloors(files, room) {
+  const inside = new Map(files.filter(({ name }) => roomOf(name) === room).map((file) => [file.name, file]));
   /** @type {Map<string, number>} */
   const depths = new Map();
   /** @param {string} name @returns {number} */
@@ -132,9 +131,9 @@ const cycles = findCycles(files);
 const upward = files.flatMap(({ name, imports }) =>
   imports.filter((next) => floorOf(next) > floorOf(name)).map((next) => `${name} → ${next}`),
 );
-const floors = [...new Set(files.map(({ name }) => partOf(name)))]
-  .map((part) => ({ part, floors: countFloors(files, part) }))
-  .filter(({ part }) => part !== 'src');
+const floors = [...new Set(files.map(({ name }) => roomOf(name)))]
+  .map((room) => ({ room, floors: countFloors(files, room) }))
+  .filter(({ room }) => room !== 'src');
 const large = files.flatMap(({ name, classes }) =>
   classes
     .filter(({ methods }) => methods > limits.methods)
@@ -149,8 +148,8 @@ const rows = [
   ['import cycles', cycles.map((cycle) => cycle.join(' ↔ ')), limits.cycles],
   ['imports from a lower floor up', upward, limits.upward],
   [
-    `parts deeper than ${limits.floors} floors`,
-    floors.filter((each) => each.floors > limits.floors).map((each) => `${each.part}: ${each.floors}`),
+    `rooms deeper than ${limits.floors} floors`,
+    floors.filter((each) => each.floors > limits.floors).map((each) => `${each.room}: ${each.floors}`),
     0,
   ],
   [`classes over ${limits.methods} methods`, large, 0],
@@ -167,6 +166,6 @@ for (const [title, found, allowed, count = found.length] of rows) {
   if (found.length > 20) console.log(`       and ${found.length - 20} more`);
 }
 console.log(
-  `     ${files.length} files; floors: ${floors.map(({ part, floors: count }) => `${part} ${count}`).join(', ')}`,
+  `     ${files.length} files; floors: ${floors.map(({ room, floors: count }) => `${room} ${count}`).join(', ')}`,
 );
 if (process.argv.includes('--strict') && !passes) process.exitCode = 1;

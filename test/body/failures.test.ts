@@ -43,19 +43,19 @@ const early: [string, () => BodySource][] = [
         },
       }),
   ],
-  // eslint-disable-next-line require-yield
   [
     'an async generator',
     () =>
+      // eslint-disable-next-line require-yield
       (async function* () {
         await turns();
         throw failure;
       })(),
   ],
-  // eslint-disable-next-line require-yield
   [
     'a sync generator',
     () =>
+      // eslint-disable-next-line require-yield
       (function* () {
         throw failure;
       })(),
@@ -263,10 +263,11 @@ describe('a source that fails', () => {
             try {
               for (;;) yield 'x'.repeat(60_000);
             } finally {
+              // eslint-disable-next-line no-unsafe-finally
               throw failure;
             }
           })(),
-      ], // eslint-disable-line no-unsafe-finally
+      ],
       [
         'Readable',
         () =>

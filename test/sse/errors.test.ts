@@ -25,16 +25,16 @@ const early: [string, SseHandler][] = [
       throw teapot;
     },
   ],
-  // eslint-disable-next-line require-yield
   [
     'an async generator that throws first',
+    // eslint-disable-next-line require-yield
     async function* () {
       throw teapot;
     },
   ],
-  // eslint-disable-next-line require-yield
   [
     'a sync generator that throws first',
+    // eslint-disable-next-line require-yield
     function* () {
       throw teapot;
     },
