@@ -1,4 +1,4 @@
-import { ESLint } from 'eslint';
+import { ESLint, type Rule } from 'eslint';
 import tseslint from 'typescript-eslint';
 import { expect, it } from 'vitest';
 import { seamMethods } from '../../scripts/lint/seam-methods.js';
@@ -12,7 +12,8 @@ const eslint = new ESLint({
     {
       files: ['**/*.ts'],
       languageOptions: { parser: tseslint.parser, parserOptions: { projectService: true } },
-      plugins: { sluice: { rules: { 'seam-methods': seamMethods } } },
+      // Its types are those of typescript-eslint.
+      plugins: { sluice: { rules: { 'seam-methods': seamMethods as unknown as Rule.RuleModule } } },
       rules: { 'sluice/seam-methods': 'error' },
     },
   ],
