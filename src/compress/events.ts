@@ -1,21 +1,10 @@
-import { channel } from 'node:diagnostics_channel';
-import debug from 'debug';
+import { defineErrors, defineEvents, type ErrorEvent, type ErrorMessage, type Events } from '../internal/events.ts';
 import type { HttpRequest } from '../internal/http/message.ts';
-import { warnUnheard } from '../internal/unheard.ts';
-import type { IdentityReason } from './policy/decide.ts';
 import type { BodyKind, Tier } from './codec.ts';
-
-const errors = channel('sluice:compress:error');
-const decisions = channel('sluice:compress:decision');
-const tiers = channel('sluice:compress:tier');
-const log = debug('sluice:compress');
+import type { IdentityReason } from './policy/decide.ts';
 
 /** Message on `sluice:compress:error`: an error that no caller could be told of. */
-export interface CompressErrorMessage {
-  readonly error: unknown;
-  /** The request whose response failed; `undefined` for what concerns none. */
-  readonly req: HttpRequest | undefined;
-}
+export type CompressErrorMessage = ErrorMessage;
 
 /** A governor's step from one tier to another; the message on `sluice:compress:tier`. */
 export interface TierChange {
@@ -47,39 +36,34 @@ export interface CompressionDecisionMessage {
   readonly version: number;
 }
 
-/** Tells observers what became of a response. */
-export function reportDecision(message: CompressionDecisionMessage): void {
-  if (log.enabled) log('%s %s %s: %s', message.req.method, message.req.url, message.coding, message.reason);
-  if (decisions.hasSubscribers) decisions.publish(message);
-}
-
-/** Makes an error seen that has no caller to be thrown at. */
-export function reportCompressError(error: unknown, req?: HttpRequest): void {
-  log('%O', error);
-  if (errors.hasSubscribers) errors.publish({ error, req } satisfies CompressErrorMessage);
-  else
-    warnUnheard(error, {
-      cure: 'To handle such errors, subscribe to the diagnostics channel `sluice:compress:error`.',
-      req,
-    });
-}
-
-/** Tells observers that a governor changed its tier. */
-export function reportTier(change: TierChange): void {
-  log('tier %d after %d at a load of %d', change.tier, change.previous, change.load);
-  if (tiers.hasSubscribers) tiers.publish(change);
-}
-
-/** Tells the debug namespace that a switch was thrown. */
-export function reportSwitch(state: {
+/** Message on `sluice:compress:switch`: the switch was thrown. */
+export interface SwitchChange {
   readonly enabled: boolean;
+  /** Goes up by one with each change. */
   readonly version: number;
   readonly profile: { readonly name?: string | undefined };
-}): void {
-  log(
+}
+
+interface CompressEvents {
+  readonly decision: CompressionDecisionMessage;
+  readonly tier: TierChange;
+  readonly switch: SwitchChange;
+}
+
+export const compressEvents: Events<CompressEvents> = defineEvents<CompressEvents>('compress', {
+  decision: ({ req, coding, reason }) => ['%s %s %s: %s', req.method, req.url, coding, reason],
+  tier: ({ tier, previous, load }) => ['tier %d after %d at a load of %d', tier, previous, load],
+  switch: ({ enabled, version, profile }) => [
     'switch %s, profile %s, version %d',
-    state.enabled ? 'on' : 'off',
-    state.profile.name ?? 'without a name',
-    state.version,
-  );
+    enabled ? 'on' : 'off',
+    profile.name ?? 'without a name',
+    version,
+  ],
+});
+
+export const compressErrors: ErrorEvent = defineErrors('compress');
+
+/** Reports an error that has no caller. */
+export function reportCompressError(error: unknown, req?: HttpRequest): void {
+  compressErrors.report({ error, req });
 }

@@ -11,7 +11,7 @@ import { openSeam } from '../internal/seam/response.ts';
 import { streamOf } from '../internal/writer/stream.ts';
 import { decideExpiry, type ExpiryOutcome } from './policy/decide.ts';
 import type { ResolvedDeadlineOptions } from './options.ts';
-import { reportExpired, reportLate } from './events.ts';
+import { deadlineEvents } from './events.ts';
 
 /** What an expiry needs to know beside the response. */
 export interface ExpiryInput {
@@ -31,7 +31,7 @@ export function settleExpiry(input: ExpiryInput, reason: unknown): void {
   if (!isExpiry || settled.has(input.res)) return;
   const outcome = settle(input, reason);
   if (outcome === 'nothing') return;
-  reportExpired({ req: input.req, reason, outcome });
+  deadlineEvents.expired.publish({ req: input.req, reason, outcome });
   // A stream hands over what it has by the methods of the response.
   if (outcome !== 'stream') retire(input, reason);
 }
@@ -56,7 +56,7 @@ function settle(input: ExpiryInput, reason: Error): ExpiryOutcome {
 function retire({ req, res, onLate }: ExpiryInput, reason: Error): void {
   openSeam(res).retire(reason, (method) => {
     onLate();
-    reportLate({ req, method });
+    deadlineEvents.late.publish({ req, method });
   });
 }
 

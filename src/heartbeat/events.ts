@@ -1,12 +1,40 @@
-import debug from 'debug';
+import { defineEvents, type Events } from '../internal/events.ts';
 import { type HttpRequest, requestPath } from '../internal/http/message.ts';
 import type { Injection } from './policy/injection.ts';
 
-const log = debug('sluice:heartbeat');
+/** Message on `sluice:heartbeat:decision`, once for each head: whether a body carries heartbeats. */
+export interface HeartbeatDecisionMessage {
+  readonly req: HttpRequest;
+  /** `inject`, or why it carries none. */
+  readonly reason: string;
+}
 
-/** Tells why a body carries heartbeats or none. */
+/** Message on `sluice:heartbeat:encoded`: an event stream that cannot carry heartbeats. */
+export interface EncodedStreamMessage {
+  readonly req: HttpRequest;
+  /** The `Content-Encoding` that it had already. */
+  readonly coding: string;
+}
+
+interface HeartbeatEvents {
+  readonly decision: HeartbeatDecisionMessage;
+  readonly encoded: EncodedStreamMessage;
+}
+
+export const heartbeatEvents: Events<HeartbeatEvents> = defineEvents<HeartbeatEvents>('heartbeat', {
+  decision: ({ req, reason }) => ['%s %s: %s', req.method, req.url, reason === 'inject' ? 'heartbeats' : reason],
+  encoded: ({ req, coding }) => [
+    '%s %s: an encoded event stream gets no heartbeats (Content-Encoding: %s)',
+    req.method,
+    req.url,
+    coding,
+  ],
+});
+
+/** Reports whether a body carries heartbeats. */
 export function reportInjection(req: HttpRequest, injection: Injection): void {
-  if (log.enabled) log('%s %s: %s', req.method, req.url, injection.kind === 'inject' ? 'heartbeats' : injection.reason);
+  if (!heartbeatEvents.decision.isHeard) return;
+  heartbeatEvents.decision.publish({ req, reason: injection.kind === 'inject' ? 'inject' : injection.reason });
 }
 
 /** The code of the process warning about encoded event streams. Part of the interface. */
@@ -14,10 +42,10 @@ const encodedCode = 'SLUICE_ENCODED_EVENT_STREAM';
 
 let hasWarned = false;
 
-/** Tells, once per process, of an event stream that cannot get heartbeats. */
+/** Reports an event stream that cannot carry heartbeats; the process warning comes once. */
 export function warnOfEncoded(req: HttpRequest, coding: string | undefined): void {
   const stream = `${req.method ?? ''} ${requestPath(req)}`;
-  log('%s: an encoded event stream gets no heartbeats (Content-Encoding: %s)', stream, coding);
+  heartbeatEvents.encoded.publish({ req, coding: coding ?? '' });
   if (hasWarned) return;
   hasWarned = true;
   const why = `${stream} had \`Content-Encoding: ${coding ?? ''}\` before \`heartbeat\` saw its headers`;

@@ -4,15 +4,90 @@ import type { CloseReason } from '../errors.ts';
 import type { HttpRequest } from './http/message.ts';
 import { warnUnheard } from './unheard.ts';
 
-const errors = channel('sluice:stream:error');
-const closes = channel('sluice:stream:close');
-const log = debug('sluice:stream');
+/** What `DEBUG=sluice:<part>` prints for a message: a format of `debug` and its values. */
+type Line = readonly [format: string, ...values: unknown[]];
 
-/** Message on `sluice:stream:error`: an error that no caller could be told of. */
-export interface StreamErrorMessage {
-  readonly req: HttpRequest;
-  readonly error: unknown;
+/** One kind of message, on one `diagnostics_channel`. */
+export interface Event<M extends object> {
+  /** The name of the channel. */
+  readonly name: string;
+  /** Whether a message reaches a subscriber or the debug log. Ask before you make one that costs something. */
+  readonly isHeard: boolean;
+  publish(message: M): void;
 }
+
+/** The events of one part, by the last word of their channel. */
+export type Events<M extends Record<keyof M, object>> = { readonly [Name in keyof M]: Event<M[Name]> };
+
+/** The message on `sluice:<part>:error`: an error that no caller could be told of. */
+export interface ErrorMessage {
+  readonly error: unknown;
+  /** The request it belongs to, if there is one. */
+  readonly req: HttpRequest | undefined;
+}
+
+/**
+ * Makes the channels `sluice:<part>:<name>` and the debug namespace `sluice:<part>` from one table.
+ * @param lines - what the namespace prints for each message
+ */
+export function defineEvents<M extends Record<keyof M, object>>(
+  part: string,
+  lines: { readonly [Name in keyof M]: (message: M[Name]) => Line },
+): Events<M> {
+  const log = debug(`sluice:${part}`);
+  const names = Object.keys(lines) as (keyof M & string)[];
+  return Object.fromEntries(
+    names.map((name) => [name, defineEvent(`sluice:${part}:${name}`, log, lines[name])]),
+  ) as unknown as Events<M>;
+}
+
+function defineEvent<M extends object>(name: string, log: debug.Debugger, lineOf: (message: M) => Line): Event<M> {
+  const subscribers = channel(name);
+  return {
+    name,
+    get isHeard() {
+      // `debug` leaves `enabled` undefined while no namespace was ever enabled.
+      return subscribers.hasSubscribers || (log.enabled as boolean | undefined) === true;
+    },
+    publish(message) {
+      if (log.enabled) log(...(lineOf(message) as [string, ...unknown[]]));
+      if (subscribers.hasSubscribers) subscribers.publish(message);
+    },
+  };
+}
+
+/** How a part reports errors that have no caller. */
+export interface ErrorEvent extends Event<ErrorMessage> {
+  /** Publishes the error. Emits the process warning `SLUICE_UNHANDLED` if the channel has no subscriber. */
+  report(message: ErrorMessage): void;
+  /** Emits that warning alone, for an error that is published already. */
+  warnIfUnheard(message: ErrorMessage): void;
+}
+
+/** Makes the channel `sluice:<part>:error`. @param hook - the option that takes such errors too, if there is one */
+export function defineErrors(part: string, hook?: string): ErrorEvent {
+  const name = `sluice:${part}:error`;
+  const subscribers = channel(name);
+  const log = debug(`sluice:${part}`);
+  const listen = `subscribe to the diagnostics channel \`${name}\``;
+  const cure = `To handle such errors, ${hook === undefined ? listen : `give the stream an \`${hook}\`, or ${listen}`}.`;
+  const event = defineEvent<ErrorMessage>(name, log, ({ req, error }) =>
+    req ? ['%s %s: %O', req.method, req.url, error] : ['%O', error],
+  );
+  const warnIfUnheard = ({ req, error }: ErrorMessage): void => {
+    if (!subscribers.hasSubscribers) warnUnheard(error, { cure, req });
+  };
+  return Object.assign(event, {
+    warnIfUnheard,
+    report(message: ErrorMessage): void {
+      event.publish(message);
+      warnIfUnheard(message);
+    },
+  });
+}
+
+/** Message on `sluice:stream:error`. */
+export type StreamErrorMessage = ErrorMessage;
 
 /** Message on `sluice:stream:close`. */
 export interface StreamCloseMessage {
@@ -20,34 +95,39 @@ export interface StreamCloseMessage {
   readonly reason: CloseReason;
 }
 
-// An error may first be a rejection that nobody looks at and then, since somebody did, the end of the handler.
-const reported = new WeakSet();
+interface StreamEvents {
+  readonly close: StreamCloseMessage;
+}
 
-const cure =
-  'To handle such errors, give the stream an `onError`, or subscribe to the diagnostics channel `sluice:stream:error`.';
+/** The events of streams and bodies. Every part that works on a response reports them. */
+export const streamEvents: Events<StreamEvents> = defineEvents<StreamEvents>('stream', {
+  close: ({ req, reason }) => ['%s %s closed: %s', req.method, req.url, reason],
+});
+
+export const streamErrors: ErrorEvent = defineErrors('stream', 'onError');
+
+// An error may first reject a promise that nothing handles, and then, through `await`, end the handler.
+const published = new WeakSet();
 
 /**
- * Reports an error that has no caller to be thrown at: on the channel, and where nothing listens there, as a process
- * warning.
- * @param isHeard - whether a hook of the application gets it, so that no warning is due
+ * Reports an error that has no caller.
+ * @param isHandled - whether a hook of the application gets it
  */
-export function reportError(req: HttpRequest, error: unknown, isHeard = false): void {
+export function reportError(req: HttpRequest, error: unknown, isHandled = false): void {
   publishError(req, error);
-  if (!isHeard && !errors.hasSubscribers) warnUnheard(error, { cure, req });
+  if (!isHandled) streamErrors.warnIfUnheard({ req, error });
 }
 
-/** Publishes an error whose caller may not look at it. Each error once. */
+/** Publishes an error whose caller may ignore it. Each error once. */
 export function publishError(req: HttpRequest, error: unknown): void {
   if (typeof error === 'object' && error !== null) {
-    if (reported.has(error)) return;
-    reported.add(error);
+    if (published.has(error)) return;
+    published.add(error);
   }
-  log('%s %s: %O', req.method, req.url, error);
-  if (errors.hasSubscribers) errors.publish({ req, error } satisfies StreamErrorMessage);
+  streamErrors.publish({ req, error });
 }
 
-/** Tells observers that a stream is over. */
+/** Reports that a stream is over. */
 export function reportClose(req: HttpRequest, reason: CloseReason): void {
-  log('%s %s closed: %s', req.method, req.url, reason);
-  if (closes.hasSubscribers) closes.publish({ req, reason } satisfies StreamCloseMessage);
+  if (streamEvents.close.isHeard) streamEvents.close.publish({ req, reason });
 }

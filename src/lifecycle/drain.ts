@@ -7,7 +7,7 @@ import { Departures } from './departures.ts';
 import type { Drainable, DrainSite } from './drainable.ts';
 import type { ResolvedLifecycleOptions } from './options.ts';
 import { isLeaving, nextPhase, type Phase, type PhaseEvent, stateOf } from './policy/phase.ts';
-import { type LifecycleChange, reportDrain, reportLifecycleError, reportState } from './events.ts';
+import { type LifecycleChange, lifecycleEvents, reportLifecycleError } from './events.ts';
 import { decideStep, effectivePreDrain, type Plan, tellingWindow } from './policy/schedule.ts';
 import { type DrainEnd, type DrainReport, Tally } from './policy/counters.ts';
 
@@ -206,7 +206,7 @@ export class Drain implements DrainSite {
   }
 
   #tell(change: LifecycleChange): void {
-    reportState(change);
+    lifecycleEvents.state.publish(change);
     if (change.state === 'draining') this.#controller.abort(new DrainingError());
     this.#onChange(change);
   }
@@ -214,7 +214,7 @@ export class Drain implements DrainSite {
   #finish(): void {
     const report = this.tally.report(performance.now() - this.#began, this.#end);
     this.#resolve(report);
-    reportDrain(report);
+    lifecycleEvents.drain.publish(report);
   }
 }
 

@@ -1,13 +1,6 @@
-import { channel } from 'node:diagnostics_channel';
-import debug from 'debug';
-import { warnUnheard } from '../internal/unheard.ts';
-import type { LifecycleState } from './policy/phase.ts';
+import { defineErrors, defineEvents, type ErrorEvent, type ErrorMessage, type Events } from '../internal/events.ts';
 import type { DrainReport } from './policy/counters.ts';
-
-const drains = channel('sluice:lifecycle:drain');
-const states = channel('sluice:lifecycle:state');
-const errors = channel('sluice:lifecycle:error');
-const log = debug('sluice:lifecycle');
+import type { LifecycleState } from './policy/phase.ts';
 
 /** A step of a lifecycle; the message on `sluice:lifecycle:state`. */
 export interface LifecycleChange {
@@ -16,28 +9,21 @@ export interface LifecycleChange {
 }
 
 /** Message on `sluice:lifecycle:error`: an error that no caller could be told of. */
-export interface LifecycleErrorMessage {
-  readonly error: unknown;
+export type LifecycleErrorMessage = ErrorMessage;
+
+interface LifecycleEvents {
+  readonly state: LifecycleChange;
+  readonly drain: DrainReport;
 }
 
-/** Tells observers that a drain is over. */
-export function reportDrain(report: DrainReport): void {
-  log('drained: %o', report);
-  if (drains.hasSubscribers) drains.publish(report);
-}
+export const lifecycleEvents: Events<LifecycleEvents> = defineEvents<LifecycleEvents>('lifecycle', {
+  state: ({ state, previous }) => ['%s after %s', state, previous],
+  drain: (report) => ['drained: %o', report],
+});
 
-/** Tells observers of a step. */
-export function reportState(change: LifecycleChange): void {
-  log('%s after %s', change.state, change.previous);
-  if (states.hasSubscribers) states.publish(change);
-}
+export const lifecycleErrors: ErrorEvent = defineErrors('lifecycle');
 
-/** Makes an error seen that has no caller to be thrown at. */
+/** Reports an error that has no caller. */
 export function reportLifecycleError(error: unknown): void {
-  log('%O', error);
-  if (errors.hasSubscribers) errors.publish({ error } satisfies LifecycleErrorMessage);
-  else
-    warnUnheard(error, {
-      cure: 'To handle such errors, subscribe to the diagnostics channel `sluice:lifecycle:error`.',
-    });
+  lifecycleErrors.report({ error, req: undefined });
 }

@@ -92,20 +92,20 @@ describe('docs/heartbeat.md', { timeout: 60_000 }, () => {
   });
 
   it('has a row for each option, of its own kind, and no others', ({ expect }) => {
-    const options = (path: string, name: string): string[] => membersOf(`src/heartbeat/${path}.ts`, name);
+    const options = (path: string, name: string): string[] => membersOf(`src/${path}.ts`, name);
     const watchers = [
-      options('web-sockets', 'WatchWebSocketsOptions'),
-      options('http2', 'WatchHttp2Options'),
-      options('sockets', 'WatchSocketOptions'),
+      options('heartbeat/watch-web-sockets', 'WatchWebSocketsOptions'),
+      options('heartbeat/watch-http2', 'WatchHttp2Options'),
+      options('heartbeat/watch-sockets', 'WatchSocketOptions'),
     ].flat();
     expect(optionTables()).toEqual([
-      options('health-options', 'HealthOptions'),
-      options('options', 'HeartbeatOptions'),
+      options('internal/health/options', 'HealthOptions'),
+      options('heartbeat/options', 'HeartbeatOptions'),
       watchers.toSorted(),
-      options('registry', 'RegistryOptions'),
+      options('internal/health/registry', 'RegistryOptions'),
     ]);
     const lengths = [...tables(section('Injection'))].find(([head]) => head.startsWith('member'))?.[1];
-    expect(lengths?.toSorted()).toEqual(options('length-prefix-boundary', 'LengthPrefixOptions'));
+    expect(lengths?.toSorted()).toEqual(options('internal/format/length-prefix-boundary', 'LengthPrefixOptions'));
   });
 
   it('has a row for each member of a registry, of its numbers and of a connection', ({ expect }) => {
@@ -147,9 +147,9 @@ describe('docs/heartbeat.md', { timeout: 60_000 }, () => {
 
   it('has a row for each value and function that the subpath exports', ({ expect }) => {
     const source = read('src/heartbeat/index.ts');
-    const values = [...source.matchAll(/^export \{(.*)\}/gm)]
+    const values = [...source.matchAll(/^export \{([^}]*)\}/gm)]
       .flatMap(([, list]) => list!.split(',').map((each) => each.trim()))
-      .filter((each) => !each.startsWith('type '));
+      .filter((each) => each !== '' && !each.startsWith('type '));
     const names = tables(page.slice(0, page.indexOf('\n## '))).get('name');
     expect(names?.toSorted()).toEqual([...values, 'heartbeat'].toSorted());
   });

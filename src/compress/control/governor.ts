@@ -11,7 +11,7 @@ import {
 } from '../../internal/option.ts';
 import { LoadMeter } from './load.ts';
 import type { Tier } from '../codec.ts';
-import { reportCompressError, reportTier, type TierChange } from '../events.ts';
+import { reportCompressError, compressEvents, type TierChange } from '../events.ts';
 import { initialTier, nextTier, type Thresholds, type TierPolicy, type TierState } from '../policy/tier.ts';
 
 /** Options of `createGovernor`. */
@@ -156,7 +156,7 @@ class SamplingGovernor implements Governor {
     this.#state = state;
     if (state.tier === previous) return;
     const change = { tier: state.tier, previous, load: state.load };
-    reportTier(change);
+    compressEvents.tier.publish(change);
     this.#listeners.emit(change);
   }
 }

@@ -3,7 +3,7 @@ import { readOneOf, requireFunction } from '../../internal/option.ts';
 import { checkCodec } from '../codecs/checked-codec.ts';
 import { makeOffer } from './codec-set.ts';
 import { type CheckedProfile, checkProfile, type CompressionProfile } from './profile.ts';
-import { reportCompressError, reportSwitch } from '../events.ts';
+import { reportCompressError, compressEvents } from '../events.ts';
 import { warmUp } from '../codecs/warm-up.ts';
 
 /** How a switch is set. Frozen: a change replaces it as a whole. */
@@ -125,7 +125,7 @@ export class ProfileSwitch implements CompressionSwitch {
 
   #change(change: Partial<SwitchState>): void {
     this.#current = Object.freeze({ ...this.#current, ...change, version: this.#current.version + 1 });
-    reportSwitch(this.#current);
+    compressEvents.switch.publish(this.#current);
     this.#listeners.emit(this.#current);
   }
 }

@@ -19,7 +19,7 @@ import { fingerprint } from '../policy/fingerprint.ts';
 import { isCompressible, isEventStream } from '../policy/compressible.ts';
 import { acceptedCodings } from '../policy/negotiate.ts';
 import type { Offer } from '../control/codec-set.ts';
-import { type CompressionReason, reportCompressError, reportDecision } from '../events.ts';
+import { type CompressionReason, reportCompressError, compressEvents } from '../events.ts';
 import { StreamLayer } from './stream-layer.ts';
 import type { SwitchState } from '../control/switch.ts';
 
@@ -343,7 +343,7 @@ export class Gate extends Layer {
   #report({ res, kind, tier, state }: Moment, coding: string, reason: CompressionReason): void {
     if (this.#compressor.options.serverTiming)
       res.appendHeader('Server-Timing', `compress;desc="${coding === 'identity' ? reason : coding}"`);
-    reportDecision({ req: this.#req, coding, reason, kind, tier, version: state.version });
+    compressEvents.decision.publish({ req: this.#req, coding, reason, kind, tier, version: state.version });
   }
 }
 

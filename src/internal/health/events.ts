@@ -1,41 +1,37 @@
-import { channel } from 'node:diagnostics_channel';
-import debug from 'debug';
-import { warnUnheard } from '../unheard.ts';
+import { defineErrors, defineEvents, type ErrorEvent, type ErrorMessage, type Events } from '../events.ts';
 import type { ConnectionEnd, ConnectionStateChange } from './connection-info.ts';
 
-const states = channel('sluice:heartbeat:state');
-const ends = channel('sluice:heartbeat:end');
-const errors = channel('sluice:heartbeat:error');
-const log = debug('sluice:heartbeat');
-
 /** Message on `sluice:heartbeat:error`: an error that no caller could be told of. */
-export interface HeartbeatErrorMessage {
-  readonly error: unknown;
+export type HeartbeatErrorMessage = ErrorMessage;
+
+interface HealthEvents {
+  readonly state: ConnectionStateChange;
+  readonly end: ConnectionEnd;
 }
 
-/** Tells observers of a step. */
+export const healthEvents: Events<HealthEvents> = defineEvents<HealthEvents>('heartbeat', {
+  state: ({ connection, state, previous }) => ['%s %s after %s', connection.id, state, previous],
+  end: ({ connection, reason }) => ['%s ended: %s', connection.id, reason],
+});
+
+export const heartbeatErrors: ErrorEvent = defineErrors('heartbeat');
+
+/** Reports a step of a connection's health. */
 export function reportHealth(change: ConnectionStateChange): void {
-  log('%s %s after %s', change.connection.id, change.state, change.previous);
-  if (states.hasSubscribers) states.publish(change);
+  healthEvents.state.publish(change);
 }
 
-/** Whether anybody hears of ends. */
-export function hasEndObservers(): boolean {
-  return ends.hasSubscribers || log.enabled;
-}
-
-/** Tells observers of an end. */
+/** Reports the end of a connection. */
 export function reportEnd(end: ConnectionEnd): void {
-  log('%s ended: %s', end.connection.id, end.reason);
-  if (ends.hasSubscribers) ends.publish(end);
+  healthEvents.end.publish(end);
 }
 
-/** Makes an error seen that has no caller to be thrown at. */
+/** Whether anything hears of ends. */
+export function hasEndObservers(): boolean {
+  return healthEvents.end.isHeard;
+}
+
+/** Reports an error that has no caller. */
 export function reportHeartbeatError(error: unknown): void {
-  log('%O', error);
-  if (errors.hasSubscribers) errors.publish({ error } satisfies HeartbeatErrorMessage);
-  else
-    warnUnheard(error, {
-      cure: 'To handle such errors, subscribe to the diagnostics channel `sluice:heartbeat:error`.',
-    });
+  heartbeatErrors.report({ error, req: undefined });
 }
