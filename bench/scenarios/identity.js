@@ -30,19 +30,19 @@ function serveItem(setUp) {
 /**
  * Every response gets the library's seam with one layer, which passes everything on: what a middleware of ours costs
  * where it has nothing to do.
- * @param {boolean} transforms - whether the layer says that it may change bytes, as an encoder does
+ * @param {import('../../dist/internal/seam/layer.js').LayerKind} kind - what the layer says that it may do
  */
-async function serveSeam(transforms) {
+async function serveSeam(kind) {
   const { openSeam } = await import('../../dist/internal/seam/response.js');
-  const { Layer, rank } = await import('../../dist/internal/seam/layer.js');
+  const { keep, Layer, rank } = await import('../../dist/internal/seam/layer.js');
   class PassiveLayer extends Layer {
     /** @override */
     rank = rank.compress;
     /** @override */
-    transforms = transforms;
+    kind = kind;
     /** @override */
     head() {
-      return false;
+      return keep;
     }
   }
   return serveItem((app) => {
@@ -93,11 +93,11 @@ const scenario = {
         );
       },
     },
-    { name: 'seam', title: 'the seam and a passive layer on every response', serve: () => serveSeam(false) },
+    { name: 'seam', title: 'the seam and a passive layer on every response', serve: () => serveSeam('observer') },
     {
       name: 'seam-encoder',
       title: 'the seam and a layer that could transform but does not',
-      serve: () => serveSeam(true),
+      serve: () => serveSeam('encoder'),
     },
     {
       name: 'compress-small',

@@ -1,7 +1,16 @@
 import type { Http2ServerResponse } from 'node:http2';
 import type { Socket } from 'node:net';
 import { startTimer } from '../internal/time/clock.ts';
-import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from '../internal/seam/layer.ts';
+import {
+  type Chunk,
+  type Head,
+  type HeadOutcome,
+  keep,
+  Layer,
+  type Rank,
+  rank,
+  type WriteCallback,
+} from '../internal/seam/layer.ts';
 import { type HttpResponse, isHttp2 } from '../internal/http/message.ts';
 import { seamOf } from '../internal/seam/response.ts';
 
@@ -40,9 +49,9 @@ export class IdleLayer extends Layer {
     this.#input = input;
   }
 
-  override head({ complete }: Head): boolean {
+  override head({ complete }: Head): HeadOutcome {
     if (!complete && !this.#stop && !this.#isOver) this.#start();
-    return false;
+    return keep;
   }
 
   override close(): void {

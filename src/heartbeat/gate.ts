@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { responseField } from '../internal/http/headers.ts';
-import { type Head, Layer, type Rank, rank } from '../internal/seam/layer.ts';
+import { type Head, type HeadOutcome, Layer, type LayerKind, type Rank, rank } from '../internal/seam/layer.ts';
 import { mediaTypeOf } from '../internal/http/accept.ts';
 import { type HttpRequest, type HttpResponse, isGone } from '../internal/http/message.ts';
 import type { Seam } from '../internal/seam/response.ts';
@@ -23,7 +23,7 @@ export interface GateInput {
 /** Waits for the head of a response, and takes itself away if that is not the head of a stream. */
 export class Gate extends Layer {
   override readonly rank: Rank = rank.heartbeat;
-  override readonly transforms: boolean = true;
+  override readonly kind: LayerKind = 'injector';
   readonly #seam: Seam;
   readonly #req: HttpRequest;
   readonly #options: ResolvedHeartbeatOptions;
@@ -39,60 +39,43 @@ export class Gate extends Layer {
     this.#options = options;
   }
 
-  override get wantsFlush(): boolean {
-    return false;
-  }
-
-  override head(head: Head): boolean {
-    const { res, complete } = head;
+  override head({ res, complete }: Head): HeadOutcome {
     const carrier = this.#options.carrierOf(mediaTypeOf(responseField(res, 'content-type')));
     const injection = this.#decide(res as ServerResponse, carrier, complete !== undefined);
     reportInjection(this.#req, injection);
-    if (isGone(res) || !isStream(injection)) return this.#stepAside(head);
+    // It is no stream, or none of ours.
+    if (isGone(res) || !isStream(injection)) return { kind: 'leave' };
     const entry = enter(this.doors, this.#req, res);
-    if (entry.kind === 'refused') return this.#refuse(head, entry);
-    head.onRefused(entry.leave);
-    if (injection.kind === 'inject') return this.#watch(head, injection.carrier);
+    if (entry.kind === 'refused') return this.#refuse(entry);
+    if (injection.kind === 'inject') return this.#watch(injection.carrier, entry.leave);
     const isEncoded = carrier?.isEventStream === true && injection.reason === 'encoded';
-    return isEncoded ? this.#leaveQuiet(head) : this.#stepAside(head);
+    return isEncoded ? this.#leaveQuiet(res, entry.leave) : { kind: 'leave', undo: entry.leave };
   }
 
-  /** It is no stream, or none of ours. */
-  #stepAside({ onRefused }: Head): false {
-    this.#seam.remove(this);
-    onRefused(() => void this.#seam.add(this));
-    return false;
-  }
-
-  #watch({ onRefused }: Head, carrier: Carrier): true {
+  #watch(carrier: Carrier, leave: () => void): HeadOutcome {
     const pulse = new Pulse({ seam: this.#seam, req: this.#req, carrier, options: this.#options });
     pulse.begin();
-    this.#seam.replace(this, pulse);
-    onRefused(() => {
+    const undo = (): void => {
       pulse.withdraw();
-      this.#seam.replace(pulse, this);
-    });
-    return true;
+      leave();
+    };
+    return { kind: 'become', layer: pulse, undo };
   }
 
-  #refuse({ onRefused }: Head, { refusal, error }: Extract<Entry, { kind: 'refused' }>): true {
+  #refuse({ refusal, error }: Extract<Entry, { kind: 'refused' }>): HeadOutcome {
     const refused = new RefusedStream({ seam: this.#seam, req: this.#req, options: refusal, error });
-    refused.begin(onRefused);
-    this.#seam.replace(this, refused);
-    onRefused(() => this.#seam.replace(refused, this));
-    return true;
+    return { kind: 'become', layer: refused, undo: refused.begin() };
   }
 
-  #leaveQuiet({ res, onRefused }: Head): false {
+  #leaveQuiet(res: HttpResponse, leave: () => void): HeadOutcome {
     warnOfEncoded(this.#req, responseField(res, 'content-encoding'));
     const stream = new EncodedStream(this.#seam, this.#req);
     stream.begin(this.#options);
-    this.#seam.replace(this, stream);
-    onRefused(() => {
+    const undo = (): void => {
       stream.withdraw();
-      this.#seam.replace(stream, this);
-    });
-    return false;
+      leave();
+    };
+    return { kind: 'become', layer: stream, undo };
   }
 
   #decide(res: ServerResponse, carrier: Carrier | undefined, isComplete: boolean): Injection {

@@ -7,6 +7,7 @@ import {
   type Departure,
   type FiniteReason,
   Layer,
+  type LayerKind,
   type Rank,
   rank,
   type WriteCallback,
@@ -56,7 +57,7 @@ export interface PulseInput {
  */
 export class Pulse extends Layer implements Wire, Departure {
   override readonly rank: Rank = rank.heartbeat;
-  override readonly transforms: boolean = true;
+  override readonly kind: LayerKind = 'injector';
   readonly #req: HttpRequest;
   // Express gives each request and response a shape of its own, where a property takes ten times as long to find: what
   // each look needs is here.
@@ -108,10 +109,6 @@ export class Pulse extends Layer implements Wire, Departure {
     }
     if (!(this.#socket instanceof Socket)) this.#gauge = new QueueGauge();
     this.#noteProduced(options.registry.now());
-  }
-
-  override get wantsFlush(): boolean {
-    return false;
   }
 
   /** Starts to be watched. */

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { StreamRefusedError } from '../errors.ts';
 import { rememberHead } from '../internal/http/headers.ts';
-import { type Chunk, type Head, Layer, type Rank, rank, type WriteCallback } from '../internal/seam/layer.ts';
+import { type Chunk, Layer, type LayerKind, type Rank, rank, type WriteCallback } from '../internal/seam/layer.ts';
 import { type HttpRequest, type HttpResponse, isGone } from '../internal/http/message.ts';
 import { abortResponse, closeUnterminated } from '../internal/seam/closing.ts';
 import { decideRefusal, type Refusal, type RefusalOptions, setRefusalHead } from '../internal/writer/refusal.ts';
@@ -27,7 +27,7 @@ export interface RefusedStreamInput {
  */
 export class RefusedStream extends Layer {
   override readonly rank: Rank = rank.heartbeat;
-  override readonly transforms: boolean = true;
+  override readonly kind: LayerKind = 'injector';
   readonly #seam: Seam;
   readonly #req: HttpRequest;
   readonly #res: HttpResponse;
@@ -45,19 +45,15 @@ export class RefusedStream extends Layer {
     this.#error = error;
   }
 
-  override get wantsFlush(): boolean {
-    return false;
-  }
-
-  /** Changes the head that is about to go out. In this tick the response is still the handler's. */
-  begin(onRefused: Head['onRefused']): void {
+  /** Changes the head that is about to go out; returns the undo. In this tick the response is still the handler's. */
+  begin(): () => void {
     const restore = rememberHead(this.#res);
     setRefusalHead(this.#res, this.#refusal);
-    onRefused(() => {
+    process.nextTick(answer, this);
+    return () => {
       this.#state = 'withdrawn';
       restore();
-    });
-    process.nextTick(answer, this);
+    };
   }
 
   override write(_chunk: Chunk, _encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {

@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Rank, rank } from '../../src/internal/seam/layer.ts';
+import { type HeadOutcome, keep, type Rank, rank } from '../../src/internal/seam/layer.ts';
 import { openSeam } from '../../src/internal/seam/response.ts';
 import { waitWritable } from '../../src/index.ts';
 import { bare, carriers, h2c, type Carrier, type Middleware } from '../support/carriers.ts';
@@ -89,11 +89,11 @@ describe('layers', () => {
         (res) => {
           const seam = openSeam(res);
           const layer = new Watcher(rank.compress, 'layer', log);
-          layer.head = ({ res: seen }): boolean => {
+          layer.head = ({ res: seen }): HeadOutcome => {
             log.push(`${seen.statusCode} ${String(seen.getHeader('x-given'))} ${String(seen.getHeader('x-set'))}`);
             seen.removeHeader('x-given');
             seen.setHeader('X-Layer', 'yes');
-            return false;
+            return keep;
           };
           seam.add(layer);
           res.setHeader('X-Set', 'set');
@@ -263,7 +263,7 @@ describe('a complete body through a layer that may transform', () => {
     const running = await bare.start(((_req, res: ServerResponse) => {
       const seam = openSeam(res);
       const layer = new Slow(seam, 10);
-      layer.head = () => false;
+      layer.head = () => keep;
       seam.add(layer);
       res.end('grüße');
     }) as Middleware);

@@ -11,7 +11,7 @@ import {
   ResponseStartedError,
   sse,
 } from '../../src/index.ts';
-import { Layer, type Rank, rank } from '../../src/internal/seam/layer.ts';
+import { type HeadOutcome, keep, Layer, type LayerKind, type Rank, rank } from '../../src/internal/seam/layer.ts';
 import { openSeam } from '../../src/internal/seam/response.ts';
 import { bare, carriers, h2c, type Middleware } from '../support/carriers.ts';
 import { open } from '../support/clients.ts';
@@ -133,9 +133,9 @@ describe('a response in the hands of others', () => {
     const running = await bare.start(((_req, res: ServerResponse) => {
       class Quiet extends Layer {
         override readonly rank: Rank = rank.compress;
-        override readonly transforms: boolean = true;
-        override head(): boolean {
-          return false;
+        override readonly kind: LayerKind = 'encoder';
+        override head(): HeadOutcome {
+          return keep;
         }
       }
       openSeam(res).add(new Quiet());

@@ -1,4 +1,13 @@
-import { type Chunk, type Head, Layer, type Rank, type WriteCallback } from '../../src/internal/seam/layer.ts';
+import {
+  type Chunk,
+  type Head,
+  type HeadOutcome,
+  keep,
+  Layer,
+  type LayerKind,
+  type Rank,
+  type WriteCallback,
+} from '../../src/internal/seam/layer.ts';
 import type { Seam } from '../../src/internal/seam/response.ts';
 
 /** Watches and changes nothing. */
@@ -14,9 +23,9 @@ export class Watcher extends Layer {
     this.log = log;
   }
 
-  override head({ res }: Head): boolean {
+  override head({ res }: Head): HeadOutcome {
     this.log.push(`${this.name} head ${res.statusCode}`);
-    return false;
+    return keep;
   }
 
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
@@ -46,10 +55,10 @@ export class Watcher extends Layer {
 /** May transform, and passes everything on at once. */
 export class Glass extends Layer {
   override readonly rank: Rank = 2;
-  override readonly transforms: boolean = true;
+  override readonly kind: LayerKind = 'encoder';
 
-  override head(): boolean {
-    return false;
+  override head(): HeadOutcome {
+    return keep;
   }
 }
 
@@ -62,8 +71,7 @@ interface Held {
 /** Transforms as an encoder does: takes up to `mark` bytes, works on them later, in capitals, and passes them on. */
 export class Slow extends Layer {
   override readonly rank: Rank = 2;
-  override readonly transforms: boolean = true;
-  override readonly holds: boolean = true;
+  override readonly kind: LayerKind = 'buffer';
   readonly mark: number;
   closed = false;
   #seam: Seam;
@@ -88,9 +96,9 @@ export class Slow extends Layer {
     return this.#full;
   }
 
-  override head({ res }: Head): boolean {
+  override head({ res }: Head): HeadOutcome {
     res.removeHeader('content-length');
-    return true;
+    return { kind: 'become', layer: this };
   }
 
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {

@@ -1,4 +1,4 @@
-import { type Chunk, Layer, type Rank, rank } from '../../internal/seam/layer.ts';
+import { type Chunk, Layer, type LayerKind, type Rank, rank } from '../../internal/seam/layer.ts';
 import type { Seam } from '../../internal/seam/response.ts';
 import { failResponse } from './coding-layer.ts';
 import { reportCompressError } from '../events.ts';
@@ -22,8 +22,7 @@ export interface BodyLayerInput {
 /** Waits with head and end for a complete body that is encoded in another thread: its length goes into the head. */
 export class BodyLayer extends Layer {
   override readonly rank: Rank = rank.compress;
-  override readonly transforms: boolean = true;
-  override readonly holds: boolean = true;
+  override readonly kind: LayerKind = 'buffer';
   #input: BodyLayerInput;
   #waiting = true;
   #endCallback: (() => void) | undefined;

@@ -1,13 +1,12 @@
 import { captureScope } from '../../internal/context/async-scope.ts';
-import { Layer, type Rank, rank } from '../../internal/seam/layer.ts';
+import { Layer, type LayerKind, type Rank, rank } from '../../internal/seam/layer.ts';
 import type { Seam } from '../../internal/seam/response.ts';
 import { reportCompressError } from '../events.ts';
 
 /** A layer that encodes what is written, for as long as the response and its encoder are well. */
 export abstract class CodingLayer extends Layer {
   override readonly rank: Rank = rank.compress;
-  override readonly transforms: boolean = true;
-  override readonly holds: boolean = true;
+  override readonly kind: LayerKind = 'buffer';
   protected readonly seam: Seam;
   /** The async context of the code that sent the head. */
   readonly #scope = captureScope();

@@ -3,7 +3,16 @@ import vary from 'vary';
 import { isThenable } from '../../internal/deferred.ts';
 import { responseField } from '../../internal/http/headers.ts';
 import { setLength } from '../../internal/seam/head.ts';
-import { type Chunk, type Head, Layer, type Rank, rank } from '../../internal/seam/layer.ts';
+import {
+  type Chunk,
+  type Head,
+  type HeadOutcome,
+  keep,
+  Layer,
+  type LayerKind,
+  type Rank,
+  rank,
+} from '../../internal/seam/layer.ts';
 import { mediaTypeOf } from '../../internal/http/accept.ts';
 import { type HttpRequest, type HttpResponse, isGone, isHttp2, requestField } from '../../internal/http/message.ts';
 import type { Seam } from '../../internal/seam/response.ts';
@@ -52,7 +61,7 @@ interface Moment {
  */
 export class Gate extends Layer {
   override readonly rank: Rank = rank.compress;
-  override readonly transforms: boolean = true;
+  override readonly kind: LayerKind = 'encoder';
   #compressor: Compressor;
   #req: HttpRequest;
   #seam: Seam;
@@ -72,33 +81,39 @@ export class Gate extends Layer {
     this.ifNoneMatch = before ? before.ifNoneMatch : requestField(req, 'if-none-match');
   }
 
-  override head({ res: response, complete, onRefused }: Head): boolean | 'held' {
+  override head({ res: response, complete }: Head): HeadOutcome {
     const res = response as ServerResponse;
     // Its 'close' may be over: nothing would end an encoder.
-    if (this.#hasFailed || isGone(res)) return false;
+    if (this.#hasFailed || isGone(res)) return keep;
     const body = complete && bytesOfBody(complete);
     const { moment, decision } = this.#decideOnce(res, body);
     if (decision.negotiable) addVary(res);
     if (decision.kind === 'identity') {
       const describes = decision.reason === 'not-modified' || decision.reason === 'head';
-      if (describes || this.#compressor.options.serverTiming) onRefused(this.#remember(res));
+      const undo = describes || this.#compressor.options.serverTiming ? rememberFields(res) : undefined;
       if (decision.reason === 'not-modified') this.#tagNotModified(moment);
       else if (decision.reason === 'head') this.#describeGet(moment);
       this.#report(moment, 'identity', decision.reason);
-      return false;
+      return undo ? { kind: 'keep', undo } : keep;
     }
-    const undo = this.#remember(res);
-    onRefused(undo);
+    const restoreFields = rememberFields(res);
     try {
-      return body && decision.codec.encode
-        ? this.#encodeBody(moment, decision, body)
-        : this.#openEncoder(moment, decision);
+      const outcome =
+        body && decision.codec.encode
+          ? this.#encodeBody(moment, decision, body)
+          : { kind: 'become' as const, layer: this.#openEncoder(moment, decision) };
+      const undo = (): void => {
+        this.#coded = undefined;
+        if ('layer' in outcome) outcome.layer.close?.();
+        restoreFields();
+      };
+      return { ...outcome, undo };
     } catch (error) {
       // Nothing is sent yet: it goes out as it is.
-      undo();
+      restoreFields();
       reportCompressError(error, this.#req);
       this.#report(moment, 'identity', 'codec-failed');
-      return false;
+      return { kind: 'keep', undo: restoreFields };
     }
   }
 
@@ -119,23 +134,6 @@ export class Gate extends Layer {
     const decision = this.#decide(moment, this.#req.method);
     this.#hasFailed = false;
     return { moment, decision };
-  }
-
-  /** Returns what takes everything back that is done for a coding. */
-  #remember(res: ServerResponse): () => void {
-    const fields = touchedFields.map((name) => [name, res.getHeader(name)] as const);
-    return () => {
-      this.#coded = undefined;
-      const layer = this.#seam.layerAt(rank.compress);
-      if (layer && layer !== this) {
-        this.#seam.replace(layer, this);
-        layer.close?.();
-      }
-      for (const [name, value] of fields) {
-        if (value === undefined) res.removeHeader(name);
-        else res.setHeader(name, value);
-      }
-    };
   }
 
   #read(res: ServerResponse, body: Uint8Array | undefined): Moment {
@@ -185,33 +183,29 @@ export class Gate extends Layer {
     });
   }
 
-  #encodeBody(moment: Moment, { codec, coding }: EncodeDecision, body: Uint8Array): boolean | 'held' {
+  #encodeBody(moment: Moment, { codec, coding }: EncodeDecision, body: Uint8Array): HeadOutcome {
     const settings = this.#settings(moment);
     const coded = encodeWhole(codec, body, settings);
     if (!isThenable(coded)) {
-      if (!this.#completeHead(moment, coding, body, coded)) return false;
-      this.#coded = coded;
-      return true;
+      if (this.#completeHead(moment, coding, body, coded)) this.#coded = coded;
+      return keep;
     }
     const compressor = this.#compressor;
     const started = performance.now();
-    this.#seam.replace(
-      this,
-      new BodyLayer({
-        seam: this.#seam,
-        body: coded,
-        size: body.length,
-        release: compressor.budget.take(body.length),
-        completeHead: (bytes) => {
-          compressor.observe(body.length, performance.now() - started);
-          if (!bytes) this.#report(moment, 'identity', 'codec-failed');
-          else if (this.#completeHead(moment, coding, body, bytes)) return bytes;
-          setLength(moment.res, body.length);
-          return body;
-        },
-      }),
-    );
-    return 'held';
+    const layer = new BodyLayer({
+      seam: this.#seam,
+      body: coded,
+      size: body.length,
+      release: compressor.budget.take(body.length),
+      completeHead: (bytes) => {
+        compressor.observe(body.length, performance.now() - started);
+        if (!bytes) this.#report(moment, 'identity', 'codec-failed');
+        else if (this.#completeHead(moment, coding, body, bytes)) return bytes;
+        setLength(moment.res, body.length);
+        return body;
+      },
+    });
+    return { kind: 'hold', layer };
   }
 
   /** Puts the outcome into the head. `false`: it became no shorter, and nothing is changed. */
@@ -225,7 +219,7 @@ export class Gate extends Layer {
     return true;
   }
 
-  #openEncoder(moment: Moment, { codec, coding }: EncodeDecision): boolean {
+  #openEncoder(moment: Moment, { codec, coding }: EncodeDecision): Layer {
     const { kind, offer } = moment;
     const compressor = this.#compressor;
     const { observe, options } = compressor;
@@ -236,7 +230,7 @@ export class Gate extends Layer {
     if (blocks) {
       const tuning = offer.live && blocks.retune ? () => compressor.tuningFor(coding) : undefined;
       const release = compressor.budget.take(blocks.memory);
-      this.#become(
+      return this.#describe(
         moment,
         coding,
         new BlockLayer({
@@ -248,7 +242,6 @@ export class Gate extends Layer {
           directly: options.streams.directChunks,
         }),
       );
-      return true;
     }
     // One of the user's may fail: it is made before the head promises it. Others are made when there is text for them.
     const encoder = isTrusted(codec) ? undefined : openStream(codec, settings);
@@ -257,7 +250,7 @@ export class Gate extends Layer {
       release();
       release = compressor.budget.take(bytes);
     };
-    this.#become(
+    return this.#describe(
       moment,
       coding,
       new StreamLayer({
@@ -279,18 +272,17 @@ export class Gate extends Layer {
         observe,
       }),
     );
-    return true;
   }
 
-  /** A layer takes the gate's place. Somebody's patch of `res` may throw: then nothing is left open. */
-  #become(moment: Moment, coding: string, layer: BlockLayer | StreamLayer): void {
+  /** Sets the fields for a layer that encodes. A patch of `res` may throw: then nothing is left open. */
+  #describe(moment: Moment, coding: string, layer: BlockLayer | StreamLayer): Layer {
     try {
       this.#setFields(moment, coding);
     } catch (error) {
       layer.close();
       throw error;
     }
-    this.#seam.replace(this, layer);
+    return layer;
   }
 
   #settings({ tier, size }: Moment): EncodeSettings {
@@ -345,6 +337,17 @@ export class Gate extends Layer {
       res.appendHeader('Server-Timing', `compress;desc="${coding === 'identity' ? reason : coding}"`);
     compressEvents.decision.publish({ req: this.#req, coding, reason, kind, tier, version: state.version });
   }
+}
+
+/** Returns the undo of what is done to the fields of a response that is encoded. */
+function rememberFields(res: ServerResponse): () => void {
+  const fields = touchedFields.map((name) => [name, res.getHeader(name)] as const);
+  return () => {
+    for (const [name, value] of fields) {
+      if (value === undefined) res.removeHeader(name);
+      else res.setHeader(name, value);
+    }
+  };
 }
 
 function encodeWhole(codec: Codec, body: Uint8Array, settings: EncodeSettings): Uint8Array | Promise<Uint8Array> {

@@ -1,7 +1,7 @@
 import { IncomingMessage, ServerResponse, STATUS_CODES } from 'node:http';
 import { Socket } from 'node:net';
 import { endsWithHead } from '../http/body-rules.ts';
-import type { Head, Layer } from './layer.ts';
+import type { Head } from './layer.ts';
 import { type HttpResponse, isHttp2 } from '../http/message.ts';
 import { hasRemovedLength, openStrictLength, type StrictLength } from './strict-length.ts';
 
@@ -16,9 +16,19 @@ export interface AskedHead {
   readonly res: HttpResponse;
   /** Of `writeHead`. */
   readonly args: HeadArguments;
-  readonly layers: readonly Layer[];
   readonly complete: Head['complete'];
-  readonly onRefused: Head['onRefused'];
+  /** Asks the layers. Each may change the fields of the response. */
+  readonly askLayers: () => LayersAnswer;
+  /** Registers a step for a head that is refused. */
+  readonly onRefused: (undo: () => void) => void;
+}
+
+/** What the layers make of a head, all together. */
+export interface LayersAnswer {
+  /** Whether the body will differ from what the handler writes. */
+  readonly changesBody: boolean;
+  /** Whether a layer holds the head back. */
+  readonly isHeld: boolean;
 }
 
 /** A head that the layers have completed. */
@@ -35,7 +45,7 @@ export interface CompletedHead {
  * Lets the layers complete a head.
  * @returns `undefined` for one that Node refuses: no layer has seen it, and `writeHead` is still to be called as it was
  */
-export function completeHead({ res, args, layers, complete, onRefused }: AskedHead): CompletedHead | undefined {
+export function completeHead({ res, args, complete, askLayers, onRefused }: AskedHead): CompletedHead | undefined {
   const [given, second, third] = args;
   const status = toStatus(res, given);
   if (status === undefined) return undefined;
@@ -51,10 +61,8 @@ export function completeHead({ res, args, layers, complete, onRefused }: AskedHe
   res.statusCode = status;
   const strictLength = openStrictLength(res);
   const wantsLength = !hasRemovedLength(res);
-  const outcomes = layers.map((layer) => layer.head?.({ res, complete, onRefused }));
-  if (complete && wantsLength && outcomes.every((outcome) => outcome !== true && outcome !== 'held'))
-    frameComplete(res, complete);
-  const isHeld = outcomes.includes('held');
+  const { changesBody, isHeld } = askLayers();
+  if (complete && wantsLength && !changesBody) frameComplete(res, complete);
   // Node sets it with the head, which goes out later here.
   if (isHeld && !isHttp2(res)) res.statusMessage ||= STATUS_CODES[res.statusCode] ?? 'unknown';
   // What the handler sets from here on is too late. A layer may have put an answer of its own in the place of the

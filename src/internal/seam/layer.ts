@@ -24,11 +24,41 @@ export interface Head {
   readonly res: HttpResponse;
   /** The whole body, when the handler gave it in one `end(chunk)` before any head; else `undefined`. */
   readonly complete: { readonly chunk: Chunk | undefined; readonly encoding: BufferEncoding | undefined } | undefined;
-  /**
-   * Registers how to undo what a layer did, for a head that is refused further down: another may follow, an error page.
-   */
-  readonly onRefused: (undo: () => void) => void;
 }
+
+/**
+ * What a layer makes of a head. The seam moves the layers, and moves them back when the head is refused further down:
+ * an error page may follow.
+ *
+ * - `keep`: the layer stays. A complete body gets the `Content-Length` that Node would give it, unless one is set.
+ * - `leave`: the layer leaves the response.
+ * - `become`: another layer takes its place. Unless that only observes, it frames the body.
+ * - `hold`: the same, and the other layer sends the head later, by `Seam.sendHead`. For a complete body only.
+ */
+export type HeadOutcome = (
+  { readonly kind: 'keep' } | { readonly kind: 'leave' } | { readonly kind: 'become' | 'hold'; readonly layer: Layer }
+) & {
+  /** Gives back what the layer took for this head: header fields, a place in a budget. Called when it is refused. */
+  readonly undo?: (() => void) | undefined;
+};
+
+/** The layer stays, and has nothing to give back. */
+export const keep: HeadOutcome = Object.freeze({ kind: 'keep' });
+
+/**
+ * What a layer may do to the body:
+ *
+ * | kind | body bytes | the head | `res.flush` |
+ * |---|---|---|---|
+ * | `observer` | pass unchanged | | |
+ * | `injector` | may change | is settled before the first of them | |
+ * | `encoder` | may change | is settled before the first of them | is there |
+ * | `buffer` | may also stay in the layer for a while | is settled before the first of them | is there |
+ *
+ * With a `buffer` among the layers when the head is settled, the seam answers `writableLength`, `writableNeedDrain`,
+ * `writableEnded` and `'drain'` for all of them.
+ */
+export type LayerKind = 'observer' | 'injector' | 'encoder' | 'buffer';
 
 /**
  * One floor of a response. Each verb passes to the floor below unless a layer says otherwise, so that no
@@ -45,19 +75,7 @@ export interface Head {
 export abstract class Layer {
   abstract readonly rank: Rank;
 
-  /** Whether the layer may change body bytes. The seam then settles the head before the first of them. */
-  readonly transforms: boolean = false;
-
-  /**
-   * Whether body bytes may stay in the layer for a while. The seam then answers `writableLength`, `writableNeedDrain`,
-   * `writableEnded` and `'drain'` for all layers. Read once, when the head is settled.
-   */
-  readonly holds: boolean = false;
-
-  /** Whether a layer that transforms is what `res.flush` is for, so that it has to be there. */
-  get wantsFlush(): boolean {
-    return true;
-  }
+  readonly kind: LayerKind = 'observer';
 
   /** The next floor down; set by the seam. */
   below!: Layer;
@@ -77,12 +95,8 @@ export abstract class Layer {
     return undefined;
   }
 
-  /**
-   * Called once, top down, before the head goes out; again only if that attempt threw.
-   * @returns whether the body that follows will differ from what the handler writes. Framing fields are then the
-   * layer's business. `'held'`, for a complete body only: they are not known yet; the head goes out by `Seam.sendHead`.
-   */
-  head?(head: Head): boolean | 'held';
+  /** Called once, top down, before the head goes out; again only if that attempt threw. */
+  head?(head: Head): HeadOutcome;
 
   /** @returns whether the writer may go on, as `stream.Writable.write`. */
   write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {

@@ -10,6 +10,7 @@ import {
   type Chunk,
   type Departure,
   type Head,
+  keep,
   Layer,
   type Rank,
   rank,
@@ -17,7 +18,15 @@ import {
 } from './layer.ts';
 import { reportError } from '../events.ts';
 import { lookEnded } from './ending.ts';
-import { type CompletedHead, completeHead, type HeadArguments, holdHead, refuse, releaseHead } from './head.ts';
+import {
+  type CompletedHead,
+  completeHead,
+  type HeadArguments,
+  holdHead,
+  type LayersAnswer,
+  refuse,
+  releaseHead,
+} from './head.ts';
 import { type HttpResponse, isGone, isHttp2 } from '../http/message.ts';
 import { abortResponse } from './closing.ts';
 import { type OnLate, retiredMethods } from './detach.ts';
@@ -398,12 +407,12 @@ export class Seam implements Ground, ResponseVerbs {
   #settleIn(layer: Layer): void {
     this.#relink();
     if (layer.close) this.#watchClose();
-    const all = layer.transforms;
+    const all = layer.kind !== 'observer';
     this.#transforms ||= all;
     if (all || layer.head) this.#patch('writeHead');
     if (all || layer.write !== Layer.prototype.write) this.#patch('write');
     if (all || layer.end !== Layer.prototype.end) this.#patch('end');
-    if ((all && layer.wantsFlush) || layer.flush !== Layer.prototype.flush) this.#patch('flush');
+    if ((all && layer.kind !== 'injector') || layer.flush !== Layer.prototype.flush) this.#patch('flush');
   }
 
   #watchClose(): void {
@@ -433,7 +442,7 @@ export class Seam implements Ground, ResponseVerbs {
       layer.below = below;
       below = layer;
       if (
-        layer.transforms ||
+        layer.kind !== 'observer' ||
         layer.write !== Layer.prototype.write ||
         layer.end !== Layer.prototype.end ||
         layer.flush !== Layer.prototype.flush
@@ -475,14 +484,19 @@ export class Seam implements Ground, ResponseVerbs {
     this.#strictLength = undefined;
     const undo: (() => void)[] = [];
     try {
-      const onRefused = (step: () => void): void => void undo.push(step);
-      const head = completeHead({ res, args, layers, complete: this.#complete, onRefused });
+      const head = completeHead({
+        res,
+        args,
+        complete: this.#complete,
+        askLayers: () => this.#askLayers(layers, undo),
+        onRefused: (step) => void undo.push(step),
+      });
       if (!head) {
         this.#coreWriteHead(args);
         return;
       }
       this.#strictLength = head.strictLength;
-      if (this.#layers.some((layer) => layer.holds)) this.#answerForLayers();
+      if (this.#layers.some((layer) => layer.kind === 'buffer')) this.#answerForLayers();
       if (head.isHeld) {
         this.#heldHead = head;
         holdHead(res);
@@ -497,6 +511,27 @@ export class Seam implements Ground, ResponseVerbs {
         for (const step of undo.toReversed()) step();
       }
     }
+  }
+
+  #askLayers(layers: readonly Layer[], undo: (() => void)[]): LayersAnswer {
+    const { res } = this;
+    let changesBody = false;
+    let isHeld = false;
+    for (const layer of layers) {
+      const outcome = layer.head?.({ res, complete: this.#complete }) ?? keep;
+      if (outcome.undo) undo.push(outcome.undo);
+      if (outcome.kind === 'leave') {
+        this.remove(layer);
+        undo.push(() => void this.add(layer));
+      } else if (outcome.kind !== 'keep') {
+        const { kind, layer: other } = outcome;
+        this.replace(layer, other);
+        undo.push(() => this.replace(other, layer));
+        changesBody ||= other.kind !== 'observer';
+        isHeld ||= kind === 'hold';
+      }
+    }
+    return { changesBody, isHeld };
   }
 
   /** Node answers for its own queue only. */
