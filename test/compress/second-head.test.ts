@@ -1,20 +1,26 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { compress } from '../../src/compress/index.ts';
-import { http1Client } from '../support/body-clients.ts';
-import { bare } from '../support/carriers.ts';
+import { http1Client, http2Client } from '../support/body-clients.ts';
+import { bare, type Carrier, h2c } from '../support/carriers.ts';
 import { type Coding, codings, decodeStrictly } from '../support/decoders.ts';
 import { serve } from '../support/serve.ts';
 import { settles, until } from '../support/until.ts';
 
 const text = 'the same text '.repeat(500);
 
-/** Each asks for a head that Node refuses. */
+/** Each asks for a head that is refused. */
 const attempts: Record<string, (res: ServerResponse) => unknown> = {
-  '/whole': (res) => res.setHeader('Content-Type', 'text/plain').end(text),
-  '/long': (res) => res.setHeader('Content-Type', 'text/plain').write(text),
-  '/events': (res) => res.setHeader('Content-Type', 'text/event-stream').write(text),
+  '/whole': (res) => typed(res, 'text/plain').end(text),
+  '/long': (res) => typed(res, 'text/plain').write(text),
+  '/events': (res) => typed(res, 'text/event-stream').write(text),
 };
+
+function typed(res: ServerResponse, type: string): ServerResponse {
+  // Over HTTP/2 it returns nothing.
+  res.setHeader('Content-Type', type);
+  return res;
+}
 
 /** What a handler of errors does with the fields that are there, and what it answers with. */
 const cleanups: [string, (res: ServerResponse) => void][] = [
@@ -68,5 +74,54 @@ describe('when Node refuses the head', () => {
         await until(() => compression.activeEncoders === 0 && compression.encoderBytes === 0);
       },
     );
+  });
+});
+
+/** Refuses the first head from below, as a patch that checks headers would. */
+function refuseOnce(res: ServerResponse): void {
+  const { writeHead } = res;
+  res.writeHead = function (this: ServerResponse): never {
+    res.writeHead = writeHead;
+    throw new RangeError('refused');
+  } as never;
+}
+
+describe.each([bare, h2c])('when a patch below refuses the head, over $name', (carrier: Carrier) => {
+  it.each(Object.keys(attempts))('no encoder of %s stays open, and the next head is free', async (path) => {
+    const compression = compress();
+    const left: number[][] = [];
+    const running = await serve(
+      carrier,
+      (_req, res, next) => {
+        refuseOnce(res as ServerResponse);
+        compression(_req, res, next);
+      },
+      (request, response) => {
+        const [req, res] = [request as IncomingMessage, response as ServerResponse];
+        try {
+          attempts[req.url!]!(res);
+          expect.unreachable();
+        } catch (error) {
+          expect(error).toBeInstanceOf(RangeError);
+          left.push([compression.activeEncoders, compression.encoderBytes]);
+          res.statusCode = 500;
+          res.setHeader('Content-Type', 'text/html');
+          res.end('Internal Server Error');
+        }
+      },
+    );
+    const client = carrier.protocol === 'http1' ? http1Client(running) : http2Client(running);
+    onTestFinished(() => client.close());
+    for (let count = 0; count < 3; count++) {
+      const reading = await settles(client.get(path, 'gzip'));
+      expect([reading.status, reading.coding]).toEqual([500, 'identity']);
+      expect(await settles(reading.over)).toBe('end');
+      expect(reading.bytes.toString()).toBe('Internal Server Error');
+    }
+    expect(left).toEqual([
+      [0, 0],
+      [0, 0],
+      [0, 0],
+    ]);
   });
 });
