@@ -1,7 +1,4 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, it } from 'vitest';
 import { crc16 } from '../../src/internal/format/frame.ts';
@@ -13,40 +10,6 @@ const root = new URL('../../', import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8');
 
 const page = read('docs/heartbeat.md');
-const samples = [...page.matchAll(/^## (.*)$|^```js\n([\s\S]*?)^```$/gm)]
-  .reduce<{ title: string; code: string }[]>((found, [, title, code]) => {
-    if (title !== undefined) return [...found, { title, code: '' }];
-    return [...found, { title: found.at(-1)?.title ?? 'the first', code: code! }];
-  }, [])
-  .filter(({ code }) => code !== '');
-
-type AtEnd = (undo: () => void) => void;
-
-/** Runs a sample as it stands, on ports of its own, for as long as it takes to be up. */
-async function run(
-  code: string,
-  atEnd: AtEnd,
-): Promise<{ code: number | null; signal: string | null; output: string }> {
-  const program = `${code.replaceAll(/\b300[01]\b/g, '0')}\n`;
-  const child = spawn(
-    process.execPath,
-    [
-      '--import',
-      'data:text/javascript,setTimeout(() => process.exit(), 1500).unref()',
-      '--input-type=module',
-      '--eval',
-      program,
-    ],
-    { cwd: fileURLToPath(root), stdio: ['ignore', 'pipe', 'pipe'] },
-  );
-  atEnd(() => child.kill('SIGKILL'));
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
-  const [exitCode, signal] = (await once(child, 'close')) as [number | null, string | null];
-  return { code: exitCode, signal, output };
-}
-
 /** The text from one heading to the next. */
 function section(title: string): string {
   const from = page.indexOf(`\n## ${title}\n`);
@@ -92,12 +55,7 @@ function optionTables(): string[][] {
     .map((text) => tables(text).get('option')!.toSorted());
 }
 
-describe('docs/heartbeat.md', { timeout: 60_000 }, () => {
-  // Of tests that run at once, each has its own `onTestFinished`.
-  it.concurrent.for(samples)('the sample of "$title" runs', async ({ code }, { expect, onTestFinished }) => {
-    expect(await run(code, onTestFinished)).toEqual({ code: 0, signal: null, output: '' });
-  });
-
+describe('docs/heartbeat.md', () => {
   it('has a row for each option, of its own kind, and no others', ({ expect }) => {
     const watchers = [
       membersOf('WatchWebSocketsOptions'),

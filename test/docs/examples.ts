@@ -1,0 +1,337 @@
+import { once } from 'node:events';
+import diagnostics from 'node:diagnostics_channel';
+import http2 from 'node:http2';
+import net from 'node:net';
+import { expect } from 'vitest';
+import { WebSocket } from 'ws';
+import { makeCertificate } from '../support/certificate.ts';
+import { until } from '../support/until.ts';
+import { closeSources, each, get, gets, mounts, type Visit } from './visits.ts';
+
+// One row for each example of the documentation. An example that is new, moved or gone needs a change here.
+
+export interface Row {
+  /** What to do with the example once it runs. */
+  readonly visit?: Visit;
+  /** An example that runs beside it: the server of a page, or what it observes. It is the one that is visited. */
+  readonly beside?: string;
+  /** Waits of the example that the test makes shorter. */
+  readonly shorter?: readonly [from: string, to: string];
+  /** Runs in a process of its own until SIGTERM, and has to drain and to exit with 0. */
+  readonly drains?: true;
+  /** Why it is not run. */
+  readonly notRun?: string;
+}
+
+// Where there is none, the example over TLS is only loaded, and the reason is printed.
+const tls = makeCertificate();
+
+const drains: Row = { drains: true };
+const runs: Row = {};
+const visited = (...visits: Visit[]): Row => ({ visit: each(...visits) });
+
+export const rows: Record<string, Row> = {
+  'README.md: In fifteen lines': visited(gets('/clock', 'event: tick\n')),
+  'README.md: In fifteen lines (2)': {
+    beside: 'README.md: In fifteen lines',
+    visit: async ({ printed }) => {
+      expect((await printed())[0]).toMatch(/^\d{4}-/);
+      closeSources();
+    },
+  },
+  'README.md: In fifteen lines (3)': visited(gets('/', 'data: the\n\n', 'data: answer\n\n')),
+  'README.md: In fifteen lines (4)': visited(gets('/rows', '{"row":1000}\n'), gets('/download', 'localhost')),
+  'README.md: In fifteen lines (5)': visited(gets('/list', '"item 499"'), gets('/feed', 'event: news\n')),
+  'README.md: Order of middlewares': visited(
+    gets('/readyz', '"active"'),
+    gets('/livez', '"active"'),
+    gets('/clock', 'data: tick\n'),
+  ),
+
+  'docs/body.md: Bodies: sluice/body': visited(gets('/file', 'localhost'), gets('/lines', '\n1000\n')),
+  'docs/body.md: A Response as source': {
+    visit: async ({ origin, calls }) => {
+      const { headers } = await get(origin(), ['{"price":12}']);
+      expect([headers.get('x-served-by'), calls]).toEqual(['gateway', ['GET /']]);
+    },
+  },
+  'docs/body.md: waitWritable': visited(gets('/', '\n99999\n')),
+
+  'docs/compress.md: Compression: sluice/compress': visited(
+    gets('/prices', '"price":248.75'),
+    gets('/words', 'data: two\n'),
+  ),
+  'docs/compress.md: The middleware': visited(isEncoded('/', 'to be repeated')),
+  'docs/compress.md: Codecs': visited(isEncoded('/')),
+  'docs/compress.md: Which coding': {
+    visit: async ({ printed }) =>
+      expect(await printed()).toEqual([
+        "{ coding: 'gzip', reason: 'negotiated' }",
+        "{ coding: 'identity', reason: 'identity-preferred' }",
+      ]),
+  },
+  'docs/compress.md: Who asks': visited(isEncoded('/')),
+  'docs/compress.md: Why is this not compressed?': {
+    beside: 'docs/compress.md: Compression: sluice/compress',
+    visit: gets('/prices', '"price":248.75'),
+  },
+  'docs/compress.md: Flushing': visited(gets('/page', 'One moment', 'Here it is.')),
+  'docs/compress.md: Event streams and memory': visited(isEncoded('/clock', 'data: ')),
+  'docs/compress.md: The switch': {
+    visit: async (running) => {
+      expect(await running.printed()).toEqual(['1 false undefined', '2 true undefined', '3 true thrifty']);
+      await isEncoded('/')(running);
+    },
+  },
+  'docs/compress.md: The governor': visited(isEncoded('/')),
+  'docs/compress.md: Your own codec': {
+    visit: async ({ printed }) => {
+      const [price, prices] = await printed();
+      expect(price).toMatch(/^acme-deflate-1: \d+ characters in \d+ bytes\n\{"id":7,/);
+      expect(prices).toMatch(/^acme-deflate-1: \d+ characters in \d+ bytes\n/);
+      expect(prices).toContain('"price":103');
+    },
+  },
+
+  'docs/deadline.md: Deadlines: sluice/deadline': visited(gets('/report', '{"figures":{"price":12},"left":')),
+  'docs/deadline.md: What happens to a request': visited(gets('/', 'in time')),
+  'docs/deadline.md: The context': visited(mounts('primes', '[2,3,5,', ',19997]')),
+  'docs/deadline.md: Children': visited(mounts('price', '{"price":12}')),
+  'docs/deadline.md: Where the current context is': visited(mounts('upload', '{"bytes":0,"left":')),
+  'docs/deadline.md: Passing it on': {
+    visit: async ({ exports, upstream, calls }) => {
+      const threeWays = exports['threeWays'] as (url: string) => Promise<unknown[]>;
+      const answer = '{"price":12}';
+      expect(await threeWays(`${upstream}/figures`)).toEqual([answer, answer, answer, { accept: 'application/json' }]);
+      expect(calls.toSorted()).toEqual(['GET /figures', 'GET /figures', 'POST /figures']);
+    },
+  },
+  'docs/deadline.md: Idle': visited(gets('/ticks', 'id: 0\n')),
+  'docs/deadline.md: The answer': {
+    shorter: ["'5s'", "'50ms'"],
+    visit: async ({ origin }) => {
+      const { status, headers } = await get(origin(), ['"title":"Too slow"', '"code":"ERR_SLUICE_']);
+      expect([status, headers.get('retry-after')]).toEqual([503, '10']);
+    },
+  },
+  'docs/deadline.md: Late calls': visited(gets('/late-calls', '{"count":0}')),
+  'docs/deadline.md: Work that goes on': {
+    visit: async (running) => {
+      await mounts('remove', '{"removed":true}')(running);
+      await until(() => running.calls.includes('POST /audit'));
+    },
+  },
+  'docs/deadline.md: Security': visited(gets('/', 'hello')),
+
+  'docs/deploying.md: Heartbeats': {
+    visit: async ({ origin }) => {
+      const response = await fetch(`${origin()}/slow`);
+      expect(response.headers.get('content-type')).toContain('text/event-stream');
+      await response.body!.cancel();
+    },
+  },
+  "docs/deploying.md: Node's own timeouts": visited(gets('/', 'data: hello\n')),
+  'docs/deploying.md: Six connections to an origin': {
+    beside: 'docs/deploying.md: Six connections to an origin (2)',
+    visit: async ({ exports, origin }) => {
+      const shareEvents = exports['shareEvents'] as (
+        url: string,
+        types: string[],
+        onEvent: (event: unknown) => void,
+      ) => () => void;
+      const seen: unknown[][] = [[], []];
+      const [leave, leaveToo] = seen.map((tab) =>
+        shareEvents(`${origin()}/events`, ['hello'], (event) => tab.push(event)),
+      );
+      await until(() => seen.every((tab) => tab.length > 0));
+      expect(seen.map(([first]) => first)).toEqual(Array(2).fill({ type: 'hello', data: '{"after":""}', id: '1' }));
+      // The other tab goes on, from the id that it saw last.
+      leave!();
+      await until(() => JSON.stringify(seen[1]).includes(String.raw`{\"after\":\"1\"}`));
+      leaveToo!();
+      closeSources();
+    },
+  },
+  'docs/deploying.md: Six connections to an origin (2)': visited(gets('/events?after=7', 'data: {"after":"7"}')),
+  'docs/deploying.md: Deploys': visited(gets('/', 'data: resumable')),
+
+  'docs/errors.md: Errors': visited(mounts('chat', 'event: token\ndata: hello\n')),
+  'docs/errors.md: Warnings': {
+    visit: async ({ printed }) => {
+      for (const part of ['stream', 'compress', 'lifecycle', 'heartbeat'])
+        diagnostics.channel(`sluice:${part}:error`).publish({ error: part });
+      expect(await printed()).toEqual(['stream', 'compress', 'lifecycle', 'heartbeat']);
+    },
+  },
+
+  'docs/from-compression.md: From compression': visited(isEncoded('/')),
+  'docs/from-compression.md: From compression (2)': visited(isEncoded('/')),
+  'docs/from-compression.md: What to check': visited(isEncoded('/')),
+  'docs/from-compression.md: Types': {
+    visit: async ({ exports, mount, origin }) => {
+      await mount(exports['middleware']);
+      expect((await get(origin())).status).toBe(404);
+    },
+  },
+
+  'docs/heartbeat.md: Heartbeats and dead peers: sluice/heartbeat': visited(
+    gets('/news', 'data: nothing more'),
+    gets('/connections', '"connections":'),
+  ),
+  'docs/heartbeat.md: What happens': visited(gets('/', 'data: written by hand')),
+  'docs/heartbeat.md: Encoded event streams': {
+    visit: ({ exports }) => expect(exports['default']).toEqual({ compress: false }),
+  },
+  'docs/heartbeat.md: Encoded event streams (2)': visited(gets('/ticks', 'hi')),
+  'docs/heartbeat.md: The registry': {
+    visit: async (running) => {
+      await gets('/news', 'data: hello\n')(running);
+      const client = new WebSocket(running.origin());
+      await once(client, 'open');
+      client.terminate();
+    },
+  },
+  'docs/heartbeat.md: Limits': { visit: async ({ origin }) => expect((await get(origin())).status).toBe(404) },
+  'docs/heartbeat.md: WebSockets': {
+    visit: async ({ origin }) => {
+      const client = new WebSocket(origin());
+      await once(client, 'open');
+      client.send('back');
+      expect(String((await once(client, 'message'))[0])).toBe('back');
+      client.terminate();
+    },
+  },
+  'docs/heartbeat.md: HTTP/2': { visit: ({ origin }) => getsOverHttp2(origin(), 'data: hello\n') },
+  'docs/heartbeat.md: Sockets': {
+    visit: async ({ origin }) => {
+      const client = net.connect(Number(new URL(origin()).port), '127.0.0.1', () => client.write('back'));
+      expect(String((await once(client, 'data'))[0])).toBe('back');
+      client.destroy();
+    },
+  },
+  'docs/heartbeat.md: Age and silent producers': visited(gets('/news', 'data: hello\n')),
+  'docs/heartbeat.md: The frame': runs,
+  'docs/heartbeat.md: Observing': runs,
+
+  'docs/lifecycle.md: Going down without a loss: sluice/lifecycle': drains,
+  'docs/lifecycle.md: Servers': drains,
+  'docs/lifecycle.md: Streams': drains,
+  'docs/lifecycle.md: Streams (2)': drains,
+  'docs/lifecycle.md: WebSockets': drains,
+  'docs/lifecycle.md: WebSockets (2)': drains,
+  "docs/lifecycle.md: The request's context": drains,
+  'docs/lifecycle.md: Work outside of requests': drains,
+  'docs/lifecycle.md: Signals and the end of the process': drains,
+  'docs/lifecycle.md: The report': drains,
+
+  'docs/records.md: JSON records: sluice/records': visited(
+    gets('/rows', '{"row":3}\n'),
+    gets('/samples', '\u001E0.25\n'),
+  ),
+  'docs/records.md: The stream': visited(
+    mounts('rows', '{"id":1,"name":"one"}\n'),
+    mounts('generated', '{"id":1,"name":"one"}\n'),
+  ),
+  'docs/records.md: Slow clients': {
+    visit: async ({ exports, mount, origin }) => {
+      await mount(exports['positions']);
+      const publish = exports['publish'] as (position: object) => void;
+      const position = { vehicle: 'a', lat: 1, lon: 2 };
+      await get(origin(), [`${JSON.stringify(position)}\n`], {}, () => publish(position));
+    },
+  },
+  'docs/records.md: Reading': {
+    visit: async ({ exports }) => {
+      const readNdjson = exports['readNdjson'] as (response: Response) => AsyncIterable<unknown>;
+      expect(await all(readNdjson(new Response('{"n":1}\n{"n":2}\n')))).toEqual([{ n: 1 }, { n: 2 }]);
+      await expect(all(readNdjson(new Response('{"n":1}\n{"n"')))).rejects.toThrow('not complete');
+    },
+  },
+
+  'docs/sse.md: Event streams: sluice/sse': visited(gets('/count', 'id: 1\n', 'id: 10\n')),
+  'docs/sse.md: Handlers': {
+    visit: async (running) => {
+      await mounts('ticks', 'event: tick\n')(running);
+      await mounts('words', 'data: one\n', 'data: three\n')(running);
+      await running.mount(running.exports['news']);
+      const publish = running.exports['publish'] as (item: string) => void;
+      await get(running.origin(), ['event: news\ndata: item\n'], {}, () => publish('item'));
+    },
+  },
+  'docs/sse.md: Opening by hand': {
+    visit: async ({ origin }) => {
+      expect((await get(`${origin()}/private`)).status).toBe(403);
+      await get(`${origin()}/private`, ['data: welcome\n'], { headers: { Authorization: 'x' } });
+    },
+  },
+  'docs/sse.md: Typed events': visited(mounts('feed', 'event: tock\n'), mounts('generated', '"price":13')),
+  'docs/sse.md: Which requests get a stream': {
+    visit: async ({ origin }) => {
+      await get(`${origin()}/price`, ['{"price":10}'], { headers: { Accept: 'application/json' } });
+      await get(`${origin()}/price`, ['data: {"price":10}\n'], { headers: { Accept: 'text/event-stream' } });
+    },
+  },
+  'docs/sse.md: The stream': visited(mounts('all', 'data: one\n', 'data: two\n', 'data: three\n')),
+  'docs/sse.md: Slow clients': visited(opens('notices'), opens('prices')),
+  'docs/sse.md: Resuming': {
+    visit: async ({ origin }) => {
+      await get(`${origin()}/log`, ['event: reset\n'], { headers: { 'Last-Event-ID': 'before-5' } });
+      await get(`${origin()}/log`, ['event: entry\n', 'data: {"at":']);
+    },
+  },
+  'docs/sse.md: Diagnostics': {
+    visit: async ({ printed }) => {
+      const req = { method: 'GET', url: '/' };
+      diagnostics.channel('sluice:stream:error').publish({ req, error: 'an error' });
+      diagnostics.channel('sluice:stream:close').publish({ req, reason: 'ended' });
+      expect(await printed()).toEqual(['GET / an error', '/ closed: ended']);
+    },
+  },
+  'docs/sse.md: HTTP/2': {
+    visit: async ({ exports }) => {
+      const start = exports['start'] as (tls: object, port: number) => http2.Http2SecureServer;
+      if (!tls) return;
+      const server = start(tls, 0);
+      await once(server, 'listening');
+      await getsOverHttp2(`https://localhost:${(server.address() as net.AddressInfo).port}`, 'data: hello\n');
+    },
+  },
+  'docs/sse.md: Compression': visited(isEncoded('/zipped', 'data: compressed')),
+  'docs/sse.md: Behind compression': visited(isEncoded('/zipped', 'data: compressed')),
+};
+
+/** The answer is encoded, and has some text. */
+function isEncoded(path: string, text = 'hello hello'): Visit {
+  return async ({ origin }) => {
+    const { headers } = await get(origin() + path, [text]);
+    expect(headers.get('content-encoding')).toBeTruthy();
+  };
+}
+
+/** What the module exports by a name opens an event stream. */
+function opens(name: string): Visit {
+  return async ({ exports, mount, origin }) => {
+    await mount(exports[name]);
+    const response = await fetch(origin());
+    expect(response.headers.get('content-type')).toContain('text/event-stream');
+    await response.body!.cancel();
+  };
+}
+
+async function getsOverHttp2(origin: string, text: string): Promise<void> {
+  const session = http2.connect(origin, { rejectUnauthorized: false });
+  const stream = session.request({ ':path': '/' });
+  let read = '';
+  stream.setEncoding('utf8').on('data', (chunk: string) => (read += chunk));
+  await until(
+    () => read.includes(text),
+    () => read,
+  );
+  session.destroy();
+}
+
+async function all(items: AsyncIterable<unknown>): Promise<unknown[]> {
+  const found = [];
+  for await (const item of items) found.push(item);
+  return found;
+}

@@ -1,0 +1,20 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it, onTestFinished } from 'vitest';
+import { compile, openRoom, writeTyped } from '../support/docs.ts';
+
+const tests = fileURLToPath(new URL('..', import.meta.url));
+
+// What a type test says holds when it compiles: each `@ts-expect-error` in it is an error that there has to be.
+it('the type tests and the TypeScript examples of the documentation compile', { timeout: 120_000 }, () => {
+  const room = openRoom();
+  onTestFinished(() => room.remove());
+  const examples = writeTyped(room);
+  const typeTests = readdirSync(tests, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.test-d.ts'))
+    .map((path) => join(tests, path));
+  expect(examples.length).toBeGreaterThan(3);
+  expect(typeTests.length).toBeGreaterThan(3);
+  expect(compile([...typeTests, ...examples])).toEqual([]);
+});
