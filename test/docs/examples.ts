@@ -155,6 +155,13 @@ export const rows: Record<string, Row> = {
   'docs/deploying.md: Six connections to an origin (2)': visited(gets('/events?after=7', 'data: {"after":"7"}')),
   'docs/deploying.md: Deploys': visited(gets('/', 'data: resumable')),
 
+  'docs/diagnostics.md: Diagnostics': {
+    visit: async ({ printed }) => {
+      diagnostics.channel('sluice:stream:close').publish({ req: { method: 'GET', url: '/' }, reason: 'ended' });
+      expect(await printed()).toEqual(['GET / closed: ended']);
+    },
+  },
+
   'docs/errors.md: Errors': visited(mounts('chat', 'event: token\ndata: hello\n')),
   'docs/errors.md: Warnings': {
     visit: async ({ printed }) => {
