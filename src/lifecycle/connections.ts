@@ -6,7 +6,7 @@ import type { Server, Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import { callEach } from '../internal/listeners.ts';
 import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
-import type { Drainable, DrainSite, Farewell } from './drainable.ts';
+import type { DrainPart, DrainHost, CloseTask } from './drain-part.ts';
 import { closeListener, isIdle } from './http-socket.ts';
 import { isLeaving } from './policy/phase.ts';
 
@@ -15,7 +15,7 @@ export type AttachableServer = HttpServer | HttpsServer | Http2Server | Http2Sec
 
 type Closers = Partial<Pick<HttpServer, 'closeAllConnections'>>;
 
-/** What a session calls its socket is a stand-in, which hands out all but what would disturb the session. */
+/** `session.socket` is a proxy, which hides some members. The real socket is under this key. */
 const socketKey = Symbol('sluice.socket');
 
 interface KeyedSocket extends Socket {
@@ -25,40 +25,40 @@ interface KeyedSocket extends Socket {
 type Listener = Parameters<EventEmitter['on']>[1];
 
 /**
- * The connections of one server, and the way to its requests.
+ * The connections of one server. It also tells of each request.
  *
- * There is no listener for `'upgrade'`: with one, Node no longer answers by itself who asks for an upgrade that nobody
- * does. What was upgraded is a connection in use like any other. Nor is there one for `'request'` before somebody else
- * has one: it would make a server of HTTP/2 that works with streams answer them.
+ * It does not listen for `'upgrade'`: such a listener stops Node from answering upgrades that the application does not
+ * handle. An upgraded connection is one in use like any other. It listens for `'request'` only once the application
+ * does: an HTTP/2 server that works with streams would else answer requests.
  */
-export class Connections implements Drainable {
+export class Connections implements DrainPart {
   readonly carries: boolean = true;
-  readonly #site: DrainSite;
+  readonly #host: DrainHost;
   readonly #server: Server & Closers;
   readonly #track: (res: HttpResponse) => void;
   readonly #sockets = new Set<Socket>();
-  /** TCP connections under TLS, with a handshake or without. */
+  /** TCP connections under TLS, before and after the handshake. */
   readonly #raw = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
-  /** Those of sessions that had no stream when they were closed: what they may still send is lost to nobody. */
+  /** Sockets of sessions that had no stream when they were closed. */
   readonly #fresh = new Set<Socket>();
   readonly #listeners = new Map<string, Listener>();
   readonly #socketOnClose: (this: Socket) => void;
   readonly #sessionOnClose = makeOnClose([this.#sessions]);
   #closing = false;
 
-  /** @param track - told of each response, before anybody else hears of its request */
-  constructor(site: DrainSite, server: Server, track: (res: HttpResponse) => void) {
-    this.#site = site;
+  /** @param track - gets each response, before other listeners see its request */
+  constructor(host: DrainHost, server: Server, track: (res: HttpResponse) => void) {
+    this.#host = host;
     this.#server = server;
     this.#track = track;
-    this.#socketOnClose = makeOnClose([this.#sockets, this.#raw, this.#fresh], site);
+    this.#socketOnClose = makeOnClose([this.#sockets, this.#raw, this.#fresh], host);
     const isTls = server instanceof TlsServer;
     this.#listen('connection', (socket: Socket) => this.#take(socket, isTls ? this.#raw : this.#sockets));
     if (isTls) this.#listen('secureConnection', (socket: Socket) => this.#take(socket, this.#sockets));
     this.#listen('session', (session: ServerHttp2Session) => this.#takeSession(session));
     this.#followRequests();
-    if (isLeaving(site.phase)) this.leave();
+    if (isLeaving(host.phase)) this.leave();
   }
 
   get isEmpty(): boolean {
@@ -69,8 +69,8 @@ export class Connections implements Drainable {
     this.#callEach(this.#sessions, sendGoaway);
   }
 
-  leave(): readonly Farewell[] {
-    // First: from Node 24 on the server closes them itself, and what they were is not seen any more.
+  leave(): readonly CloseTask[] {
+    // First: from Node 24 on the server closes them itself, and their state is lost.
     this.#callEach(this.#sessions, (session) => this.#closeSession(session));
     this.#close();
     this.#closeIdle();
@@ -86,11 +86,11 @@ export class Connections implements Drainable {
     this.#closeIdle();
     const left = [...this.#sockets].filter((socket) => !socket.destroyed);
     const sessions = [...this.#sessions].filter((session) => !session.destroyed);
-    // What runs over a session is counted as requests, where the server knows any.
+    // Streams of a session count as requests, if the server has a `'request'` listener.
     const counted = this.#listeners.has('request') ? sessions.length : 0;
-    for (let count = left.length - counted; count > 0; count--) this.#site.tally.cut('sockets');
+    for (let count = left.length - counted; count > 0; count--) this.#host.counters.add('cut', 'sockets');
     this.#callEach(sessions, (session) => session.destroy());
-    // Not at once: a session still has to say why.
+    // Not at once: a session still sends its GOAWAY.
     setImmediate(destroyAll, [...left, ...this.#raw]);
     this.#server.closeAllConnections?.();
   }
@@ -103,12 +103,12 @@ export class Connections implements Drainable {
   }
 
   #callEach<T>(items: Iterable<T>, call: (item: T) => void): void {
-    callEach(items, call, (error) => this.#site.fail(error));
+    callEach(items, call, (error) => this.#host.fail(error));
   }
 
   #listen(event: string, listener: Listener): void {
     this.#listeners.set(event, listener);
-    // First, so that a request is known before anybody answers it.
+    // First in line: a request must be known before it is answered.
     this.#server.prependListener(event, listener);
   }
 
@@ -124,7 +124,7 @@ export class Connections implements Drainable {
       this.#listeners.delete('newListener');
       this.#listen('request', serverOnRequest);
     };
-    // Last: HTTP/2's own must have made its way before it hears of a second listener.
+    // Last in line: Node's own listener for HTTP/2 has to run first.
     this.#listeners.set('newListener', serverOnNewListener);
     this.#server.on('newListener', serverOnNewListener);
   }
@@ -138,8 +138,8 @@ export class Connections implements Drainable {
   #takeSession(session: ServerHttp2Session): void {
     this.#sessions.add(session);
     session.on('close', this.#sessionOnClose);
-    if (isLeaving(this.#site.phase)) this.#closeSession(session);
-    else if (this.#site.phase === 'announcing') session.once('stream', () => setImmediate(sendGoaway, session));
+    if (isLeaving(this.#host.phase)) this.#closeSession(session);
+    else if (this.#host.phase === 'announcing') session.once('stream', () => setImmediate(sendGoaway, session));
   }
 
   #closeSession(session: ServerHttp2Session): void {
@@ -151,20 +151,20 @@ export class Connections implements Drainable {
 
   #close(): void {
     if (!this.#server.listening) {
-      // A process that is told to stop while it starts: what it opens then would keep it alive.
+      // The process is told to stop while it starts: a server that listens later would keep it alive.
       this.#server.once('listening', serverOnLateListening);
       return;
     }
     this.#closing = true;
     closeListener(this.#server, () => {
       this.#closing = false;
-      this.#site.settleSoon();
+      this.#host.settleSoon();
     });
   }
 
   #closeIdle(): void {
     for (const socket of this.#sockets) if (isIdle(socket)) socket.destroy();
-    // Its session has said good-bye, and Node waits for the client to do so.
+    // The session has sent its GOAWAY, and Node waits for the client to close.
     for (const socket of this.#fresh) if (socket.writableFinished) socket.destroy();
     this.#closeHandshakes();
   }
@@ -176,18 +176,18 @@ export class Connections implements Drainable {
 }
 
 /**
- * Tells a client to use another connection. With the id of the last stream that was taken in, and not with the highest
- * there is, as RFC 9113 6.8 has it for a warning: after any GOAWAY Node ignores new streams, and a client would wait
- * for them. Those above the id it may send again.
+ * Tells a client to use another connection. The GOAWAY names the last stream that was processed, and not the highest id
+ * as in the warning of RFC 9113 6.8: after any GOAWAY Node ignores new streams, and a client would wait for them. It may
+ * send again those above the named id.
  */
 function sendGoaway(session: ServerHttp2Session): void {
   if (!session.destroyed && !session.closed) session.goaway();
 }
 
-function makeOnClose<T>(open: readonly Set<T>[], site?: DrainSite): (this: T) => void {
+function makeOnClose<T>(open: readonly Set<T>[], host?: DrainHost): (this: T) => void {
   return function onClose() {
     for (const each of open) each.delete(this);
-    site?.settleSoon();
+    host?.settleSoon();
   };
 }
 

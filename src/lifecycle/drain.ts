@@ -3,33 +3,33 @@ import type { Socket } from 'node:net';
 import { DrainingError } from '../errors.ts';
 import { captureScope } from '../internal/context/async-scope.ts';
 import { callEach } from '../internal/listeners.ts';
-import { Departures } from './departures.ts';
-import type { Drainable, DrainSite } from './drainable.ts';
+import { StaggeredQueue } from './staggered-queue.ts';
+import type { DrainPart, DrainHost } from './drain-part.ts';
 import type { ResolvedLifecycleOptions } from './options.ts';
 import { isLeaving, nextPhase, type Phase, type PhaseEvent, stateOf } from './policy/phase.ts';
 import { type LifecycleChange, lifecycleEvents, reportLifecycleError } from './events.ts';
 import { decideStep, effectivePreDrain, type Plan, tellingWindow } from './policy/schedule.ts';
-import { type DrainEnd, type DrainReport, Tally } from './policy/counters.ts';
+import { type DrainEnd, type DrainReport, DrainCounters } from './policy/counters.ts';
 
-// How often latecomers are looked for: streams that became resumable, connections that became idle unseen.
+// How often to look for latecomers: streams that became resumable, connections that became idle unseen.
 const sweepInterval = 1000;
 
 /**
- * The way down: moves through the phases, and takes all parts with it.
+ * Graceful shutdown: moves through the phases, and takes all parts with it.
  *
  *     drain ── preDrain ──▶ leave ── sweep ─ sweep ─ … ─────────▶ all parts empty ──▶ dead
  *       │                     └── drainTimeout ──▶ last call ──▶ cut ──────────────▶
- *       └──────────── a further signal ──────────────────────────▶ cut ──────────────▶
+ *       └──────────── a second signal ───────────────────────────▶ cut ──────────────▶
  */
-export class Drain implements DrainSite {
-  readonly tally: Tally = new Tally();
-  /** Resolves when it is over; never rejects. */
+export class Drain implements DrainHost {
+  readonly counters: DrainCounters = new DrainCounters();
+  /** Resolves when the drain is over. Never rejects. */
   readonly over: Promise<DrainReport>;
   readonly #options: ResolvedLifecycleOptions;
   readonly #onChange: (change: LifecycleChange) => void;
   readonly #controller = new AbortController();
-  readonly #departures: Departures;
-  readonly #parts = new Set<Drainable>();
+  readonly #queue: StaggeredQueue;
+  readonly #parts = new Set<DrainPart>();
   #sweeping: NodeJS.Timeout | undefined;
   #timer: NodeJS.Timeout | undefined;
   #plan: Plan;
@@ -39,7 +39,8 @@ export class Drain implements DrainSite {
   #settling: NodeJS.Immediate | undefined;
   #freed = new Set<Socket>();
   /**
-   * Whichever request begins the drain, or is the last to end: clocks, listeners and connections find no stores of it.
+   * Timers, listeners and connections of the drain run in this async context, and not in that of a request that begins
+   * it or ends last.
    */
   readonly #scope = captureScope();
   #resolve!: (report: DrainReport) => void;
@@ -48,9 +49,9 @@ export class Drain implements DrainSite {
     this.#options = options;
     this.#plan = options;
     this.#onChange = onChange;
-    // Whoever waits for the end of the process waits on it: any number of them is right.
+    // Everything that waits for the end of the process listens to it: any number is right.
     setMaxListeners(Infinity, this.#controller.signal);
-    this.#departures = new Departures(() => this.settleSoon(), reportLifecycleError);
+    this.#queue = new StaggeredQueue(() => this.settleSoon(), reportLifecycleError);
     this.over = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -60,22 +61,22 @@ export class Drain implements DrainSite {
     return this.#phase;
   }
 
-  /** Aborts when it begins. */
+  /** Aborts when the drain begins. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
-  /** Adds something to wait for. Returns its removal, which ends nothing. */
-  add(part: Drainable): () => void {
+  /** Adds a part to wait for. Returns its removal, which ends nothing. */
+  add(part: DrainPart): () => void {
     this.#parts.add(part);
     return () => {
       if (!this.#parts.delete(part)) return;
-      part.release();
+      part.release?.();
       this.settleSoon();
     };
   }
 
-  /** @param isProbed - a probe was asked, so that something watches the process from outside */
+  /** @param isProbed - a probe came, so something outside watches the process */
   begin(isProbed: boolean): void {
     if (this.#phase !== 'active') return;
     const isUnseen = !isProbed && this.#isEmpty();
@@ -86,12 +87,12 @@ export class Drain implements DrainSite {
     });
   }
 
-  /** Ends what is left, if it has begun. */
+  /** Ends the rest by force, if the drain has begun. */
   force(end: DrainEnd): void {
     if (stateOf(this.#phase) !== 'draining') return;
     this.#end = end;
     const parts = [...this.#parts];
-    const cut = (part: Drainable): void => part.cut();
+    const cut = (part: DrainPart): void => part.cut();
     this.#callEach(
       cut,
       parts.filter(({ carries }) => !carries),
@@ -114,8 +115,8 @@ export class Drain implements DrainSite {
     if (!isLeaving(this.#phase)) return;
     const freed = this.#freed;
     this.#freed = new Set();
-    this.#callEach((part) => part.tidy(freed));
-    if (this.#departures.isEmpty && this.#isEmpty()) this.#move('emptied');
+    this.#callEach((part) => part.tidy?.(freed));
+    if (this.#queue.isEmpty && this.#isEmpty()) this.#move('emptied');
   }
 
   fail(error: unknown): void {
@@ -138,40 +139,40 @@ export class Drain implements DrainSite {
         break;
       case 'announcing':
         this.#began = performance.now();
-        this.#callEach((part) => part.announce());
+        this.#callEach((part) => part.announce?.());
         break;
       case 'leaving':
         this.#sweeping = setInterval(sweep, sweepInterval, this, sweepInterval);
         this.sweep(this.#options.spread);
         break;
       case 'parting':
-        // This is the last time: what may still come must not put the end off.
+        // The last sweep: latecomers must not put off the end.
         clearInterval(this.#sweeping);
         this.sweep(0);
-        this.#departures.hurry();
+        this.#queue.runAll();
         break;
       case 'dead':
         this.#stopClocks();
-        this.#callEach((part) => part.release());
+        this.#callEach((part) => part.release?.());
     }
   }
 
-  /** Sends away those who are to be told, over a window. */
+  /** Asks clients to reconnect, spread over `window` ms. */
   sweep(window: number): void {
     const telling = tellingWindow(this.#plan, this.#elapsed(), window);
-    this.#callEach((part) => this.#departures.add(part.leave(), telling));
+    this.#callEach((part) => this.#queue.add(part.leave?.() ?? [], telling));
     this.settleSoon();
   }
 
-  /** Takes the steps that are due, in their order, and waits for the next one. */
+  /** Takes the steps that are due, in order, and waits for the next one. */
   advance(): void {
     clearTimeout(this.#timer);
-    const { lastAt } = this.#departures;
+    const { lastAt } = this.#queue;
     const toldAt = lastAt === undefined ? undefined : lastAt - this.#began;
     const step = decideStep(this.#plan, { phase: this.#phase, elapsed: this.#elapsed(), toldAt });
     switch (step.kind) {
       case 'wait':
-        // It keeps the process alive: the end of the drain is waited for.
+        // The timer keeps the process alive until the drain ends.
         if (step.until !== Infinity) this.#timer = setTimeout(advance, step.until - this.#elapsed(), this);
         return;
       case 'leave':
@@ -186,7 +187,7 @@ export class Drain implements DrainSite {
     this.advance();
   }
 
-  #callEach(call: (part: Drainable) => void, parts: Iterable<Drainable> = this.#parts): void {
+  #callEach(call: (part: DrainPart) => void, parts: Iterable<DrainPart> = this.#parts): void {
     callEach(parts, call, reportLifecycleError);
   }
 
@@ -201,7 +202,7 @@ export class Drain implements DrainSite {
   #stopClocks(): void {
     clearInterval(this.#sweeping);
     clearTimeout(this.#timer);
-    this.#departures.clear();
+    this.#queue.clear();
     clearImmediate(this.#settling);
   }
 
@@ -212,7 +213,7 @@ export class Drain implements DrainSite {
   }
 
   #finish(): void {
-    const report = this.tally.report(performance.now() - this.#began, this.#end);
+    const report = this.counters.report(performance.now() - this.#began, this.#end);
     this.#resolve(report);
     lifecycleEvents.drain.publish(report);
   }

@@ -2,7 +2,7 @@ import { defineErrors, defineEvents, type ErrorEvent, type ErrorMessage, type Ev
 import type { DrainReport } from './policy/counters.ts';
 import type { LifecycleState } from './policy/phase.ts';
 
-/** A step of a lifecycle; the message on `sluice:lifecycle:state`. */
+/** A change of state; the message on `sluice:lifecycle:state`. */
 export interface LifecycleChange {
   readonly state: LifecycleState;
   readonly previous: LifecycleState;

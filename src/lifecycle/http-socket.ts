@@ -1,32 +1,32 @@
 import { createServer, type IncomingMessage } from 'node:http';
 import type { Server, Socket } from 'node:net';
 
-/** What Node keeps on a socket of HTTP/1. Not documented; test/upstream looks whether it is still so. */
+/** What Node keeps on an HTTP/1 socket. Not documented; test/upstream checks it. */
 interface HttpSocket extends Socket {
-  /** As long as Node reads requests from the socket: not over HTTP/2, nor once it was upgraded. */
+  /** Present while Node reads requests from the socket: not over HTTP/2, and not after an upgrade. */
   readonly parser?: { readonly incoming?: IncomingMessage | null } | null;
-  /** The response whose turn it is; of several that are pipelined the first. */
+  /** The response whose turn it is: the first of several pipelined ones. */
   readonly _httpMessage?: object | null;
 }
 
 /**
- * Whether a connection carries nothing: no response is under way, no request body, and all that was sent is with the
- * kernel. One that has sent nothing yet, or half the head of a request, carries nothing either.
+ * Whether a connection is idle: no response is open, no request body is being read, and the kernel has all bytes. A
+ * connection that has sent nothing yet, or half the head of a request, is idle too.
  *
- * Node's own `closeIdleConnections` does not ask about the kernel: it cuts a response that was ended and is not sent
- * yet. And a connection that waits for the rest of a head is not idle to it, so that half a head would keep a drain (Go
- * closes such connections, net/http `StateNew`).
+ * Node's `closeIdleConnections` differs twice. It cuts a response that was ended and is not sent yet. And it does not
+ * close a connection that sent half a head, which would hold up a drain (Go closes such connections, net/http
+ * `StateNew`).
  */
 export function isIdle(socket: Socket): boolean {
   const { parser, _httpMessage: response } = socket as HttpSocket;
-  // A Node that keeps it elsewhere: better late than cut.
+  // An unknown Node: a late close is better than a cut response.
   if (!parser) return false;
   return !response && parser.incoming?.complete !== false && socket.writableLength === 0;
 }
 
 /**
- * `server.close()` without what it does to connections. It calls `closeIdleConnections`, of `node:http` since Node 19.
- * @param onClosed - called when the last connection is gone
+ * Stops listening, and leaves connections alone: since Node 19 `server.close()` calls `closeIdleConnections`.
+ * @param onClosed - called when the last connection has closed
  */
 export function closeListener(server: Server, onClosed?: () => void): void {
   const name = 'closeIdleConnections';
@@ -40,34 +40,34 @@ export function closeListener(server: Server, onClosed?: () => void): void {
   }
 }
 
-/** The clocks of a server that speaks HTTP/1. */
-interface Clocks {
+/** The timeouts of an HTTP/1 server. */
+interface Timeouts {
   keepAliveTimeout: number;
   headersTimeout: number;
 }
 
 /**
- * Lengthens the keep-alive of a server that still has Node's default. Returns the undo, which leaves alone what
- * somebody changed since.
+ * Lengthens the keep-alive of a server that still has Node's default. Returns the undo, which keeps later changes of the
+ * application.
  */
 export function lengthenKeepAlive(server: Server, keepAlive: number): () => void {
-  const clocks = server as Server & Partial<Clocks>;
-  const before = { keepAliveTimeout: clocks.keepAliveTimeout, headersTimeout: clocks.headersTimeout };
-  // A server of HTTP/2 alone has none of this.
+  const timeouts = server as Server & Partial<Timeouts>;
+  const before = { keepAliveTimeout: timeouts.keepAliveTimeout, headersTimeout: timeouts.headersTimeout };
+  // An HTTP/2 server has no keep-alive.
   if (before.keepAliveTimeout === undefined || before.keepAliveTimeout !== createServer().keepAliveTimeout)
     return () => undefined;
-  const after: Clocks = {
+  const after: Timeouts = {
     keepAliveTimeout: keepAlive,
     headersTimeout: headersTimeoutAbove(keepAlive, before.headersTimeout ?? 0),
   };
-  Object.assign(clocks, after);
+  Object.assign(timeouts, after);
   return () => {
-    if (clocks.keepAliveTimeout === after.keepAliveTimeout && clocks.headersTimeout === after.headersTimeout)
-      Object.assign(clocks, before);
+    if (timeouts.keepAliveTimeout === after.keepAliveTimeout && timeouts.headersTimeout === after.headersTimeout)
+      Object.assign(timeouts, before);
   };
 }
 
-// Some versions of Node count it from the end of the request before (nodejs/node#27363). 0 is none.
+// Some versions of Node count it from the end of the previous request (nodejs/node#27363). 0 turns it off.
 function headersTimeoutAbove(keepAlive: number, headersTimeout: number): number {
   return headersTimeout === 0 ? 0 : Math.max(headersTimeout, keepAlive + 1000);
 }

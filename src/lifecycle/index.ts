@@ -1,7 +1,7 @@
 import type { EngineServerLike, SocketServerLike } from '../internal/http/engine-io.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
 import type { AttachableServer } from './connections.ts';
-import { Life } from './life.ts';
+import { LifecycleController } from './controller.ts';
 import { type LifecycleOptions, resolveLifecycleOptions } from './options.ts';
 import type { LifecycleState } from './policy/phase.ts';
 import { makeLiveness, makeReadiness, type Probe } from './probes.ts';
@@ -18,56 +18,55 @@ export type { LifecycleChange, LifecycleErrorMessage } from './events.ts';
 export type { DrainEnd, DrainReport, UntoldReason } from './policy/counters.ts';
 export type { WebSocketLike, WebSocketServerLike } from './socket-servers.ts';
 
-/** The middleware that `lifecycle` makes, and the life of the process behind it. */
+/** The middleware that `lifecycle` makes. It carries the state of the process. */
 export interface Lifecycle {
   (req: HttpRequest, res: HttpResponse, next: Next): void;
-  /** `active` serves, `draining` goes down, `dead` is over. Only ever forward. */
+  /** `active` serves, `draining` shuts down, `dead` is over. Only moves forward. */
   readonly state: LifecycleState;
   /** Aborts when a drain begins; `signal.reason` is a `DrainingError`. */
   readonly signal: AbortSignal;
   /**
-   * Watches a server: its connections, its requests before anybody else sees them, its end. Several servers at once;
-   * each before it listens, since earlier connections are not known. A server of WebSockets, as that of `ws` or
-   * Socket.IO's, is attached beside the server that it belongs to. Returns the undo, which ends nothing. Throws
-   * `InvalidOptionError`.
+   * Watches a server: its connections and its requests. Attach each server before it listens: earlier connections are
+   * not known. Attach a WebSocket server, of `ws` or Socket.IO, beside the HTTP server that it belongs to. Returns the
+   * undo, which ends nothing. Throws `InvalidOptionError`.
    */
   attach(server: AttachableServer | WebSocketServerLike | SocketServerLike | EngineServerLike): () => void;
   /**
-   * Goes down. However often it is called, there is one drain, and one promise of its report, which does not reject.
+   * Begins the drain. Further calls return the same promise of its report. It does not reject.
    */
   drain(): Promise<DrainReport>;
-  /** Answers a readiness probe: 200 while `active`, else 503; `{"state":"…"}`. */
+  /** Answers a readiness probe with `{"state":"…"}`: 200 while `active`, else 503. */
   readonly ready: Probe;
-  /** Answers a liveness probe: 200 until `dead`, then 503; `{"state":"…"}`. */
+  /** Answers a liveness probe with `{"state":"…"}`: 200 until `dead`, then 503. */
   readonly live: Probe;
   /**
-   * Calls `listener` after each step. Returns the undo. What a listener throws is published on the diagnostics channel
-   * `sluice:lifecycle:error`. Throws `InvalidOptionError`.
+   * Calls `listener` after each change of state. Returns the undo. An error that a listener throws is published on the
+   * diagnostics channel `sluice:lifecycle:error`. Throws `InvalidOptionError`.
    */
   on(event: 'state', listener: (change: LifecycleChange) => void): () => void;
   /**
-   * Work outside of requests, a job or an upload of one's own: a drain waits for it until the function is called that
-   * this returns.
+   * Makes a drain wait for work outside requests, such as a job or an upload. Call the returned function when it is
+   * done.
    */
   hold(): () => void;
   /**
-   * Removes everything that it registered: at the process, at servers, listeners of its own. Ends nothing: a drain
-   * under way goes on.
+   * Removes all its listeners: of the process, of servers, and those added by `on`. Ends nothing: a drain in progress
+   * goes on.
    */
   close(): void;
 }
 
 /**
- * The life of a process that serves: requests run on, streams move to another process, load balancers hear of it in
- * time. `const life = lifecycle(); app.use(life); life.attach(server);`
+ * Graceful shutdown. Requests finish, streams move to another process, load balancers learn in time.
+ * `const life = lifecycle(); app.use(life); life.attach(server);`
  *
  * Throws `InvalidOptionError`.
  */
 export function lifecycle(options?: LifecycleOptions): Lifecycle {
-  return assemble(new Life(resolveLifecycleOptions(options)));
+  return assemble(new LifecycleController(resolveLifecycleOptions(options)));
 }
 
-function assemble(life: Life): Lifecycle {
+function assemble(life: LifecycleController): Lifecycle {
   function lifecycle(req: HttpRequest, res: HttpResponse, next: Next): void {
     life.handle(req, res, next);
   }
@@ -75,7 +74,7 @@ function assemble(life: Life): Lifecycle {
     state: { get: () => life.state, enumerable: true },
     signal: { value: life.drain.signal, enumerable: true },
     attach: { value: (server: object) => life.attach(server) },
-    drain: { value: () => life.goDown() },
+    drain: { value: () => life.startDrain() },
     ready: { value: makeReadiness(() => life.stateForProbe()) },
     live: { value: makeLiveness(() => life.stateForProbe()) },
     on: { value: (event: 'state', listener: (change: LifecycleChange) => void) => life.on(event, listener) },

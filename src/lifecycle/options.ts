@@ -8,66 +8,64 @@ import { isProbe } from './probes.ts';
 /** Options of `lifecycle`. Durations are milliseconds or a string for `ms`. */
 export interface LifecycleOptions {
   /**
-   * The whole of a drain; what is left then is cut. Less than the time after which the process is killed: Kubernetes'
-   * 30 s, with what a `preStop` hook takes. `Infinity`: nothing is cut before a further signal.
+   * The limit of a whole drain; the rest is cut then. Keep it below the time after which the process is killed: 30 s on
+   * Kubernetes, less the `preStop` hook. `Infinity`: only a second signal cuts.
    * @defaultValue `'25s'`
    */
   drainTimeout?: Duration;
   /**
-   * How long everything is still served after the begin of the drain, because load balancers learn late. A part of
-   * `drainTimeout`. `0`: not at all. Left out where nothing is open and no probe was ever asked: no load balancer is
-   * there.
+   * How long a drain still serves everything, because load balancers learn late. Part of `drainTimeout`. `0`: not at
+   * all. Skipped if nothing is open and no probe ever came: there is no load balancer then.
    * @defaultValue `'5s'`, or a fifth of `drainTimeout` where that is less
    */
   preDrain?: Duration;
   /**
-   * The window, after `preDrain`, over which resumable streams and WebSockets are sent away, one by one. A part of
-   * `drainTimeout`: where `preDrain` leaves less, it is four fifths of what is left. `0`: all at once.
+   * The window after `preDrain` over which resumable streams and WebSockets are asked to reconnect, one by one. Part of
+   * `drainTimeout`: at most four fifths of what `preDrain` leaves. `0`: all at once.
    * @defaultValue `'10s'`, or two fifths of `drainTimeout` where that is less
    */
   spread?: Duration;
   /**
-   * Signals of the process that begin a drain; a further one cuts what is left, from `forceAfter` on. They no longer
-   * end the process by themselves until it is dead. `false` or `[]`: none, as for a lifecycle that is not of the whole
-   * process.
+   * Signals that begin a drain. A second one, after `forceAfter`, cuts the rest. Until `dead` they no longer end the
+   * process by themselves. `false` or `[]`: none, for a lifecycle of only a part of the process.
    * @defaultValue `['SIGTERM']`
    */
   signals?: readonly NodeJS.Signals[] | false;
   /**
-   * How long after the first signal another one cuts what is left. One that comes earlier means the same Ctrl-C: under
-   * npm it reaches the process twice. `Infinity`: none cuts.
+   * How long after the first signal a second one cuts the rest. An earlier one is the same Ctrl-C, which under npm
+   * reaches the process twice. `Infinity`: none cuts.
    * @defaultValue `'1s'`
    */
   forceAfter?: Duration;
   /**
-   * Whether to call `process.exit` after a drain: with 0 when nothing was cut, else 1. Without it the process ends by
-   * itself when nothing is left that keeps it, which leaves it time to close its databases.
+   * Whether to call `process.exit` after a drain: with 0 if nothing was cut, else 1. Without it the process ends when
+   * nothing keeps it alive, which leaves time to close databases.
    * @defaultValue `false`
    */
   exit?: boolean;
   /**
-   * The `keepAliveTimeout` that `attach` gives to a server which still has Node's default, 5 s; `headersTimeout` is
-   * raised above it. Longer than the idle timeout of the load balancer, or that sends a request on a connection which
-   * is just being closed. `false`: both are left.
+   * The `keepAliveTimeout` that `attach` sets on a server that still has Node's default of 5 s. `headersTimeout` is
+   * raised above it. Keep it longer than the idle timeout of the load balancer, which would else send a request on a
+   * connection that is being closed. `false`: changes neither.
    * @defaultValue `'75s'`
    */
   keepAlive?: Duration | false;
   /**
-   * The `Retry-After` of a refused request, spread evenly between half and one and a half times this; sent as whole
-   * seconds, at least 1.
+   * The `Retry-After` of a refused request, spread evenly between 0.5 and 1.5 times this. Sent as whole seconds, at
+   * least 1.
    * @defaultValue `'5s'`
    */
   retryAfter?: Duration;
-  /** The retry hint to a refused event source, spread in the same way. At least 1 ms. @defaultValue `'2s'` */
+  /** The retry hint to a refused event source, with the same spread. At least 1 ms. @defaultValue `'2s'` */
   reconnectDelay?: Duration;
   /**
-   * Requests that are served all the time. What it throws is published on `sluice:lifecycle:error`, and means no.
+   * Requests that are served at any time. An error that it throws is published on `sluice:lifecycle:error` and means no.
    * @defaultValue paths that end in `/livez`, `/readyz` or `/healthz`
    */
   // A method, so that functions typed for a framework's request fit.
   exempt?(req: HttpRequest): boolean;
   /**
-   * The close code for WebSockets: 1012 is a restart of the service, 1001 a server that goes away.
+   * The close code for WebSockets: 1012 means service restart, 1001 going away.
    * @defaultValue `1012`
    */
   webSocketCode?: number;
@@ -81,7 +79,7 @@ export interface ResolvedLifecycleOptions {
   readonly signals: readonly NodeJS.Signals[];
   readonly forceAfter: number;
   readonly exit: boolean;
-  /** `undefined`: left as it is. */
+  /** `undefined`: unchanged. */
   readonly keepAlive: number | undefined;
   readonly retryAfter: number;
   readonly reconnectDelay: number;
@@ -136,7 +134,7 @@ function isCatchable(value: unknown): value is NodeJS.Signals {
   );
 }
 
-// RFC 6455 7.4: others are reserved, or stand for a close without a code.
+// RFC 6455 7.4: the others are reserved, or stand for a close without a code.
 function readCloseCode(option: string, value: unknown): number {
   const code = readInteger(option, value, { min: 1000, max: 4999 });
   const isAllowed = code >= 3000 || (code <= 1014 && (code < 1004 || code > 1006));

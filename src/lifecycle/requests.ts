@@ -13,23 +13,23 @@ import { announceClose } from '../internal/writer/refusal.ts';
 import { whenOver } from '../internal/seam/lifetime.ts';
 import { streamOf } from '../internal/writer/stream.ts';
 import { carriesEventStream, isDelivered, isDeliveredUnterminated, isHandedOver } from './delivery.ts';
-import type { Drainable, DrainSite, Farewell } from './drainable.ts';
+import type { DrainPart, DrainHost, CloseTask } from './drain-part.ts';
 import type { UntoldReason } from './policy/counters.ts';
 
 type Kind = 'requests' | 'streams';
 
-/** What was done about a response before it ended. */
-type Fate = 'leaving' | 'told' | 'refused';
+/** What the drain did about a response before it ended. */
+type Outcome = 'leaving' | 'told' | 'refused';
 
-/** The responses that are open. Each is here once, from wherever it was seen first until it is over. */
-export class Requests implements Drainable {
+/** The open responses. Each is here once, from the place that saw it first, until it is over. */
+export class Requests implements DrainPart {
   readonly carries: boolean = false;
-  readonly #site: DrainSite;
+  readonly #host: DrainHost;
   readonly #open = new Set<HttpResponse>();
-  /** Which response of a connection says that it will be closed. */
+  /** The response of each connection that says `Connection: close`. */
   readonly #announced = new WeakMap<Socket, ServerResponse>();
-  readonly #fates = new WeakMap<HttpResponse, Fate>();
-  /** How the stream of a request ended: what a response was can no longer be seen when it is over. */
+  readonly #outcomes = new WeakMap<HttpResponse, Outcome>();
+  /** How the stream of each request ended. A response that is over does not tell what it was. */
   readonly #streamed = new WeakMap<HttpRequest, CloseReason>();
   readonly #responseOnOver = (res: HttpResponse): void => this.#forget(res);
   readonly #channelOnStreamClose = (message: unknown): void => {
@@ -37,27 +37,27 @@ export class Requests implements Drainable {
     this.#streamed.set(req, reason);
   };
 
-  constructor(site: DrainSite) {
-    this.#site = site;
+  constructor(host: DrainHost) {
+    this.#host = host;
   }
 
   get isEmpty(): boolean {
     return this.#open.size === 0;
   }
 
-  /** Takes a response in, unless it is in already, or over. */
+  /** Adds a response, unless it is known or over. */
   track(res: HttpResponse): void {
-    const { phase } = this.#site;
+    const { phase } = this.#host;
     if (this.#open.has(res) || phase === 'dead' || isGone(res)) return;
     this.#open.add(res);
     whenOver(res, this.#responseOnOver);
     if (phase !== 'active') this.#callEach([res], (late) => this.#announceOn(late));
   }
 
-  /** A new request that is not served. */
+  /** Counts a new request that is not served. */
   refused(res: HttpResponse, kind: Kind): void {
-    this.#fates.set(res, 'refused');
-    this.#site.tally.refused(kind);
+    this.#outcomes.set(res, 'refused');
+    this.#host.counters.add('refused', kind);
   }
 
   announce(): void {
@@ -65,7 +65,7 @@ export class Requests implements Drainable {
     this.#callEach(this.#open, (res) => this.#announceOn(res));
   }
 
-  /** On the last response of a connection only: Node ends it behind the one that says so, whatever is in line. */
+  /** Only the last response of a connection may say it: Node closes the connection after the one that does. */
   #announceOn(res: HttpResponse): void {
     if (isHttp2(res)) return;
     const { socket } = res.req;
@@ -75,21 +75,17 @@ export class Requests implements Drainable {
     this.#announced.set(socket, res);
   }
 
-  leave(): readonly Farewell[] {
-    const farewells: Farewell[] = [];
+  leave(): readonly CloseTask[] {
+    const tasks: CloseTask[] = [];
     this.#callEach(this.#open, (res) => {
-      // Some ways to lose a client go without a 'close'.
+      // A client can be lost without a 'close'.
       if (isGone(res)) this.#forget(res);
-      const departure = this.#fates.has(res) ? undefined : departureOf(res);
+      const departure = this.#outcomes.has(res) ? undefined : departureOf(res);
       if (!departure || departure.finiteBecause() !== undefined) return;
-      this.#fates.set(res, 'leaving');
-      farewells.push(() => this.#sendAway(res, departure));
+      this.#outcomes.set(res, 'leaving');
+      tasks.push(() => this.#askToReconnect(res, departure));
     });
-    return farewells;
-  }
-
-  tidy(): void {
-    // The connections see to that.
+    return tasks;
   }
 
   cut(): void {
@@ -109,53 +105,53 @@ export class Requests implements Drainable {
   }
 
   #callEach(responses: Iterable<HttpResponse>, call: (res: HttpResponse) => void): void {
-    callEach(responses, call, (error) => this.#site.fail(error));
+    callEach(responses, call, (error) => this.#host.fail(error));
   }
 
   release(): void {
     unsubscribe('sluice:stream:close', this.#channelOnStreamClose);
   }
 
-  #sendAway(res: HttpResponse, departure: Departure): void {
+  #askToReconnect(res: HttpResponse, departure: Departure): void {
     if (!this.#open.has(res) || streamOf(res)?.state === 'draining') return;
-    this.#fates.set(res, 'told');
-    departure.leave().catch((error: unknown) => this.#site.fail(error));
+    this.#outcomes.set(res, 'told');
+    departure.leave().catch((error: unknown) => this.#host.fail(error));
   }
 
   #forget(res: HttpResponse): void {
-    if (!this.#open.delete(res) || this.#site.phase === 'active') return;
+    if (!this.#open.delete(res) || this.#host.phase === 'active') return;
     this.#count(res);
-    this.#site.settleSoon(isHttp2(res) ? undefined : res.req.socket);
+    this.#host.settleSoon(isHttp2(res) ? undefined : res.req.socket);
   }
 
   #count(res: HttpResponse): void {
-    const { tally } = this.#site;
-    if (this.#fates.get(res) === 'refused') return;
-    if (this.#wasTold(res)) tally.told('streams');
-    else if (isDelivered(res)) tally.finished(this.#kindOf(res));
-    else tally.aborted(this.#kindOf(res));
+    const { counters } = this.#host;
+    if (this.#outcomes.get(res) === 'refused') return;
+    if (this.#wasTold(res)) counters.add('told', 'streams');
+    else if (isDelivered(res)) counters.add('finished', this.#kindOf(res));
+    else counters.add('aborted', this.#kindOf(res));
   }
 
-  /** By the drain, or by the application. */
+  /** Asked by the drain, or by the application. */
   #wasTold(res: HttpResponse): boolean {
-    const isAsked = this.#fates.get(res) === 'told' || this.#streamed.get(res.req) === 'draining';
+    const isAsked = this.#outcomes.get(res) === 'told' || this.#streamed.get(res.req) === 'draining';
     return isAsked && departureOf(res)?.finiteBecause() !== 'half-event' && isDeliveredUnterminated(res);
   }
 
   #countCut(res: HttpResponse): void {
-    const { tally } = this.#site;
-    const fate = this.#fates.get(res);
-    if (fate === 'refused') return;
-    if (fate === 'told' && departureOf(res)?.finiteBecause() !== 'half-event' && isHandedOver(res)) {
-      // The cut is the close that was to come.
-      tally.told('streams');
+    const { counters } = this.#host;
+    const outcome = this.#outcomes.get(res);
+    if (outcome === 'refused') return;
+    if (outcome === 'told' && departureOf(res)?.finiteBecause() !== 'half-event' && isHandedOver(res)) {
+      // The cut is the close that was due.
+      counters.add('told', 'streams');
       return;
     }
     const kind = this.#kindOf(res);
-    tally.cut(kind);
+    counters.add('cut', kind);
     const departure = departureOf(res);
     const reason: UntoldReason = departure ? (departure.finiteBecause() ?? 'early') : 'unfollowed';
-    if (kind === 'streams' && (fate !== 'told' || reason === 'half-event')) tally.untold(reason);
+    if (kind === 'streams' && (outcome !== 'told' || reason === 'half-event')) counters.addUntold(reason);
   }
 
   #kindOf(res: HttpResponse): Kind {

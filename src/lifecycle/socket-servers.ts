@@ -1,34 +1,34 @@
 import { isSet } from 'node:util/types';
 import type { EngineServer, EngineSession } from '../internal/http/engine-io.ts';
 
-/** A WebSocket of the server's side, as those of `ws`. */
+/** A server-side WebSocket, such as those of `ws`. */
 export interface WebSocketLike {
-  /** 2 and 3: closing, closed. */
+  /** 2: closing. 3: closed. */
   readonly readyState?: number;
   close(code?: number, reason?: string): void;
   terminate(): void;
   on(event: 'close', listener: () => void): unknown;
 }
 
-/** A server of WebSockets, as that of `ws`: known by its `clients`. */
+/** A WebSocket server, such as that of `ws`: recognised by its `clients`. */
 export interface WebSocketServerLike {
   readonly clients: Set<WebSocketLike>;
   on(event: 'connection', listener: (client: WebSocketLike) => void): unknown;
   off(event: 'connection', listener: (client: WebSocketLike) => void): unknown;
-  /** Takes in no new ones. */
+  /** Takes no new clients. */
   close(): void;
 }
 
-/** What a drain needs of a server of WebSockets. */
+/** What a drain needs of a WebSocket server. */
 export interface SocketServer {
   readonly clients: ReadonlySet<WebSocketLike>;
   /** Returns its undo. */
   onConnection(listener: (client: WebSocketLike) => void): () => void;
-  /** Takes in no new ones, where it can. */
+  /** Takes no new clients, if it can. */
   stop(): void;
 }
 
-/** A server of `ws`. */
+/** Adapts a server of `ws`. */
 export function fromWebSocketServer(server: WebSocketServerLike): SocketServer {
   return {
     clients: server.clients,
@@ -40,13 +40,13 @@ export function fromWebSocketServer(server: WebSocketServerLike): SocketServer {
   };
 }
 
-/** A server of Engine.IO. It cannot stop alone: what still comes is sent away. */
+/** Adapts an Engine.IO server. It cannot stop alone: the drain asks new clients to reconnect. */
 export function fromEngine(engine: EngineServer): SocketServer {
   const clients = new Set<WebSocketLike>();
   const take = (session: EngineSession): WebSocketLike => {
     const client = new EngineClient(session);
     clients.add(client);
-    // Before anything else hears of it: then it is gone.
+    // First in line: other listeners must find it gone.
     client.on('close', () => clients.delete(client));
     return client;
   };
@@ -65,8 +65,8 @@ export function fromEngine(engine: EngineServer): SocketServer {
 const closing = 2;
 
 /**
- * A session of Engine.IO as a WebSocket. What `socket.disconnect()` of Socket.IO closes stays away; what is closed here
- * comes back.
+ * An Engine.IO session as a WebSocket. A client that Socket.IO's `socket.disconnect()` closes stays away; one closed
+ * here reconnects.
  */
 class EngineClient implements WebSocketLike {
   readonly #session: EngineSession;
@@ -82,7 +82,7 @@ class EngineClient implements WebSocketLike {
 
   close(): void {
     const { transport } = this.#session;
-    // Between two polls there is nothing to be answered, and Engine.IO would wait for one for 30 s.
+    // Between two polls there is no request to answer, and Engine.IO would wait 30 s for one.
     this.#session.close(transport.name === 'polling' && !transport.writable);
   }
 
@@ -96,7 +96,7 @@ class EngineClient implements WebSocketLike {
   }
 }
 
-/** Whether something is a server of WebSockets. */
+/** Whether a value is a WebSocket server. */
 export function isWebSocketServer(value: unknown): value is WebSocketServerLike {
   if (typeof value !== 'object' || value === null) return false;
   const { clients, on } = value as { clients?: unknown; on?: unknown };

@@ -1,27 +1,27 @@
 import { callEach } from '../internal/listeners.ts';
-import type { Drainable, DrainSite, Farewell } from './drainable.ts';
+import type { DrainPart, DrainHost, CloseTask } from './drain-part.ts';
 import { isLeaving } from './policy/phase.ts';
 import type { SocketServer, WebSocketLike } from './socket-servers.ts';
 
 const closing = 2;
 
-/** The clients of one server of WebSockets. */
-export class WebSockets implements Drainable {
+/** The clients of one WebSocket server. */
+export class WebSockets implements DrainPart {
   readonly carries: boolean = false;
-  readonly #site: DrainSite;
+  readonly #host: DrainHost;
   readonly #server: SocketServer;
   readonly #code: number;
-  /** What was done about a client, from the begin of the drain. */
-  readonly #fates = new Map<WebSocketLike, 'here' | 'leaving' | 'told'>();
+  /** What the drain did about each client. */
+  readonly #outcomes = new Map<WebSocketLike, 'here' | 'leaving' | 'told'>();
   #accepts = true;
   readonly #unwatch: () => void;
 
-  constructor(site: DrainSite, server: SocketServer, code: number) {
-    this.#site = site;
+  constructor(host: DrainHost, server: SocketServer, code: number) {
+    this.#host = host;
     this.#server = server;
     this.#code = code;
     this.#unwatch = server.onConnection((client) => this.#take(client));
-    if (site.phase !== 'active') this.announce();
+    if (host.phase !== 'active') this.announce();
   }
 
   get isEmpty(): boolean {
@@ -32,29 +32,25 @@ export class WebSockets implements Drainable {
     this.#callEach(this.#server.clients, (client) => this.#watch(client));
   }
 
-  leave(): readonly Farewell[] {
+  leave(): readonly CloseTask[] {
     const accepted = this.#accepts;
     this.#accepts = false;
     if (accepted) this.#callEach([this.#server], (server) => server.stop());
-    const waiting = [...this.#fates].filter(([, fate]) => fate === 'here').map(([client]) => client);
-    for (const client of waiting) this.#fates.set(client, 'leaving');
-    return waiting.map((client) => () => this.#sendAway(client));
-  }
-
-  tidy(): void {
-    // None of them idles: they are open until they close.
+    const waiting = [...this.#outcomes].filter(([, outcome]) => outcome === 'here').map(([client]) => client);
+    for (const client of waiting) this.#outcomes.set(client, 'leaving');
+    return waiting.map((client) => () => this.#askToReconnect(client));
   }
 
   cut(): void {
     this.#callEach(this.#server.clients, (client) => {
-      this.#site.tally.cut('webSockets');
-      this.#fates.delete(client);
+      this.#host.counters.add('cut', 'webSockets');
+      this.#outcomes.delete(client);
       client.terminate();
     });
   }
 
   #callEach<T>(items: Iterable<T>, call: (item: T) => void): void {
-    callEach(items, call, (error) => this.#site.fail(error));
+    callEach(items, call, (error) => this.#host.fail(error));
   }
 
   release(): void {
@@ -62,29 +58,29 @@ export class WebSockets implements Drainable {
   }
 
   #take(client: WebSocketLike): void {
-    if (this.#site.phase === 'active') return;
+    if (this.#host.phase === 'active') return;
     this.#watch(client);
-    if (isLeaving(this.#site.phase)) this.#sendAway(client);
+    if (isLeaving(this.#host.phase)) this.#askToReconnect(client);
   }
 
   #watch(client: WebSocketLike): void {
-    if (this.#fates.has(client)) return;
-    this.#fates.set(client, 'here');
+    if (this.#outcomes.has(client)) return;
+    this.#outcomes.set(client, 'here');
     client.on('close', () => this.#forget(client));
   }
 
-  #sendAway(client: WebSocketLike): void {
-    // It leaves by itself.
+  #askToReconnect(client: WebSocketLike): void {
+    // It closes by itself.
     if ((client.readyState ?? 0) >= closing) return;
-    this.#fates.set(client, 'told');
+    this.#outcomes.set(client, 'told');
     this.#callEach([client], () => client.close(this.#code, 'service restart'));
   }
 
   #forget(client: WebSocketLike): void {
-    const fate = this.#fates.get(client);
-    if (!this.#fates.delete(client)) return;
-    if (fate === 'told') this.#site.tally.told('webSockets');
-    else this.#site.tally.finished('webSockets');
-    this.#site.settleSoon();
+    const outcome = this.#outcomes.get(client);
+    if (!this.#outcomes.delete(client)) return;
+    if (outcome === 'told') this.#host.counters.add('told', 'webSockets');
+    else this.#host.counters.add('finished', 'webSockets');
+    this.#host.settleSoon();
   }
 }

@@ -1,17 +1,17 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Drain } from '../../src/lifecycle/drain.ts';
-import type { Drainable, Farewell } from '../../src/lifecycle/drainable.ts';
+import type { DrainPart, CloseTask } from '../../src/lifecycle/drain-part.ts';
 import { type LifecycleOptions, resolveLifecycleOptions } from '../../src/lifecycle/options.ts';
 import type { LifecycleChange } from '../../src/lifecycle/events.ts';
 import { useRandom } from '../support/random.ts';
 
 /** A part that notes what it is asked to do, and is gone when it is told so. */
-class Part implements Drainable {
+class Part implements DrainPart {
   readonly calls: string[] = [];
   readonly carries: boolean;
   isEmpty = false;
-  farewells: Farewell[] = [];
+  farewells: CloseTask[] = [];
 
   constructor(carries = false) {
     this.carries = carries;
@@ -20,7 +20,7 @@ class Part implements Drainable {
   announce(): void {
     this.calls.push('announce');
   }
-  leave(): readonly Farewell[] {
+  leave(): readonly CloseTask[] {
     this.calls.push('leave');
     return this.farewells.splice(0);
   }

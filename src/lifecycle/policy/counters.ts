@@ -1,24 +1,23 @@
 import type { FiniteReason } from '../../internal/seam/layer.ts';
 
-/** How a drain went. Each thing is counted once, where it ended. */
+/** What a drain did. Each response, WebSocket and hold is counted once, under its outcome. */
 export interface DrainReport {
-  /** What ended by itself. Of a response, all was given to the kernel. Of a WebSocket, whichever side closed it. */
+  /** Ended normally. The kernel has all bytes of such a response. Either side may have closed the WebSocket. */
   readonly finished: {
     readonly requests: number;
     readonly streams: number;
     readonly webSockets: number;
     readonly holds: number;
   };
-  /** What was told to come back, and closed: resumable streams, WebSockets. */
+  /** Asked to reconnect, and closed: resumable streams and WebSockets. */
   readonly told: { readonly streams: number; readonly webSockets: number };
-  /** Responses that ended before the kernel had all of them, and not by the drain: mostly, their client had left. */
+  /** Responses that ended before the kernel had all bytes, but not by the drain. Mostly the client had left. */
   readonly aborted: { readonly requests: number; readonly streams: number };
-  /** New requests that were not served; as `streams`, those of event sources, which were told when to come back. */
+  /** New requests that were not served. `streams`: those of event sources, which got a retry hint. */
   readonly refused: { readonly requests: number; readonly streams: number };
   /**
-   * What was there at the end and was ended by force. `sockets`: connections in use that carry none of the others, such
-   * as one that was still sending a request, or one that was upgraded by somebody else. Idle ones do not count: nobody
-   * lost anything.
+   * Ended by force. `sockets`: connections in use that carry none of the others, such as one that was still sending a
+   * request, or one that other code upgraded. Idle connections do not count.
    */
   readonly cut: {
     readonly requests: number;
@@ -28,14 +27,14 @@ export interface DrainReport {
     readonly holds: number;
   };
   /**
-   * Event streams of `cut.streams`, by the reason why their clients were not told before. Only reasons that there were.
+   * Why the clients of `cut.streams` were not asked to reconnect, with counts. Reasons that did not occur are absent.
    */
   readonly untold: Readonly<Partial<Record<UntoldReason, number>>>;
-  /** From the begin of the drain, in ms. */
+  /** Milliseconds since the drain began. */
   readonly duration: number;
-  /** Whether it was ended by force, even if nothing was left to cut. */
+  /** Whether force ended the drain, even if nothing was left to cut. */
   readonly forced: boolean;
-  /** What ended it: everything was gone, `drainTimeout` had passed, or a further signal came. */
+  /** What ended it: everything had ended, `drainTimeout` passed, or a second signal came. */
   readonly reason: DrainEnd;
 }
 
@@ -43,55 +42,48 @@ export interface DrainReport {
 export type DrainEnd = 'complete' | 'timeout' | 'signal';
 
 /**
- * Why a client was not told to come back before its stream was cut: a `FiniteReason`, or `unfollowed`: something writes
- * the stream of which no layer knows where its events end; `early`: it was to be told later, and a signal forced the
- * drain.
+ * Why a client was not asked to reconnect before its stream was cut.
+ *
+ * - a `FiniteReason`
+ * - `unfollowed`: no layer knows where the events of the stream end
+ * - `early`: its turn was to come later, and a signal forced the drain
  */
 export type UntoldReason = FiniteReason | 'unfollowed' | 'early';
 
 type Counts<T> = { -readonly [Kind in keyof T]: T[Kind] };
 
+/** What can happen to something that a drain waits for. */
+type Outcome = 'finished' | 'told' | 'aborted' | 'refused' | 'cut';
+
 /** Counts what a drain does. */
-export class Tally {
-  readonly #finished: Counts<DrainReport['finished']> = { requests: 0, streams: 0, webSockets: 0, holds: 0 };
-  readonly #told: Counts<DrainReport['told']> = { streams: 0, webSockets: 0 };
-  readonly #aborted: Counts<DrainReport['aborted']> = { requests: 0, streams: 0 };
+export class DrainCounters {
+  readonly #counts: { readonly [Name in Outcome]: Counts<DrainReport[Name]> } = {
+    finished: { requests: 0, streams: 0, webSockets: 0, holds: 0 },
+    told: { streams: 0, webSockets: 0 },
+    aborted: { requests: 0, streams: 0 },
+    refused: { requests: 0, streams: 0 },
+    cut: { requests: 0, streams: 0, webSockets: 0, sockets: 0, holds: 0 },
+  };
   readonly #untold: Counts<DrainReport['untold']> = {};
-  readonly #refused: Counts<DrainReport['refused']> = { requests: 0, streams: 0 };
-  readonly #cut: Counts<DrainReport['cut']> = { requests: 0, streams: 0, webSockets: 0, sockets: 0, holds: 0 };
 
-  finished(kind: keyof DrainReport['finished']): void {
-    this.#finished[kind] += 1;
+  add<Name extends Outcome>(outcome: Name, kind: keyof DrainReport[Name]): void {
+    const counts = this.#counts[outcome] as Record<keyof DrainReport[Name], number>;
+    counts[kind] += 1;
   }
 
-  told(kind: keyof DrainReport['told']): void {
-    this.#told[kind] += 1;
-  }
-
-  aborted(kind: keyof DrainReport['aborted']): void {
-    this.#aborted[kind] += 1;
-  }
-
-  /** Says why a stream that is cut was not told before. */
-  untold(reason: UntoldReason): void {
+  /** Counts why a stream that is cut was not told before. */
+  addUntold(reason: UntoldReason): void {
     this.#untold[reason] = (this.#untold[reason] ?? 0) + 1;
   }
 
-  refused(kind: keyof DrainReport['refused']): void {
-    this.#refused[kind] += 1;
-  }
-
-  cut(kind: keyof DrainReport['cut']): void {
-    this.#cut[kind] += 1;
-  }
-
   report(duration: number, reason: DrainEnd): DrainReport {
+    const { finished, told, aborted, refused, cut } = this.#counts;
     return Object.freeze({
-      finished: Object.freeze({ ...this.#finished }),
-      told: Object.freeze({ ...this.#told }),
-      aborted: Object.freeze({ ...this.#aborted }),
-      refused: Object.freeze({ ...this.#refused }),
-      cut: Object.freeze({ ...this.#cut }),
+      finished: Object.freeze({ ...finished }),
+      told: Object.freeze({ ...told }),
+      aborted: Object.freeze({ ...aborted }),
+      refused: Object.freeze({ ...refused }),
+      cut: Object.freeze({ ...cut }),
       untold: Object.freeze({ ...this.#untold }),
       duration,
       forced: reason !== 'complete',
@@ -100,7 +92,7 @@ export class Tally {
   }
 }
 
-/** Whether somebody lost something. */
+/** Whether a drain cut anything. */
 export function hasCut(report: DrainReport): boolean {
   return Object.values(report.cut).some((count) => count > 0);
 }

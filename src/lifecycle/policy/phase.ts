@@ -1,16 +1,19 @@
-/** What others see of a lifecycle. Only ever forward. */
+/** The public state of a lifecycle. It only moves forward. */
 export type LifecycleState = 'active' | 'draining' | 'dead';
 
 /**
- * Where a lifecycle is. `announcing`: still serving, while load balancers learn of it; `leaving`: nothing new, and what
- * is there goes; `parting`: the time is over and everyone has been told, the last bytes are on their way.
+ * The phase of a lifecycle.
+ *
+ * - `announcing`: serves everything, while load balancers learn of the drain
+ * - `leaving`: takes nothing new; what is open ends
+ * - `parting`: time is up and every client was asked to reconnect; the last bytes are on their way
  *
  *     active ──drain──▶ announcing ──announced──▶ leaving ──overdue──▶ parting ──emptied, cut──▶ dead
  *                           └──────────cut───────────┴────emptied, cut──────────────────────────▲
  */
 export type Phase = 'active' | 'announcing' | 'leaving' | 'parting' | 'dead';
 
-/** What moves it. `cut`: whatever is left was ended by force. */
+/** What moves it. `cut`: the rest was ended by force. */
 export type PhaseEvent = 'drain' | 'announced' | 'overdue' | 'emptied' | 'cut';
 
 const moves: Readonly<Record<Phase, Readonly<Partial<Record<PhaseEvent, Phase>>>>> = {
@@ -21,17 +24,17 @@ const moves: Readonly<Record<Phase, Readonly<Partial<Record<PhaseEvent, Phase>>>
   dead: {},
 };
 
-/** The one transition function. An event that means nothing in a phase leaves it as it is. */
+/** The one transition function. Ignores an event that means nothing in the phase. */
 export function nextPhase(phase: Phase, event: PhaseEvent): Phase {
   return moves[phase][event] ?? phase;
 }
 
-/** What others see of a phase. */
+/** The public state of a phase. */
 export function stateOf(phase: Phase): LifecycleState {
   return phase === 'active' || phase === 'dead' ? phase : 'draining';
 }
 
-/** Whether what is there goes, and nothing new may come. */
+/** Whether the process takes nothing new, and ends what is open. */
 export function isLeaving(phase: Phase): boolean {
   return phase === 'leaving' || phase === 'parting';
 }

@@ -1,42 +1,42 @@
 import type { Phase } from './phase.ts';
 
-/** The clocks of a drain, in ms from its begin. */
+/** The timers of a drain, in ms since it began. */
 export interface Plan {
   readonly preDrain: number;
-  /** `Infinity`: nothing is cut by time. */
+  /** `Infinity`: time cuts nothing. */
   readonly drainTimeout: number;
 }
 
-/** Where a drain is. */
+/** How far a drain is. */
 export interface Progress {
   readonly phase: Phase;
-  /** Since its begin, in ms. */
+  /** Milliseconds since it began. */
   readonly elapsed: number;
-  /** When the last client was told to come back, in ms from the begin; `undefined` where none was. */
+  /** When the last client was asked to reconnect, in ms since the drain began. `undefined`: none was. */
   readonly toldAt: number | undefined;
 }
 
 /**
- * What a drain does next. `last-call`: tells at once all that are still to be told. `wait`: nothing before `until`, in
- * ms from the begin.
+ * What a drain does next. `last-call`: asks all clients at once that are still to be asked. `wait`: does nothing before
+ * `until`, in ms since the drain began.
  */
 export type DrainStep =
   { readonly kind: 'leave' | 'last-call' | 'cut' } | { readonly kind: 'wait'; readonly until: number };
 
-// Of the time that is left before everything is cut, that in which clients are told: the last ones need some for their
+// The share of the time before the cut in which clients are asked to reconnect. The last ones need the rest for their
 // last bytes.
 const tellingPart = 0.8;
 
-// The longest that a cut waits for the last bytes of a client that was told late. A retry hint is written at once, and
-// closed behind it within some 50 ms.
+// How long a cut waits, at most, for the last bytes of a client that was asked late. The library writes a retry hint
+// at once, and closes the connection some 50 ms later.
 const longestFarewell = 1000;
 
 const wait = (until: number): DrainStep => ({ kind: 'wait', until });
 
 /**
- * The one decision about time in a drain. A step depends on the phase before it, and not only on the clock: a timer
- * that comes late, because the process was stopped or busy, makes steps late and skips none. So nothing is cut before
- * those were told that are to be told.
+ * The one decision about time in a drain. A step depends on the phase, and not on the clock alone. A late timer, of a
+ * process that was stopped or busy, makes steps late and skips none. So a drain cuts nothing before it has asked all
+ * clients that it has to ask.
  */
 export function decideStep(plan: Plan, { phase, elapsed, toldAt }: Progress): DrainStep {
   switch (phase) {
@@ -54,28 +54,28 @@ export function decideStep(plan: Plan, { phase, elapsed, toldAt }: Progress): Dr
   }
 }
 
-/** The window, from now on, in which clients are told. */
+/** The window, from now on, in which clients are asked to reconnect. */
 export function tellingWindow({ drainTimeout }: Plan, elapsed: number, wanted: number): number {
   return Math.max(0, Math.min(wanted, (drainTimeout - elapsed) * tellingPart));
 }
 
 /**
- * `preDrain`, or nothing where it would help nobody: it is for load balancers that learn late, by probes or by the
- * connections they hold.
- * @param isUnseen - no probe was ever asked, and nothing is open
+ * `preDrain` is for load balancers, which learn of a drain late, from probes or from their connections. Without either
+ * it is 0.
+ * @param isUnseen - no probe ever came, and nothing is open
  */
 export function effectivePreDrain(preDrain: number, isUnseen: boolean): number {
   return isUnseen ? 0 : preDrain;
 }
 
-/** No more than the part of the time that is kept for it: a drain whose clocks are right ends at `drainTimeout`. */
+/** At most the share of the time kept for it: a drain whose timers are on time ends at `drainTimeout`. */
 function farewellTime({ preDrain, drainTimeout }: Plan): number {
   return Math.min(longestFarewell, (drainTimeout - preDrain) * (1 - tellingPart));
 }
 
 /**
- * When each of `count` leaves, in ms from the begin of a window, ascending: at a random moment within its own equal
- * part of the window. So no part of it is crowded, and two processes that start to drain together do not keep step.
+ * When each of `count` clients leaves, in ms since a window began, ascending. Each gets a random moment in its own equal
+ * part of the window. So no part is crowded, and two processes that begin to drain together do not keep step.
  */
 export function departureTimes(count: number, window: number, random: () => number): number[] {
   const part = window / count;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { nextPhase, type Phase, type PhaseEvent } from '../../../src/lifecycle/policy/phase.ts';
 import { decideStep, effectivePreDrain, tellingWindow } from '../../../src/lifecycle/policy/schedule.ts';
-import { decideSignal } from '../../../src/lifecycle/signals.ts';
+import { decideSignal } from '../../../src/lifecycle/process.ts';
 
 const plan = { preDrain: 5000, drainTimeout: 25_000 };
 const share = fc.double({ min: 0, max: 1, noNaN: true });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Departures } from '../../../src/lifecycle/departures.ts';
+import { StaggeredQueue } from '../../../src/lifecycle/staggered-queue.ts';
 import { departureTimes } from '../../../src/lifecycle/policy/schedule.ts';
 import { useRandom } from '../../support/random.ts';
 
@@ -37,7 +37,7 @@ describe('departureTimes', () => {
   });
 });
 
-describe('Departures', () => {
+describe('StaggeredQueue', () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
   });
@@ -46,7 +46,7 @@ describe('Departures', () => {
   });
 
   function make(): {
-    departures: Departures;
+    departures: StaggeredQueue;
     gone: string[];
     errors: unknown[];
     empty: () => number;
@@ -56,7 +56,7 @@ describe('Departures', () => {
     let empty = 0;
     useRandom(() => 0);
     const errors: unknown[] = [];
-    const departures = new Departures(
+    const departures = new StaggeredQueue(
       () => empty++,
       (error) => errors.push(error),
     );

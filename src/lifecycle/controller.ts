@@ -9,7 +9,7 @@ import { refuse, type RefusalOptions } from '../internal/writer/refusal.ts';
 import { seamOf } from '../internal/seam/response.ts';
 import { Connections } from './connections.ts';
 import { Drain } from './drain.ts';
-import { Holds } from './holds.ts';
+import { PendingWork } from './pending-work.ts';
 import { lengthenKeepAlive } from './http-socket.ts';
 import type { ResolvedLifecycleOptions } from './options.ts';
 import { isProbe } from './probes.ts';
@@ -17,14 +17,14 @@ import { isRefusing, type LifecycleState, stateOf } from './policy/phase.ts';
 import { type LifecycleChange, reportLifecycleError } from './events.ts';
 import { Requests } from './requests.ts';
 import { fromEngine, fromWebSocketServer, isWebSocketServer, type SocketServer } from './socket-servers.ts';
-import { decideSignal, disconnectWorker, noteServing, watchSignals } from './signals.ts';
+import { decideSignal, disconnectWorker, noteServing, watchSignals } from './process.ts';
 import { type DrainReport, hasCut } from './policy/counters.ts';
 import { WebSockets } from './web-sockets.ts';
 
-/** What a drain is made of, and who asks for it: requests that come, servers that are attached, signals. */
-export class Life {
+/** Connects the drain to what begins it and what it waits for: requests, attached servers, signals. */
+export class LifecycleController {
   readonly drain: Drain;
-  readonly holds: Holds;
+  readonly holds: PendingWork;
   readonly #options: ResolvedLifecycleOptions;
   readonly #refusal: RefusalOptions;
   readonly #requests: Requests;
@@ -32,7 +32,7 @@ export class Life {
   readonly #attached = new Map<object, () => void>();
   readonly #unwatchSignals: () => void;
   #firstSignalAt: number | undefined;
-  /** Something asked whether this process is well. */
+  /** Whether a probe ever came. */
   #isProbed = false;
   #bypassed = false;
 
@@ -40,7 +40,7 @@ export class Life {
     this.#options = options;
     this.#refusal = { ...options, text: 'This process is going down. Try again.\n', closes: true };
     this.drain = new Drain(options, (change) => this.#noteChange(change));
-    this.holds = new Holds(this.drain);
+    this.holds = new PendingWork(this.drain);
     this.#requests = new Requests(this.drain);
     this.drain.add(this.holds);
     this.drain.add(this.#requests);
@@ -51,7 +51,7 @@ export class Life {
     return stateOf(this.drain.phase);
   }
 
-  /** The state, for something outside that watches the process. */
+  /** The state, for a probe. */
   stateForProbe(): LifecycleState {
     this.#isProbed = true;
     return this.state;
@@ -83,7 +83,7 @@ export class Life {
     };
   }
 
-  goDown(): Promise<DrainReport> {
+  startDrain(): Promise<DrainReport> {
     this.drain.begin(this.#isProbed);
     return this.drain.over;
   }
@@ -95,7 +95,7 @@ export class Life {
   }
 
   close(): void {
-    // A drain under way goes on, and refuses.
+    // A drain in progress goes on, and refuses requests.
     this.#bypassed = this.state !== 'draining';
     this.#unwatchSignals();
     this.#listeners.clear();
@@ -118,13 +118,13 @@ export class Life {
     };
   }
 
-  /** The first asks, also where a hook had asked before it. */
+  /** The first signal begins a drain, even if a hook began one before. */
   #takeSignal(): void {
     const now = performance.now();
     const sinceFirst = this.#firstSignalAt === undefined ? undefined : now - this.#firstSignalAt;
     this.#firstSignalAt ??= now;
     const effect = decideSignal(sinceFirst, this.#options.forceAfter);
-    if (effect === 'begin') void this.goDown();
+    if (effect === 'begin') void this.startDrain();
     else if (effect === 'force') this.drain.force('signal');
   }
 
@@ -147,12 +147,12 @@ export class Life {
   }
 }
 
-/** Whether somebody answers already. */
+/** Whether other code answers already. */
 function isStarted(res: HttpResponse): boolean {
   return res.headersSent || seamOf(res)?.hasWriter === true;
 }
 
-/** Not at once: whoever waited for the report has its turn first. */
+/** Not at once: code that waits for the report runs first. */
 function exitSoon(report: DrainReport): void {
   setImmediate(() => process.exit(hasCut(report) ? 1 : 0));
 }
