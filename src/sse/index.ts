@@ -8,7 +8,8 @@ import {
 import { requireFunction } from '../internal/option.ts';
 import { openStream, serveStream, type StreamKind } from '../internal/writer/serve.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
-import { decodeLastEventId, type EventStream, formatPrelude, OutEventStream, stopId } from './stream.ts';
+import { decodeLastEventId, type EventStream, formatPrelude, OutEventStream } from './stream.ts';
+import { stopId } from '../internal/format/event-stream.ts';
 import { resolveSseOptions, type SseOptions } from './options.ts';
 
 export { type CloseReason, InvalidEventError, StreamClosedError } from '../errors.ts';

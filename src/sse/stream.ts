@@ -11,12 +11,10 @@ import {
   formatEvent,
   formatLoneId,
   formatRetryHint,
+  stopId,
 } from '../internal/format/event-stream.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
 import type { ResolvedSseOptions } from './options.ts';
-
-/** The id that tells a client's next request to stay away; see `EventStream.stop`. */
-export const stopId = 'sluice.stop';
 
 /**
  * An open event stream: one client. `M` maps event names to the types of their data; `send` takes an event, or a string

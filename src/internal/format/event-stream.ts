@@ -1,6 +1,9 @@
 import { InvalidEventError } from '../../errors.ts';
 import { toJson } from './json.ts';
 
+/** The last event id of a client that was told to stay away: its next request is answered 204. */
+export const stopId = 'sluice.stop';
+
 /**
  * One event, as WHATWG HTML 9.2 has it. At least one field must be there. A field that is `undefined` is
  * absent, except `data`: `data: undefined` is refused, since it is nearly always a value that went missing.

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
-import { type CommentStyle, formatRetryHint } from '../format/event-stream.ts';
-import { dropRepresentation } from './answer.ts';
+import { type CommentStyle, formatComment, formatRetryHint, stopId } from '../format/event-stream.ts';
+import { answer, dropRepresentation } from './answer.ts';
 import { namesMediaType } from '../http/accept.ts';
 import { type Fields, setFields } from '../http/headers.ts';
 import { closeUnterminated } from '../seam/closing.ts';
@@ -89,12 +89,16 @@ const hintTimeout = 5_000;
 export function refuse(req: HttpRequest, response: HttpResponse, options: RefusalOptions): 'requests' | 'streams' {
   const res = response as ServerResponse;
   const refusal = decideRefusal(req, options);
+  if (refusal.kind === 'stream' && requestField(req, 'last-event-id') === stopId) {
+    answer(res, { status: 204 });
+    return 'streams';
+  }
   setRefusalHead(res, refusal);
   if (refusal.kind === 'stream') {
     if (req.method === 'HEAD') {
       res.end();
     } else {
-      res.write(refusal.text);
+      res.write(formatComment('ok', options.comments) + refusal.text);
       closeUnterminated(res, hintTimeout);
     }
     return 'streams';
