@@ -4,7 +4,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BodyLengthError, ClientClosedError, InvalidChunkError, ResponseStartedError } from '../errors.ts';
 import { describesContent, mayHaveContent } from '../internal/http/body-rules.ts';
 import { contextIn } from '../internal/context/request-context.ts';
-import { followsFromClose, type Gate, gateWithSignal, pump } from '../internal/writer/pump.ts';
+import { followsFromClose } from '../internal/writer/policy/aborts.ts';
+import { goneOrAborted, pump, type ReaderGone } from '../internal/writer/pump.ts';
 import { reportError } from '../internal/events.ts';
 import { rememberHead, setFields } from '../internal/http/headers.ts';
 import { setLength } from '../internal/seam/head.ts';
@@ -58,7 +59,7 @@ export async function pipeBody(
 }
 
 /** One body on its way. */
-class Transfer extends Layer implements Gate {
+class Transfer extends Layer implements ReaderGone {
   override readonly rank: Rank = rank.writer;
   closedError: Error | undefined;
   #req: HttpRequest;
@@ -96,10 +97,10 @@ class Transfer extends Layer implements Gate {
         throw aborted.reason;
       }
       if (settled && !this.closedError) this.#sendHead();
-      const gate = signal ? gateWithSignal(this, signal) : this;
+      const gate = signal ? goneOrAborted(this, signal) : this;
       if (this.#takesNoBody()) this.cancelSource(new ClientClosedError());
       else if (pull)
-        await pump(pull, context ? gateWithSignal(gate, context.signal) : gate, (chunk) => this.#take(chunk));
+        await pump(pull, context ? goneOrAborted(gate, context.signal) : gate, (chunk) => this.#take(chunk));
       if (this.closedError) return;
       this.#complete();
       await this.#untilHandedOver(gate);
@@ -168,7 +169,7 @@ class Transfer extends Layer implements Gate {
     endResponse(this.#res);
   }
 
-  #untilHandedOver(gate: Gate): Promise<void> {
+  #untilHandedOver(gate: ReaderGone): Promise<void> {
     const res = this.#res as ServerResponse;
     if (this.closedError || res.writableFinished) return Promise.resolve();
     return new Promise((resolve, reject) => {

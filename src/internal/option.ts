@@ -8,6 +8,17 @@ export type Duration = number | string;
 /** Bytes, or a string that `bytes` reads: `'64kb'`, `'1mb'` (1 kB = 1,024 bytes). */
 export type Size = number | string;
 
+/**
+ * What a resolver returns: every option is there, and durations and sizes are numbers. Those in `Unset` have no default
+ * and may be `undefined`.
+ */
+export type Resolved<Options, Unset extends keyof Options = never> = {
+  readonly [Name in keyof Options]-?:
+    Parsed<Exclude<Options[Name], undefined>> | (Name extends Unset ? undefined : never);
+};
+
+type Parsed<Value> = [Duration | Size] extends [Value] ? number : Value;
+
 /** An inclusive range; `Infinity` as `max` allows `Infinity` itself as a value. */
 export interface Range {
   readonly min?: number;

@@ -1,4 +1,4 @@
-import type { Departure, FiniteReason } from '../internal/seam/layer.ts';
+import type { FiniteReason } from '../internal/seam/layer.ts';
 import { type ItemStream, OutItemStream } from '../internal/writer/item-stream.ts';
 import type { OutStream } from '../internal/writer/stream.ts';
 import type { ResolvedItemOptions } from '../internal/writer/options.ts';
@@ -13,7 +13,7 @@ export interface ResolvedRecordOptions<T> extends ResolvedItemOptions<T, unknown
 }
 
 /** `RecordStream` over a response. */
-export class OutRecordStream<T> extends OutItemStream<T, unknown> implements Departure {
+export class OutRecordStream<T> extends OutItemStream<T, unknown> {
   #format: RecordFormat;
   #resumable: boolean;
 
@@ -21,15 +21,14 @@ export class OutRecordStream<T> extends OutItemStream<T, unknown> implements Dep
     super(out, options);
     this.#format = format;
     this.#resumable = options.drain === 'resumable';
-    out.leavesBy(this);
   }
 
-  finiteBecause(): FiniteReason | undefined {
+  override finiteBecause(): FiniteReason | undefined {
     return this.#resumable ? undefined : 'finite';
   }
 
   /** A clean end would say that this was all. */
-  leave(): Promise<void> {
+  override leave(): Promise<void> {
     return this.out.leave('draining');
   }
 

@@ -1,5 +1,5 @@
-import { type Duration, readBag, readBoolean, readDuration, readOneOf } from '../internal/option.ts';
-import { type ResolvedItemOptions, resolveStreamOptions, type StreamOptions } from '../internal/writer/options.ts';
+import { type Duration, readBag, readBoolean, readDuration, readOneOf, type Resolved } from '../internal/option.ts';
+import { resolveStreamOptions, type StreamOptions } from '../internal/writer/options.ts';
 import { type CommentStyle, commentStyles, type EventInput } from '../internal/format/event-stream.ts';
 
 /**
@@ -46,14 +46,10 @@ export interface SseOptions<Item extends EventInput | string = EventInput | stri
   drain?: 'auto' | 'resumable' | 'finite';
 }
 
-/** `SseOptions` with every default filled in. */
-export interface ResolvedSseOptions<Item> extends ResolvedItemOptions<Item, EventInput | string> {
-  readonly retry: number | undefined;
-  readonly prelude: boolean;
-  readonly comments: CommentStyle;
-  readonly reconnectDelay: number;
-  readonly drain: 'auto' | 'resumable' | 'finite';
-}
+export type ResolvedSseOptions<Item extends EventInput | string = never> = Resolved<
+  SseOptions<Item>,
+  'onError' | 'key' | 'gap' | 'retry'
+>;
 
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
 export function resolveSseOptions<Item extends EventInput | string>(

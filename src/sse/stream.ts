@@ -1,5 +1,5 @@
 import { namesMediaType } from '../internal/http/accept.ts';
-import type { Departure, FiniteReason } from '../internal/seam/layer.ts';
+import type { FiniteReason } from '../internal/seam/layer.ts';
 import { type ItemStream, OutItemStream } from '../internal/writer/item-stream.ts';
 import { jittered } from '../internal/time/clock.ts';
 import { type HttpRequest, requestField } from '../internal/http/message.ts';
@@ -40,7 +40,7 @@ export interface EventStream<M extends object = AnyEvents> extends ItemStream<Se
 /** `EventStream` over a response. */
 export class OutEventStream<M extends object>
   extends OutItemStream<Sendable<M>, EventInput | string>
-  implements EventStream<M>, Departure
+  implements EventStream<M>
 {
   readonly lastEventId: string;
   #options: ResolvedSseOptions<Sendable<M>>;
@@ -51,16 +51,15 @@ export class OutEventStream<M extends object>
     this.lastEventId = lastEventId;
     this.#options = options;
     this.#hasIds = lastEventId !== '';
-    out.leavesBy(this);
   }
 
-  finiteBecause(): FiniteReason | undefined {
+  override finiteBecause(): FiniteReason | undefined {
     const { drain } = this.#options;
     if (drain === 'auto') return this.#hasIds ? undefined : 'no-id';
     return drain === 'resumable' ? undefined : 'finite';
   }
 
-  leave(): Promise<void> {
+  override leave(): Promise<void> {
     return this.reconnect();
   }
 
@@ -102,7 +101,7 @@ export function formatPrelude({
   prelude,
   retry,
   comments,
-}: Pick<ResolvedSseOptions<never>, 'prelude' | 'retry' | 'comments'>): string {
+}: Pick<ResolvedSseOptions, 'prelude' | 'retry' | 'comments'>): string {
   return (prelude ? formatComment('ok', comments) : '') + (retry === undefined ? '' : formatRetryHint(retry, comments));
 }
 

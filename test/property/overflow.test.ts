@@ -295,7 +295,7 @@ it('the latest items are, in order, the last of each key and all without one, an
         ([itemKey], index) => itemKey === undefined || !items.slice(index + 1).some(([other]) => other === itemKey),
       );
       const text = left.map(([, each]) => each).join('');
-      expect([latest.join(), latest.length, latest.bytes, superseded]).toEqual([
+      expect([[...latest.values()].join(''), latest.length, latest.bytes, superseded]).toEqual([
         text,
         text.length,
         Buffer.byteLength(text),

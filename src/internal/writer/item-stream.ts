@@ -1,29 +1,30 @@
 import { randomUUID } from 'node:crypto';
 import type { CloseReason } from '../../errors.ts';
-import type { RequestContext } from '../context/context.ts';
-import { pipeInto, type PipeOptions, type PullSource } from './pump.ts';
-import type { StreamState } from './outbox.ts';
-import type { GapFormat, OutStream } from './stream.ts';
+import type { RequestContext } from '../context/contract.ts';
+import { watched } from '../deferred.ts';
+import { publishError } from '../events.ts';
+import type { Departure, FiniteReason } from '../seam/layer.ts';
 import type { GapOf, KeyOf, ResolvedItemOptions } from './options.ts';
+import type { GapFormat } from './outbox.ts';
+import { isAbort } from './policy/aborts.ts';
+import { pipeInto, type PipeOptions, type PullSource } from './pump.ts';
+import { type OutStream, refused, type StreamState } from './stream.ts';
 
 /** A source of items for `pipe`. */
 export type ItemSource<Item> = AsyncIterable<Item> | Iterable<Item> | ReadableStream<Item>;
 
 /** What event streams and record streams have in common: one client, and items sent to it. */
 export interface ItemStream<Item> {
-  /** A name for this stream, unique in the world; not sent. */
+  /** A name for this stream, unique in the world. It is not sent. */
   readonly id: string;
   /**
    * Aborts when the stream closes. `signal.reason` is a `StreamClosedError` of the class that belongs to the close
    * reason.
    */
   readonly signal: AbortSignal;
-  /**
-   * Its part of the request's context: with the same signal, and the deadline of the request where `deadline` gave it
-   * one.
-   */
+  /** The stream's part of the request's context: the same signal, and the deadline that `deadline` gave the request. */
   readonly context: RequestContext;
-  /** `open` takes items, `draining` hands over what it took, `closed` is over. Only ever forward. */
+  /** `open` takes items, `draining` sends what it took, `closed` is over. Only ever forward. */
   readonly state: StreamState;
   /** Bytes accepted and not yet taken by the kernel. */
   readonly bufferedBytes: number;
@@ -35,34 +36,36 @@ export interface ItemStream<Item> {
   /**
    * Sends one item. All sends of one tick leave in one write.
    *
-   * Resolves when the connection is under its high-water mark, so that awaiting it is back-pressure; also for an item
-   * that was dropped or superseded. Rejects with `StreamClosedError`, or with `InvalidEventError` or
-   * `InvalidRecordError` for an item that cannot be framed: then nothing was written and the stream goes on. A
-   * rejection that nothing waits for does not crash the process. An invalid item is published on the diagnostics
-   * channel `sluice:stream:error`; if nothing waits for its promise, it also goes to `onError`, or is warned of.
+   * Resolves when the connection is under its high-water mark, so that awaiting it is back-pressure. It also resolves
+   * for an item that was dropped or superseded. Rejects with `StreamClosedError` when the stream is closed. Rejects with
+   * `InvalidEventError` or `InvalidRecordError` for an item that cannot be framed: nothing is written, and the stream
+   * goes on.
+   *
+   * A rejection that is not handled does not crash the process. An invalid item is published on the diagnostics channel
+   * `sluice:stream:error`. If its promise is not handled, the error also goes to `onError`, or becomes a warning.
    */
   send(item: Item): Promise<void>;
   /**
-   * Sends every item of a source, pulling the next one when the client has room. Resolves at the source's end and
-   * leaves the stream open. Rejects with the source's error, with `StreamClosedError` when the stream closes first, or
-   * with `InvalidSourceError`; the source is then cancelled.
+   * Sends every item of a source and pulls the next one when the client has room. Resolves at the end of the source and
+   * leaves the stream open. Rejects with the error of the source, with `StreamClosedError` when the stream closes first,
+   * or with `InvalidSourceError`; the source is then cancelled.
    */
   pipe(source: ItemSource<Item>, options?: PipeOptions): Promise<void>;
-  /** Writes what waits for the end of the tick now, the head included. */
+  /** Writes now what waits for the end of the tick, the head included. */
   flush(): void;
   /** Calls the listener once when the stream is closed; soon, if it is already. Returns its undo. */
   onClose(listener: (reason: CloseReason) => void): () => void;
-  /** Done: finishes the body. Resolves when it was handed over or the client left. */
+  /** Ends the body. Resolves when all of it was sent, or when the client has left. */
   end(): Promise<void>;
-  /** Cuts the connection and drops what is queued. Close reason `error` with an error, else `ended`. */
+  /** Cuts the connection and drops what is queued. The close reason is `error` if an error is given, else `ended`. */
   destroy(error?: Error): void;
 }
 
 /**
- * `ItemStream` over a response; a kind of stream adds how an item is framed. `AnyItem` is whatever can be framed,
- * `Item` what the application says that it sends.
+ * `ItemStream` over a response. A kind of stream adds how an item is framed, and how its client is told to leave.
+ * `Item` is what the application says that it sends, `AnyItem` everything that can be framed.
  */
-export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements ItemStream<Item>, GapFormat {
+export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements ItemStream<Item>, GapFormat, Departure {
   protected readonly out: OutStream;
   #key: KeyOf<Item> | undefined;
   #gap: GapOf<AnyItem> | undefined;
@@ -72,14 +75,19 @@ export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements It
     this.out = out;
     this.#key = key;
     this.#gap = gap;
-    out.gaps = this;
+    out.outbox.gaps = this;
+    out.departure = this;
   }
 
-  /** The item's bytes; throws when it cannot be framed. */
+  /** The text of an item. Throws when it cannot be framed. */
   protected abstract format(item: AnyItem): string;
 
-  /** What says that items are missing, where the application does not say it. */
+  /** The item that says that others are missing, unless the application makes one. */
   protected abstract defaultGap(dropped: number): AnyItem;
+
+  abstract finiteBecause(): FiniteReason | undefined;
+
+  abstract leave(): Promise<void>;
 
   get id(): string {
     return (this.#id ??= randomUUID());
@@ -98,41 +106,43 @@ export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements It
   }
 
   get bufferedBytes(): number {
-    return this.out.queuedBytes;
+    return this.out.state === 'closed' ? 0 : this.out.outbox.bytes + this.out.res.writableLength;
   }
 
   get dropped(): number {
-    return this.out.dropped;
+    return this.out.outbox.dropped;
   }
 
   send(item: Item): Promise<void> {
-    if (this.out.state !== 'open') return this.out.refuse();
+    if (this.out.state !== 'open') return refused(this.out);
     let text: string;
     try {
       text = this.format(item);
     } catch (error) {
-      return this.out.reject(error);
+      return rejectItem(this.out, error);
     }
-    return this.out.push(text, this.out.conflates ? this.#keyOf(item) : undefined);
+    return this.out.push(text, this.out.outbox.conflates ? this.#keyOf(item) : undefined);
   }
 
   formatGap(dropped: number): string {
-    try {
-      const item = this.#gap ? this.#gap(dropped) : this.defaultGap(dropped);
-      return item === undefined ? '' : this.format(item);
-    } catch (error) {
-      this.out.onSourceError(error);
-      return this.format(this.defaultGap(dropped));
-    }
+    return this.out.inScope(() => {
+      try {
+        const item = this.#gap ? this.#gap(dropped) : this.defaultGap(dropped);
+        return item === undefined ? '' : this.format(item);
+      } catch (error) {
+        this.out.onSourceError(error);
+        return this.format(this.defaultGap(dropped));
+      }
+    });
   }
 
   pipe(source: ItemSource<Item>, options?: PipeOptions): Promise<void> {
     const piped = pipeInto<Item>(this.out, source as PullSource<Item>, (item) => this.send(item), options);
-    return this.out.watch(piped, () => options?.signal?.aborted !== true);
+    return watchPipe(this.out, piped, options?.signal);
   }
 
   flush(): void {
-    this.out.flushNow();
+    this.out.outbox.flush();
   }
 
   onClose(listener: (reason: CloseReason) => void): () => void {
@@ -151,9 +161,29 @@ export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements It
     try {
       return this.out.inScope(() => this.#key?.(item));
     } catch (error) {
-      // The item is not at fault, and without a key nothing is lost.
+      // The item is sent all the same. Without a key it supersedes no other.
       this.out.onSourceError(error);
       return undefined;
     }
   }
+}
+
+/** The rejection of an item that cannot be sent. The stream goes on. */
+function rejectItem(out: OutStream, error: unknown): Promise<never> {
+  out.inScope(() => publishError(out.req, error));
+  return watched(Promise.reject(error as Error), (ignored) => out.onSourceError(ignored));
+}
+
+/**
+ * The promise of a pipe, whose caller may ignore it. A failure is published, and reported if it is not handled. An
+ * abort, and what follows from the caller's signal, is no failure.
+ */
+function watchPipe(out: OutStream, promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  const isFailure = (error: unknown): boolean => !isAbort(error) && signal?.aborted !== true;
+  promise.catch((error: unknown) => {
+    if (isFailure(error)) out.inScope(() => publishError(out.req, error));
+  });
+  return watched(promise, (ignored) => {
+    if (isFailure(ignored)) out.onSourceError(ignored);
+  });
 }

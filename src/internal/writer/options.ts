@@ -10,6 +10,7 @@ import {
   readFunction,
   readOneOf,
   readSize,
+  type Resolved,
   type Size,
 } from '../option.ts';
 import type { Overflow } from './policy/overflow.ts';
@@ -17,29 +18,30 @@ import type { Overflow } from './policy/overflow.ts';
 /** What to do with a request whose `Accept` excludes the stream's media type. */
 export type Negotiation = 'ignore' | 'next' | 'strict';
 
-/** Tells which items may take each other's place; `undefined` for one that may not. */
+/** Tells which items may supersede each other: those of the same key. `undefined` for an item that may not. */
 export type KeyOf<Item> = (item: Item) => string | undefined;
 
 /** Makes the item that stands where others are missing; `undefined` for none. */
 export type GapOf<AnyItem> = (dropped: number) => AnyItem | undefined;
 
 /**
- * Options that event streams and record streams have in common. `AnyItem`: whatever can be framed, also where `Item`
- * says what is sent.
+ * Options that event streams and record streams have in common. `Item` is what the application says that it sends,
+ * `AnyItem` everything that can be framed.
  */
 export interface StreamOptions<Item, AnyItem> {
   /**
    * Called with an error of the handler or its source that `next(error)` cannot take: the head is sent, the stream is
-   * closed, or there is no `next` (the answer is then 500 without a body). Also with the error of a `send` or `pipe`
-   * that nothing waits for. Client aborts are not errors. Without it, such errors are published on the diagnostics
-   * channel `sluice:stream:error` and the debug namespace `sluice:stream`; without a subscriber of the channel, they
-   * are process warnings `SLUICE_UNHANDLED`.
+   * closed, or there is no `next` (the answer is then 500 without a body). Also called with the error of a `send` or
+   * `pipe` whose promise is not handled. Client aborts are not errors.
+   *
+   * Without it, such errors are published on the diagnostics channel `sluice:stream:error` and the debug namespace
+   * `sluice:stream`. If the channel has no subscriber, they are process warnings `SLUICE_UNHANDLED`.
    */
   onError?: (error: unknown, req: HttpRequest) => void;
   /**
    * Bytes that may wait for a client that does not read, counted over the stream's own queue, encoders and Node's
-   * queue. What a send does that finds more than that waiting, `overflow` says. One item may be larger: only what waits
-   * before it counts. One sender that awaits each `send` never gets there. `Infinity`: no bound.
+   * queue. `overflow` decides what happens to an item when more than that waits before it. So one item may be larger,
+   * and a sender that awaits each `send` never gets there. `Infinity`: no bound.
    * @defaultValue `'1mb'`
    */
   maxBuffered?: Size;
@@ -51,30 +53,30 @@ export interface StreamOptions<Item, AnyItem> {
    */
   overflow?: Overflow;
   /**
-   * With `'latest'`: items with the same key may take each other's place. `undefined`: this item may not. Only asked
-   * while the client lags. If it throws, the error is reported and the item keeps its place.
+   * With `'latest'`: of the items with the same key only the newest waits. An item whose key is `undefined` is not
+   * superseded. Called only while the client lags. If it throws, the error is reported and the item is not superseded.
    */
   key?: KeyOf<Item>;
   /**
-   * With `'drop'`: makes the item that is sent where others are missing, from the number of them; `undefined` for none.
-   * If it throws, or makes what cannot be framed, the error is reported and the default is sent.
+   * With `'drop'`: makes the item that is sent where others are missing, from their number; `undefined` for none. If it
+   * throws, or returns what cannot be framed, the error is reported and the default is sent.
    */
   gap?: GapOf<AnyItem>;
   /**
-   * Response fields to set, over the stream's own. A `Cache-Control` given here, or set on `res` before, is used as it
+   * Response headers to set, over the stream's own. A `Cache-Control` given here, or set on `res` before, is used as it
    * is: without `no-transform` a compressing middleware or proxy may then compress.
    */
   headers?: Fields;
   /**
-   * A request whose `Accept` excludes the media type: `'ignore'` streams all the same, since many clients that want a
-   * stream say something else, such as SDKs for language models that always send `application/json`. `'next'` leaves it
-   * to the next handler of the route, `'strict'` answers 406.
+   * What to do with a request whose `Accept` excludes the media type. `'ignore'` streams all the same: many clients
+   * that want a stream ask for something else, such as SDKs for language models that always send `application/json`.
+   * `'next'` passes it to the next handler of the route, `'strict'` answers 406.
    * @defaultValue `'ignore'`
    */
   negotiate?: Negotiation;
   /**
-   * How long a close without an end (an error, `reconnect`) may take to hand over what is queued. Milliseconds or a
-   * string for `ms`; after it the connection is cut.
+   * How long a close without an end (an error, `reconnect`) may take to send what is queued. Milliseconds or a string
+   * for `ms`; after it the connection is cut.
    * @defaultValue `'5s'`
    */
   closeTimeout?: Duration;
@@ -86,23 +88,11 @@ export interface StreamOptions<Item, AnyItem> {
   directChunks?: boolean;
 }
 
-/** `StreamOptions` with every default filled in. */
-export interface ResolvedStreamOptions {
-  readonly onError: ((error: unknown, req: HttpRequest) => void) | undefined;
-  readonly maxBuffered: number;
-  readonly overflow: Overflow;
-  readonly headers: Fields;
-  readonly negotiate: Negotiation;
-  readonly closeTimeout: number;
-  readonly directChunks: boolean;
-}
+/** `key` is there with `overflow: 'latest'`, and only then. */
+export type ResolvedItemOptions<Item, AnyItem> = Resolved<StreamOptions<Item, AnyItem>, 'onError' | 'key' | 'gap'>;
 
-/** `StreamOptions` with every default filled in. */
-export interface ResolvedItemOptions<Item, AnyItem> extends ResolvedStreamOptions {
-  /** There with `'latest'`. */
-  readonly key: KeyOf<Item> | undefined;
-  readonly gap: GapOf<AnyItem> | undefined;
-}
+/** Without the options that depend on the items. */
+export type ResolvedStreamOptions = Omit<ResolvedItemOptions<never, never>, 'key' | 'gap'>;
 
 /**
  * Fills in defaults and checks. Throws `InvalidOptionError`.
@@ -134,7 +124,7 @@ function readKey<Item>(option: string, value: KeyOf<Item> | undefined, overflow:
   if (!key) throw new InvalidOptionError(option, 'a function, for overflow "latest"', value);
   return (item) => {
     const found: unknown = key(item);
-    // Nothing is coerced: as text, all objects would be one key, and all but the last one lost.
+    // Not coerced to a string: then all objects would have one key, and all but the last would be lost.
     if (found !== undefined && typeof found !== 'string')
       throw new InvalidOptionError(option, 'a function that returns a string or undefined', found);
     return found;

@@ -1,65 +1,70 @@
 import type { ServerResponse } from 'node:http';
 import { StreamClosedError } from '../../errors.ts';
 import { type Deferred, makeDeferred } from '../deferred.ts';
-import { decideOverflow, LatestItems, type Overflow, type OverflowDecision } from './policy/overflow.ts';
 import type { HttpResponse } from '../http/message.ts';
+import type { Chunk } from '../seam/layer.ts';
+import { ChunkQueue, type ChunkSink } from './chunk-queue.ts';
+import { decideOverflow, type Overflow, type OverflowDecision } from './policy/overflow.ts';
 import { atTickEnd, type Flushable } from './tick.ts';
 
-/** `open` takes items, `draining` hands over what it took, `closed` is over. Only forward, and only in `OutStream`. */
-export type StreamState = 'open' | 'draining' | 'closed';
-
-/** The stream that an outbox belongs to. */
-export interface Outlet {
+/** The response that an outbox writes to. */
+export interface OutboxSink extends ChunkSink {
   readonly res: HttpResponse;
-  readonly state: StreamState;
-  /** Writes what is queued, after the head. */
-  flushNow(): void;
-  /** Passes text to the response. Does not throw. @returns whether there is room for more */
-  handDown(text: string): boolean;
-  /** The text that stands where items are missing; `''` for none. Runs code of the application, and does not throw. */
-  formatGap(dropped: number): string;
-  abort(reason: 'slow-consumer'): void;
-  refuse(): Promise<never>;
+  /** Sends the head if it is not sent. Called before the first write. Does not throw. */
+  open(): void;
 }
 
-/** How much may wait, and what happens beyond that. */
+/** How much may wait, and what happens to items beyond that. */
 export interface OutboxOptions {
+  /** In bytes. */
   readonly maxBuffered: number;
   readonly overflow: Overflow;
+}
+
+/** Makes the text that stands where items are missing. */
+export interface GapFormat {
+  /** @returns `''` for none. Runs code of the application, and does not throw. */
+  formatGap(dropped: number): string;
 }
 
 const accepted = Promise.resolve();
 
 /**
- * What waits on its way to one client: for the end of the tick, or for the client to catch up.
+ * The items for one client that are not written yet: until the end of the tick, or until the client catches up.
  *
- *     push ──▶ text ──tick end──▶ handDown ──▶ layers ─▶ socket
- *      │        ▲                    │ false
- *      │        │     congested ◀────┘
- *      │        └── 'drain' ┘ │
- *      └─────── over budget: close, drop, or the latest of each key
+ *     push ──▶ queue ──tick end──▶ sink ──▶ layers ──▶ socket
+ *
+ *     idle ──push──▶ scheduled ──tick end──▶ idle
+ *       any ──the sink is full──▶ congested ──'drain'──▶ idle
+ *       any ──finishWith, close──▶ closed
  */
 export class Outbox implements Flushable {
-  #outlet: Outlet;
+  /** Set by a kind of stream whose items may be dropped. */
+  gaps: GapFormat | undefined;
+  #sink: OutboxSink;
   #options: OutboxOptions;
-  #text = '';
-  /** With `latest`, what waits while the client lags; then `#text` is empty. */
-  #latest: LatestItems | undefined;
-  #flow: 'idle' | 'scheduled' | 'congested' = 'idle';
+  #queue = new ChunkQueue();
+  #flow: 'idle' | 'scheduled' | 'congested' | 'closed' = 'idle';
+  /** Of the response, in bytes. Read at the first item. */
   #highWaterMark = 0;
-  #waiter: Deferred | undefined;
+  /** What the senders wait for while the client lags. */
+  #room: Deferred | undefined;
   #onDrain: (() => void) | undefined;
-  /** Dropped since the last marker. Always 0 when not congested. */
+  /** Items dropped since the last gap was marked. 0 unless congested. */
   #missing = 0;
   #dropped = 0;
 
-  constructor(outlet: Outlet, options: OutboxOptions) {
-    this.#outlet = outlet;
+  constructor(sink: OutboxSink, options: OutboxOptions) {
+    this.#sink = sink;
     this.#options = options;
   }
 
   get bytes(): number {
-    return Buffer.byteLength(this.#text) + (this.#latest?.bytes ?? 0);
+    return this.#queue.bytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.#queue.isEmpty;
   }
 
   /** Items that were dropped or superseded so far. */
@@ -67,169 +72,148 @@ export class Outbox implements Flushable {
     return this.#dropped;
   }
 
-  get isEmpty(): boolean {
-    return this.#text === '' && !this.#latest;
-  }
-
-  /** Whether an item that comes now may take the place of another: only then does its key matter. */
+  /** Whether the next item may supersede another: only then its key matters. */
   get conflates(): boolean {
     return this.#flow === 'congested' && this.#options.overflow === 'latest';
   }
 
-  /** Queues an item. Resolves when the connection is under its high-water mark; rejects with `StreamClosedError`. */
-  push(text: string, key: string | undefined): Promise<void> {
-    if (this.#flow === 'congested') return this.#pushLagging(text, key);
-    this.#text += text;
-    this.#highWaterMark ||= this.#outlet.res.writableHighWaterMark;
-    if (this.#text.length >= this.#highWaterMark) return this.#pushFull();
-    if (this.#flow === 'idle') this.#schedule();
+  /**
+   * Queues an item.
+   * @param key - an item supersedes one of the same key, where `conflates`
+   * @returns a promise that resolves when the response has room, and rejects with `StreamClosedError`. `overflow`: more
+   * than `maxBuffered` waits, and the item is not queued. `closed`: the outbox was closed meanwhile.
+   */
+  push(item: Chunk, key?: string): Promise<void> | 'overflow' | 'closed' {
+    if (this.#flow === 'congested') return this.#pushLagging(item, key);
+    this.#queue.append(item);
+    this.#highWaterMark ||= this.#sink.res.writableHighWaterMark;
+    if (this.#queue.length >= this.#highWaterMark) return this.#pushFull();
+    if (this.#flow === 'idle') {
+      this.#flow = 'scheduled';
+      atTickEnd(this);
+    }
     return accepted;
   }
 
   /** Queues text before everything else. */
   prepend(text: string): void {
-    this.#text = text + this.#text;
+    this.#queue.prepend(text);
   }
 
-  /** Queues the last text, however much waits already. */
-  conclude(text: string): void {
-    this.#markGap();
-    if (this.#isOpen()) this.#text = this.#takeAll() + text;
+  /** Queues the text that tells of missing items. The application, which makes it, may close the stream meanwhile. */
+  markGap(): void {
+    if (this.#missing === 0) return;
+    const missing = this.#missing;
+    this.#missing = 0;
+    const text = this.gaps?.formatGap(missing) ?? '';
+    if (this.#flow !== 'closed') this.#queue.append(text);
   }
 
-  /** Writes what is queued, if the client keeps up. */
+  /** Writes what is queued, unless the client lags. */
   flush(): void {
-    if (this.#flow !== 'congested') this.writeAll();
-  }
-
-  /** Writes what is queued, also when the client lags. */
-  writeAll(): void {
-    const text = this.#takeAll();
-    if (text === '') return;
-    if (this.#outlet.handDown(text)) this.settle();
-    else if (this.#outlet.state !== 'closed') this.#becomeCongested();
+    if (this.#flow === 'idle' || this.#flow === 'scheduled') this.#writeAll();
   }
 
   flushTick(): void {
     if (this.#flow !== 'scheduled') return;
     this.#flow = 'idle';
-    this.#outlet.flushNow();
+    this.#writeAll();
   }
 
-  /** Lets those go on who wait. */
-  settle(): void {
-    this.#waiter?.resolve();
-    this.#waiter = undefined;
+  /** Writes what is queued and `last` behind it, even if the client lags. Takes nothing more. */
+  finishWith(last: string): void {
+    this.#queue.append(last);
+    this.#flow = 'closed';
+    this.#writeAll();
+    this.#resolveSends();
   }
 
-  /** The stream is closed: nothing is wanted any more. */
+  /** Drops what is queued and takes nothing more. */
   close(cause: StreamClosedError): void {
-    this.#takeAll();
-    if (this.#onDrain) (this.#outlet.res as ServerResponse).off('drain', this.#onDrain);
-    this.#waiter?.reject(new StreamClosedError(cause.reason, undefined, { cause }));
-    this.#waiter = undefined;
+    this.#flow = 'closed';
+    this.#queue.clear();
+    if (this.#onDrain) (this.#sink.res as ServerResponse).off('drain', this.#onDrain);
+    this.#room?.reject(new StreamClosedError(cause.reason, undefined, { cause }));
+    this.#room = undefined;
   }
 
+  /** The response has room again. */
   recover(): void {
-    if (this.#flow !== 'congested' || !this.#isOpen()) return;
+    if (this.#flow !== 'congested') return;
     this.#flow = 'idle';
-    // At once, and not when the next item comes, which may be never.
-    this.#markGap();
-    if (this.isEmpty) this.settle();
+    // Now, and not before the next item, which may never come.
+    this.markGap();
+    if (this.isEmpty) this.#resolveSends();
     else this.flush();
   }
 
-  #isOpen(): boolean {
-    return this.#outlet.state === 'open';
+  /** Writes at once, so that a loop of sends that never waits learns that the response is full. */
+  #pushFull(): Promise<void> | 'closed' {
+    this.flush();
+    if (this.#flow === 'closed') return 'closed';
+    return this.#flow === 'congested' ? this.#untilRoom() : accepted;
   }
 
-  #schedule(): void {
-    this.#flow = 'scheduled';
-    atTickEnd(this);
-  }
-
-  /** More than the mark is queued: it goes out at once if it can, so that no loop of sends outgrows the mark unseen. */
-  #pushFull(): Promise<void> {
-    this.#outlet.flushNow();
-    if (!this.#isOpen()) return this.#outlet.refuse();
-    return this.#flow === 'congested' ? this.#wait() : accepted;
-  }
-
-  #pushLagging(text: string, key: string | undefined): Promise<void> {
+  #pushLagging(item: Chunk, key: string | undefined): Promise<void> | 'overflow' | 'closed' {
     const decision = this.#decide(key);
-    if (decision === 'close') this.#outlet.abort('slow-consumer');
-    else if (decision === 'drop') this.#drop();
-    else this.#markGap();
-    if (!this.#isOpen()) return this.#outlet.refuse();
-    if (decision === 'take') this.#keep(text, key);
-    return this.#wait();
+    if (decision === 'close') return 'overflow';
+    if (decision === 'drop') {
+      this.#missing++;
+      this.#dropped++;
+      return this.#untilRoom();
+    }
+    this.markGap();
+    if (this.#flow === 'closed') return 'closed';
+    if (this.#options.overflow !== 'latest') this.#queue.append(item);
+    else if (this.#queue.putLatest(key, item)) this.#dropped++;
+    return this.#untilRoom();
   }
 
   #decide(key: string | undefined): OverflowDecision {
     const decision = this.#decideNow(key);
-    if (decision === 'take' || this.#outlet.res.writableLength >= this.#highWaterMark) return decision;
-    // A burst within one tick: what the kernel takes is not waiting for the client, though 'drain' is yet to come.
-    this.writeAll();
+    if (decision === 'take' || this.#sink.res.writableLength >= this.#highWaterMark) return decision;
+    // A burst within one tick. What the kernel takes does not wait for the client, though the 'drain' is yet to come.
+    this.#writeAll();
     return this.#decideNow(key);
   }
 
   #decideNow(key: string | undefined): OverflowDecision {
     const { overflow, maxBuffered } = this.#options;
-    // Characters instead of bytes: a lower bound that costs nothing.
-    const waiting = this.#text.length + (this.#latest?.length ?? 0);
-    const superseded = key === undefined ? undefined : (this.#latest?.lengthOf(key) ?? 0);
-    return decideOverflow(
-      overflow,
-      { hasWaiter: this.#waiter !== undefined, handedDown: this.#outlet.res.writableLength, waiting, superseded },
-      maxBuffered,
-    );
+    const backlog = {
+      hasWaiter: this.#room !== undefined,
+      handedDown: this.#sink.res.writableLength,
+      waiting: this.#queue.length,
+      superseded: key === undefined ? undefined : this.#queue.latestLengthOf(key),
+    };
+    return decideOverflow(overflow, backlog, maxBuffered);
   }
 
-  #drop(): void {
-    this.#missing++;
-    this.#dropped++;
-  }
-
-  #keep(text: string, key: string | undefined): void {
-    if (this.#options.overflow !== 'latest') {
-      this.#text += text;
-      return;
-    }
-    this.#latest ??= new LatestItems();
-    if (this.#latest.put(key, text)) this.#dropped++;
-  }
-
-  /** Says where items are missing, before the next one. */
-  #markGap(): void {
-    if (this.#missing === 0 || !this.#isOpen()) return;
-    const missing = this.#missing;
-    this.#missing = 0;
-    const marker = this.#outlet.formatGap(missing);
-    // Meanwhile the application may have closed the stream.
-    if (this.#isOpen()) this.#text += marker;
-  }
-
-  #takeAll(): string {
-    const text = this.#latest ? this.#text + this.#latest.join() : this.#text;
-    this.#text = '';
-    this.#latest = undefined;
-    return text;
+  #writeAll(): void {
+    this.#sink.open();
+    const result = this.#queue.writeTo(this.#sink);
+    if (result === 'room') this.#resolveSends();
+    else if (result === 'full' && this.#flow !== 'closed') this.#becomeCongested();
   }
 
   #becomeCongested(): void {
     this.#flow = 'congested';
     if (this.#onDrain) return;
-    // After the turn of the loop, and not in it: a source that never waits would otherwise starve everything else.
+    // After the turn of the event loop: otherwise a source that never waits would starve everything else.
     this.#onDrain = () => {
       setImmediate(recover, this);
     };
-    // One listener for the life of the stream, `on` and not `once`: `compression` reroutes only `on`.
-    (this.#outlet.res as ServerResponse).on('drain', this.#onDrain);
+    // One listener for the life of the stream. `on` and not `once`: `compression` reroutes only `on`.
+    (this.#sink.res as ServerResponse).on('drain', this.#onDrain);
   }
 
-  #wait(): Promise<void> {
-    this.#waiter ??= makeDeferred();
-    return this.#waiter.promise;
+  #untilRoom(): Promise<void> {
+    this.#room ??= makeDeferred();
+    return this.#room.promise;
+  }
+
+  #resolveSends(): void {
+    this.#room?.resolve();
+    this.#room = undefined;
   }
 }
 

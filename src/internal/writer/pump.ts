@@ -1,42 +1,40 @@
-import { InvalidSourceError, StreamClosedError } from '../../errors.ts';
+import { InvalidSourceError } from '../../errors.ts';
 import { inScope } from '../context/async-scope.ts';
+import { isAbort } from './policy/aborts.ts';
 
 /** Anything that can be pulled from, one item at a time. */
 export type PullSource<T> = AsyncIterable<T> | Iterable<T> | ReadableStream<T> | NodeJS.ReadableStream;
 
-/** A source being read: one `next` at a time, and an end that may come at any moment. */
+/** A source that is being read. */
 export interface Pull<T> {
+  /** Called again only when the promise of the last call has settled. */
   next(): Promise<IteratorResult<T, unknown>> | IteratorResult<T, unknown>;
-  /** Tells the source that nobody reads any more; `onError` hears of a source that fails while it cleans up. */
+  /** Tells the source that nothing more is read. `onError` gets the error of a source that fails in its cleanup. */
   cancel(reason: Error, onError: (error: unknown) => void): void;
 }
 
-/** Tells when the reader's side is gone. */
-export interface Gate {
-  /** Why nothing can be taken any more, or `undefined` while it can. */
+/** Tells a pump when its items are not wanted any more. */
+export interface ReaderGone {
+  /** Why nothing is taken any more; `undefined` while items are taken. */
   readonly closedError: Error | undefined;
+  /** @returns the undo */
   onClosed(listener: () => void): () => void;
-  /** An error that has no caller: a source that fails while it is cancelled. */
+  /** Gets an error that has no caller: that of a source that fails while it is cancelled. */
   onSourceError(error: unknown): void;
 }
 
-/** Whether a value can be pulled from. Strings are not sources: their characters are nobody's events. */
+/** Whether a value can be pulled from. A string is not a source: its characters are not items. */
 export function isPullSource(value: unknown): value is PullSource<unknown> {
   if (typeof value !== 'object' || value === null) return false;
   return Symbol.asyncIterator in value || Symbol.iterator in value || isReadableStream(value);
 }
 
-/**
- * Whether a value is a `ReadableStream`: by its shape, since it may be of a polyfill's making, or of another realm's.
- */
+/** Whether a value is a `ReadableStream`. By its shape: it may be a polyfill's, or come from another realm. */
 export function isReadableStream<T>(value: object): value is ReadableStream<T> {
   return 'getReader' in value && typeof value.getReader === 'function' && 'locked' in value;
 }
 
-/**
- * Starts to read a source. Throws `InvalidSourceError` for something that is none, or that is being read by somebody
- * else.
- */
+/** Starts to read a source. Throws `InvalidSourceError` for a value that is no source, and for a locked stream. */
 export function openPull<T>(source: PullSource<T>): Pull<T> {
   if (!isPullSource(source)) throw new InvalidSourceError('Expected a stream, an async iterable or an iterable');
   if (isReadableStream(source)) return pullWebStream(source);
@@ -45,7 +43,7 @@ export function openPull<T>(source: PullSource<T>): Pull<T> {
   return {
     next: () => iterator.next() as Promise<IteratorResult<T, unknown>>,
     cancel(_reason, onError) {
-      // A generator that hangs in an await of its own runs its `finally` when that settles: nobody waits for it here.
+      // Not awaited: a generator that hangs in an `await` of its own runs its `finally` when that settles.
       Promise.resolve(iterator.return?.()).catch(onError);
     },
   };
@@ -61,7 +59,7 @@ function pullNodeStream<T>(stream: DestroyableStream<T>): Pull<T> {
   return {
     next: () => iterator.next(),
     cancel(_reason, onError) {
-      // What the stream reports on its way down has no reader left, and would be an uncaught exception.
+      // An 'error' event during the destroy would be an uncaught exception: the iterator no longer listens.
       stream.on('error', inScope(onError));
       stream.destroy();
       Promise.resolve(iterator.return?.()).catch(onError);
@@ -70,7 +68,7 @@ function pullNodeStream<T>(stream: DestroyableStream<T>): Pull<T> {
 }
 
 function pullWebStream<T>(stream: ReadableStream<T>): Pull<T> {
-  if (stream.locked) throw new InvalidSourceError('The ReadableStream is locked: somebody else is reading it');
+  if (stream.locked) throw new InvalidSourceError('The ReadableStream is locked: it has a reader already');
   const reader = stream.getReader();
   return {
     next: () => reader.read(),
@@ -81,44 +79,50 @@ function pullWebStream<T>(stream: ReadableStream<T>): Pull<T> {
 }
 
 /**
- * Moves items from a source to `take`, one at a time: the next one is pulled when `take` has settled.
- * Resolves at the end of the source; rejects with the source's error, with what `take` threw, or with the gate's
- * `closedError`. In the last two cases the source is cancelled, even while it is silent.
+ * Moves items from a source to `take`, one at a time: the next one is pulled when `take` has settled. Resolves at the
+ * end of the source.
+ *
+ * Rejects with the error of the source, with the error of `take`, or with the `closedError` of the reader. In the last
+ * two cases the source is cancelled at once, even while it is silent.
  */
-export async function pump<T>(pull: Pull<T>, gate: Gate, take: (item: T) => Promise<void> | undefined): Promise<void> {
+export async function pump<T>(
+  pull: Pull<T>,
+  reader: ReaderGone,
+  take: (item: T) => Promise<void> | undefined,
+): Promise<void> {
   let wake: (() => void) | undefined;
-  let pulling = false;
-  const undo = gate.onClosed(() => wake?.());
-  // A race with a promise that outlives the loop would keep a reaction on it for every item; this keeps one callback.
+  let isPulling = false;
+  const undo = reader.onClosed(() => wake?.());
+  // One callback for the whole loop. A race with a promise that outlives the loop would keep a reaction for every item.
   const unlessClosed = <R>(promise: PromiseLike<R> | R): Promise<R> =>
     new Promise((resolve, reject) => {
-      let late = false;
+      let isLate = false;
       wake = () => {
-        late = true;
-        pulling = false;
-        reject(gate.closedError);
+        isLate = true;
+        isPulling = false;
+        reject(reader.closedError);
       };
       Promise.resolve(promise).then(resolve, (error: unknown) => {
         // A source that fails because it was told to stop has not failed.
-        if (late && !isAbort(error) && error !== gate.closedError) gate.onSourceError(error);
+        if (isLate && !isAbort(error) && error !== reader.closedError) reader.onSourceError(error);
         reject(error);
       });
     });
   try {
     for (;;) {
-      if (gate.closedError) throw gate.closedError;
-      pulling = true;
+      if (reader.closedError) throw reader.closedError;
+      isPulling = true;
       const result = await unlessClosed(pull.next());
       if (result.done === true) return;
-      pulling = false;
+      isPulling = false;
       const taken = take(result.value);
       if (taken) await unlessClosed(taken);
     }
   } catch (error) {
-    // While it is being pulled the error is the source's own: it has ended itself.
-    if (!pulling) {
+    // An error that comes while an item is being pulled is the source's own: it has ended itself.
+    if (!isPulling) {
       pull.cancel(error as Error, (failure) => {
-        if (failure !== error && !isAbort(failure)) gate.onSourceError(failure);
+        if (failure !== error && !isAbort(failure)) reader.onSourceError(failure);
       });
     }
     throw error;
@@ -128,70 +132,30 @@ export async function pump<T>(pull: Pull<T>, gate: Gate, take: (item: T) => Prom
   }
 }
 
-/** Whether an error only says that nothing waits any more: not a failure of the code that throws it. */
-export function isAbort(error: unknown): boolean {
-  return (
-    error instanceof StreamClosedError ||
-    (typeof error === 'object' && error !== null && 'name' in error && error.name === 'AbortError')
-  );
-}
-
-// Node, undici and axios: what was being read or written has been cut.
-const cutCodes: readonly unknown[] = [
-  'ABORT_ERR',
-  'ERR_CANCELED',
-  'ERR_STREAM_PREMATURE_CLOSE',
-  'ERR_STREAM_DESTROYED',
-  'ECONNRESET',
-  'EPIPE',
-  'UND_ERR_ABORTED',
-];
-
-/**
- * Whether an error that comes after a close only follows from it, whatever a source calls that: SDKs have classes of
- * their own, such as `APIUserAbortError`, without a name or a code.
- */
-export function followsFromClose(error: unknown): boolean {
-  let each = error;
-  for (let depth = 0; typeof each === 'object' && each !== null && depth < 5; depth++) {
-    const { code, cause } = each as { code?: unknown; cause?: unknown };
-    if (isAbort(each) || cutCodes.includes(code) || /abort|cancel/i.test(classOf(each))) return true;
-    each = cause;
-  }
-  return false;
-}
-
-/** By its shape: an error may be of another realm, or have no prototype. */
-function classOf(error: object): string {
-  const { constructor } = error as { constructor?: unknown };
-  return typeof constructor === 'function' ? constructor.name : '';
-}
-
 /** Options of `pipe`. */
 export interface PipeOptions {
   /** Stops the pipe: the source is cancelled and `pipe` rejects with `signal.reason`. The stream stays open. */
   signal?: AbortSignal;
 }
 
-/** Pumps a source into a stream. */
+/** Opens a source and pumps it, until it ends or the reader or the signal stops it. Rejects as `pump`. */
 export async function pipeInto<T>(
-  gate: Gate,
+  reader: ReaderGone,
   source: PullSource<T>,
   take: (item: T) => Promise<void>,
-  options: PipeOptions = {},
+  { signal }: PipeOptions = {},
 ): Promise<void> {
-  const { signal } = options;
-  await pump(openPull(source), signal ? gateWithSignal(gate, signal) : gate, take);
+  await pump(openPull(source), signal ? goneOrAborted(reader, signal) : reader, take);
 }
 
-/** A gate that an abort closes too. */
-export function gateWithSignal(gate: Gate, signal: AbortSignal): Gate {
+/** A reader that is gone when the signal aborts, too. */
+export function goneOrAborted(reader: ReaderGone, signal: AbortSignal): ReaderGone {
   return {
     get closedError() {
-      return gate.closedError ?? (signal.aborted ? (signal.reason as Error) : undefined);
+      return reader.closedError ?? (signal.aborted ? (signal.reason as Error) : undefined);
     },
     onClosed(listener) {
-      const undo = gate.onClosed(listener);
+      const undo = reader.onClosed(listener);
       signal.addEventListener('abort', listener);
       return () => {
         undo();
@@ -199,7 +163,7 @@ export function gateWithSignal(gate: Gate, signal: AbortSignal): Gate {
       };
     },
     onSourceError: (error) => {
-      gate.onSourceError(error);
+      reader.onSourceError(error);
     },
   };
 }

@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import vary from 'vary';
 import { ResponseStartedError } from '../../errors.ts';
-import { isAbort, isPullSource, isReadableStream, pipeInto, type PullSource } from './pump.ts';
+import { isAbort } from './policy/aborts.ts';
+import { isPullSource, isReadableStream, pipeInto, type PullSource } from './pump.ts';
 import { contextIn, runIn } from '../context/request-context.ts';
 import { isThenable } from '../deferred.ts';
 import { type Admission, decideAdmission } from './policy/admission.ts';
@@ -78,7 +79,7 @@ export function openStream<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpRe
   if (admission.kind === 'started') throw startedError();
   const mediaType = 'mediaType' in admission ? admission.mediaType : (kind.mediaTypes[0] ?? '');
   const out = startStream(kind, mediaType, req, res);
-  if (admission.kind === 'open') out.open();
+  if (admission.kind === 'open') out.outbox.flush();
   else if (admission.kind === 'head') out.openBodiless();
   else if (admission.kind !== 'gone') {
     out.finishClose('ended');
@@ -159,13 +160,13 @@ async function runHandler<S>(
 }
 
 function openLater(out: OutStream): void {
-  if (out.state === 'open') out.open();
+  if (out.state === 'open') out.outbox.flush();
 }
 
 async function settleFailure(out: OutStream, error: unknown, next: Next | undefined): Promise<void> {
   if (isNormalEnd(out, error)) return;
   if (out.state === 'open' && !out.started && !out.res.headersSent) {
-    out.abandon(error);
+    out.finishClose('error', error);
     if (next) next(error);
     else answerFailure(out, error);
     return;

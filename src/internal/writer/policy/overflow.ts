@@ -1,77 +1,78 @@
-/** What becomes of items for a client that does not keep up. */
+import type { Chunk } from '../../seam/layer.ts';
+
+/** What happens to the items for a client that reads too slowly. */
 export type Overflow = 'close' | 'drop' | 'latest';
 
 /**
- * What lies before a client that lags when the next item for it comes. Lengths are in characters or in bytes, whichever
- * costs nothing.
+ * What a client that lags has not taken yet when the next item for it comes. Lengths are in characters or in bytes,
+ * whichever costs nothing.
  */
 export interface Backlog {
-  /** Whether a sender waits already for the client to catch up. */
+  /** Whether a sender already waits for the client to catch up. */
   readonly hasWaiter: boolean;
-  /** Handed down to the response and not yet taken by the kernel. */
+  /** Written to the response, and not yet taken by the kernel. */
   readonly handedDown: number;
-  /** Still here, in the outbox. */
+  /** Still in the outbox. */
   readonly waiting: number;
-  /** The part of `waiting` that the item would take the place of; `undefined` for an item that has no key. */
+  /** The part of `waiting` that the item would supersede; `undefined` for an item without a key. */
   readonly superseded: number | undefined;
 }
 
 /** What to do with the item, or with the stream. */
 export type OverflowDecision = 'take' | 'drop' | 'close';
 
-/** Whether one more item may wait for a client that lags. */
+/** Decides whether one more item may wait for a client that lags. */
 export function decideOverflow(overflow: Overflow, backlog: Backlog, maxBuffered: number): OverflowDecision {
   const { hasWaiter, handedDown, waiting, superseded } = backlog;
-  // Nobody was told to wait since the client fell behind: this sender may be one that does when it is.
+  // No sender was told to wait since the client fell behind. This one may be one that does wait when told to.
   if (!hasWaiter) return 'take';
   const others = waiting - (superseded ?? 0);
-  // Alone of its kind, it can be followed only by what takes its place: as any one item, it may be larger than the
-  // budget.
+  // Alone of its kind, it can be followed only by what supersedes it. So it may exceed the bound, as any one item may.
   if (superseded !== undefined && others === 0) return 'take';
   if (handedDown + others <= maxBuffered) return 'take';
   return overflow === 'drop' ? 'drop' : 'close';
 }
 
 /**
- * Items that wait, of each key only the newest. They leave in the order in which they were put, so that ids that ascend
- * still do: an item that takes the place of another moves to the end.
+ * Items that wait, of each key only the newest. They keep the order in which they were put, so that ascending ids stay
+ * ascending: an item that supersedes another moves to the end.
  */
 export class LatestItems {
-  // Items without a key are kept under a number, which is nobody's key.
-  #texts = new Map<string | number, string>();
+  // An item without a key is kept under a number, which no key is.
+  #items = new Map<string | number, Chunk>();
   #unkeyed = 0;
   #length = 0;
 
-  /** Characters of all of them. */
+  /** Characters of the texts and bytes of the rest. */
   get length(): number {
     return this.#length;
   }
 
   get bytes(): number {
     let bytes = 0;
-    for (const text of this.#texts.values()) bytes += Buffer.byteLength(text);
+    for (const item of this.#items.values()) bytes += Buffer.byteLength(item);
     return bytes;
   }
 
-  /** Characters of the one that a key stands for, 0 for none. */
+  /** The length of the item of a key; 0 for none. */
   lengthOf(key: string): number {
-    return this.#texts.get(key)?.length ?? 0;
+    return this.#items.get(key)?.length ?? 0;
   }
 
-  /** @returns whether it took the place of another */
-  put(key: string | undefined, text: string): boolean {
+  /** @returns whether it superseded another */
+  put(key: string | undefined, item: Chunk): boolean {
     const supersedes = key !== undefined && this.#remove(key);
-    this.#texts.set(key ?? this.#unkeyed++, text);
-    this.#length += text.length;
+    this.#items.set(key ?? this.#unkeyed++, item);
+    this.#length += item.length;
     return supersedes;
   }
 
-  join(): string {
-    return [...this.#texts.values()].join('');
+  values(): Iterable<Chunk> {
+    return this.#items.values();
   }
 
   #remove(key: string): boolean {
     this.#length -= this.lengthOf(key);
-    return this.#texts.delete(key);
+    return this.#items.delete(key);
   }
 }
