@@ -11,8 +11,8 @@ export interface ChunkSink {
 }
 
 /**
- * Chunks that wait to be written, in order. Adjacent texts become one string and one write; bytes are neither copied nor
- * changed.
+ * Chunks that wait to be written, in order. Adjacent texts become one string and one write. Bytes are neither copied
+ * nor changed.
  *
  * The text is a string that grows, and not an array that is joined: usually a tick has one text, which needs no array.
  */

@@ -37,18 +37,19 @@ export interface ItemStream<Item> {
    * Sends one item. All sends of one tick leave in one write.
    *
    * Resolves when the connection is under its high-water mark, so that awaiting it is back-pressure. It also resolves
-   * for an item that was dropped or superseded. Rejects with `StreamClosedError` when the stream is closed. Rejects with
-   * `InvalidEventError` or `InvalidRecordError` for an item that cannot be framed: nothing is written, and the stream
-   * goes on.
+   * for an item that was dropped or superseded.
+   *
+   * Rejects with `StreamClosedError` when the stream is closed. Rejects with `InvalidEventError` or
+   * `InvalidRecordError` for an item that cannot be framed: nothing is written, and the stream goes on.
    *
    * A rejection that is not handled does not crash the process. An invalid item is published on the diagnostics channel
    * `sluice:stream:error`. If its promise is not handled, the error also goes to `onError`, or becomes a warning.
    */
   send(item: Item): Promise<void>;
   /**
-   * Sends every item of a source and pulls the next one when the client has room. Resolves at the end of the source and
-   * leaves the stream open. Rejects with the error of the source, with `StreamClosedError` when the stream closes first,
-   * or with `InvalidSourceError`; the source is then cancelled.
+   * Sends every item of a source and pulls the next one when the client has room. Resolves at the end of the source
+   * and leaves the stream open. Rejects with the error of the source, with `InvalidSourceError`, or with
+   * `StreamClosedError` when the stream closes first; the source is then cancelled.
    */
   pipe(source: ItemSource<Item>, options?: PipeOptions): Promise<void>;
   /** Writes now what waits for the end of the tick, the head included. */

@@ -139,7 +139,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
       if (this.#state === 'closed') return 'closed';
       return hasRoom ? 'room' : 'full';
     } catch (error) {
-      this.#failToWrite(error);
+      failToWrite(this, error);
       return 'closed';
     }
   }
@@ -193,7 +193,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
   onClosed(listener: CloseListener): () => void {
     const { closedError } = this;
     if (this.#state === 'closed' && closedError) {
-      this.inScope(() => queueMicrotask(() => this.#tellClosed([listener], closedError.reason)));
+      this.inScope(() => queueMicrotask(() => tellClosed(this, [listener], closedError.reason)));
       return () => undefined;
     }
     const listeners = (this.#closeListeners ??= new Set());
@@ -241,17 +241,9 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
       this.#context?.abort(closedError);
       const listeners = this.#closeListeners;
       this.#closeListeners = undefined;
-      if (listeners) this.#tellClosed(listeners, reason);
+      if (listeners) tellClosed(this, listeners, reason);
       reportClose(this.req, reason);
     });
-  }
-
-  #tellClosed(listeners: Iterable<CloseListener>, reason: CloseReason): void {
-    callEach(
-      listeners,
-      (listener) => listener(reason),
-      (error) => this.onSourceError(error),
-    );
   }
 
   /** The request's context is aborted: the stream is not wanted any more. */
@@ -269,14 +261,22 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
     try {
       this.inScope(step);
     } catch (error) {
-      this.#failToWrite(error);
+      failToWrite(this, error);
     }
   }
+}
 
-  #failToWrite(error: unknown): void {
-    this.onSourceError(error);
-    this.abort('error', error);
-  }
+function failToWrite(stream: OutStream, error: unknown): void {
+  stream.onSourceError(error);
+  stream.abort('error', error);
+}
+
+function tellClosed(stream: OutStream, listeners: Iterable<CloseListener>, reason: CloseReason): void {
+  callEach(
+    listeners,
+    (listener) => listener(reason),
+    (error) => stream.onSourceError(error),
+  );
 }
 
 /** A rejection for an item that comes too late. Handled already: its sender may not wait. */
