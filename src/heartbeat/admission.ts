@@ -21,10 +21,10 @@ export type Entry =
  * @returns whether it was refused
  */
 export function refuseEarly({ registry, refusal }: Door, req: HttpRequest, res: HttpResponse): boolean {
-  if (!registry.seats.mayBeFull || !asksForEventStream(req)) return false;
+  if (!registry.limit.mayBeFull || !asksForEventStream(req)) return false;
   const limit = registry.findLimit(req);
   if (!limit) return false;
-  registry.noteRefused(limit);
+  registry.counters.refused[limit] += 1;
   refuse(req, res, refusal);
   return true;
 }
@@ -34,10 +34,10 @@ export function enter(doors: readonly Door[], req: HttpRequest, res: HttpRespons
   for (const { registry, refusal } of doors) {
     const limit = registry.findLimit(req);
     if (!limit) continue;
-    registry.noteRefused(limit);
+    registry.counters.refused[limit] += 1;
     return { kind: 'refused', refusal, error: new StreamRefusedError(limit) };
   }
-  const releases = doors.filter(({ registry }) => registry.seats.isLimited).map(({ registry }) => registry.occupy(req));
+  const releases = doors.filter(({ registry }) => registry.limit.isLimited).map(({ registry }) => registry.count(req));
   const leave = (): void => {
     for (const release of releases) release();
   };

@@ -30,14 +30,20 @@ import { formatRetryHint } from '../internal/format/event-stream.ts';
 import { writtenBytes } from '../internal/health/ack-probe.ts';
 import { BomFilter } from '../internal/format/bom.ts';
 import type { BoundaryTracker } from '../internal/format/boundary.ts';
-import type { Transport } from '../internal/health/connection-info.ts';
 import { type SessionWatch, watchSession } from './watch-http2.ts';
 import type { Carrier } from './policy/injection.ts';
 import type { ResolvedHeartbeatOptions } from './options.ts';
-import type { Peer } from '../internal/health/connection.ts';
-import { QueueGauge } from '../internal/health/policy/queue-gauge.ts';
+import type { MonitoredConnection } from '../internal/health/connection.ts';
+import { full, written } from '../internal/health/policy/note.ts';
 import { Resumption } from './policy/resumption.ts';
-import { isLateness, longMove, shortMove, type Wire } from '../internal/health/transport.ts';
+import {
+  type ConnectionTransport,
+  isLateness,
+  longMove,
+  QueueGauge,
+  shortMove,
+  type Transport,
+} from '../internal/health/transport.ts';
 
 /** What a pulse is given. */
 export interface PulseInput {
@@ -55,7 +61,7 @@ export interface PulseInput {
  *                                      ▲
  *     wheel ──ask──▶ at a boundary? ───┘ heartbeat, flush
  */
-export class Pulse extends Layer implements Wire, Departure {
+export class Pulse extends Layer implements ConnectionTransport, Departure {
   override readonly rank: Rank = rank.heartbeat;
   override readonly kind: LayerKind = 'injector';
   readonly #req: HttpRequest;
@@ -84,7 +90,7 @@ export class Pulse extends Layer implements Wire, Departure {
   #isTold = false;
   /** What its request is aborted with once it is closed, where that was not by the client. */
   #farewell: StreamClosedError | undefined;
-  #peer!: Peer;
+  #connection!: MonitoredConnection;
   #session: SessionWatch | undefined;
   #bom: BomFilter | undefined;
   #hasWritten = false;
@@ -114,7 +120,7 @@ export class Pulse extends Layer implements Wire, Departure {
   /** Starts to be watched. */
   begin(): void {
     const res = this.#res;
-    this.#peer = this.#options.registry.add(this, this.#options, this.#socket);
+    this.#connection = this.#options.registry.add(this, this.#options, this.#socket);
     if (!isHttp2(res)) return;
     if (res.stream.session) this.#session = watchSession(res.stream.session, this.#options, this);
   }
@@ -122,7 +128,7 @@ export class Pulse extends Layer implements Wire, Departure {
   /** The head was refused: it was no stream. */
   withdraw(): void {
     this.#session?.forget(this);
-    this.#peer.release();
+    this.#connection.release();
   }
 
   // The layer.
@@ -133,7 +139,7 @@ export class Pulse extends Layer implements Wire, Departure {
     this.#noteProduced(now);
     const ok = this.#pass(chunk, encoding, callback);
     this.#noteSent(now);
-    if (!ok) this.#peer.noteCongestion(now);
+    if (!ok) this.#connection.note(full, now);
     if (this.#state === 'leaving' && this.#boundary.atBoundary) this.#leave();
     return ok;
   }
@@ -159,7 +165,7 @@ export class Pulse extends Layer implements Wire, Departure {
       (this.#res.writableEnded ? 'ended' : 'client-closed');
     this.#state = 'ended';
     this.#session?.forget(this);
-    this.#peer.noteClosed(reason);
+    this.#connection.noteClosed(reason);
     // First come, first served: whoever hears of the close next takes it for the client's.
     if (this.#farewell && !this.#res.writableEnded) abortRequest(this.#req, this.#farewell);
   }
@@ -229,7 +235,7 @@ export class Pulse extends Layer implements Wire, Departure {
       this.below.write(this.#carrier.beat, undefined, undefined);
       this.below.flush(undefined);
     });
-    this.#options.registry.noteHeartbeat();
+    this.#options.registry.counters.heartbeats += 1;
     this.#noteSent(now);
     return true;
   }
@@ -252,7 +258,7 @@ export class Pulse extends Layer implements Wire, Departure {
 
   /** Its session sends its clients away. */
   evict(reason: CloseReason): void {
-    this.#peer.evict(reason);
+    this.#connection.evict(reason);
   }
 
   cut(reason: CloseReason, cause?: Error): void {
@@ -312,7 +318,7 @@ export class Pulse extends Layer implements Wire, Departure {
   }
 
   #noteSent(now: number): void {
-    this.#peer.noteWrite(now);
+    this.#connection.note(written, now);
     this.#session?.noteSent(now);
   }
 

@@ -9,18 +9,14 @@ import type { ConnectionRegistry } from '../internal/health/registry.ts';
 export { type CloseReason, StreamRefusedError } from '../errors.ts';
 export { clientOfAddress } from '../internal/health/policy/address.ts';
 export type { RegistryStats, StateCounts } from '../internal/health/policy/counters.ts';
-export type {
-  ConnectionEnd,
-  ConnectionInfo,
-  ConnectionStateChange,
-  Transport,
-} from '../internal/health/connection-info.ts';
+export type { ConnectionEnd, ConnectionInfo, ConnectionStateChange } from '../internal/health/connection-info.ts';
 export {
   encodeHeartbeat,
   HeartbeatParser,
   type HeartbeatParserOptions,
   type ParsedChunk,
 } from '../internal/format/frame.ts';
+export type { Transport } from '../internal/health/transport.ts';
 export type { HealthState } from '../internal/health/policy/liveness.ts';
 export type { AckProbeMode, HealthOptions } from '../internal/health/options.ts';
 export { watchHttp2, type WatchHttp2Options } from './watch-http2.ts';

@@ -4,11 +4,10 @@ import { type CloseReason, InvalidOptionError } from '../errors.ts';
 import { callEach } from '../internal/listeners.ts';
 import { type Duration, readBag, readBoolean, readDuration } from '../internal/option.ts';
 import { givenBytes, writtenBytes } from '../internal/health/ack-probe.ts';
-import { Calm, calmOf } from '../internal/health/policy/ping-backoff.ts';
-import type { Transport } from '../internal/health/connection-info.ts';
 import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from '../internal/health/options.ts';
-import type { Peer } from '../internal/health/connection.ts';
-import { isLateness, shortMove, type Wire } from '../internal/health/transport.ts';
+import type { MonitoredConnection } from '../internal/health/connection.ts';
+import { written } from '../internal/health/policy/note.ts';
+import { type ConnectionTransport, isLateness, shortMove, type Transport } from '../internal/health/transport.ts';
 
 /** Options of `watchHttp2`. */
 export interface WatchHttp2Options extends HealthOptions {
@@ -110,7 +109,7 @@ function watch(session: Http2Session, options: ResolvedWatchHttp2Options): Sessi
 }
 
 /** One session. */
-export class SessionWatch implements Wire {
+export class SessionWatch implements ConnectionTransport {
   readonly transport: Transport = 'http2';
   readonly answers: boolean = true;
   readonly quietBy = 'reads' as const;
@@ -119,8 +118,7 @@ export class SessionWatch implements Wire {
   /** `undefined` while the session of a client is not connected. */
   #below: Socket | undefined;
   readonly #options: ResolvedWatchHttp2Options;
-  readonly #calm: Calm;
-  readonly #peer: Peer;
+  readonly #connection: MonitoredConnection;
   readonly #members = new Set<SessionMember>();
   #streams = 0;
   /** A question waits for its answer. */
@@ -131,8 +129,7 @@ export class SessionWatch implements Wire {
   constructor(session: Http2Session, options: ResolvedWatchHttp2Options) {
     this.#session = session;
     this.#options = options;
-    this.#calm = calmOf(options.registry);
-    this.#peer = options.registry.add(this, options, this.#socket);
+    this.#connection = options.registry.add(this, options, this.#socket);
     session.on('close', this.#sessionOnClose);
     session.on('stream', this.#sessionOnStream);
     session.on('goaway', this.#sessionOnGoaway);
@@ -154,11 +151,11 @@ export class SessionWatch implements Wire {
 
   /** Bytes were written on the connection. */
   noteSent(now: number): void {
-    this.#peer.noteWrite(now);
+    this.#connection.note(written, now);
   }
 
   readonly undo = (): void => {
-    this.#peer.release();
+    this.#connection.release();
     this.#removeListeners();
   };
 
@@ -175,7 +172,7 @@ export class SessionWatch implements Wire {
     if (!this.#socket) return this.#taken;
     const taken = writtenBytes(this.#socket);
     // By streams that are not watched by themselves, too.
-    if (taken > this.#taken) this.#peer.noteWrite(this.#options.registry.now());
+    if (taken > this.#taken) this.#connection.note(written, this.#options.registry.now());
     return (this.#taken = taken);
   }
 
@@ -189,7 +186,7 @@ export class SessionWatch implements Wire {
    * is not told from one that is read slowly; `maxBuffered` bounds it.
    */
   get progress(): number {
-    return Math.floor((this.#taken + this.#peer.delivered) / progressStep) * progressStep;
+    return Math.floor((this.#taken + this.#connection.liveness.delivered) / progressStep) * progressStep;
   }
 
   ask(now: number): boolean {
@@ -197,12 +194,12 @@ export class SessionWatch implements Wire {
     // Other frames were life, and the question waits for its answer still. A session that is destroyed waits for its
     // connection to close, which one whose peer is gone may never do.
     if (this.#isAsking || this.#session.destroyed) return true;
-    const interval = this.#options.minInterval * this.#calm.factorOf(this.remoteAddress, now);
+    const interval = this.#options.minInterval * this.#options.registry.pingBackoff.factorOf(this.remoteAddress, now);
     if (!this.#isInUse() || now < this.#askedAt + interval || !this.#sendQuestion()) return false;
     this.#isAsking = true;
     this.#askedAt = now;
-    this.#options.registry.noteHeartbeat();
-    this.#peer.noteWrite(now);
+    this.#options.registry.counters.heartbeats += 1;
+    this.#connection.note(written, now);
     return true;
   }
 
@@ -261,7 +258,7 @@ export class SessionWatch implements Wire {
     this.#isAsking = false;
     // The session is over.
     if (error) return;
-    this.#peer.noteLife(this.#options.registry.now(), duration);
+    this.#connection.note({ kind: 'answered', roundTrip: duration }, this.#options.registry.now());
   };
 
   readonly #sessionOnStream = (stream: Http2Stream): void => {
@@ -271,11 +268,11 @@ export class SessionWatch implements Wire {
 
   readonly #sessionOnGoaway = (code: number): void => {
     if (code === constants.NGHTTP2_ENHANCE_YOUR_CALM)
-      this.#calm.slowDown(this.remoteAddress, this.#options.registry.now());
+      this.#options.registry.pingBackoff.slowDown(this.remoteAddress, this.#options.registry.now());
   };
 
   readonly #sessionOnClose = (): void => {
-    this.#peer.noteClosed('client-closed');
+    this.#connection.noteClosed('client-closed');
     this.#removeListeners();
   };
 

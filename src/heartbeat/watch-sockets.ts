@@ -4,12 +4,18 @@ import { type CloseReason, InvalidOptionError } from '../errors.ts';
 import { captureScope } from '../internal/context/async-scope.ts';
 import { readBag, readBoolean, readFunction } from '../internal/option.ts';
 import { writtenBytes } from '../internal/health/ack-probe.ts';
-import type { Transport } from '../internal/health/connection-info.ts';
 import { encodeHeartbeat } from '../internal/format/frame.ts';
 import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from '../internal/health/options.ts';
-import type { Peer } from '../internal/health/connection.ts';
-import { QueueGauge } from '../internal/health/policy/queue-gauge.ts';
-import { isUnread, shortMove, type Wire } from '../internal/health/transport.ts';
+import type { MonitoredConnection } from '../internal/health/connection.ts';
+import { written } from '../internal/health/policy/note.ts';
+import {
+  type ConnectionTransport,
+  isLateness,
+  isUnread,
+  QueueGauge,
+  shortMove,
+  type Transport,
+} from '../internal/health/transport.ts';
 
 /** Options of `watchSocket`. */
 export interface WatchSocketOptions extends HealthOptions {
@@ -44,8 +50,8 @@ export function watchSocket(duplex: Duplex, given?: WatchSocketOptions): () => v
   const options = resolveWatchSocketOptions(given);
   if (!(duplex instanceof Duplex))
     throw new InvalidOptionError('watchSocket.duplex', 'a socket or another Duplex', duplex);
-  const wire = new SocketWire(duplex, options);
-  return () => wire.release();
+  const transport = new SocketTransport(duplex, options);
+  return () => transport.release();
 }
 
 function resolveWatchSocketOptions(given: WatchSocketOptions | undefined): ResolvedWatchSocketOptions {
@@ -59,7 +65,7 @@ function resolveWatchSocketOptions(given: WatchSocketOptions | undefined): Resol
 }
 
 /** One socket. */
-class SocketWire implements Wire {
+class SocketTransport implements ConnectionTransport {
   readonly transport: Transport = 'socket';
   readonly answers: boolean;
   readonly quietBy = 'writes' as const;
@@ -69,7 +75,7 @@ class SocketWire implements Wire {
   readonly #duplex: Duplex;
   readonly #options: ResolvedWatchSocketOptions;
   readonly #gauge = new QueueGauge();
-  readonly #peer: Peer;
+  readonly #connection: MonitoredConnection;
   readonly #uncount: readonly (() => void)[];
   /**
    * Of the code that called `watchSocket`: the clock is that of all connections, and an eviction that of another
@@ -87,12 +93,12 @@ class SocketWire implements Wire {
     this.remoteAddress = socket?.remoteAddress;
     // No event tells of writes.
     this.lookEvery = Math.min(options.every / 4, options.maxBuffered === Infinity ? Infinity : 1000);
-    this.#peer = options.registry.add(this, options, socket);
+    this.#connection = options.registry.add(this, options, socket);
     this.#uncount = socket
       ? []
       : [
           countCalls(duplex, 'push', (length) => (this.#counted += length)),
-          countCalls(duplex, 'write', () => this.#peer.noteWrite(options.registry.now())),
+          countCalls(duplex, 'write', () => this.#connection.note(written, options.registry.now())),
         ];
     duplex.on('close', this.#duplexOnClose);
     if (duplex.destroyed) this.#duplexOnClose();
@@ -108,7 +114,7 @@ class SocketWire implements Wire {
 
   taken(): number {
     const taken = this.#duplex instanceof Socket ? writtenBytes(this.#duplex) : this.#gauge.look(this.queued());
-    if (taken > this.#written) this.#peer.noteWrite(this.#options.registry.now());
+    if (taken > this.#written) this.#connection.note(written, this.#options.registry.now());
     this.#written = taken;
     return taken;
   }
@@ -126,15 +132,15 @@ class SocketWire implements Wire {
     if (duplex.destroyed || duplex.writableEnded || !duplex.writable) return false;
     if (this.#options.send && duplex.writableLength === 0 && this.#isAtBoundary()) {
       this.#scope.runInAsyncScope(() => duplex.write(encodeHeartbeat()));
-      this.#options.registry.noteHeartbeat();
-      this.#peer.noteWrite(now);
+      this.#options.registry.counters.heartbeats += 1;
+      this.#connection.note(written, now);
     }
     // Asked or not, it was to send something by now.
     return true;
   }
 
   move(reason: CloseReason): void {
-    if (reason === 'heartbeat-timeout' || reason === 'slow-consumer') this.cut();
+    if (isLateness(reason)) this.cut();
     else this.#scope.runInAsyncScope(() => this.#duplex.end());
   }
 
@@ -148,12 +154,12 @@ class SocketWire implements Wire {
 
   release(): void {
     this.#stop();
-    this.#peer.release();
+    this.#connection.release();
   }
 
   readonly #duplexOnClose = (): void => {
     this.#stop();
-    this.#peer.noteClosed('client-closed');
+    this.#connection.noteClosed('client-closed');
   };
 
   #stop(): void {

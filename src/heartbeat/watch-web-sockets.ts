@@ -6,13 +6,18 @@ import { callEach } from '../internal/listeners.ts';
 import { type EngineServerLike, engineOf, type SocketServerLike } from '../internal/http/engine-io.ts';
 import { readBag, readInteger } from '../internal/option.ts';
 import { writtenBytes } from '../internal/health/ack-probe.ts';
-import type { Transport } from '../internal/health/connection-info.ts';
 import { EngineSockets } from './engine-sockets.ts';
 import type { WatchedWebSocket, WatchedWebSocketServer } from '../internal/http/web-socket.ts';
 import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from '../internal/health/options.ts';
-import type { Peer } from '../internal/health/connection.ts';
-import { QueueGauge } from '../internal/health/policy/queue-gauge.ts';
-import { isUnread, shortMove, type Wire } from '../internal/health/transport.ts';
+import type { MonitoredConnection } from '../internal/health/connection.ts';
+import { heard, written } from '../internal/health/policy/note.ts';
+import {
+  type ConnectionTransport,
+  isUnread,
+  QueueGauge,
+  shortMove,
+  type Transport,
+} from '../internal/health/transport.ts';
 
 /** What `watchWebSockets` takes. */
 type WebSocketsTarget = WatchedWebSocketServer | WatchedWebSocket | SocketServerLike | EngineServerLike;
@@ -82,7 +87,7 @@ function watchServer(server: WatchedWebSocketServer, options: ResolvedWatchWebSo
 function hasRoom(client: WatchedWebSocket, req: IncomingMessage, { registry }: ResolvedHealthOptions): boolean {
   const limit = registry.findLimit(req);
   if (!limit) return true;
-  registry.noteRefused(limit);
+  registry.counters.refused[limit] += 1;
   turnAway(client);
   return false;
 }
@@ -95,7 +100,7 @@ function turnAway(client: WatchedWebSocket): void {
 }
 
 const closed = 3;
-const wires = new WeakMap<WatchedWebSocket, WebSocketWire>();
+const transports = new WeakMap<WatchedWebSocket, WebSocketTransport>();
 
 function watch(
   client: WatchedWebSocket,
@@ -104,13 +109,13 @@ function watch(
 ): () => void {
   // Nothing would tell of its end.
   if (client.readyState === closed) return () => undefined;
-  const wire = wires.get(client) ?? new WebSocketWire(client, options, req);
-  wires.set(client, wire);
-  return () => wire.release();
+  const transport = transports.get(client) ?? new WebSocketTransport(client, options, req);
+  transports.set(client, transport);
+  return () => transport.release();
 }
 
 /** One WebSocket. */
-class WebSocketWire implements Wire {
+class WebSocketTransport implements ConnectionTransport {
   readonly transport: Transport = 'websocket';
   readonly answers: boolean = true;
   readonly quietBy = 'reads' as const;
@@ -121,8 +126,8 @@ class WebSocketWire implements Wire {
   readonly #options: ResolvedWatchWebSocketsOptions;
   readonly #socket: Socket | undefined;
   readonly #gauge = new QueueGauge();
-  readonly #peer: Peer;
-  readonly #leaveSeat: () => void;
+  readonly #connection: MonitoredConnection;
+  readonly #uncount: () => void;
   /** The pings that wait for their pong: when each was sent. The oldest first. */
   #pending: { readonly id: number; readonly at: number }[] = [];
   #lastId = 0;
@@ -135,8 +140,8 @@ class WebSocketWire implements Wire {
     this.remoteAddress = this.#socket?.remoteAddress;
     this.label = req?.url?.split('?')[0];
     this.lookEvery = options.maxBuffered === Infinity ? Infinity : 1000;
-    this.#peer = options.registry.add(this, options, this.#socket);
-    this.#leaveSeat = options.registry.occupy(req, this.remoteAddress);
+    this.#connection = options.registry.add(this, options, this.#socket);
+    this.#uncount = options.registry.count(req, this.remoteAddress);
     for (const [event, listener] of listeners) client.on(event, listener);
   }
 
@@ -167,8 +172,8 @@ class WebSocketWire implements Wire {
     const id = (this.#lastId = (this.#lastId + 1) % 2 ** 32);
     this.#pending.push({ id, at: this.#options.registry.exactNow() });
     this.#client.ping(payloadOf(id));
-    this.#options.registry.noteHeartbeat();
-    this.#peer.noteWrite(now);
+    this.#options.registry.counters.heartbeats += 1;
+    this.#connection.note(written, now);
     return true;
   }
 
@@ -188,11 +193,11 @@ class WebSocketWire implements Wire {
 
   release(): void {
     this.#stop();
-    this.#peer.release();
+    this.#connection.release();
   }
 
   noteFrame(): void {
-    this.#peer.noteLife(this.#options.registry.now());
+    this.#connection.note(heard, this.#options.registry.now());
   }
 
   /**
@@ -204,17 +209,20 @@ class WebSocketWire implements Wire {
     const index = this.#pending.findIndex(({ id }) => isPayloadOf(id, data));
     const answered = this.#pending[index];
     if (answered) this.#pending = this.#pending.slice(index + 1);
-    this.#peer.noteLife(registry.now(), answered && registry.exactNow() - answered.at);
+    this.#connection.note(
+      answered ? { kind: 'answered', roundTrip: registry.exactNow() - answered.at } : heard,
+      registry.now(),
+    );
   }
 
   noteClosed(): void {
     this.#stop();
-    this.#peer.noteClosed('client-closed');
+    this.#connection.noteClosed('client-closed');
   }
 
   #stop(): void {
-    this.#leaveSeat();
-    wires.delete(this.#client);
+    this.#uncount();
+    transports.delete(this.#client);
     for (const [event, listener] of listeners) this.#client.off(event, listener);
   }
 }
@@ -229,15 +237,15 @@ const listeners: readonly (readonly [event: string, listener: Listener])[] = [
 ];
 
 function clientOnFrame(this: WatchedWebSocket): void {
-  wires.get(this)?.noteFrame();
+  transports.get(this)?.noteFrame();
 }
 
 function clientOnPong(this: WatchedWebSocket, data: Uint8Array): void {
-  wires.get(this)?.notePong(data);
+  transports.get(this)?.notePong(data);
 }
 
 function clientOnClose(this: WatchedWebSocket): void {
-  wires.get(this)?.noteClosed();
+  transports.get(this)?.noteClosed();
 }
 
 function payloadOf(id: number): Uint8Array {

@@ -222,7 +222,7 @@ describe.each(carriers)('a limit on $name', (carrier) => {
         const { signal } = contextOf(req);
         signal.addEventListener('abort', () => reasons.push(signal.reason));
         // Another stream begins.
-        site.registry.occupy(undefined, '192.0.2.1');
+        site.registry.count(undefined, '192.0.2.1');
         return handler(req, res, next);
       },
     ]);
@@ -383,7 +383,7 @@ describe('a refused stream', () => {
   it('is closed without an end for an event source, over HTTP/1.1', async () => {
     const site = await open(bare, { maxConnections: 1 }, [
       (req, res, next) => {
-        site.registry.occupy(undefined, '192.0.2.1');
+        site.registry.count(undefined, '192.0.2.1');
         return quiet(req, res, next);
       },
     ]);
@@ -411,8 +411,8 @@ describe('a refused stream', () => {
   it('is one of 64 bits of IPv6, whichever address of them it has', () => {
     const registry = new Registry({ maxPerClient: 1 });
     const from = (remoteAddress: string): HttpRequest => ({ socket: { remoteAddress } }) as HttpRequest;
-    registry.occupy(from('2001:db8:0:1::1'));
-    registry.occupy(from('::ffff:192.0.2.1'));
+    registry.count(from('2001:db8:0:1::1'));
+    registry.count(from('::ffff:192.0.2.1'));
     const full = ['2001:db8:0:1::2', '2001:db8:0:1:ffff::', '192.0.2.1'];
     const free = ['2001:db8:0:2::1', '192.0.2.2', '::1'];
     for (const address of full) expect(registry.findLimit(from(address))).toBe('client');

@@ -328,9 +328,9 @@ describe('what carries heartbeats', () => {
 
 describe('the options of a registry', () => {
   it('limit nothing by default', () => {
-    expect(new Registry().seats.isLimited).toBe(false);
-    expect(new Registry({ maxConnections: Infinity, maxPerClient: Infinity }).seats.isLimited).toBe(false);
-    expect(new Registry({ maxPerClient: 1 }).seats.isLimited).toBe(true);
+    expect(new Registry().limit.isLimited).toBe(false);
+    expect(new Registry({ maxConnections: Infinity, maxPerClient: Infinity }).limit.isLimited).toBe(false);
+    expect(new Registry({ maxPerClient: 1 }).limit.isLimited).toBe(true);
   });
 });
 

@@ -4,7 +4,8 @@ import { open } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { endianness } from 'node:os';
 import { type Clock, systemClock } from '../time/clock.ts';
-import { type AckSample, type ConnectionKey, connectionKey, scanTcpTable, type TcpRow } from './policy/tcp-table.ts';
+import { type ConnectionKey, connectionKey } from './policy/address.ts';
+import { type AckSample, scanTcpTable, type TcpRow } from './policy/tcp-table.ts';
 
 /** A connection that waits for an acknowledgement. */
 export interface Probed {

@@ -1,34 +1,30 @@
 import type { Socket } from 'node:net';
 import { keyOfSocket, type Probed, writtenBytes } from './ack-probe.ts';
-import { type AckSample, type ConnectionKey, readAcknowledgement } from './policy/tcp-table.ts';
+import type { Evidence } from './policy/liveness.ts';
+import type { ConnectionKey } from './policy/address.ts';
+import { type AckSample, readAcknowledgement } from './policy/tcp-table.ts';
 
 /** The connection that the evidence is about. */
-export interface AcknowledgedPeer {
+interface EvidenceTaker {
   readonly id: string;
-  noteDelivered(delivered: number, now: number, isCompared: boolean): void;
-  notePath(rto: number | undefined, isLosing: boolean): void;
-  noteWindowClosed(now: number): void;
-  noteUnacknowledged(now: number): void;
-  noteAcknowledged(now: number, isAll: boolean): void;
+  note(evidence: Evidence, now: number): void;
 }
 
-/**
- * What the kernel knows of one connection while something waits to be acknowledged, turned into evidence for its peer.
- */
+/** Turns what the kernel tells about one connection into evidence, while something waits for its acknowledgement. */
 export class Acknowledgements implements Probed {
-  readonly #peer: AcknowledgedPeer;
+  readonly #connection: EvidenceTaker;
   readonly #socket: Socket;
-  #connection: ConnectionKey | undefined;
+  #key: ConnectionKey | undefined;
   #previous: AckSample | undefined;
 
-  constructor(peer: AcknowledgedPeer, socket: Socket) {
-    this.#peer = peer;
+  constructor(connection: EvidenceTaker, socket: Socket) {
+    this.#connection = connection;
     this.#socket = socket;
   }
 
   get connection(): ConnectionKey {
-    // One that is closed is found nowhere.
-    return (this.#connection ??= keyOf(this.#socket) ?? { table: 'tcp', key: `closed ${this.#peer.id}` });
+    // A socket that is closed is in no table.
+    return (this.#key ??= keyOf(this.#socket) ?? { table: 'tcp', key: `closed ${this.#connection.id}` });
   }
 
   written(): number {
@@ -36,17 +32,19 @@ export class Acknowledgements implements Probed {
   }
 
   onRow(sample: AckSample, now: number): void {
-    const acknowledgement = readAcknowledgement(this.#previous, sample);
-    this.#peer.noteDelivered(sample.writtenBefore - sample.row.unacked, now, this.#previous !== undefined);
+    const { row, writtenBefore } = sample;
+    const answer = readAcknowledgement(this.#previous, sample);
+    const isCompared = this.#previous !== undefined;
     this.#previous = sample;
-    this.#peer.notePath(sample.row.rto, sample.row.retransmits > 0);
-    if (acknowledgement === 'window-closed') this.#peer.noteWindowClosed(now);
-    else if (acknowledgement === 'waiting') this.#peer.noteUnacknowledged(now);
-    else this.#peer.noteAcknowledged(now, acknowledgement === 'acknowledged');
+    this.#connection.note({ kind: 'delivered', bytes: writtenBefore - row.unacked, isCompared }, now);
+    this.#connection.note({ kind: 'path', rto: row.rto, isLosing: row.retransmits > 0 }, now);
+    if (answer === 'window-closed') this.#connection.note({ kind: 'window-closed' }, now);
+    else if (answer === 'waiting') this.#connection.note({ kind: 'unacknowledged' }, now);
+    else this.#connection.note({ kind: 'acknowledged', isAll: answer === 'acknowledged' }, now);
   }
 
   onMissing(): void {
-    // The kernel has dropped it, of which Node tells, or its row slipped through: either way, this is no answer.
+    // The kernel has dropped it, which Node reports, or the row slipped through. Neither is an answer.
   }
 }
 
@@ -54,7 +52,7 @@ function keyOf(socket: Socket): ConnectionKey | undefined {
   try {
     return keyOfSocket(socket);
   } catch {
-    // Of a session of HTTP/2 that is closed: whatever is asked of its socket throws.
+    // The socket of a closed HTTP/2 session throws whatever is asked of it.
     return undefined;
   }
 }

@@ -1,44 +1,44 @@
 import { InvalidOptionError } from '../../errors.ts';
 import { type Duration, readBag, readDuration, readInteger, readOneOf, readSize, type Size } from '../option.ts';
 import { AckProbe } from './ack-probe.ts';
-import type { HealthPolicy } from './policy/health-policy.ts';
+import type { HealthPolicy } from './policy/judge.ts';
 import { type ConnectionRegistry, Registry, requireRegistry } from './registry.ts';
 
-/** Whether to read what the kernel knows of acknowledgements. `'auto'`: where it can be read. */
+/** Whether to read from the kernel what peers have acknowledged. `'auto'`: where the platform shows it. */
 export type AckProbeMode = 'auto' | boolean;
 
 /**
- * What `heartbeat` and the watchers have in common. Durations are milliseconds or a string for `ms`; `Infinity` is
- * never.
+ * The options that `heartbeat` and the watchers have in common. Durations are milliseconds or a string for `ms`;
+ * `Infinity` is never.
  */
 export interface HealthOptions {
   /** How long a connection is silent before a heartbeat is sent. @defaultValue `'15s'` */
   every?: Duration;
   /**
-   * By which part of it `every`, and `maxAge`, vary up and down, from 0 to 1: so that clients that came together do not
-   * stay in step. @defaultValue `0.1`
+   * The share by which `every` and `maxAge` vary up and down, from 0 to 1, so that clients that connected together do
+   * not stay in step. @defaultValue `0.1`
    */
   jitter?: number;
   /**
-   * How long after its last sign of life a peer that was asked for one is late. Varies by a fifteenth, and by no more
+   * How long after its last sign of life a peer is late, if it was asked for one. Varies by a fifteenth, and by no more
    * than 2 s.
    * @defaultValue twice `every`
    */
   readDeadline?: Duration;
   /**
-   * How long what was written may wait without a byte of it being taken. A reader that is slow, and goes on, is not
-   * late. @defaultValue `'10s'`
+   * How long written bytes may wait while the peer takes none of them. A reader that is slow but goes on is not late.
+   * @defaultValue `'10s'`
    */
   writeDeadline?: Duration;
   /**
-   * Bytes per second that a peer has to take, on average, while something waits for it: for `writeDeadline` and for
-   * each further second that this many bytes are worth. 0: any progress will do.
+   * Bytes per second that a peer has to take on average while bytes wait for it. It has `writeDeadline`, and a second
+   * more for each `minRate` bytes that it took. 0: any progress is enough.
    * @defaultValue `0`
    */
   minRate?: Size;
   /** How often in a row a connection must be found late before it is given up, at least 1. @defaultValue `3` */
   failures?: number;
-  /** For how long it must have been late before it is given up. @defaultValue `'5s'` */
+  /** How long a connection must have been late before it is given up. @defaultValue `'5s'` */
   grace?: Duration;
   /**
    * After how long a connection is ended gently, so that none outlives a deploy or a token. Varies by `jitter`.
@@ -46,21 +46,22 @@ export interface HealthOptions {
    */
   maxAge?: Duration;
   /**
-   * Linux shows what the peer's kernel has acknowledged, the only sign of life of a client that only reads. `'auto'`:
-   * where it can be read, else TCP keep-alive. `true`: a platform without it is refused. `false`: not at all.
+   * Linux shows what the peer's kernel has acknowledged. That is the only sign of life of a client that only reads.
+   * `'auto'`: reads it where it can be read, and uses TCP keep-alive elsewhere. `true`: refuses a platform without it.
+   * `false`: does not read it.
    * @defaultValue `'auto'`
    */
   ackProbe?: AckProbeMode;
   /**
-   * Bytes that may wait in the process for a peer before it is given up as a slow consumer. Looked at with each write
-   * that finds the queue full, and where writes are not seen (WebSockets, sockets) once a second. The streams of `sse`
-   * and `records` have a bound of their own.
+   * Bytes that may wait in the process for a peer before it is given up as a slow consumer. Checked with each write
+   * that finds the queue full, and once a second where writes are not seen (WebSockets, sockets). The streams of `sse`
+   * and `records` have a limit of their own.
    * @defaultValue `Infinity`
    */
   maxBuffered?: Size;
   /**
-   * Where the connections are counted and watched; one for several middlewares and watchers, so that their numbers are
-   * one. @defaultValue one of its own
+   * The registry that watches and counts the connections. Share one to have the numbers of several middlewares and
+   * watchers in one place. @defaultValue a new registry
    */
   registry?: ConnectionRegistry;
 }

@@ -7,59 +7,61 @@ import type { HttpRequest } from '../http/message.ts';
 import { readBag, readFunction, readInteger, readOneOf, requireFunction } from '../option.ts';
 import { TimingWheel } from '../time/timing-wheel.ts';
 import { AckProbe } from './ack-probe.ts';
-import type { Acknowledgements } from './acknowledgements.ts';
+import { Acknowledgements } from './acknowledgements.ts';
 import { clientOfAddress } from './policy/address.ts';
-import { Census, type RegistryStats } from './policy/counters.ts';
+import { ConnectionLimit, type Limit } from './policy/connection-limit.ts';
+import { RegistryCounters, type RegistryStats } from './policy/counters.ts';
 import type { ConnectionEnd, ConnectionInfo, ConnectionStateChange } from './connection-info.ts';
 import type { HealthState } from './policy/liveness.ts';
-import type { HealthPolicy } from './policy/health-policy.ts';
-import { type ConnectionHost, Peer } from './connection.ts';
+import type { HealthPolicy } from './policy/judge.ts';
+import { PingBackoff } from './policy/ping-backoff.ts';
+import { type ConnectionHost, MonitoredConnection } from './connection.ts';
 import { hasEndObservers, reportEnd, reportHealth, reportHeartbeatError } from './events.ts';
-import { type Limit, Seats } from './policy/connection-limit.ts';
-import type { Wire } from './transport.ts';
+import type { ConnectionTransport } from './transport.ts';
 
 /** Options of `createRegistry`. */
 export interface RegistryOptions {
   /**
-   * Streams and WebSockets that may be open at once. A response counts from the moment its headers show that it is a
-   * stream, whatever its request asked for. One more is refused, so that it tries again later: an event source is told
-   * when, any other request is answered 503, a WebSocket closed with 1013. No connection is closed to make room.
+   * The most streams and WebSockets that may be open at once. A response counts from the moment its headers show that it
+   * is a stream, whatever its request asked for. One more is refused, so that its client tries again later: an event
+   * source is told when, any other request is answered 503, a WebSocket is closed with 1013. No connection is closed to
+   * make room.
    * @defaultValue `Infinity`
    */
   maxConnections?: number;
-  /** The same, of one client. @defaultValue `Infinity` */
+  /** The same for each client. @defaultValue `Infinity` */
   maxPerClient?: number;
   /**
-   * Names the client of a request. Called when its stream begins; and when it arrives, if it asks for an event stream
-   * while a limit is reached. What it throws is published on `sluice:heartbeat:error`, and the default counts.
-   * @defaultValue the address of the connection; of an IPv6 address its /64, as `clientOfAddress` gives it
+   * Names the client of a request. Called when its stream begins, and when it arrives if it asks for an event stream
+   * while a limit is reached. If it throws, the default counts, and the error is published on `sluice:heartbeat:error`.
+   * @defaultValue the address of the connection; for an IPv6 address its /64, as `clientOfAddress` returns it
    */
   // A method, so that functions typed for a framework's request fit.
   clientKey?(req: HttpRequest): string;
 }
 
-/** Every connection that is watched, however it came, and what becomes of it. */
+/** All watched connections, whatever their transport. */
 export interface ConnectionRegistry {
-  /** The connections as they are now, the oldest first. */
+  /** The connections at this moment, the oldest first. */
   connections(): ConnectionInfo[];
-  /** Numbers. Costs the same however many connections there are. */
+  /** Counts. The cost does not depend on the number of connections. */
   stats(): RegistryStats;
   /**
-   * Sends a client away, so that it comes back: an event stream gets a retry hint, a WebSocket the code 1012, a session
-   * of HTTP/2 a GOAWAY. What is not gone a second later is cut; a stream of `sse` or `records` has its `closeTimeout`,
-   * and what is under way on a session runs to its end.
-   * @param reason - the close reason, as the stream's `signal` and `stats().ended` have it. Any other text is the
-   * `cause` of a `'draining'`, which is the default
+   * Sends a client away, so that it reconnects: an event stream gets a retry hint, a WebSocket the code 1012, an HTTP/2
+   * session a GOAWAY. A connection that is still open a second later is cut. A stream of `sse` or `records` has its
+   * `closeTimeout` instead, and the streams of a session run to their end.
+   * @param reason - the close reason, for the stream's `signal` and `stats().ended`. Any other text becomes the `cause`
+   * of a `'draining'`. @defaultValue `'draining'`
    * @returns whether there was such a connection
    */
   evict(id: string, reason?: CloseReason | (string & {})): boolean;
   /**
-   * Calls `listener` after each step of a connection's health, or at its end. Returns the undo. What a listener throws
+   * Calls `listener` after each change of a connection's health, or at its end. Returns the undo. What a listener throws
    * is published on `sluice:heartbeat:error`.
    */
   on(event: 'state', listener: (change: ConnectionStateChange) => void): () => void;
   on(event: 'end', listener: (end: ConnectionEnd) => void): () => void;
-  /** Stops watching. Ends no connection. */
+  /** Stops watching. Closes no connection. */
   close(): void;
 }
 
@@ -75,8 +77,8 @@ const reasons: readonly CloseReason[] = [
 ];
 
 /**
- * Makes a registry: hand it to `heartbeat` and the watchers, and their connections are counted in one place, by one
- * clock. Throws `InvalidOptionError`.
+ * Makes a registry. Pass it to `heartbeat` and the watchers to watch and count their connections in one place. Throws
+ * `InvalidOptionError`.
  */
 export function createRegistry(options?: RegistryOptions): ConnectionRegistry {
   return new Registry(options);
@@ -85,30 +87,30 @@ export function createRegistry(options?: RegistryOptions): ConnectionRegistry {
 /** The registry behind `createRegistry`. */
 export class Registry implements ConnectionRegistry, ConnectionHost {
   readonly wheel: TimingWheel;
-  readonly seats: Seats;
-  readonly #census = new Census();
+  readonly limit: ConnectionLimit;
+  readonly counters: RegistryCounters = new RegistryCounters();
+  /** Remembered here, because the next session of a peer is another one. */
+  readonly pingBackoff: PingBackoff = new PingBackoff();
   readonly #clock: Clock;
   readonly #exactClock: Clock;
   readonly #clientKey: ((req: HttpRequest) => string) | undefined;
-  readonly #peers = new Map<number, Peer>();
+  readonly #connections = new Map<number, MonitoredConnection>();
   readonly #states = new Listeners<ConnectionStateChange>(reportHeartbeatError);
   readonly #ends = new Listeners<ConnectionEnd>(reportHeartbeatError);
   #endListeners = 0;
-  /**
-   * What is the registry's own runs there, and not in the async context of the request that evicts, or that has ended.
-   */
+  /** The registry's own work runs there, and not in the async context of the request that evicts or has ended. */
   readonly #scope = captureScope();
   #probe: AckProbe | undefined;
   #lastNumber = 0;
 
-  /** @param clock - of all connections */
+  /** @param clock - the clock of all connections */
   constructor(given?: RegistryOptions, clock: Clock = systemClock) {
     const options = readBag('registry', given);
     this.#exactClock = clock;
     this.#clock = wholeMilliseconds(this.#exactClock);
     this.wheel = new TimingWheel(reportHeartbeatError, this.#clock);
     this.#clientKey = readFunction('registry.clientKey', options.clientKey);
-    this.seats = new Seats({
+    this.limit = new ConnectionLimit({
       total: readLimit('registry.maxConnections', options.maxConnections),
       perClient: readLimit('registry.maxPerClient', options.maxPerClient),
     });
@@ -119,26 +121,28 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
     return this.#clock.now();
   }
 
-  /** With fractions: for what is shorter than that. */
+  /** Milliseconds with fractions, for round trips. */
   exactNow(): number {
     return this.#exactClock.now();
   }
 
   connections(): ConnectionInfo[] {
     const now = this.now();
-    return [...this.#peers.values()].map((peer) => peer.info(now));
+    return [...this.#connections.values()].map((connection) => connection.info(now));
   }
 
   stats(): RegistryStats {
-    return this.#census.stats();
+    return this.counters.stats();
   }
 
   evict(id: string, reason = 'draining'): boolean {
     if (typeof reason !== 'string') throw new InvalidOptionError('evict.reason', 'a string', reason);
-    const peer = this.#find(id);
-    if (!peer?.isOpen) return false;
+    const connection = this.#find(id);
+    if (!connection?.isOpen) return false;
     const known = reasons.find((each) => each === reason);
-    this.#scope.runInAsyncScope(() => (known ? peer.evict(known) : peer.evict('draining', new Error(reason))));
+    this.#scope.runInAsyncScope(() =>
+      known ? connection.evict(known) : connection.evict('draining', new Error(reason)),
+    );
     return true;
   }
 
@@ -162,26 +166,23 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
     this.#ends.clear();
   }
 
-  /**
-   * Watches a connection from now on.
-   * @param socket - that carries it, and nothing else
-   */
-  add(wire: Wire, policy: HealthPolicy, socket?: Socket): Peer {
-    const peer = new Peer(this, wire, policy, (this.#lastNumber += 1));
-    this.#peers.set(peer.number, peer);
-    this.#census.came(wire.transport);
-    peer.start(socket);
-    return peer;
+  /** Watches a connection from now on. @param socket - the socket of this connection alone */
+  add(transport: ConnectionTransport, policy: HealthPolicy, socket?: Socket): MonitoredConnection {
+    const number = (this.#lastNumber += 1);
+    const connection = new MonitoredConnection(this, { transport, policy, number, socket });
+    this.#connections.set(number, connection);
+    this.counters.added(transport.transport);
+    return connection;
   }
 
-  /** The connection is over. @param reason - `undefined`: it is not watched any more */
-  remove(peer: Peer, reason: CloseReason | undefined): void {
-    this.wheel.cancel(peer);
-    this.#peers.delete(peer.number);
-    this.#census.left(peer.wire.transport, peer.state, peer.roundTrip, reason);
+  remove(connection: MonitoredConnection, reason: CloseReason | undefined): void {
+    const { transport, liveness } = connection;
+    this.wheel.cancel(connection);
+    this.#connections.delete(connection.number);
+    this.counters.removed(transport.transport, liveness.state, liveness.roundTrip, reason);
     if (reason === undefined || (this.#endListeners === 0 && !hasEndObservers())) return;
     try {
-      const end = { connection: peer.info(this.now()), reason };
+      const end = { connection: connection.info(this.now()), reason };
       this.#scope.runInAsyncScope(reportEnd, undefined, end);
       this.#ends.emit(end);
     } catch (error) {
@@ -189,59 +190,47 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
     }
   }
 
-  noteState(peer: Peer, previous: HealthState): void {
-    this.#census.moved(peer.wire.transport, previous, peer.state);
-    const change = { connection: peer.info(this.now()), state: peer.state, previous };
+  noteState(connection: MonitoredConnection, previous: HealthState): void {
+    const { state } = connection.liveness;
+    this.counters.changed(connection.transport.transport, previous, state);
+    const change = { connection: connection.info(this.now()), state, previous };
     reportHealth(change);
     this.#states.emit(change);
   }
 
-  noteRoundTrip(before: number | undefined, after: number | undefined): void {
-    this.#census.measured(before, after);
-  }
-
-  noteHeartbeat(): void {
-    this.#census.heartbeats += 1;
-  }
-
-  /** Looks up, soon and as long as it is not forgotten, what the kernel knows of a connection. */
-  probe(acknowledgements: Acknowledgements): void {
+  probe(connection: MonitoredConnection): void {
+    const { socket } = connection;
+    if (!socket) return;
     this.#probe ??= new AckProbe({ onError: reportHeartbeatError, clock: this.#clock });
-    this.#probe.add(acknowledgements);
+    this.#probe.add((connection.probed ??= new Acknowledgements(connection, socket)));
   }
 
-  forgetProbe(acknowledgements: Acknowledgements): void {
-    this.#probe?.remove(acknowledgements);
+  forgetProbe(connection: MonitoredConnection): void {
+    if (connection.probed) this.#probe?.remove(connection.probed);
+    connection.probed = undefined;
   }
 
-  /** The limit that one more connection of a request's client would go over. */
+  /** The limit that one more connection of a request's client would exceed. */
   findLimit(req: HttpRequest): Limit | undefined {
-    return this.seats.mayBeFull ? this.seats.findLimit(this.#clientOf(req)) : undefined;
+    return this.limit.mayBeFull ? this.limit.findLimit(this.#clientOf(req)) : undefined;
   }
 
-  /**
-   * Counts a connection that is there.
-   * @param req - `undefined` where it is not known: the address counts
-   * @returns the function that gives its seat back
-   */
-  occupy(req: HttpRequest | undefined, address?: string): () => void {
-    if (!this.seats.isLimited) return () => undefined;
-    return this.seats.occupy(req ? this.#clientOf(req) : clientOfAddress(address));
-  }
-
-  noteRefused(limit: Limit): void {
-    this.#census.refused[limit] += 1;
+  /** Counts a connection against the limits. @param req - `undefined`: the address counts. @returns the undo */
+  count(req: HttpRequest | undefined, address?: string): () => void {
+    if (!this.limit.isLimited) return () => undefined;
+    return this.limit.count(req ? this.#clientOf(req) : clientOfAddress(address));
   }
 
   fail(error: unknown): void {
     reportHeartbeatError(error);
   }
 
-  // The id may come from a client, at any length: no regular expression that looks for the digits at its end, which
-  // starts anew at each digit.
-  #find(id: string): Peer | undefined {
-    const peer = typeof id === 'string' ? this.#peers.get(Number(id.slice(id.lastIndexOf('-') + 1))) : undefined;
-    return peer?.id === id ? peer : undefined;
+  // The id may come from a client, at any length. A regular expression that looks for the digits at its end would start
+  // anew at each digit.
+  #find(id: string): MonitoredConnection | undefined {
+    if (typeof id !== 'string') return undefined;
+    const connection = this.#connections.get(Number(id.slice(id.lastIndexOf('-') + 1)));
+    return connection?.id === id ? connection : undefined;
   }
 
   #onEnd(listener: (end: ConnectionEnd) => void): () => void {
@@ -266,14 +255,14 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
   }
 }
 
-/** Checks a registry that a caller gave. Throws `InvalidOptionError`. */
+/** Checks the registry of an option. Throws `InvalidOptionError`. */
 export function requireRegistry(option: string, value: ConnectionRegistry): Registry {
   if (value instanceof Registry) return value;
   throw new InvalidOptionError(option, 'what `createRegistry` returns', value);
 }
 
-// V8 keeps whole numbers, up to those of 24 days, in the objects themselves, and any other in 16 bytes of its own. A
-// connection has nine times to remember.
+// V8 keeps whole numbers of up to 24 days in the object itself, and any other number in 16 bytes of its own. A connection
+// remembers nine times.
 function wholeMilliseconds(clock: Clock): Clock {
   return { now: () => Math.floor(clock.now()), startTimer: (delay, callback) => clock.startTimer(delay, callback) };
 }

@@ -7,9 +7,9 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AckProbe, keyOfSocket, type Probed, readTable, writtenBytes } from '../../../src/internal/health/ack-probe.ts';
+import type { ConnectionKey } from '../../../src/internal/health/policy/address.ts';
 import {
   type AckSample,
-  type ConnectionKey,
   readAcknowledgement,
   scanTcpTable,
   type TcpRow,

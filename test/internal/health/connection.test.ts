@@ -1,16 +1,19 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { Acknowledgements } from '../../../src/internal/health/acknowledgements.ts';
-import type { ConnectionEnd, ConnectionStateChange, Transport } from '../../../src/internal/health/connection-info.ts';
+import type { Probed } from '../../../src/internal/health/ack-probe.ts';
+import { Acknowledgements } from '../../../src/internal/health/acknowledgements.ts';
+import type { ConnectionEnd, ConnectionStateChange } from '../../../src/internal/health/connection-info.ts';
 import {
   type HealthOptions,
   type ResolvedHealthOptions,
   resolveHealthOptions,
 } from '../../../src/internal/health/options.ts';
 import type { HeartbeatErrorMessage } from '../../../src/heartbeat/index.ts';
-import type { Peer } from '../../../src/internal/health/connection.ts';
-import { shortMove, type Wire } from '../../../src/internal/health/transport.ts';
+import type { MonitoredConnection } from '../../../src/internal/health/connection.ts';
+import type { Evidence } from '../../../src/internal/health/policy/liveness.ts';
+import { full, heard, written } from '../../../src/internal/health/policy/note.ts';
+import { type ConnectionTransport, shortMove, type Transport } from '../../../src/internal/health/transport.ts';
 import { Registry } from '../../../src/internal/health/registry.ts';
 import type { AckSample } from '../../../src/internal/health/policy/tcp-table.ts';
 import type { CloseReason } from '../../../src/index.ts';
@@ -21,7 +24,7 @@ import { useRandom } from '../../support/random.ts';
 const slot = 17;
 
 /** A transport whose peer does what a test says. */
-class FakeWire implements Wire {
+class FakeTransport implements ConnectionTransport {
   transport: Transport = 'socket';
   answers = true;
   quietBy: 'writes' | 'reads' = 'reads';
@@ -85,7 +88,7 @@ class FakeWire implements Wire {
 interface Setting {
   readonly options?: HealthOptions;
   readonly policy?: Partial<ResolvedHealthOptions>;
-  readonly wire?: Partial<FakeWire>;
+  readonly wire?: Partial<FakeTransport>;
   /** With a socket of TCP whose kernel tells. */
   readonly isProbed?: boolean;
   /** The source of all spreads. */
@@ -94,24 +97,31 @@ interface Setting {
 
 const start = 1000;
 
+function answered(roundTrip: number): Evidence {
+  return { kind: 'answered', roundTrip };
+}
+
 function bench({ options = {}, policy = {}, wire: shape = {}, isProbed = false, random = () => 0.5 }: Setting = {}) {
   useRandom(random);
   const clock = new FakeClock(start);
   const registry = new Registry({}, clock);
   // In place of the tables of this machine.
-  const awaited = new Set<Acknowledgements>();
-  registry.probe = (acknowledgements) => void awaited.add(acknowledgements);
-  registry.forgetProbe = (acknowledgements) => void awaited.delete(acknowledgements);
+  const awaited = new Set<Probed>();
+  registry.probe = (connection) => void awaited.add((connection.probed ??= new Acknowledgements(connection, socket)));
+  registry.forgetProbe = (connection) => {
+    if (connection.probed) awaited.delete(connection.probed);
+    connection.probed = undefined;
+  };
   const health = resolveHealthOptions('test', { registry, ackProbe: false, ...options });
   const resolved = { ...health, isProbing: isProbed, ...policy };
   const states: ConnectionStateChange[] = [];
   const ends: ConnectionEnd[] = [];
   registry.on('state', (change) => void states.push(change));
   registry.on('end', (end) => void ends.push(end));
-  const wire = Object.assign(new FakeWire(), shape);
+  const wire = Object.assign(new FakeTransport(), shape);
   wire.now = () => clock.now();
   const socket = { remotePort: 443, bytesWritten: 0, setKeepAlive: () => undefined } as unknown as Socket;
-  const add = (other: FakeWire): Peer => {
+  const add = (other: FakeTransport): MonitoredConnection => {
     other.now = () => clock.now();
     return registry.add(other, resolved, isProbed ? socket : undefined);
   };
@@ -160,18 +170,18 @@ function watchErrors(): unknown[] {
 describe('heartbeats', () => {
   it('are sent while nothing else is: each time an interval after the one before', () => {
     const { advance, wire, peer } = bench({ options: { every: '10s' } });
-    wire.onAsk = (now) => peer.noteLife(now);
+    wire.onAsk = (now) => peer.note(heard, now);
     advance(45_000);
     expectTimes(wire.asks, [10_000, 20_000, 30_000, 40_000]);
   });
 
   it.each([
-    ['writes', 'writes', 'noteWrite', 0],
-    ['writes', 'signs of life', 'noteLife', 9],
-    ['reads', 'signs of life', 'noteLife', 0],
-  ] as const)('on a wire where %s make them superfluous: %s every second', (quietBy, _what, method, least) => {
+    ['writes', 'writes', written, 0],
+    ['writes', 'signs of life', heard, 9],
+    ['reads', 'signs of life', heard, 0],
+  ] as const)('on a transport where %s make them superfluous: %s every second', (quietBy, _what, evidence, least) => {
     const { advance, wire, peer } = bench({ options: { every: '5s' }, wire: { quietBy } });
-    advance(50_000, 1000, (now) => peer[method](now));
+    advance(50_000, 1000, (now) => peer.note(evidence, now));
     if (least === 0) expect(wire.asks).toEqual([]);
     else expect(wire.asks.length).toBeGreaterThanOrEqual(least);
   });
@@ -186,7 +196,7 @@ describe('heartbeats', () => {
     const { advance, wire, peer } = bench({ options: { every: '8s' } });
     advance(80_000, 500, (now) => {
       wire.bytesIn = (wire.bytesIn ?? 0) + 1;
-      peer.noteLife(now);
+      peer.note(heard, now);
     });
     expect(wire.asks).toEqual([]);
   });
@@ -194,8 +204,8 @@ describe('heartbeats', () => {
   it('are sent after the last byte was, however often it was looked at meanwhile', () => {
     const { advance, wire, peer } = bench({ options: { every: '10s' }, wire: { quietBy: 'writes', lookEvery: 700 } });
     advance(25_000, 500, (now) => {
-      peer.noteWrite(now);
-      peer.noteLife(now);
+      peer.note(written, now);
+      peer.note(heard, now);
     });
     advance(9990);
     expect(wire.asks).toEqual([]);
@@ -210,7 +220,7 @@ describe('heartbeats', () => {
       [0.999_999, 11_000],
     ] as const) {
       const { advance, wire, peer } = bench({ options: { every: '10s', jitter: 0.1 }, random: () => random });
-      wire.onAsk = (now) => peer.noteLife(now);
+      wire.onAsk = (now) => peer.note(heard, now);
       advance(3.5 * every);
       expectTimes(
         wire.asks,
@@ -223,7 +233,7 @@ describe('heartbeats', () => {
     let seed = 7;
     const random = (): number => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;
     const { advance, wire, peer } = bench({ options: { every: '10s', jitter: 0.5 }, random });
-    wire.onAsk = (now) => peer.noteLife(now);
+    wire.onAsk = (now) => peer.note(heard, now);
     advance(1_000_000);
     const gaps = wire.asks.map((at, index) => at - (wire.asks[index - 1] ?? start));
     expect(Math.min(...gaps)).toBeGreaterThanOrEqual(5000);
@@ -293,10 +303,11 @@ describe('the read clock', () => {
   });
 
   it.each([
-    ['a sign of life that is told', (peer: Peer, now: number): void => peer.noteLife(now)],
+    ['a sign of life that is told', (peer: MonitoredConnection, now: number): void => peer.note(heard, now)],
     [
       'bytes that came',
-      (_peer: Peer, _now: number, wire: FakeWire): void => void (wire.bytesIn = (wire.bytesIn ?? 0) + 1),
+      (_peer: MonitoredConnection, _now: number, wire: FakeTransport): void =>
+        void (wire.bytesIn = (wire.bytesIn ?? 0) + 1),
     ],
   ])('is set back by %s, and that is told', (_name, live) => {
     const { advance, wire, peer, clock, steps, registry } = bench({
@@ -321,7 +332,7 @@ describe('the read clock', () => {
   it('tells of a recovery at once, not at the next look', () => {
     const { advance, peer, clock, states } = bench({ options: { every: '5s' } });
     advance(10_000 + slot);
-    peer.noteLife(clock.now());
+    peer.note(heard, clock.now());
     const at = clock.now();
     advance(slot);
     expect(states.map(({ state }) => state)).toEqual(['read-late', 'healthy']);
@@ -329,11 +340,14 @@ describe('the read clock', () => {
   });
 
   it.each([
-    ['what is written', (peer: Peer, now: number): void => peer.noteWrite(now)],
-    ['what is taken of it', (_peer: Peer, _now: number, wire: FakeWire): void => void (wire.bytesTaken += 100)],
+    ['what is written', (peer: MonitoredConnection, now: number): void => peer.note(written, now)],
+    [
+      'what is taken of it',
+      (_peer: MonitoredConnection, _now: number, wire: FakeTransport): void => void (wire.bytesTaken += 100),
+    ],
     [
       'what its kernel acknowledges, where the peer answers itself',
-      (peer: Peer, now: number): void => peer.noteAcknowledged(now, true),
+      (peer: MonitoredConnection, now: number): void => peer.note({ kind: 'acknowledged', isAll: true }, now),
     ],
   ])('is not set back by %s', (_name, act) => {
     for (const quietBy of ['reads', 'writes'] as const) {
@@ -372,7 +386,7 @@ describe('the read clock', () => {
     expectTimes(wire.asks, [25_000], 6 * slot);
     expect(states).toEqual([]);
     advance(3000);
-    peer.noteLife(start + 28_000);
+    peer.note(heard, start + 28_000);
     advance(1000);
     expect(states).toEqual([]);
   });
@@ -385,7 +399,7 @@ describe('the read clock', () => {
     clock.pause(120_000);
     expect(wire.moves).toEqual([]);
     advance(100);
-    peer.noteLife(clock.now());
+    peer.note(heard, clock.now());
     advance(4000);
     expect([ends, wire.moves]).toEqual([[], []]);
   });
@@ -423,12 +437,12 @@ describe('the read clock', () => {
 describe('the write clock', () => {
   it('gives up a peer that takes nothing, while it is alive', () => {
     const { advance, wire, peer, clock, ends, steps } = bench({ options: { every: '15s', writeDeadline: '10s' } });
-    wire.onAsk = (now) => peer.noteLife(now);
+    wire.onAsk = (now) => peer.note(heard, now);
     wire.bytesQueued = 1000;
-    peer.noteCongestion(clock.now());
-    advance(9999, 1000, (now) => peer.noteLife(now));
+    peer.note(full, clock.now());
+    advance(9999, 1000, (now) => peer.note(heard, now));
     expect(steps()).toEqual([]);
-    advance(5100 + shortMove, 1000, (now) => peer.noteLife(now));
+    advance(5100 + shortMove, 1000, (now) => peer.note(heard, now));
     expect(steps()).toEqual(['healthy > write-late', 'write-late > dead']);
     expect(ends.map(({ reason }) => reason)).toEqual(['slow-consumer']);
     expect(wire.moves[0]!.at - start).toBeGreaterThanOrEqual(15_000);
@@ -438,7 +452,7 @@ describe('the write clock', () => {
     const { advance, wire, peer, clock, states } = bench({ options: { every: '5m', writeDeadline: '2s' } });
     advance(60_000);
     wire.bytesQueued = 1000;
-    peer.noteCongestion(clock.now());
+    peer.note(full, clock.now());
     advance(1999);
     expect(states).toEqual([]);
     advance(2 * slot);
@@ -458,32 +472,41 @@ describe('the write clock', () => {
   });
 
   it.each([
-    ['a byte that was taken', (_peer: Peer, _now: number, wire: FakeWire): void => void (wire.bytesTaken += 1), true],
     [
-      'bytes that the kernel of the peer acknowledged',
-      (peer: Peer, now: number): void => peer.noteAcknowledged(now, false),
+      'a byte that was taken',
+      (_peer: MonitoredConnection, _now: number, wire: FakeTransport): void => void (wire.bytesTaken += 1),
       true,
     ],
-    ['an empty queue', (_peer: Peer, _now: number, wire: FakeWire): void => void (wire.bytesQueued = 0), true],
-    ['a sign of life', (peer: Peer, now: number): void => peer.noteLife(now), false],
+    [
+      'bytes that the kernel of the peer acknowledged',
+      (peer: MonitoredConnection, now: number): void => peer.note({ kind: 'acknowledged', isAll: false }, now),
+      true,
+    ],
+    [
+      'an empty queue',
+      (_peer: MonitoredConnection, _now: number, wire: FakeTransport): void => void (wire.bytesQueued = 0),
+      true,
+    ],
+    ['a sign of life', (peer: MonitoredConnection, now: number): void => peer.note(heard, now), false],
     [
       'bytes that came',
-      (_peer: Peer, _now: number, wire: FakeWire): void => void (wire.bytesIn = (wire.bytesIn ?? 0) + 1),
+      (_peer: MonitoredConnection, _now: number, wire: FakeTransport): void =>
+        void (wire.bytesIn = (wire.bytesIn ?? 0) + 1),
       false,
     ],
     [
       'bytes that were added to the queue',
-      (peer: Peer, now: number, wire: FakeWire): void => {
+      (peer: MonitoredConnection, now: number, wire: FakeTransport): void => {
         wire.bytesQueued += 100;
-        peer.noteWrite(now);
-        peer.noteCongestion(now);
+        peer.note(written, now);
+        peer.note(full, now);
       },
       false,
     ],
   ])('is set back by %s: %#', (_name, act, isSetBack) => {
     const { advance, wire, peer, clock, ends } = bench({ options: { every: '1h', writeDeadline: '4s' } });
     wire.bytesQueued = 1000;
-    peer.noteCongestion(clock.now());
+    peer.note(full, clock.now());
     advance(30_000, 1000, (now) => act(peer, now, wire));
     expect(ends.map(({ reason }) => reason)).toEqual(isSetBack ? [] : ['slow-consumer']);
   });
@@ -491,7 +514,7 @@ describe('the write clock', () => {
   it('is set back only for a while by a byte now and then: a reader that is slow, and goes on, is not late', () => {
     const { advance, wire, peer, clock, states, ends } = bench({ options: { every: '1h', writeDeadline: '4s' } });
     wire.bytesQueued = 1000;
-    peer.noteCongestion(clock.now());
+    peer.note(full, clock.now());
     advance(60_000, 3500, () => (wire.bytesTaken += 1));
     expect([states, ends]).toEqual([[], []]);
     advance(10_100 + shortMove);
@@ -501,7 +524,7 @@ describe('the write clock', () => {
   it('stands with a deadline of Infinity', () => {
     const { advance, wire, peer, clock, states } = bench({ options: { every: Infinity, writeDeadline: Infinity } });
     wire.bytesQueued = 1000;
-    peer.noteCongestion(clock.now());
+    peer.note(full, clock.now());
     advance(3_600_000);
     expect(states).toEqual([]);
   });
@@ -509,14 +532,14 @@ describe('the write clock', () => {
   it('and the read clock together: dead, and given up when the first of them is over', () => {
     const { advance, wire, peer, clock, steps, ends } = bench({ options: { every: '5s', writeDeadline: '8s' } });
     wire.bytesQueued = 1000;
-    peer.noteCongestion(clock.now());
+    peer.note(full, clock.now());
     advance(9000);
     expect(steps()).toEqual(['healthy > write-late']);
     advance(1100);
     expect(steps()).toEqual(['healthy > write-late', 'write-late > dead']);
     // Not given up yet: each is late for too short a time.
     expect([wire.moves, ends]).toEqual([[], []]);
-    peer.noteLife(clock.now());
+    peer.note(heard, clock.now());
     advance(2 * slot);
     expect(steps().at(-1)).toBe('dead > write-late');
     wire.bytesQueued = 0;
@@ -536,7 +559,7 @@ describe('the write clock', () => {
         wire: { lookEvery: 1000 },
       });
       wire.bytesQueued = 1e6;
-      peer.noteCongestion(clock.now());
+      peer.note(full, clock.now());
       advance(120_000, 100, () => (wire.bytesTaken += rate / 10));
       expect(ends.map(({ reason }) => reason)).toEqual(isGivenUp ? ['slow-consumer'] : []);
       if (!isGivenUp) expect(states).toEqual([]);
@@ -549,7 +572,7 @@ describe('the write clock', () => {
       });
       for (let round = 0; round < 20; round++) {
         wire.bytesQueued = 3000;
-        peer.noteCongestion(clock.now());
+        peer.note(full, clock.now());
         advance(6000, 1000, () => (wire.bytesTaken += 500));
         wire.bytesQueued = 0;
         advance(3000);
@@ -563,10 +586,10 @@ describe('the bound of what waits', () => {
   it('is looked at with each write that finds the queue full', () => {
     const { advance, wire, peer, clock, ends } = bench({ options: { every: '1h', maxBuffered: 1000 } });
     wire.bytesQueued = 1000;
-    peer.noteCongestion(clock.now());
+    peer.note(full, clock.now());
     expect(wire.moves).toEqual([]);
     wire.bytesQueued = 1001;
-    peer.noteCongestion(clock.now());
+    peer.note(full, clock.now());
     expect(wire.moves.map(({ reason }) => reason)).toEqual(['slow-consumer']);
     advance(shortMove + slot);
     expect(ends.map(({ reason }) => reason)).toEqual(['slow-consumer']);
@@ -583,7 +606,7 @@ describe('the bound of what waits', () => {
   it('is none by default', () => {
     const { wire, peer, clock } = bench();
     wire.bytesQueued = 1e12;
-    peer.noteCongestion(clock.now());
+    peer.note(full, clock.now());
     expect(wire.moves).toEqual([]);
   });
 });
@@ -615,7 +638,7 @@ describe('a connection that is sent away', () => {
 
   it('is not cut where it sees to its own end, as long as it is well', () => {
     const { advance, wire, peer, registry } = bench({ wire: { timeout: Infinity } });
-    wire.onAsk = (now) => peer.noteLife(now, 1);
+    wire.onAsk = (now) => peer.note(answered(1), now);
     registry.evict(peer.id);
     advance(3_600_000);
     expect([wire.cuts, registry.stats().connections]).toEqual([[], 1]);
@@ -639,7 +662,7 @@ describe('a connection that is sent away', () => {
       policy: { idleProducer: 30_000 },
       wire: { isEnding: () => true, lastProduced: start },
     });
-    wire.onAsk = (now) => peer.noteLife(now, 1);
+    wire.onAsk = (now) => peer.note(answered(1), now);
     advance(600_000);
     expect(registry.evict(peer.id)).toBe(true);
     expect([wire.moves, wire.cuts, registry.stats().connections]).toEqual([[], [], 1]);
@@ -655,10 +678,10 @@ describe('a connection that is sent away', () => {
     const { advance, wire, peer, registry, states } = bench({ options: { every: '1s' }, wire: { timeout: 60_000 } });
     registry.evict(peer.id);
     advance(30_000, 1000, (now) => {
-      peer.noteLife(now);
-      peer.noteWrite(now);
-      peer.noteCongestion(now);
-      peer.noteAcknowledged(now, true);
+      peer.note(heard, now);
+      peer.note(written, now);
+      peer.note(full, now);
+      peer.note({ kind: 'acknowledged', isAll: true }, now);
     });
     expect([wire.asks, states, wire.moves.length]).toEqual([[], [], 1]);
     advance(30_000 + slot);
@@ -693,7 +716,7 @@ describe('the age', () => {
   ])('of %d is drawn once: it ends gently', (random, at) => {
     const options = { every: '1h', maxAge: '60s', jitter: 0.1 };
     const { advance, wire, peer } = bench({ options, random: () => random });
-    advance(at - 1, 1000, (now) => peer.noteLife(now));
+    advance(at - 1, 1000, (now) => peer.note(heard, now));
     expect(wire.moves).toEqual([]);
     advance(1 + slot);
     expect(wire.moves.map(({ reason }) => reason)).toEqual(['draining']);
@@ -703,7 +726,7 @@ describe('the age', () => {
     let seed = 3;
     const random = (): number => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;
     const { advance, add } = bench({ options: { every: Infinity, maxAge: '100s', jitter: 0.2 }, random });
-    const wires = Array.from({ length: 200 }, () => new FakeWire());
+    const wires = Array.from({ length: 200 }, () => new FakeTransport());
     for (const wire of wires) add(wire);
     advance(200_000);
     const ages = wires.map(({ moves }) => moves[0]!.at - start);
@@ -717,7 +740,7 @@ describe('the age', () => {
   it('is told in milliseconds, as is the silence', () => {
     const { advance, peer, registry, clock, wire } = bench({ options: { every: '1h' } });
     advance(5000);
-    peer.noteLife(clock.now(), 80);
+    peer.note(answered(80), clock.now());
     advance(2500);
     wire.bytesQueued = 12;
     expect(registry.connections()).toEqual([
@@ -748,8 +771,8 @@ describe('a producer', () => {
       wire: { quietBy: 'writes', lastProduced: start },
     });
     wire.onAsk = (now) => {
-      peer.noteWrite(now);
-      peer.noteLife(now);
+      peer.note(written, now);
+      peer.note(heard, now);
     };
     advance(29_999);
     expect(wire.asks.length).toBeGreaterThan(10);
@@ -776,9 +799,9 @@ describe('a producer', () => {
       policy: { idleProducer: 10_000 },
       wire: { lastProduced: start },
     });
-    wire.onAsk = (now) => peer.noteLife(now);
+    wire.onAsk = (now) => peer.note(heard, now);
     wire.bytesQueued = 1000;
-    peer.noteCongestion(clock.now());
+    peer.note(full, clock.now());
     advance(60_000);
     expect(wire.moves).toEqual([]);
     wire.bytesQueued = 0;
@@ -826,8 +849,8 @@ function kernelOf({ clock, awaited, registry }: ReturnType<typeof bench>) {
     if (awaited.size > 0 && !isTimed) rest();
   };
   const { probe } = registry;
-  registry.probe = (acknowledgements) => {
-    probe(acknowledgements);
+  registry.probe = (connection) => {
+    probe(connection);
     if (!isTimed) rest();
   };
   return kernel;
@@ -841,7 +864,7 @@ function quietStream(setting: Omit<Setting, 'isProbed' | 'wire'> = {}) {
   const kernel = kernelOf(made);
   const write = (now: number, length = 3): void => {
     kernel.written += length;
-    made.peer.noteWrite(now);
+    made.peer.note(written, now);
   };
   made.wire.onAsk = (now) => write(now);
   return Object.assign(made, { kernel, write });
@@ -906,7 +929,7 @@ describe('a peer whose kernel alone answers', () => {
     });
     write(clock.now(), 1e6);
     wire.bytesQueued = 5000;
-    peer.noteCongestion(clock.now());
+    peer.note(full, clock.now());
     kernel.windowClosed = true;
     advance(30_000);
     expect(steps()).toEqual(['healthy > write-late', 'write-late > dead']);
@@ -916,8 +939,8 @@ describe('a peer whose kernel alone answers', () => {
   it('that answers too lives by its answers alone', () => {
     const { advance, peer, ends, wire, clock } = bench({ options: { every: '5s' }, isProbed: true });
     const at = clock.now();
-    wire.onAsk = (now) => peer.noteWrite(now);
-    advance(20_000, 1000, (now) => peer.noteAcknowledged(now, true));
+    wire.onAsk = (now) => peer.note(written, now);
+    advance(20_000, 1000, (now) => peer.note({ kind: 'acknowledged', isAll: true }, now));
     expect(at).toBe(start);
     expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
   });
@@ -928,18 +951,18 @@ describe('a peer whose kernel alone answers', () => {
       isProbed: true,
       wire: { given: () => 1_000_000 },
     });
-    wire.onAsk = (now) => peer.noteWrite(now);
+    wire.onAsk = (now) => peer.note(written, now);
     let delivered = 0;
     // 16 kB a second, and the question behind a million.
     advance(60_000, 1000, (now) => {
-      peer.noteDelivered((delivered += 16_000), now, true);
-      peer.noteAcknowledged(now, false);
+      peer.note({ kind: 'delivered', bytes: (delivered += 16_000), isCompared: true }, now);
+      peer.note({ kind: 'acknowledged', isAll: false }, now);
     });
-    expect([ends, peer.state]).toEqual([[], 'healthy']);
+    expect([ends, peer.liveness.state]).toEqual([[], 'healthy']);
     // Now it is there, and bytes behind it say nothing of an answer.
     advance(20_000, 1000, (now) => {
-      peer.noteDelivered((delivered += 16_000), now, true);
-      peer.noteAcknowledged(now, false);
+      peer.note({ kind: 'delivered', bytes: (delivered += 16_000), isCompared: true }, now);
+      peer.note({ kind: 'acknowledged', isAll: false }, now);
     });
     expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
   });
@@ -948,7 +971,7 @@ describe('a peer whose kernel alone answers', () => {
     let isHeld = true;
     const { advance, ends, peer } = bench({ options: { every: '5s' }, wire: { isHeld: () => isHeld } });
     advance(300_000);
-    expect([ends, peer.state]).toEqual([[], 'healthy']);
+    expect([ends, peer.liveness.state]).toEqual([[], 'healthy']);
     isHeld = false;
     advance(20_000);
     expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
@@ -965,7 +988,7 @@ describe('a peer whose kernel alone answers', () => {
 
 describe('patience', () => {
   /** When a peer is given up that never answers, on a way of which this is known. */
-  function givenUpAt(prepare: (peer: Peer, now: number) => void): number {
+  function givenUpAt(prepare: (peer: MonitoredConnection, now: number) => void): number {
     const { advance, wire, peer, clock } = bench({ options: { every: '2s' } });
     prepare(peer, clock.now());
     advance(300_000);
@@ -974,14 +997,14 @@ describe('patience', () => {
 
   it('is short for a near peer, and longer for one that is far, or whose way loses packets', () => {
     const near = givenUpAt(() => undefined);
-    const farther = givenUpAt((peer) => peer.notePath(390, false));
+    const farther = givenUpAt((peer) => peer.note({ kind: 'path', rto: 390, isLosing: false }, start));
     const measured = givenUpAt((peer, now) => {
-      for (let count = 0; count < 20; count++) peer.noteLife(now, 390);
+      for (let count = 0; count < 20; count++) peer.note(answered(390), now);
     });
-    const far = givenUpAt((peer) => peer.notePath(700, false));
+    const far = givenUpAt((peer) => peer.note({ kind: 'path', rto: 700, isLosing: false }, start));
     const lossy = givenUpAt((peer, now) => {
-      peer.notePath(200, true);
-      peer.noteAcknowledged(now, false);
+      peer.note({ kind: 'path', rto: 200, isLosing: true }, start);
+      peer.note({ kind: 'acknowledged', isAll: false }, now);
     });
     expect(near).toBeLessThan(9500);
     // Asked after 2 s: 31 times the timeout, or 255 times, and not over two minutes.
@@ -998,22 +1021,22 @@ describe('patience', () => {
 
   it('goes by the kernel, where it tells, and not by answers: those also take as long as a process is busy', () => {
     const at = givenUpAt((peer, now) => {
-      peer.noteLife(now, 390);
-      peer.notePath(200, false);
+      peer.note(answered(390), now);
+      peer.note({ kind: 'path', rto: 200, isLosing: false }, start);
     });
     expect(at).toBeLessThan(9500);
   });
 
   it('is not longer for what is sent a second time to somebody who is gone: only an answer makes that a loss', () => {
-    const at = givenUpAt((peer) => peer.notePath(200, true));
+    const at = givenUpAt((peer) => peer.note({ kind: 'path', rto: 200, isLosing: true }, start));
     expect(at).toBeLessThan(9500);
   });
 
   it('forgets a loss after ten minutes', () => {
     const { advance, wire, peer, clock } = bench({ options: { every: '2s' } });
-    wire.onAsk = (now) => peer.noteLife(now);
-    peer.notePath(200, true);
-    peer.noteAcknowledged(clock.now(), true);
+    wire.onAsk = (now) => peer.note(heard, now);
+    peer.note({ kind: 'path', rto: 200, isLosing: true }, start);
+    peer.note({ kind: 'acknowledged', isAll: true }, clock.now());
     advance(601_000);
     wire.onAsk = () => undefined;
     const since = clock.now();
@@ -1029,12 +1052,12 @@ describe('a peer that answers by itself, and is written to without a pause', () 
       wire: { quietBy: 'writes', lookEvery: 1250 },
     });
     advance(20_000, 500, (now) => {
-      peer.noteWrite(now);
+      peer.note(written, now);
       wire.bytesIn = (wire.bytesIn ?? 0) + 1;
     });
     expect(wire.asks).toEqual([]);
     expect(ends).toEqual([]);
-    advance(20_000, 500, (now) => peer.noteWrite(now));
+    advance(20_000, 500, (now) => peer.note(written, now));
     expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
   });
 
@@ -1043,7 +1066,7 @@ describe('a peer that answers by itself, and is written to without a pause', () 
       options: { every: '5s' },
       wire: { quietBy: 'writes', lookEvery: 1250 },
     });
-    peer.noteWrite(clock.now());
+    peer.note(written, clock.now());
     wire.asksOk = false;
     advance(4000);
     advance(3_600_000);
@@ -1065,9 +1088,9 @@ describe('a wire that throws', () => {
         options: { every: '5s' },
         policy: { idleProducer: 60_000 },
       });
-      const healthy = new FakeWire();
+      const healthy = new FakeTransport();
       const other = add(healthy);
-      healthy.onAsk = (now) => other.noteLife(now);
+      healthy.onAsk = (now) => other.note(heard, now);
       wire[method] = fail;
       advance(30_000);
       expect(errors).toContain(failure);
@@ -1161,9 +1184,9 @@ describe('a connection that is not watched any more', () => {
     ]);
     const asked = wire.asks.length;
     advance(60_000, 1000, (now) => {
-      peer.noteWrite(now);
-      peer.noteLife(now, 100);
-      peer.noteCongestion(now);
+      peer.note(written, now);
+      peer.note(answered(100), now);
+      peer.note(full, now);
     });
     peer.noteClosed('client-closed');
     expect([wire.asks.length, wire.moves, wire.cuts, ends]).toEqual([asked, [], [], []]);
@@ -1191,10 +1214,10 @@ describe('a connection that is not watched any more', () => {
     const asked = wire.asks.length;
     wire.bytesQueued = 1000;
     advance(120_000, 1000, (now) => {
-      peer.noteWrite(now);
-      peer.noteCongestion(now);
+      peer.note(written, now);
+      peer.note(full, now);
     });
-    const newcomer = new FakeWire();
+    const newcomer = new FakeTransport();
     const late = add(newcomer);
     advance(120_000);
     expect([wire.asks.length, wire.moves, wire.cuts, newcomer.asks, states, ends, clock.timers]).toEqual([
@@ -1216,13 +1239,13 @@ describe('a connection that is not watched any more', () => {
 describe('the numbers', () => {
   it('are right at each step', () => {
     const { advance, add, registry, peer, wire } = bench({ options: { every: '5s' } });
-    const second = Object.assign(new FakeWire(), {
+    const second = Object.assign(new FakeTransport(), {
       transport: 'http2' as const,
       remoteAddress: undefined,
       label: undefined,
     });
     const other = add(second);
-    second.onAsk = (now) => other.noteLife(now, 40);
+    second.onAsk = (now) => other.note(answered(40), now);
     expect(registry.stats()).toEqual({
       connections: 2,
       unresponsive_ratio: 0,
@@ -1260,7 +1283,7 @@ describe('the numbers', () => {
       avg_heartbeat_rt: null,
       ended: { 'heartbeat-timeout': 1, ended: 1 },
     });
-    expect(peer.state).toBe('dead');
+    expect(peer.liveness.state).toBe('dead');
   });
 });
 
@@ -1306,11 +1329,11 @@ describe.each(everies)('with a heartbeat every %d ms', (every) => {
         const { advance, clock, wire, peer } = bench({ options: { every }, random: random(), wire: shape });
         const answer = (): void => {
           if (clock.now() > start + moment) return;
-          if (how === 'answers') peer.noteLife(clock.now(), 30);
+          if (how === 'answers') peer.note(answered(30), clock.now());
           else wire.bytesIn = (wire.bytesIn ?? 0) + 1;
         };
         wire.onAsk = (now) => {
-          peer.noteWrite(now);
+          peer.note(written, now);
           clock.startTimer(30, answer);
         };
         advance(moment + promise(every) + 60_000);
@@ -1361,10 +1384,10 @@ describe.each(everies)('with a heartbeat every %d ms', (every) => {
       'a peer far away (RTO 700 ms) whose answers take %d ms is never given up',
       (delay) => {
         const { advance, clock, wire, peer, ends } = bench({ options: { every }, random: random() });
-        peer.notePath(700, false);
+        peer.note({ kind: 'path', rto: 700, isLosing: false }, start);
         wire.onAsk = (now) => {
-          peer.noteWrite(now);
-          clock.startTimer(delay, () => peer.noteLife(clock.now(), delay));
+          peer.note(written, now);
+          clock.startTimer(delay, () => peer.note(answered(delay), clock.now()));
         };
         advance(20 * Math.max(every, delay));
         expect([ends, wire.moves]).toEqual([[], []]);

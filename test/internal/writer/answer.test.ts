@@ -64,7 +64,7 @@ const events = { headers: { accept: 'text/event-stream' } };
 
 function full(): Middleware {
   const registry = new Registry({ maxConnections: 1 });
-  registry.occupy({ socket: {} } as HttpRequest);
+  registry.count({ socket: {} } as HttpRequest);
   return heartbeat({ registry }) as Middleware;
 }
 

@@ -1,15 +1,15 @@
 import type { CloseReason } from '../../../errors.ts';
-import type { Transport } from '../connection-info.ts';
+import type { Transport } from '../transport.ts';
 import type { HealthState } from './liveness.ts';
 
 /** How many connections of one transport are in each state. */
 export type StateCounts = { readonly [State in HealthState]: number };
 
-/** What a registry counts. */
+/** The numbers of a registry. */
 export interface RegistryStats {
   /** Connections that are watched. */
   readonly connections: number;
-  /** Of those, the part that is in any state but `healthy`: from 0 to 1. 0 without connections. */
+  /** The share of them in any state but `healthy`, from 0 to 1. 0 without connections. */
   readonly unresponsive_ratio: number;
   /** The mean of their round trips, in ms; `null` while none was measured. */
   readonly avg_heartbeat_rt: number | null;
@@ -17,7 +17,7 @@ export interface RegistryStats {
   readonly transports: { readonly [Kind in Transport]?: StateCounts };
   /** Connections that ended since the registry was made, by reason; one that never occurred is absent. */
   readonly ended: { readonly [Reason in CloseReason]?: number };
-  /** Newcomers that were refused by a limit, by which. */
+  /** Connections that were refused, by the limit that was reached. */
   readonly refused: { readonly total: number; readonly client: number };
   /** Heartbeats that were sent. */
   readonly heartbeats: number;
@@ -25,8 +25,8 @@ export interface RegistryStats {
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
-/** Counts as things happen: no number costs a walk over the connections. */
-export class Census {
+/** Counts each change as it happens, so that no number costs a walk over the connections. */
+export class RegistryCounters {
   heartbeats = 0;
   readonly refused: Writable<RegistryStats['refused']> = { total: 0, client: 0 };
   readonly #transports = new Map<Transport, Writable<StateCounts>>();
@@ -36,23 +36,24 @@ export class Census {
   #roundTripSum = 0;
   #roundTrips = 0;
 
-  get connections(): number {
-    return this.#connections;
-  }
-
-  came(transport: Transport): void {
+  added(transport: Transport): void {
     this.#connections += 1;
     this.#countsOf(transport).healthy += 1;
   }
 
-  moved(transport: Transport, previous: HealthState, state: HealthState): void {
+  changed(transport: Transport, previous: HealthState, state: HealthState): void {
     const counts = this.#countsOf(transport);
     counts[previous] -= 1;
     counts[state] += 1;
     this.#unresponsive += Number(state !== 'healthy') - Number(previous !== 'healthy');
   }
 
-  left(transport: Transport, state: HealthState, roundTrip: number | undefined, reason: CloseReason | undefined): void {
+  removed(
+    transport: Transport,
+    state: HealthState,
+    roundTrip: number | undefined,
+    reason: CloseReason | undefined,
+  ): void {
     this.#connections -= 1;
     this.#countsOf(transport)[state] -= 1;
     if (state !== 'healthy') this.#unresponsive -= 1;
@@ -60,11 +61,11 @@ export class Census {
     if (reason) this.#ended.set(reason, (this.#ended.get(reason) ?? 0) + 1);
   }
 
-  /** The round trip of one connection is another. */
+  /** The round trip of one connection has changed. */
   measured(before: number | undefined, after: number | undefined): void {
     this.#roundTripSum += (after ?? 0) - (before ?? 0);
     this.#roundTrips += Number(after !== undefined) - Number(before !== undefined);
-    // What rounding left behind.
+    // Without what rounding left behind.
     if (this.#roundTrips === 0) this.#roundTripSum = 0;
   }
 

@@ -1,94 +1,159 @@
-import type { CloseReason } from '../../../errors.ts';
-
 /**
- * What is known of a connection, by its two channels.
+ * The health of a connection, by its two directions.
  *
  * - `healthy`: both are in time
- * - `read-late`: nothing came from the peer in time, though it was asked: it is gone, or the network is cut
- * - `write-late`: what was written to it is not taken: congestion, or a reader that does not read
- * - `dead`: both are late, or one was for so long that the connection is given up
+ * - `read-late`: the peer was asked, and nothing came from it in time: it is gone, or the network is cut
+ * - `write-late`: the peer does not take what was written: congestion, or a reader that stopped reading
+ * - `dead`: both are late, or one was late for so long that the connection is given up
  */
 export type HealthState = 'healthy' | 'read-late' | 'write-late' | 'dead';
 
-/**
- * One direction of a connection, as it is seen at one moment. Times are milliseconds of one clock that does not go
- * back.
- */
-export interface ChannelEvidence {
-  /** When it is late, if nothing happens; `Infinity` while nothing is waited for. */
-  readonly lateAt: number;
-  /** Before that it is not given up, however late: retransmissions of the network are still to come. */
-  readonly patientUntil: number;
-  /** How often it was found late, since it last was not. */
-  readonly failures: number;
-  /** When it was last found late. */
-  readonly failedAt: number;
+/** What does not change about a connection. */
+interface Nature {
+  /** Whether the peer answers when it is asked. If not, only what its kernel acknowledges is a sign of life. */
+  readonly answers: boolean;
+  /** What makes a heartbeat superfluous: bytes that were written, or signs of life. */
+  readonly quietBy: 'writes' | 'reads';
+  /** Whether the kernel tells what the peer's kernel has acknowledged. */
+  readonly isFollowed: boolean;
+  /** How long after its last sign of life a peer that was asked is late. `Infinity`: never. */
+  readonly readDeadline: number;
 }
 
-export interface Evidence {
-  readonly read: ChannelEvidence;
-  readonly write: ChannelEvidence;
+/** How often in a row a direction was found late. */
+export interface Failures {
+  failures: number;
+  failedAt: number;
 }
 
-/** When a late channel is given up. */
-export interface Leniency {
-  /** How often in a row it must be found late. */
-  readonly failures: number;
-  /** For how long it must have been late, in ms. */
-  readonly grace: number;
-}
-
-/** What follows. */
-export interface Health {
-  readonly state: HealthState;
-  /** Why the connection is given up; `undefined` while it is not. */
-  readonly verdict: Extract<CloseReason, 'heartbeat-timeout' | 'slow-consumer'> | undefined;
-  /** Which channels were found late once more. */
-  readonly failed: { readonly read: boolean; readonly write: boolean };
-  /** When to look again, at the latest; `Infinity`: not because of its health. */
-  readonly lookAt: number;
+/** The write direction, from when something waits for the peer until nothing does. */
+export interface Queue extends Failures {
+  /** Since when nothing has moved. */
+  stalledAt: number;
+  /** When a look first found something waiting, and the bytes that the kernel had taken by then. */
+  queuedAt: number | undefined;
+  takenBefore: number;
+  /**
+   * Bytes that the peer's kernel had acknowledged at the first account after that. Our kernel takes bytes in steps of a
+   * megabyte, so this is the better measure.
+   */
+  deliveredBefore: number | undefined;
+  /** When the kernel last told whether that has grown. */
+  comparedAt: number | undefined;
+  /** The peer's kernel says that it has no room. */
+  isWindowClosed: boolean;
 }
 
 /**
- * The one decision about the health of a connection, whatever it runs on. A late channel alone gives up nothing: it
- * must be found late several times in a row, and be late for the grace time. So a process that was itself at a
- * standstill first hears what had come meanwhile.
+ * All that is known of a connection. The failures are those of the read direction. Times are whole milliseconds of the
+ * registry's clock.
  */
-export function decideHealth(evidence: Evidence, leniency: Leniency, now: number): Health {
-  const read = decideChannel(evidence.read, leniency, now);
-  const write = decideChannel(evidence.write, leniency, now);
-  const verdict = read.isOver ? 'heartbeat-timeout' : write.isOver ? 'slow-consumer' : undefined;
+export interface Liveness extends Nature, Failures {
+  state: HealthState;
+  /** When the connection was last judged. */
+  lookedAt: number;
+  /** When a heartbeat was last sent or superfluous, and how long after that the next one is due. */
+  quietAt: number;
+  interval: number;
+  /** The last sign of life. */
+  heardAt: number;
+  /** Since when a question waits for its answer. */
+  askedAt: number | undefined;
+  /**
+   * Bytes that must arrive before the question does, because they were written before it. `undefined`: the question has
+   * arrived, or the number is not known.
+   */
+  askedBehind: number | undefined;
+  /** The last write. */
+  sentAt: number;
+  /** Since when bytes wait for their acknowledgement. */
+  unackedAt: number | undefined;
+  /** The last acknowledgement. */
+  ackedAt: number;
+  /** When our kernel was first and last seen to wait for one. What it got before, while nobody looked, is not known. */
+  waitsSince: number | undefined;
+  waitingAt: number | undefined;
+  /** The retransmission timeout of the kernel; `undefined`: not told yet. */
+  rto: number | undefined;
+  /** The kernel retransmits. It was a loss only if that is acknowledged. */
+  isLosing: boolean;
+  lossyUntil: number;
+  /** The last round trip in ms; `undefined` before the first. */
+  roundTrip: number | undefined;
+  /** Of answers only: the RTO of the kernel is made of all that it measured itself. */
+  estimate: { readonly smoothed: number; readonly variation: number } | undefined;
+  /** Bytes that came, by the last look; `undefined`: not counted. */
+  received: number | undefined;
+  /** Bytes that the kernel took, by the last look. */
+  taken: number;
+  /** Bytes that the peer's kernel has acknowledged, as far as that is known. */
+  delivered: number;
+  queue: Queue | undefined;
+}
+
+/** One observation. */
+export type Evidence =
+  | { readonly kind: 'written' | 'full' | 'heard' | 'unread' | 'window-closed' | 'unacknowledged' }
+  | { readonly kind: 'answered'; readonly roundTrip: number }
+  | { readonly kind: 'due'; readonly interval: number }
+  | { readonly kind: 'asked'; readonly behind: number | undefined }
+  | { readonly kind: 'acknowledged'; readonly isAll: boolean }
+  | { readonly kind: 'delivered'; readonly bytes: number; readonly isCompared: boolean }
+  | { readonly kind: 'path'; readonly rto: number | undefined; readonly isLosing: boolean }
+  | { readonly kind: 'sampled'; readonly received: number | undefined; readonly queued: number; readonly taken: number }
+  | {
+      readonly kind: 'judged';
+      readonly state: HealthState;
+      readonly failed: { readonly read: boolean; readonly write: boolean };
+    };
+
+/** What is known of a connection when it begins to be watched. */
+export function createLiveness(nature: Nature & Pick<Liveness, 'interval' | 'received'>, now: number): Liveness {
   return {
-    state: verdict ? 'dead' : stateOf(read.isLate, write.isLate),
-    verdict,
-    failed: { read: read.hasFailed, write: write.hasFailed },
-    lookAt: Math.min(read.lookAt, write.lookAt),
+    answers: nature.answers,
+    quietBy: nature.quietBy,
+    isFollowed: nature.isFollowed,
+    readDeadline: nature.readDeadline,
+    failures: 0,
+    failedAt: 0,
+    state: 'healthy',
+    lookedAt: now,
+    quietAt: now,
+    interval: nature.interval,
+    heardAt: now,
+    askedAt: undefined,
+    askedBehind: undefined,
+    sentAt: 0,
+    unackedAt: undefined,
+    ackedAt: now,
+    waitsSince: undefined,
+    waitingAt: undefined,
+    rto: undefined,
+    isLosing: false,
+    lossyUntil: 0,
+    roundTrip: undefined,
+    estimate: undefined,
+    received: nature.received,
+    taken: 0,
+    delivered: 0,
+    queue: undefined,
   };
 }
 
-function stateOf(isReadLate: boolean, isWriteLate: boolean): HealthState {
-  if (isReadLate) return isWriteLate ? 'dead' : 'read-late';
-  return isWriteLate ? 'write-late' : 'healthy';
+/** Whether no heartbeat was superfluous for so long that one is due. */
+export function isHeartbeatDue({ quietAt, interval }: Liveness, now: number): boolean {
+  return now >= quietAt + interval;
 }
 
-interface ChannelHealth {
-  readonly isLate: boolean;
-  readonly isOver: boolean;
-  readonly hasFailed: boolean;
-  readonly lookAt: number;
+/**
+ * Whether a peer that was not asked should have sent something all the same: it answers by itself, and is never asked
+ * because it is written to all the time.
+ */
+export function isAnswerOwed({ answers, quietBy, quietAt, sentAt, heardAt, interval }: Liveness, now: number): boolean {
+  return answers && quietBy === 'writes' && quietAt === sentAt && now >= heardAt + interval;
 }
 
-function decideChannel(
-  { lateAt, patientUntil, failures, failedAt }: ChannelEvidence,
-  leniency: Leniency,
-  now: number,
-): ChannelHealth {
-  if (now < lateAt) return { isLate: false, isOver: false, hasFailed: false, lookAt: lateAt };
-  const interval = leniency.grace / leniency.failures;
-  const hasFailed = failures === 0 || now >= failedAt + interval;
-  const count = hasFailed ? failures + 1 : failures;
-  const failsAt = hasFailed ? now + interval : failedAt + interval;
-  if (count < leniency.failures) return { isLate: true, isOver: false, hasFailed, lookAt: failsAt };
-  const overAt = Math.max(lateAt + leniency.grace, patientUntil);
-  return { isLate: true, isOver: now >= overAt, hasFailed, lookAt: Math.min(failsAt, overAt) };
+/** Whether something waits about which the kernel's account says more. */
+export function isPending({ unackedAt, askedAt, queue }: Liveness): boolean {
+  return (unackedAt ?? askedAt) !== undefined || queue !== undefined;
 }

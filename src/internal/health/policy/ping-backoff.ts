@@ -1,11 +1,11 @@
-// Whoever asks for it again and again gets a ping every 40 s by default.
+// A peer that asks for it again and again gets a PING every 40 s by default.
 const most = 4;
 
-// An address may be that of many, behind a load balancer: what one of them asked for holds for all, so not for ever. In
-// ms.
+// Behind a load balancer one address stands for many peers, and what one of them asked for holds for all. So not for
+// ever. In ms.
 const memory = 600_000;
 
-// Addresses that are remembered; the one that has asked for it the longest ago is forgotten.
+// Addresses that are remembered. The one that asked for it the longest ago is forgotten.
 const capacity = 1000;
 
 interface Request {
@@ -13,11 +13,11 @@ interface Request {
   readonly until: number;
 }
 
-/** Peers that found that they are pinged too often, by address: each time, they are half as often, for ten minutes. */
-export class Calm {
+/** Peers that complained of too many PINGs, by address. Each time they are pinged half as often, for ten minutes. */
+export class PingBackoff {
   readonly #requests = new Map<string, Request>();
 
-  /** By what the least interval of a peer is to be multiplied. */
+  /** By what the least interval of a peer is multiplied: 1, 2 or 4. */
   factorOf(address: string | undefined, now: number): number {
     const request = this.#requests.get(address ?? '');
     return request && now < request.until ? request.factor : 1;
@@ -31,13 +31,4 @@ export class Calm {
     const [oldest] = this.#requests.keys();
     if (this.#requests.size > capacity && oldest !== undefined) this.#requests.delete(oldest);
   }
-}
-
-const calms = new WeakMap<object, Calm>();
-
-/** What a registry knows of its peers: their next session is another. */
-export function calmOf(registry: object): Calm {
-  let calm = calms.get(registry);
-  if (!calm) calms.set(registry, (calm = new Calm()));
-  return calm;
 }

@@ -1,13 +1,3 @@
-import { addressBytes } from './address.ts';
-
-/** Where the kernel lists a connection, and by what text. */
-export interface ConnectionKey {
-  /** IPv4 connections are in `tcp`; those of IPv6 sockets in `tcp6`, also to an IPv4-mapped address. */
-  readonly table: 'tcp' | 'tcp6';
-  /** `LOCAL:PORT REMOTE:PORT` as the table has it. */
-  readonly key: string;
-}
-
 /**
  * What is set to go off on a connection. `retransmit` includes tail loss probes, `keepalive` whatever else there is.
  */
@@ -60,47 +50,6 @@ const tick = 10;
 // TCP_RTO_MIN. A local error (no route, no neighbour) counts as a retransmission and does not double the timeout, which
 // is never over two minutes: with the back-off taken out, next to nothing would be left.
 const shortestRto = 200;
-
-/**
- * The text by which the kernel lists a connection, from what a socket says of itself; `undefined` for what is no TCP
- * connection.
- * @param littleEndian - of this machine: the kernel prints an address as words in its own byte order
- */
-export function connectionKey(
-  localAddress: string | undefined,
-  localPort: number | undefined,
-  remoteAddress: string | undefined,
-  remotePort: number | undefined,
-  littleEndian: boolean,
-): ConnectionKey | undefined {
-  if (localAddress === undefined || localPort === undefined || remoteAddress === undefined || remotePort === undefined)
-    return undefined;
-  const local = addressBytes(localAddress);
-  const remote = addressBytes(remoteAddress);
-  if (!local || local.length !== remote?.length) return undefined;
-  const here = `${formatAddress(local, littleEndian)}:${formatPort(localPort)}`;
-  const there = `${formatAddress(remote, littleEndian)}:${formatPort(remotePort)}`;
-  return { table: local.length === 4 ? 'tcp' : 'tcp6', key: `${here} ${there}` };
-}
-
-function formatAddress(bytes: readonly number[], littleEndian: boolean): string {
-  let text = '';
-  // Words of four bytes.
-  for (let at = 0; at < bytes.length; at++) text += formatByte(bytes[littleEndian ? at ^ 3 : at]);
-  return text;
-}
-
-function formatPort(port: number): string {
-  return formatByte(port >> 8) + formatByte(port & 0xff);
-}
-
-function formatByte(byte = 0): string {
-  return hexBytes[byte] ?? '';
-}
-
-const hexBytes: readonly string[] = Array.from({ length: 0x100 }, (_, byte) =>
-  byte.toString(16).toUpperCase().padStart(2, '0'),
-);
 
 /**
  * Finds the rows of the connections that are wanted in the text of a table. All the others cost a slice and a look-up

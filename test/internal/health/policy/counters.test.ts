@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Census, type RegistryStats } from '../../../../src/internal/health/policy/counters.ts';
-import type { Transport } from '../../../../src/internal/health/connection-info.ts';
+import { RegistryCounters, type RegistryStats } from '../../../../src/internal/health/policy/counters.ts';
+import type { Transport } from '../../../../src/internal/health/transport.ts';
 import type { HealthState } from '../../../../src/internal/health/policy/liveness.ts';
 import type { CloseReason } from '../../../../src/index.ts';
 
@@ -28,17 +28,17 @@ const none: RegistryStats = {
   heartbeats: 0,
 };
 
-describe('a census', () => {
+describe('the counters', () => {
   it('has all its numbers before anything has happened', () => {
-    expect(new Census().stats()).toEqual(none);
+    expect(new RegistryCounters().stats()).toEqual(none);
   });
 
   it('counts a connection by its transport and state, and the part that does not respond', () => {
-    const census = new Census();
-    for (const transport of ['http1', 'http1', 'http1', 'websocket'] as const) census.came(transport);
-    census.moved('http1', 'healthy', 'read-late');
-    census.moved('websocket', 'healthy', 'dead');
-    expect(census.stats()).toMatchObject({
+    const counters = new RegistryCounters();
+    for (const transport of ['http1', 'http1', 'http1', 'websocket'] as const) counters.added(transport);
+    counters.changed('http1', 'healthy', 'read-late');
+    counters.changed('websocket', 'healthy', 'dead');
+    expect(counters.stats()).toMatchObject({
       connections: 4,
       unresponsive_ratio: 0.5,
       transports: {
@@ -46,45 +46,49 @@ describe('a census', () => {
         websocket: { healthy: 0, 'read-late': 0, 'write-late': 0, dead: 1 },
       },
     });
-    census.moved('http1', 'read-late', 'write-late');
-    expect(census.stats().unresponsive_ratio).toBe(0.5);
-    census.moved('http1', 'write-late', 'healthy');
-    census.left('websocket', 'dead', undefined, 'heartbeat-timeout');
-    expect(census.stats()).toMatchObject({ connections: 3, unresponsive_ratio: 0, ended: { 'heartbeat-timeout': 1 } });
-    expect(census.stats().transports.websocket).toEqual({ healthy: 0, 'read-late': 0, 'write-late': 0, dead: 0 });
+    counters.changed('http1', 'read-late', 'write-late');
+    expect(counters.stats().unresponsive_ratio).toBe(0.5);
+    counters.changed('http1', 'write-late', 'healthy');
+    counters.removed('websocket', 'dead', undefined, 'heartbeat-timeout');
+    expect(counters.stats()).toMatchObject({
+      connections: 3,
+      unresponsive_ratio: 0,
+      ended: { 'heartbeat-timeout': 1 },
+    });
+    expect(counters.stats().transports.websocket).toEqual({ healthy: 0, 'read-late': 0, 'write-late': 0, dead: 0 });
   });
 
   it('is the mean of the round trips that were measured, of connections that are there', () => {
-    const census = new Census();
-    for (let count = 0; count < 3; count++) census.came('http2');
-    census.measured(undefined, 100);
-    expect(census.stats().avg_heartbeat_rt).toBe(100);
-    census.measured(undefined, 300);
-    expect(census.stats().avg_heartbeat_rt).toBe(200);
-    census.measured(100, 500);
-    expect(census.stats().avg_heartbeat_rt).toBe(400);
-    census.left('http2', 'healthy', 500, 'ended');
-    expect(census.stats().avg_heartbeat_rt).toBe(300);
-    census.left('http2', 'healthy', undefined, 'ended');
-    expect(census.stats().avg_heartbeat_rt).toBe(300);
-    census.left('http2', 'healthy', 300, 'ended');
-    expect(census.stats().avg_heartbeat_rt).toBeNull();
+    const counters = new RegistryCounters();
+    for (let count = 0; count < 3; count++) counters.added('http2');
+    counters.measured(undefined, 100);
+    expect(counters.stats().avg_heartbeat_rt).toBe(100);
+    counters.measured(undefined, 300);
+    expect(counters.stats().avg_heartbeat_rt).toBe(200);
+    counters.measured(100, 500);
+    expect(counters.stats().avg_heartbeat_rt).toBe(400);
+    counters.removed('http2', 'healthy', 500, 'ended');
+    expect(counters.stats().avg_heartbeat_rt).toBe(300);
+    counters.removed('http2', 'healthy', undefined, 'ended');
+    expect(counters.stats().avg_heartbeat_rt).toBe(300);
+    counters.removed('http2', 'healthy', 300, 'ended');
+    expect(counters.stats().avg_heartbeat_rt).toBeNull();
   });
 
   it('counts no end for a connection that is not watched any more', () => {
-    const census = new Census();
-    census.came('socket');
-    census.left('socket', 'healthy', undefined, undefined);
-    expect(census.stats()).toMatchObject({ connections: 0, ended: {} });
+    const counters = new RegistryCounters();
+    counters.added('socket');
+    counters.removed('socket', 'healthy', undefined, undefined);
+    expect(counters.stats()).toMatchObject({ connections: 0, ended: {} });
   });
 
   it('gives away copies', () => {
-    const census = new Census();
-    census.came('http1');
-    const stats = census.stats() as { refused: { total: number }; transports: { http1: { healthy: number } } };
+    const counters = new RegistryCounters();
+    counters.added('http1');
+    const stats = counters.stats() as { refused: { total: number }; transports: { http1: { healthy: number } } };
     stats.refused.total = 99;
     stats.transports.http1.healthy = 99;
-    expect(census.stats()).toMatchObject({ refused: { total: 0 }, transports: { http1: { healthy: 1 } } });
+    expect(counters.stats()).toMatchObject({ refused: { total: 0 }, transports: { http1: { healthy: 1 } } });
   });
 });
 
@@ -165,7 +169,7 @@ it('after any sequence of steps the numbers are those of a recount', () => {
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
-      const census = new Census();
+      const counters = new RegistryCounters();
       const members: Member[] = [];
       const seen = new Set<Transport>();
       const ended: CloseReason[] = [];
@@ -173,30 +177,30 @@ it('after any sequence of steps the numbers are those of a recount', () => {
       let heartbeats = 0;
       for (const each of steps) {
         if (each.kind === 'came') {
-          census.came(each.transport);
+          counters.added(each.transport);
           seen.add(each.transport);
           members.push({ transport: each.transport, state: 'healthy', roundTrip: undefined });
         } else if (each.kind === 'beat') {
-          census.heartbeats = heartbeats += 1;
+          counters.heartbeats = heartbeats += 1;
         } else if (each.kind === 'refused') {
-          census.refused[each.limit] += 1;
+          counters.refused[each.limit] += 1;
           refused[each.limit] += 1;
         } else if (members.length > 0) {
           const at = each.index % members.length;
           const member = members[at]!;
           if (each.kind === 'moved') {
-            census.moved(member.transport, member.state, each.state);
+            counters.changed(member.transport, member.state, each.state);
             member.state = each.state;
           } else if (each.kind === 'measured') {
-            census.measured(member.roundTrip, each.roundTrip);
+            counters.measured(member.roundTrip, each.roundTrip);
             member.roundTrip = each.roundTrip;
           } else {
-            census.left(member.transport, member.state, member.roundTrip, each.reason);
+            counters.removed(member.transport, member.state, member.roundTrip, each.reason);
             members.splice(at, 1);
             if (each.reason) ended.push(each.reason);
           }
         }
-        const { avg_heartbeat_rt: mean, ...counts } = census.stats();
+        const { avg_heartbeat_rt: mean, ...counts } = counters.stats();
         const { avg_heartbeat_rt: expectedMean, ...expected } = recount(members, seen, ended, heartbeats, refused);
         expect(counts).toEqual(expected);
         // It is added to and taken from: what rounding leaves is far below a microsecond.

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { type ConnectionKey, connectionKey } from '../../../../src/internal/health/policy/address.ts';
 import {
   type AckSample,
-  type ConnectionKey,
-  connectionKey,
   readAcknowledgement,
   scanTcpTable,
   type TcpRow,
