@@ -54,7 +54,7 @@ function settle(input: ExpiryInput, reason: Error): ExpiryOutcome {
 }
 
 function retire({ req, res, onLate }: ExpiryInput, reason: Error): void {
-  openSeam(res).retire(reason, (method) => {
+  openSeam(res).detach(reason, (method) => {
     onLate();
     deadlineEvents.late.publish({ req, method });
   });

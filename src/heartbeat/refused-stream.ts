@@ -80,7 +80,7 @@ export class RefusedStream extends Layer {
       reportHeartbeatError(error);
       abortResponse(this.#res);
     }
-    this.#seam.retire(this.#error, ignoreLate);
+    this.#seam.detach(this.#error, ignoreLate);
     streamOf(this.#res)?.finishClose(this.#error.reason, this.#error);
     abortRequest(this.#req, this.#error);
   }

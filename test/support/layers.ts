@@ -151,7 +151,7 @@ export class Slow extends Layer {
     }
     if (this.#full && this.#length === 0 && !this.#blocked) {
       this.#full = false;
-      this.#seam.layerDrained();
+      this.#seam.state.layerDrained();
     }
   }
 }

@@ -233,7 +233,7 @@ export class BlockLayer extends CodingLayer implements Flushable {
     else this.#written.settle();
     if (!this.#full || this.#blocked || this.#textBytes >= this.seam.res.writableHighWaterMark) return;
     this.#full = false;
-    this.seam.layerDrained();
+    this.seam.state.layerDrained();
   }
 
   #finish(): void {

@@ -65,7 +65,7 @@ export class BodyLayer extends Layer {
     const { seam, completeHead } = this.#input;
     try {
       let sent: Uint8Array | undefined;
-      seam.sendHead(() => {
+      seam.head.sendHeld(() => {
         sent = completeHead(body);
       });
       this.below.end(sent, undefined, this.#endCallback);

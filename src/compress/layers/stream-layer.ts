@@ -260,7 +260,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
   #recover(): void {
     if (!this.#full || this.#isFull() || this.#state !== 'open') return;
     this.#full = false;
-    this.seam.layerDrained();
+    this.seam.state.layerDrained();
   }
 
   #flushInTime(): void {

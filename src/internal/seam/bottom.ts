@@ -2,23 +2,10 @@ import { OutgoingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { endsWithHead } from '../http/body-rules.ts';
 import { ClientClosedError } from '../../errors.ts';
+import type { BodyEnd } from './body-end.ts';
+import type { ResponseCore } from './core.ts';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
-import { type HttpResponse, isGone, isHttp2 } from '../http/message.ts';
-
-/** What the bottom needs to know of the response. */
-export interface Ground {
-  readonly res: HttpResponse;
-  /** The `write` below the library: Node's, or that of whoever patched it. */
-  readonly coreWrite: (chunk: Chunk, encoding?: BufferEncoding, callback?: WriteCallback) => boolean;
-  readonly coreEnd: (chunk?: Chunk, encoding?: BufferEncoding, callback?: () => void) => unknown;
-  readonly coreFlush: (() => void) | undefined;
-  /** Runs Node's `end`. */
-  endCore(call: () => void): void;
-  /** Node's own `writableNeedDrain`. */
-  coreNeedsDrain(): boolean;
-  /** Node's `end` was called. */
-  bottomEnded(): void;
-}
+import { isGone, isHttp2 } from '../http/message.ts';
 
 // An agent that wraps the prototype's method before this module loads must see every write, so a function
 // that does not read like Node's is not Node's. All four Node lines have this call in it (test/upstream).
@@ -32,18 +19,16 @@ const frameOverhead = 12;
 /** The floor that hands bytes to Node. */
 export class Bottom extends Layer {
   override readonly rank: Rank = rank.bottom;
-  /** `ending` while Node's `end` runs: the HTTP/2 compatibility API calls `res.write` from it. */
-  state: 'open' | 'ending' | 'ended' = 'open';
-  /** Node's `write` or `end` runs: what it reads on `res` has to be its own. */
-  atWork = false;
-  #ground: Ground;
+  readonly #core: ResponseCore;
+  readonly #body: BodyEnd;
   /** `asked` until the head is out and tells whether the body is chunked at all. */
   #direct: 'off' | 'asked' | 'on' = 'off';
   #headOnWire = false;
 
-  constructor(ground: Ground) {
+  constructor(core: ResponseCore, body: BodyEnd) {
     super();
-    this.#ground = ground;
+    this.#core = core;
+    this.#body = body;
   }
 
   /**
@@ -52,7 +37,7 @@ export class Bottom extends Layer {
    * writes of one tick, this does not.
    */
   writeDirectly(): void {
-    if (!isHttp2(this.#ground.res)) this.#direct = 'asked';
+    if (!isHttp2(this.#core.res)) this.#direct = 'asked';
   }
 
   /** Whether the head was handed to Node's socket, and not only written: `headersSent` is true for both. */
@@ -67,22 +52,22 @@ export class Bottom extends Layer {
 
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     if (this.writeDirect(chunk, encoding, callback)) return true;
-    const { res, coreWrite } = this.#ground;
+    const { res, nativeWrite } = this.#core;
     const answer = callback && isHttp2(res) && isGone(res) ? once(callback) : callback;
     this.#sendHeadBehindHints();
-    this.atWork = true;
+    this.#core.isAtWork = true;
     let ok: unknown;
     try {
-      ok = coreWrite.call(res, chunk, encoding, answer);
+      ok = nativeWrite.call(res, chunk, encoding, answer);
       // Node drops the callback if the stream was destroyed and has not closed yet. Everywhere else it calls it in a
       // tick, which comes before this one.
       if (answer && answer !== callback) process.nextTick(answer, new ClientClosedError());
     } finally {
-      this.atWork = false;
+      this.#core.isAtWork = false;
     }
     if (chunk.length > 0) this.#headOnWire = true;
-    // Somebody's patch may forget to pass the answer on.
-    return typeof ok === 'boolean' ? ok : !this.#ground.coreNeedsDrain();
+    // A patch may forget to pass the answer on.
+    return typeof ok === 'boolean' ? ok : !this.#core.nativeNeedsDrain;
   }
 
   override end(
@@ -91,18 +76,8 @@ export class Bottom extends Layer {
     callback: (() => void) | undefined,
   ): void {
     if (chunk !== undefined) this.#sendHeadBehindHints();
-    const before = this.state;
-    this.state = 'ending';
-    this.atWork = true;
-    try {
-      this.#ground.endCore(() => this.#ground.coreEnd.call(this.#ground.res, chunk, encoding, callback));
-      this.state = 'ended';
-    } finally {
-      this.atWork = false;
-      // Node refused the arguments: nothing has ended.
-      if (this.state === 'ending') this.state = before;
-    }
-    this.#ground.bottomEnded();
+    const { res } = this.#core;
+    this.#body.endNative(() => this.#core.nativeEnd.call(res, chunk, encoding, callback));
   }
 
   /**
@@ -110,23 +85,23 @@ export class Bottom extends Layer {
    * before them: their text would be read as part of the body. A head that goes out alone stands behind them.
    */
   #sendHeadBehindHints(): void {
-    const res = this.#ground.res as ServerResponse & { outputSize?: number };
+    const res = this.#core.res as ServerResponse & { outputSize?: number };
     if (this.#headOnWire || isHttp2(res) || res.socket || !res.headersSent || !(Number(res.outputSize) > 0)) return;
     this.#headOnWire = true;
     res.flushHeaders();
   }
 
   override flush(callback: (() => void) | undefined): void {
-    this.#ground.coreFlush?.call(this.#ground.res);
+    this.#core.nativeFlush?.call(this.#core.res);
     if (callback) process.nextTick(callback);
   }
 
   /** Writes the chunk to the socket if that was asked for and is the same; `false` leaves it to Node. */
   writeDirect(chunk: Chunk, encoding?: BufferEncoding, callback?: WriteCallback): boolean {
     if (this.#direct === 'off' || !this.#headOnWire) return false;
-    const res = this.#ground.res as ServerResponse;
+    const res = this.#core.res as ServerResponse;
     const { socket } = res;
-    if (!socket || this.#ground.coreWrite !== nodeWrite || !isClear(res, socket)) return false;
+    if (!socket || this.#core.nativeWrite !== nodeWrite || !isClear(res, socket)) return false;
     if (this.#direct === 'asked') {
       this.#direct = res.chunkedEncoding && hasBody(res) ? 'on' : 'off';
       if (this.#direct === 'off') return false;

@@ -33,7 +33,7 @@ export interface Head {
  * - `keep`: the layer stays. A complete body gets the `Content-Length` that Node would give it, unless one is set.
  * - `leave`: the layer leaves the response.
  * - `become`: another layer takes its place. Unless that only observes, it frames the body.
- * - `hold`: the same, and the other layer sends the head later, by `Seam.sendHead`. For a complete body only.
+ * - `hold`: the same, and the other layer sends the head later, by `ResponseHead.sendHeld`. For a complete body only.
  */
 export type HeadOutcome = (
   { readonly kind: 'keep' } | { readonly kind: 'leave' } | { readonly kind: 'become' | 'hold'; readonly layer: Layer }

@@ -5,7 +5,7 @@ import onFinished from 'on-finished';
 import { callEach } from '../listeners.ts';
 import { reportError } from '../events.ts';
 import { type HttpResponse, isGone, isHttp2 } from '../http/message.ts';
-import { makeRoom } from './dictionary-mode.ts';
+import { useDictionaryMode } from './dictionary-mode.ts';
 
 /** Called with the response that it was registered for. */
 type OverListener = (res: HttpResponse) => void;
@@ -102,7 +102,7 @@ function lifetimeOf(res: HttpResponse): Lifetime | undefined {
 
 function startLifetime(res: HttpResponse): Lifetime {
   // For two properties: that of on-finished is the other.
-  makeRoom(res);
+  useDictionaryMode(res);
   const lifetime = ((res as Living)[lifetimeKey] = new Lifetime(res));
   lifetime.watch();
   return lifetime;

@@ -1,31 +1,32 @@
 import type { Chunk, WriteCallback } from './layer.ts';
 import type { HttpResponse } from '../http/message.ts';
+import type { Method, ResponseCore, Verb } from './core.ts';
 import type { HeadArguments } from './head.ts';
 
 // A property and not a WeakMap, which costs the garbage collector more than all else that is done here; and one that is
 // found through a Proxy, or from a child, of the response.
 export const seamKey: unique symbol = Symbol('sluice.seam');
 
-/** What the methods and getters on a response ask of its seam. */
-export interface ResponseVerbs {
-  readonly bufferedBytes: number;
+/** What the getters on a response ask of its seam. */
+export interface ResponseState {
+  readonly length: number;
   readonly needDrain: boolean;
   readonly ended: boolean;
   readonly finished: boolean;
+  drained(): void;
+}
+
+/** What the methods on a response ask of its seam. */
+export interface ResponseVerbs {
+  readonly core: ResponseCore;
+  readonly state: ResponseState;
   writeHead(args: HeadArguments): void;
   write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean;
   end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void;
   flush(callback: (() => void) | undefined): void;
-  emit(event: string | symbol, args: readonly unknown[]): boolean;
-  drained(): void;
 }
 
 export type Seamed = HttpResponse & { [seamKey]?: ResponseVerbs };
-
-/** The methods that the library may own. */
-export type Verb = 'write' | 'end' | 'writeHead' | 'flush' | 'emit';
-
-export type Method = (...args: never[]) => unknown;
 
 // The methods that go on a response: one set for all, which find the seam by `this`. That may be a Proxy or a child of
 // the response; Node's own methods need no less of it.
@@ -58,8 +59,8 @@ export const methods: Readonly<Record<Exclude<Verb, 'flush'>, Method>> = {
   },
   emit(this: Required<Seamed>, event: string | symbol, ...args: unknown[]): boolean {
     const seam = this[seamKey];
-    if (event !== 'drain') return seam.emit(event, args);
-    seam.drained();
+    if (event !== 'drain') return seam.core.nativeEmit(event, args);
+    seam.state.drained();
     return true;
   },
 };
@@ -76,29 +77,28 @@ export function boundFlush(seam: ResponseVerbs): Method {
 export const ended: PropertyDescriptor & ThisType<Required<Seamed>> = {
   configurable: true,
   get(): boolean {
-    return this[seamKey].ended;
+    return this[seamKey].state.ended;
   },
 };
 
-// What it answers, alike.
-export const answers: PropertyDescriptorMap & ThisType<Required<Seamed>> = {
+export const writableStateGetters: PropertyDescriptorMap & ThisType<Required<Seamed>> = {
   writableLength: {
     configurable: true,
     get(): number {
-      return this[seamKey].bufferedBytes;
+      return this[seamKey].state.length;
     },
   },
   writableNeedDrain: {
     configurable: true,
     get(): boolean {
-      return this[seamKey].needDrain;
+      return this[seamKey].state.needDrain;
     },
   },
   writableEnded: ended,
   writableFinished: {
     configurable: true,
     get(): boolean {
-      return this[seamKey].finished;
+      return this[seamKey].state.finished;
     },
   },
 };

@@ -1,0 +1,95 @@
+import type { Chunk, WriteCallback } from './layer.ts';
+import { type HttpResponse, isHttp2 } from '../http/message.ts';
+
+/** The methods that the library may replace. */
+export type Verb = 'write' | 'end' | 'writeHead' | 'flush' | 'emit';
+
+export type Method = (...args: never[]) => unknown;
+
+type Methods = Partial<Record<Verb, Method>>;
+
+/** The methods and the state of a response below the library: Node's, or those of a patch that came before ours. */
+export class ResponseCore {
+  readonly res: HttpResponse;
+  /** Whether Node's own `write` or `end` runs: what it reads on the response has to be its own. */
+  isAtWork = false;
+  /** The methods of a response that was taken from its handler. */
+  detached: Readonly<Record<string, Method>> | undefined;
+  readonly #native: Methods = {};
+  readonly #own: Methods = {};
+
+  constructor(res: HttpResponse) {
+    this.res = res;
+  }
+
+  /** Puts a method of ours in the place of the one that is there, once. */
+  patch(verb: Verb, method: Method): void {
+    if (verb in this.#native) return;
+    const target = this.res as unknown as Record<Verb, Method>;
+    this.#native[verb] = target[verb];
+    this.#own[verb] = target[verb] = method;
+  }
+
+  /** Remembers a method that something else is about to replace. */
+  remember(verb: Verb): void {
+    this.#native[verb] ??= this.#current(verb);
+  }
+
+  /** Our method, where it replaced one. */
+  own(verb: Verb): Method | undefined {
+    return this.#own[verb];
+  }
+
+  get nativeWrite(): (chunk: Chunk, encoding?: BufferEncoding, callback?: WriteCallback) => boolean {
+    return this.#below('write') as ResponseCore['nativeWrite'];
+  }
+
+  get nativeEnd(): (chunk?: Chunk, encoding?: BufferEncoding, callback?: () => void) => unknown {
+    return this.#below('end') as ResponseCore['nativeEnd'];
+  }
+
+  get nativeFlush(): (() => void) | undefined {
+    // Where it is not ours, the one on the response is below.
+    return this.#own.flush ? this.#native.flush : this.#current('flush');
+  }
+
+  /** Whether a `flush` is there that is not ours. */
+  get hasOtherFlush(): boolean {
+    if (this.#native.flush !== undefined) return true;
+    const current = this.#current('flush') as Method | undefined;
+    return current !== undefined && current !== this.#own.flush;
+  }
+
+  nativeWriteHead(args: readonly unknown[]): void {
+    this.#below('writeHead').apply(this.res, args as never[]);
+  }
+
+  nativeEmit(event: string | symbol, args: readonly unknown[]): boolean {
+    return (this.#below('emit') as typeof this.res.emit).call(this.res, event, ...(args as []));
+  }
+
+  /** Node's own answer, where `finished` is what it is and not what it looks like. */
+  nativeState(property: 'writableLength' | 'writableNeedDrain' | 'writableEnded' | 'writableFinished'): unknown {
+    const before = this.isAtWork;
+    this.isAtWork = true;
+    try {
+      return Reflect.get(Object.getPrototypeOf(this.res) as object, property, this.res);
+    } finally {
+      this.isAtWork = before;
+    }
+  }
+
+  /** Node's own `writableNeedDrain`. */
+  get nativeNeedsDrain(): boolean {
+    // Before Node 24 the HTTP/2 response has no such property; its stream always has.
+    return isHttp2(this.res) ? this.res.stream.writableNeedDrain : (this.nativeState('writableNeedDrain') as boolean);
+  }
+
+  #below(verb: Verb): Method {
+    return this.#native[verb] ?? this.#current(verb);
+  }
+
+  #current(verb: Verb): Method {
+    return (this.res as unknown as Record<Verb, Method>)[verb];
+  }
+}

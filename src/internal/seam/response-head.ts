@@ -1,0 +1,133 @@
+import type { ResponseCore } from './core.ts';
+import { type CompletedHead, completeHead, type HeadArguments, type LayersAnswer } from './head.ts';
+import { holdHead, refuse, releaseHead } from './held-head.ts';
+import { type Head, type HeadOutcome, keep, type Layer } from './layer.ts';
+import { isGone, isHttp2 } from '../http/message.ts';
+import type { LayerStack } from './stack.ts';
+import type { StrictLength } from './strict-length.ts';
+
+/**
+ * The head of one response.
+ *
+ *     open ──writeHead──▶ settling ──▶ fixed
+ *      ▲                     │ └─────▶ held ──sendHeld──▶ fixed
+ *      └──────refused────────┘
+ */
+export class ResponseHead {
+  /** With `strictContentLength`, where layers change the length. */
+  strictLength: StrictLength | undefined;
+  readonly #core: ResponseCore;
+  readonly #stack: LayerStack;
+  #state: 'open' | 'settling' | 'held' | 'fixed' = 'open';
+  #held: CompletedHead | undefined;
+  #complete: Head['complete'];
+
+  constructor(core: ResponseCore, stack: LayerStack) {
+    this.#core = core;
+    this.#stack = stack;
+  }
+
+  write(args: HeadArguments): void {
+    const { res } = this.#core;
+    if (this.#state === 'held') refuse(res, 'write');
+    const isOpen = this.#state === 'open' && !res.headersSent && !isGone(res);
+    const layers = isOpen ? this.#stack.headLayers : [];
+    if (layers.length > 0) this.#settle(layers, args);
+    else this.#core.nativeWriteHead(args);
+  }
+
+  /**
+   * Settles the head, unless it is. As Node's implicit head: through `res`, so that patches above ours see it.
+   * @param complete - the whole body
+   */
+  require(complete?: Head['complete']): void {
+    const { res } = this.#core;
+    if (res.headersSent || this.#state !== 'open') return;
+    this.#complete = complete;
+    try {
+      res.writeHead(res.statusCode);
+    } finally {
+      this.#complete = undefined;
+    }
+  }
+
+  /**
+   * Sends a head that a layer holds.
+   * @param complete - sets its last fields
+   */
+  sendHeld(complete: () => void): void {
+    const { res, detached } = this.#core;
+    releaseHead(res);
+    complete();
+    this.#state = 'fixed';
+    const { statusCode, statusMessage } = res;
+    this.#core.nativeWriteHead(this.#held?.args() ?? []);
+    // What the handler has set since is not sent, but the handler can read it.
+    res.statusCode = statusCode;
+    if (!isHttp2(res)) res.statusMessage = statusMessage;
+    if (detached) Object.assign(res, detached);
+  }
+
+  /** No head is sent any more: the response is closed. */
+  close(): void {
+    if (this.#state === 'held') releaseHead(this.#core.res);
+    this.#state = 'fixed';
+  }
+
+  #settle(layers: readonly Layer[], args: HeadArguments): void {
+    const { res } = this.#core;
+    this.#state = 'settling';
+    this.strictLength = undefined;
+    const undo: (() => void)[] = [];
+    try {
+      const head = completeHead({
+        res,
+        args,
+        complete: this.#complete,
+        askLayers: () => this.#askLayers(layers, undo),
+        onRefused: (step) => void undo.push(step),
+      });
+      this.strictLength = head?.strictLength;
+      if (head?.isHeld) {
+        this.#held = head;
+        holdHead(res);
+        this.#state = 'held';
+      } else {
+        this.#core.nativeWriteHead(head?.args() ?? args);
+        if (head) this.#state = 'fixed';
+      }
+    } finally {
+      if (this.#state === 'settling') {
+        this.#state = 'open';
+        for (const step of undo.toReversed()) step();
+      }
+    }
+  }
+
+  #askLayers(layers: readonly Layer[], undo: (() => void)[]): LayersAnswer {
+    let changesBody = false;
+    let isHeld = false;
+    for (const layer of layers) {
+      const outcome = layer.head?.({ res: this.#core.res, complete: this.#complete }) ?? keep;
+      if (outcome.undo) undo.push(outcome.undo);
+      if (outcome.kind === 'keep') continue;
+      undo.push(this.#move(layer, outcome));
+      if (outcome.kind === 'leave') continue;
+      changesBody ||= outcome.layer.kind !== 'observer';
+      isHeld ||= outcome.kind === 'hold';
+    }
+    return { changesBody, isHeld };
+  }
+
+  /** Moves a layer as its outcome says. Returns the undo. */
+  #move(layer: Layer, outcome: Exclude<HeadOutcome, { kind: 'keep' }>): () => void {
+    const stack = this.#stack;
+    if (outcome.kind === 'leave') {
+      stack.remove(layer);
+      return () => stack.add(layer);
+    }
+    const { layer: other } = outcome;
+    stack.replace(layer, other);
+    return () => stack.replace(other, layer);
+  }
+}

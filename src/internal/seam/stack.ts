@@ -1,0 +1,95 @@
+import { type Departure, Layer, type Rank } from './layer.ts';
+
+/** The layers of one response, in the order of their ranks. */
+export class LayerStack {
+  /** The topmost layer that handles writes, ends or flushes. */
+  top: Layer;
+  /** Whether a layer may change the body, or one that has left could. */
+  transforms = false;
+  readonly #bottom: Layer;
+  readonly #onAdded: (layer: Layer) => void;
+  /** Top down, without the bottom. */
+  #layers: Layer[] = [];
+
+  /** @param onAdded - called for each layer that comes */
+  constructor(bottom: Layer, onAdded: (layer: Layer) => void) {
+    this.top = this.#bottom = bottom;
+    this.#onAdded = onAdded;
+  }
+
+  /** Adds a layer at its rank; within a rank the one added last is nearest to the handler. */
+  add(layer: Layer): void {
+    const index = this.#layers.findIndex((other) => other.rank >= layer.rank);
+    this.#layers.splice(index < 0 ? this.#layers.length : index, 0, layer);
+    this.#added(layer);
+  }
+
+  /** Puts a layer in the place of another. */
+  replace(old: Layer, layer: Layer): void {
+    this.#layers.splice(this.#layers.indexOf(old), 1, layer);
+    this.#added(layer);
+  }
+
+  /** Takes a layer out. It must not hold bytes any more. */
+  remove(layer: Layer): void {
+    const index = this.#layers.indexOf(layer);
+    if (index < 0) return;
+    this.#layers.splice(index, 1);
+    this.#link();
+  }
+
+  /** The topmost layer of a rank. */
+  at(rank: Rank): Layer | undefined {
+    return this.#layers.find((layer) => layer.rank === rank);
+  }
+
+  /** The layers that are asked about the head, top down. */
+  get headLayers(): readonly Layer[] {
+    return this.#layers.filter((layer) => layer.head);
+  }
+
+  /** How the client leaves in a drain: the answer of the topmost layer that has one. */
+  get departure(): Departure | undefined {
+    return this.#layers.find((layer) => layer.departure)?.departure;
+  }
+
+  /** Bytes that all layers hold. */
+  get bufferedBytes(): number {
+    return this.#layers.reduce((sum, layer) => sum + layer.bufferedBytes, 0);
+  }
+
+  get needDrain(): boolean {
+    return this.#layers.some((layer) => layer.needDrain);
+  }
+
+  get bottomUp(): readonly Layer[] {
+    return this.#layers.toReversed();
+  }
+
+  #added(layer: Layer): void {
+    this.#link();
+    if (layer.kind !== 'observer') this.transforms = true;
+    this.#onAdded(layer);
+  }
+
+  #link(): void {
+    let below = this.#bottom;
+    this.top = below;
+    for (const layer of this.#layers.toReversed()) {
+      layer.below = below;
+      below = layer;
+      if (
+        layer.kind !== 'observer' ||
+        overrides(layer, 'write') ||
+        overrides(layer, 'end') ||
+        overrides(layer, 'flush')
+      )
+        this.top = layer;
+    }
+  }
+}
+
+/** Whether a layer has its own version of a method. */
+export function overrides(layer: Layer, method: 'write' | 'end' | 'flush'): boolean {
+  return layer[method] !== Layer.prototype[method];
+}
