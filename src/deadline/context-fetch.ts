@@ -8,20 +8,20 @@ import { type PropagateOptions, resolvePropagateOptions, writeTimeout } from './
 /** Options of `contextFetch`. */
 export type ContextFetchOptions = PropagateOptions;
 
-/** What `init` takes beside what the wrapped `fetch` takes. */
+/** What `init` takes beside the options of the wrapped `fetch`. */
 export interface ContextFetchInit {
   /**
-   * The context to call for; `backgroundContext` for work that outlives the request. @defaultValue `currentContext()`
+   * The context of the call. `backgroundContext`: for work that outlives the request. @defaultValue `currentContext()`
    */
   context?: RequestContext;
   /**
-   * The most that the call may take, its body included: milliseconds or a string for `ms`. It never outlives the
-   * context. @defaultValue `Infinity`
+   * How long the call may take, its body included: milliseconds or a string for `ms`. It never outlives the context.
+   * @defaultValue `Infinity`
    */
   timeout?: Duration;
 }
 
-/** A function like `fetch`: of Node, of `undici`, or one that wraps it. */
+/** A function like `fetch`: Node's, that of `undici`, or a wrapper. */
 export type FetchFunction = (input: never, init?: never) => Promise<{ readonly body?: unknown }>;
 
 /** The same function, with `context` and `timeout` in `init`. */
@@ -32,30 +32,30 @@ export type ContextFetch<F extends FetchFunction> = (
 
 type InitOf<F extends FetchFunction> = Exclude<Parameters<F>[1], null | undefined>;
 
-/** Of a `Request`, whoever made it. */
+/** The parts of a `Request` that matter, of any implementation. */
 type RequestLike = Pick<Request, 'headers' | 'signal' | 'referrer' | 'referrerPolicy'>;
 
 interface SignalSource {
   readonly signal: AbortSignal;
 }
 
-/** What of `init` matters here. */
+/** The parts of `init` that matter. */
 interface Init extends ContextFetchInit {
   headers?: ConstructorParameters<typeof Headers>[0];
   signal?: AbortSignal | null;
 }
 
 /**
- * Wraps `fetch` so that a call ends when nobody waits for it any more. It carries what is left of the deadline, as
- * `propagate` writes it; it is aborted, its body included, with the context or with the signal that it was given, and
- * rejects with that reason. On a context that is aborted or expired `fetch` is not called at all.
+ * Wraps `fetch` so that a call ends when its context does. The call carries the remaining time, as `propagate` writes
+ * it. It aborts, its body included, with the context or with its own signal, and rejects with that reason. If the
+ * context is aborted or out of time, it does not call `fetch`.
  *
- * The response is the one of `fetch`. What watches the call is let go when its body was read or cancelled, and with the
+ * Returns the response of `fetch` unchanged. It frees its listeners once the body is read or cancelled, and with the
  * context at the latest.
  *
  * @param fetch - @defaultValue `globalThis.fetch`, at the time of the call
  *
- * Throws `InvalidOptionError`; the function that it returns rejects with it.
+ * Throws `InvalidOptionError`. The returned function rejects with it.
  */
 export function contextFetch(fetch?: undefined, options?: ContextFetchOptions): ContextFetch<typeof globalThis.fetch>;
 export function contextFetch<F extends FetchFunction>(fetch: F, options?: ContextFetchOptions): ContextFetch<F>;
@@ -102,10 +102,7 @@ function isRequest(input: unknown): input is RequestLike {
   return typeof input === 'object' && input !== null && 'headers' in input && 'signal' in input;
 }
 
-/**
- * Whose signal counts: the one of `init`, also when it says that there is none, before the one of a `Request`. Throws
- * `InvalidOptionError`.
- */
+/** The owner of the signal: `init`, even if its signal is null, else the `Request`. Throws `InvalidOptionError`. */
 function signalSource(request: RequestLike | undefined, init: Init): SignalSource | undefined {
   const source = init.signal === undefined ? request : init;
   const signal = source?.signal;
@@ -116,9 +113,8 @@ function signalSource(request: RequestLike | undefined, init: Init): SignalSourc
 }
 
 /**
- * Aborts a call with a signal, by one listener, gone when the call is over. Returns the undo. The source is held, and
- * not its signal alone: it is the `Request` that keeps alive what makes its signal follow the one that it was made
- * with.
+ * Aborts a call with a signal, by one listener that is removed when the call is over. Returns the undo. Keeps the
+ * `Request`, and not its signal alone: only the `Request` keeps its signal connected to the signal it was made with.
  */
 function follow(call: Context, source: SignalSource): () => void {
   const sourceOnAbort = (): void => call.abort(source.signal.reason);
@@ -129,32 +125,29 @@ function follow(call: Context, source: SignalSource): () => void {
   return unfollow;
 }
 
-/** A `Request` loses them to any `init`. */
+/** Any `init` makes a `Request` lose them. */
 function referrerOf(request: RequestLike | undefined): Partial<RequestLike> {
   return request ? { referrer: request.referrer, referrerPolicy: request.referrerPolicy } : {};
 }
 
-/**
- * Bodies that nobody can read any more, for what watches them. Node's own `fetch` cancels such a body; other makers of
- * a `Response` do not.
- */
+/** Ends the watch of bodies that were garbage-collected. Node's `fetch` cancels such a body; others do not. */
 const dropped = new FinalizationRegistry<() => void>((callback) => callback());
 
-/** Calls back when a body was read to its end, cancelled or dropped. */
+/** Calls back once a body is read to its end, cancelled or garbage-collected. */
 function whenRead(body: unknown, callback: () => void): void {
   if (typeof body !== 'object' || body === null) {
-    // Of something else than a stream the end cannot be seen: the context's end is the call's.
+    // The end of a body that is no stream cannot be seen: the call ends with the context.
     if (body == null) callback();
     return;
   }
   dropped.register(body, callback, callback);
   try {
-    // Watches also a stream that is not locked, and locks nothing.
+    // Works on a stream that is not locked, and does not lock it.
     finished(body as NodeJS.ReadableStream, () => {
       dropped.unregister(callback);
       callback();
     });
   } catch {
-    // Not a stream of Node's.
+    // Not a stream that Node knows.
   }
 }

@@ -13,30 +13,30 @@ import { decideExpiry, type ExpiryOutcome } from './policy/decide.ts';
 import type { ResolvedDeadlineOptions } from './options.ts';
 import { deadlineEvents } from './events.ts';
 
-/** What an expiry needs to know beside the response. */
+/** What an expiry needs. */
 export interface ExpiryInput {
   readonly req: HttpRequest;
   readonly res: HttpResponse;
   readonly options: ResolvedDeadlineOptions;
-  /** Told of each call of the handler that came too late. */
+  /** Called for each late call of the handler. */
   readonly onLate: () => void;
 }
 
 const settled = new WeakSet<HttpResponse>();
 
-/** The context of a request is aborted: whatever the reason, nobody waits for the handler any more. */
+/** Called when the context of a request aborts, for any reason. */
 export function settleExpiry(input: ExpiryInput, reason: unknown): void {
-  // Whoever aborts it for another reason answers too. With one deadline in another, both expire.
+  // Code that aborts it for another reason answers too. Of nested deadlines both expire.
   const isExpiry = reason instanceof DeadlineExceededError || reason instanceof IdleTimeoutError;
   if (!isExpiry || settled.has(input.res)) return;
   const outcome = settle(input, reason);
   if (outcome === 'nothing') return;
   deadlineEvents.expired.publish({ req: input.req, reason, outcome });
-  // A stream hands over what it has by the methods of the response.
-  if (outcome !== 'stream') retire(input, reason);
+  // A stream still writes by the methods of the response.
+  if (outcome !== 'stream') ignoreLateCalls(input, reason);
 }
 
-/** Ends the response in its way. What a patch of it throws has no caller here. */
+/** Ends the response. An error of a patched method has no caller here. */
 function settle(input: ExpiryInput, reason: Error): ExpiryOutcome {
   const { req, res } = input;
   try {
@@ -53,7 +53,7 @@ function settle(input: ExpiryInput, reason: Error): ExpiryOutcome {
   }
 }
 
-function retire({ req, res, onLate }: ExpiryInput, reason: Error): void {
+function ignoreLateCalls({ req, res, onLate }: ExpiryInput, reason: Error): void {
   openSeam(res).detach(reason, (method) => {
     onLate();
     deadlineEvents.late.publish({ req, method });
@@ -65,10 +65,9 @@ function answerExpired(input: ExpiryInput, reason: Error): void {
     res,
     options: { status },
   } = input;
-  // The request may not be read to its end, and its handler may still be at it: an error of that would end the
-  // connection.
+  // The request may not be read to its end, and its handler may still read it: an error there would end the connection.
   announceClose(res);
-  // Also for `onExpired`, which may say otherwise.
+  // Before `onExpired`, which may set another.
   forbidCaching(res);
   if (reason instanceof DeadlineExceededError && answersItself(input, reason)) return;
   if (!res.headersSent) answer(res, { status, text: `${STATUS_CODES[status] ?? String(status)}\n` });
@@ -80,7 +79,7 @@ function answersItself({ req, res, options }: ExpiryInput, reason: DeadlineExcee
   return endsIn(res, () => {
     try {
       const result = options.onExpired?.(reason, req, res) as unknown;
-      // An async function is no less of one that throws.
+      // An async function can throw too.
       if (isThenable(result)) result.then(undefined, (error: unknown) => reportError(req, error));
     } catch (error) {
       reportError(req, error);

@@ -14,24 +14,23 @@ import {
 import { type HttpResponse, isHttp2 } from '../internal/http/message.ts';
 import { seamOf } from '../internal/seam/response.ts';
 
-/** What an idle clock is given. */
+/** What an idle deadline needs. */
 export interface IdleInput {
   readonly res: HttpResponse;
   /** Milliseconds. */
   readonly idle: number;
-  /** The head of a response in pieces is out: the clock runs. */
+  /** The headers of a streamed response are sent: the idle deadline begins. */
   readonly onStart: () => void;
-  /** Nothing moved for that long. */
+  /** Nothing moved for `idle` ms. */
   readonly onIdle: () => void;
 }
 
-// It is looked at four times in the span: the deadline comes up to a quarter late, and traffic costs nothing.
-const looks = 4;
+// Progress is checked four times in `idle`: the deadline comes up to a quarter late, and traffic costs nothing.
+const checks = 4;
 
 /**
- * The idle deadline of one response: it begins with the head of a body in pieces, and ends with the body. That
- * something moves is seen by what the socket has counted when it is looked at, so that one large write that the client
- * takes slowly is traffic for as long as it does.
+ * The idle deadline of one response. It begins with the headers of a streamed body, and ends with the body. Progress is
+ * read from the counters of the socket: one large write that the client reads slowly is traffic all the while.
  *
  *     before head ──▶ running ──no change in `idle`──▶ over
  *          └── whole body, close ──────────────────────▲
@@ -59,7 +58,7 @@ export class IdleLayer extends Layer {
     this.#stop?.();
   }
 
-  /** What was counted so far: another text, and something has moved. */
+  /** The counters, as text. A different text means progress. */
   protected measure(): string {
     const { res } = this.#input;
     return isHttp2(res) ? '' : `${res.writableLength} ${socketProgress(res.socket ?? res.req.socket)}`;
@@ -74,28 +73,26 @@ export class IdleLayer extends Layer {
   #start(): void {
     this.#input.onStart();
     this.#progress = this.measure();
-    this.#look();
+    this.#check();
   }
 
-  #look(): void {
-    this.#stop = startTimer(this.#input.idle / looks, () => {
+  #check(): void {
+    this.#stop = startTimer(this.#input.idle / checks, () => {
       const progress = this.measure();
       this.#unmoved = progress === this.#progress && this.#mustMove() ? this.#unmoved + 1 : 0;
       this.#progress = progress;
-      if (this.#unmoved < looks) this.#look();
+      if (this.#unmoved < checks) this.#check();
       else this.#input.onIdle();
     });
   }
 
-  /** An event stream that `heartbeat` cannot keep busy has to move only while something waits for its client. */
+  /** An event stream without heartbeats has to progress only while bytes wait for its client. */
   #mustMove(): boolean {
     return seamOf(this.#input.res)?.mayBeQuiet !== true || this.isWaiting();
   }
 }
 
-/**
- * Over HTTP/2 the connection's counters are those of all its streams: writes are counted, and what waits is looked at.
- */
+/** The same over HTTP/2, where the socket's counters are those of all streams: counts writes, and reads the queue. */
 export class Http2IdleLayer extends IdleLayer {
   #res: Http2ServerResponse;
   #writes = 0;
@@ -113,9 +110,9 @@ export class Http2IdleLayer extends IdleLayer {
   protected override measure(): string {
     const { stream } = this.#res;
     const { socket } = stream.session ?? {};
-    // While bytes wait, those that leave are the connection's: it is not told whose they are.
+    // While bytes wait, what the connection sends may be this stream's.
     const written = stream.bufferSize > 0 ? (socket?.bytesWritten ?? 0) : 0;
-    // What the client may still send shrinks with what it sends.
+    // The window of the client shrinks with each byte that it sends.
     return `${this.#writes} ${stream.bufferSize} ${written} ${stream.state.localWindowSize ?? 0}`;
   }
 
@@ -128,8 +125,8 @@ function socketProgress(socket: Socket): string {
   return `${socket.bytesWritten} ${socket.bytesRead} ${queuedBytes(socket)}`;
 }
 
-// What libuv has not given to the kernel yet. Node's own socket timeout looks at it too, for the same reason: of one
-// large write, `bytesWritten` counts all at once.
+// Bytes that libuv has not given to the kernel yet. Node's own socket timeout reads it too: `bytesWritten` counts one
+// large write at once.
 function queuedBytes(socket: Socket): number {
   const { writeQueueSize } = (socket as { _handle?: { writeQueueSize?: unknown } | null })._handle ?? {};
   return typeof writeQueueSize === 'number' ? writeQueueSize : 0;

@@ -5,7 +5,7 @@ import type { HttpRequest, HttpResponse, Next } from '../internal/http/message.t
 import { requireFunction } from '../internal/option.ts';
 import { decideDeadline } from './policy/decide.ts';
 import { type DeadlineOptions, resolveDeadlineOptions } from './options.ts';
-import { type DeadlineSettings, Scope } from './scope.ts';
+import { type DeadlineSettings, RequestDeadline } from './request-deadline.ts';
 import { readTimeout } from './policy/source.ts';
 
 export { ClientClosedError, DeadlineExceededError, DrainingError, IdleTimeoutError } from '../errors.ts';
@@ -21,17 +21,18 @@ export type { TimeoutField } from './policy/timeout-field.ts';
 /** The middleware that `deadline` makes. */
 export interface Deadline {
   (req: HttpRequest, res: HttpResponse, next: Next): void;
-  /** Calls that handlers made on responses that were taken from them: each did nothing. */
+  /** How many calls of handlers came after the deadline had answered. Each did nothing. */
   readonly lateCalls: number;
 }
 
 /**
- * Gives each request a context: one deadline, the shortest of what its client asks for and what the options allow, and
- * one signal, which aborts at the deadline or when the client leaves. When the deadline passes before the head, the
- * request is answered 504; after it, a stream closes with the reason `deadline` and any other body is cut. The
- * handler's later calls on the response do nothing and throw nothing.
+ * Gives each request a context with one deadline and one AbortSignal. The deadline is the shortest of what the client
+ * asks for and what the options allow. The signal aborts at the deadline, or when the client leaves.
  *
- * Mounted again, further in, it can only shorten. Throws `InvalidOptionError`.
+ * A deadline that passes before the headers are sent answers 504. After that, it closes a stream with the reason
+ * `deadline`, and cuts any other body. Later calls of the handler on the response do nothing and throw nothing.
+ *
+ * A second mount can only shorten the deadline. Throws `InvalidOptionError`.
  */
 export function deadline(given?: DeadlineOptions): Deadline {
   const options = resolveDeadlineOptions(given);
@@ -49,41 +50,40 @@ export function deadline(given?: DeadlineOptions): Deadline {
 }
 
 /**
- * The context of a request. Without `deadline` or `lifecycle` before it, one that has no deadline and never aborts.
+ * Returns the context of a request. Without `deadline` or `lifecycle` before it, the context has no deadline and never
+ * aborts.
  */
 export function contextOf(req: HttpRequest): RequestContext {
   return contextFor(req) ?? background;
 }
 
 /**
- * The context of the request whose handler is running, also behind an `await`; in a stream's handler that of the
- * stream. Outside of requests, and in listeners of something that is older than the request, one that has no deadline
- * and never aborts.
+ * Returns the context of the request whose handler runs, also after an `await`. In a stream's handler it is the
+ * stream's. Outside requests, and in listeners of objects older than the request, it has no deadline and never aborts.
  */
 export function currentContext(): RequestContext {
   return contextHere() ?? background;
 }
 
 /**
- * Calls a function, and all that it waits for, in a context: in that of a request where it got lost, such as in an
- * event listener; or in `backgroundContext`, for work that goes on when the request is over. Throws
- * `InvalidOptionError`.
+ * Calls a function in a context, with everything that it awaits. Use a request's context where it got lost, such as in
+ * an event listener. Use `backgroundContext` for work that goes on after the request. Throws `InvalidOptionError`.
  */
 export function runInContext<T>(context: RequestContext, call: () => T): T {
   requireFunction('runInContext.call', call);
   return runIn(requireContext('runInContext.context', context), call);
 }
 
-/** The context of work that belongs to no request: without a deadline, and never aborted. */
+/** The context of work that belongs to no request. It has no deadline and never aborts. */
 export const backgroundContext: RequestContext = background;
 
-/** `undefined` for a request that came too late, and is answered, or whose client has left. */
+/** `undefined`: the deadline had passed on arrival, and the request is answered; or the client has left. */
 function openContext(settings: DeadlineSettings, req: HttpRequest, res: HttpResponse): Context | undefined {
   const { options } = settings;
   const asked = options.trusts(req) ? readTimeout(req.headers, options.sources) : Infinity;
   const { total, hard } = decideDeadline(options, asked);
-  const scope = new Scope(contextIn(req), settings, total, req, res);
-  setContext(req, res, scope);
-  scope.begin(total, hard);
-  return scope.isLive ? scope : undefined;
+  const context = new RequestDeadline(contextIn(req), settings, total, req, res);
+  setContext(req, res, context);
+  context.begin(total, hard);
+  return context.isLive ? context : undefined;
 }

@@ -12,15 +12,15 @@ import {
 /** Options of `deadlineInterceptor`. */
 export type DeadlineInterceptorOptions = PropagateOptions;
 
-/** What the options of a dispatch take beside what `undici` takes. */
+/** What the options of a dispatch take beside those of `undici`. */
 export interface DeadlineDispatchOptions {
   /**
-   * The context to call for; `backgroundContext` for work that outlives the request. @defaultValue `currentContext()`
+   * The context of the call. `backgroundContext`: for work that outlives the request. @defaultValue `currentContext()`
    */
   context?: RequestContext;
 }
 
-/** The `dispatch` of `undici`, which is not imported: it is the application's. */
+/** The `dispatch` of `undici`. The library does not import `undici`: the application has its own. */
 export type DispatchFunction = (options: never, handler: never) => boolean;
 
 /** What `compose` of a dispatcher takes. */
@@ -56,10 +56,10 @@ interface DispatchHandler {
 }
 
 /**
- * An interceptor for `undici` 7 and 8, `new Agent().compose(deadlineInterceptor())`: each call carries what is left of
- * the deadline of the current context, as `propagate` writes it, and is aborted with the context, in the middle of a
- * body too. On a context that is aborted or expired nothing is dispatched. Compose it before `retry` and the like, so
- * that each attempt is told what is left then.
+ * Makes an interceptor for `undici` 7 and 8: `new Agent().compose(deadlineInterceptor())`. Each call carries the
+ * remaining time of the current context, as `propagate` writes it, and aborts with the context, even in the middle of a
+ * body. If the context is aborted or out of time, nothing is dispatched. Compose it before `retry`, so that each attempt
+ * carries the time that remains then.
  *
  * Throws `InvalidOptionError`.
  */
@@ -95,21 +95,21 @@ function interceptDispatch(dispatch: Dispatch, propagation: ResolvedPropagateOpt
 }
 
 /**
- * Between `undici` and the handler of one call.
+ * Stands between `undici` and the handler of one call.
  *
  *     queued ──onRequestStart──▶ started ──end, error, upgrade──▶ done
  *       └─────────────── context aborted ────────────────────────▶ done
  *
- * Everything is passed on in the async context of the call. A callback of a pooled socket runs in that of the call that
- * opened the socket, and a retry that starts there would be made for another request.
+ * The handler runs in the async context of the call. A callback of a pooled socket runs in that of the call that opened
+ * the socket, so a retry that starts there would belong to another request.
  */
 class CallHandler implements DispatchHandler {
-  /** None when it is done. */
+  /** `undefined` once the call is done. */
   #handler: DispatchHandler | undefined;
   /** The async context of the dispatch, with the context of the call as the current one. */
   readonly #scope: AsyncResource;
   #call: Context;
-  /** None while it is queued. */
+  /** `undefined` while the call is queued. */
   #controller: DispatchController | undefined;
 
   constructor(handler: DispatchHandler, context: Context) {
@@ -119,7 +119,7 @@ class CallHandler implements DispatchHandler {
     this.#call.onAbort((reason) => this.#abort(reason));
   }
 
-  /** Lets go of the handler and of the context. */
+  /** Releases the handler and the context. */
   close(): void {
     this.#handler = this.#controller = undefined;
     this.#call.dispose();
@@ -127,40 +127,40 @@ class CallHandler implements DispatchHandler {
 
   onRequestStart(controller: DispatchController, context: unknown): void {
     if (!this.#handler) {
-      // It waited for its turn, or for another attempt, while its context was aborted.
+      // Its context aborted while the call waited for its turn, or for another attempt.
       controller.abort(this.#call.reason);
       return;
     }
     this.#controller = controller;
-    this.#tell((handler) => handler.onRequestStart?.(controller, context));
+    this.#callHandler((handler) => handler.onRequestStart?.(controller, context));
   }
 
   onBodySent(chunk: unknown): void {
-    this.#tell((handler) => handler.onBodySent?.(chunk));
+    this.#callHandler((handler) => handler.onBodySent?.(chunk));
   }
 
   onRequestSent(): void {
-    this.#tell((handler) => handler.onRequestSent?.());
+    this.#callHandler((handler) => handler.onRequestSent?.());
   }
 
   onResponseStarted(): void {
-    this.#tell((handler) => handler.onResponseStarted?.());
+    this.#callHandler((handler) => handler.onResponseStarted?.());
   }
 
   onRequestUpgrade(controller: DispatchController, status: number, headers: unknown, socket: unknown): unknown {
-    return this.#tellLast((handler) => handler.onRequestUpgrade?.(controller, status, headers, socket));
+    return this.#callLast((handler) => handler.onRequestUpgrade?.(controller, status, headers, socket));
   }
 
   onResponseStart(controller: DispatchController, status: number, headers: unknown, statusText: unknown): unknown {
-    return this.#tell((handler) => handler.onResponseStart?.(controller, status, headers, statusText));
+    return this.#callHandler((handler) => handler.onResponseStart?.(controller, status, headers, statusText));
   }
 
   onResponseData(controller: DispatchController, chunk: unknown): unknown {
-    return this.#tell((handler) => handler.onResponseData?.(controller, chunk));
+    return this.#callHandler((handler) => handler.onResponseData?.(controller, chunk));
   }
 
   onResponseEnd(controller: DispatchController, trailers: unknown): void {
-    this.#tellLast((handler) => handler.onResponseEnd?.(controller, trailers));
+    this.#callLast((handler) => handler.onResponseEnd?.(controller, trailers));
   }
 
   onResponseError(controller: DispatchController, error: unknown): void {
@@ -172,17 +172,16 @@ class CallHandler implements DispatchHandler {
   #abort(reason: unknown): void {
     const controller = this.#controller;
     controller?.abort(reason);
-    // Told already by `undici`, unless it has no connection for the call yet, or an interceptor waits before another
-    // attempt.
+    // `undici` has told the handler, unless it has no connection yet, or an interceptor waits before another attempt.
     this.onResponseError(controller ?? refusedController(reason), reason);
   }
 
-  #tell(call: (handler: DispatchHandler) => unknown): unknown {
+  #callHandler(call: (handler: DispatchHandler) => unknown): unknown {
     const handler = this.#handler;
     return handler && this.#scope.runInAsyncScope(call, undefined, handler);
   }
 
-  #tellLast(call: (handler: DispatchHandler) => unknown): unknown {
+  #callLast(call: (handler: DispatchHandler) => unknown): unknown {
     const handler = this.#handler;
     if (!handler) return undefined;
     this.#handler = undefined;
@@ -191,14 +190,14 @@ class CallHandler implements DispatchHandler {
       this.close();
       return result;
     } catch (error) {
-      // It was not the last: `undici` tells the handler of it as an error. That is how its retry takes up a bad status.
+      // It was not the last call: `undici` passes the error to the handler. Its retry works so after a bad status.
       this.#handler = handler;
       throw error;
     }
   }
 }
 
-/** Of a call that has none, since it was not made. */
+/** The controller of a call that was not made. */
 function refusedController(reason: unknown): DispatchController {
   const ignore = (): void => undefined;
   return {
@@ -213,10 +212,7 @@ function refusedController(reason: unknown): DispatchController {
   };
 }
 
-/**
- * Fields in any of the shapes that `undici` takes, as an object with the timeout in it; what it does not take is left
- * for it to refuse.
- */
+/** Headers of any shape that `undici` takes, as an object with the timeout in it. Other shapes are left to `undici`. */
 function withTimeout(context: Context, headers: unknown, propagation: ResolvedPropagateOptions): unknown {
   const record = recordOf(headers);
   writeTimeout(context, record ?? {}, propagation);

@@ -6,29 +6,28 @@ import { type DeadlineSource, deadlineSources } from './policy/source.ts';
 
 /** Options of `deadline`. Durations are milliseconds or a string for `ms`; `Infinity` is no bound. */
 export interface DeadlineOptions {
-  /** How long a request may take, if its client says nothing shorter. @defaultValue `Infinity` */
+  /** How long a request may take, unless its client asks for less. @defaultValue `Infinity` */
   default?: Duration;
-  /** The longest that any request may take, streams included: nothing renews it. @defaultValue `Infinity` */
+  /** How long any request may take, streams included. Nothing renews it. @defaultValue `Infinity` */
   max?: Duration;
   /**
-   * What a response that comes in pieces has in place of `default` from its head on: how long nothing may move.
-   * Whatever is written or read, and whatever the client takes of what was written, renews it; what the client asked
-   * for, and `max`, stay as they are.
+   * Replaces `default` once the headers of a streamed response are sent: how long nothing may move. Each write, each read
+   * of the request and each byte that the client takes renews it. The client's own deadline and `max` still hold.
    * @defaultValue `Infinity`: `default` holds to the end
    */
   idle?: Duration;
-  /** Request fields that are read; the shortest counts. @defaultValue all that there are */
+  /** The request fields to read. The shortest deadline counts. @defaultValue all known fields */
   sources?: readonly DeadlineSource[];
-  /** Whether the fields of a request are read. They can only shorten a deadline. @defaultValue `true` */
+  /** Whether to read the fields of a request. They can only shorten a deadline. @defaultValue `true` */
   // A method, so that a function typed for a framework's request fits.
   trust?: boolean | ((req: HttpRequest) => boolean);
-  /** The status when the deadline passes before the head. @defaultValue `504` */
+  /** The status of a deadline that passes before the headers are sent. @defaultValue `504` */
   status?: number;
-  /** Answers in place of the status, before it returns. What it leaves unanswered gets the status. */
+  /** Answers instead of `status`, before it returns. A response that it leaves open gets `status`. */
   onExpired?(error: DeadlineExceededError, req: HttpRequest, res: HttpResponse): void;
   /**
-   * Whether `currentContext()` finds the context. Without it `contextOf(req)` still does, and a request costs a little
-   * less. @defaultValue `true`
+   * Whether `currentContext()` finds the context. `contextOf(req)` always does. `false` makes a request a little cheaper.
+   * @defaultValue `true`
    */
   asyncContext?: boolean;
 }

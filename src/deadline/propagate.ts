@@ -8,15 +8,13 @@ export type { TimeoutField } from './policy/timeout-field.ts';
 /** Options of `propagate`, `contextFetch` and `deadlineInterceptor`. */
 export interface PropagateOptions {
   /**
-   * The fields to write. One that a call carries already is shortened where it is too long, whether it is listed here
-   * or not.
+   * The fields to write. A field that the call carries already is shortened if it is too long, listed here or not.
    * @defaultValue `['grpc-timeout', 'x-request-timeout-ms']`
    */
   fields?: readonly TimeoutField[];
   /**
-   * What is kept back of the time that is left, for the way there and for an answer of one's own: milliseconds or a
-   * string for `ms`; never more than a tenth of what is left, so that a short deadline outlives many hops. `0`:
-   * nothing.
+   * Time to keep back for the network and for your own answer: milliseconds or a string for `ms`. At most a tenth of the
+   * remaining time, so that a short deadline survives many hops. `0`: none.
    * @defaultValue `10`
    */
   margin?: Duration;
@@ -39,12 +37,11 @@ export function resolvePropagateOptions(owner: string, given: PropagateOptions |
 }
 
 /**
- * Writes what is left of a context's deadline, less a margin, into the fields of a call that is made for it: into a
- * `Headers` or an object of fields, which it returns. A shorter timeout that the fields carry already holds; one that
- * cannot be read is replaced. Without a deadline they stay as they are.
+ * Writes the remaining time of a context, less a margin, into the headers of an outgoing call: a `Headers` or a plain
+ * object, which it returns. A shorter timeout in the headers stays; an unreadable one is replaced. Without a deadline it
+ * changes nothing.
  *
- * Throws the context's reason when it is aborted or its deadline has passed: there is nothing to call for. Throws
- * `InvalidOptionError`.
+ * Throws the context's reason if it is aborted or out of time. Throws `InvalidOptionError`.
  */
 export function propagate<H extends object>(context: RequestContext, headers: H, options?: PropagateOptions): H {
   const resolved = resolvePropagateOptions('propagate', options);
@@ -56,7 +53,7 @@ export function propagate<H extends object>(context: RequestContext, headers: H,
   return headers;
 }
 
-/** `propagate`, of checked arguments. */
+/** `propagate` with checked arguments. */
 export function writeTimeout(context: Context, headers: object, { fields, margin }: ResolvedPropagateOptions): void {
   context.throwIfAborted();
   const left = context.remaining();
@@ -73,19 +70,19 @@ export function writeTimeout(context: Context, headers: object, { fields, margin
   }
 }
 
-/** `Infinity` for what is no timeout. */
+/** `Infinity`: not a timeout. */
 function readTimeout(field: TimeoutField, text: string): number {
   return timeoutGrammars[field].parse(text) ?? Infinity;
 }
 
-/** The fields of a call, in whatever they come. */
+/** The headers of a call, of either kind. */
 interface FieldAccess {
   /** All values of a field. */
   read(field: TimeoutField): string[];
   write(field: TimeoutField, value: string): void;
 }
 
-/** As `fetch` and others know it; not only the global class. */
+/** `Headers` of any implementation, not only the global class. */
 interface HeadersLike {
   get(name: string): string | null;
   set(name: string, value: string): void;
@@ -108,7 +105,7 @@ function accessHeaders(headers: HeadersLike): FieldAccess {
   return { read: (field) => splitValues(headers.get(field)), write: (field, value) => headers.set(field, value) };
 }
 
-/** Names in any case, and a field more than once. */
+/** Names may have any case, and a field may come more than once. */
 function accessRecord(record: OutgoingFields): FieldAccess {
   const namesOf = (field: TimeoutField): string[] => Object.keys(record).filter((name) => name.toLowerCase() === field);
   return {
@@ -121,7 +118,7 @@ function accessRecord(record: OutgoingFields): FieldAccess {
   };
 }
 
-/** A field that is sent more than once arrives as a list. */
+/** A field that was sent more than once arrives as a list. */
 function splitValues(value: unknown): string[] {
   return value == null
     ? []

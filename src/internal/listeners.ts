@@ -3,26 +3,23 @@ import { captureScope } from './context/async-scope.ts';
 
 interface Registration<T> {
   readonly listener: (value: T) => void;
-  /** The async context of its registration: an event comes in that of whatever caused it, often a request. */
+  /** The async context of its registration. The event itself comes in that of its cause, often a request. */
   readonly scope: AsyncResource;
 }
 
-/**
- * The listeners of one event. Every registration is its own, with its own undo, also of a function that is registered
- * already.
- */
+/** The listeners of one event. A function registered twice is two registrations, each with its own undo. */
 export class Listeners<T extends object> {
   readonly #registrations = new Set<Registration<T>>();
   readonly #onError: (error: unknown) => void;
   #undelivered: T[] = [];
   #delivering = false;
 
-  /** @param onError - told what a listener throws; the others are called all the same */
+  /** @param onError - gets what a listener throws; the others are called all the same */
   constructor(onError: (error: unknown) => void) {
     this.#onError = onError;
   }
 
-  /** Registers a listener. Returns the undo, which may be called more than once. */
+  /** Registers a listener. Returns the undo. Further calls of it do nothing. */
   add(listener: (value: T) => void): () => void {
     const registration = { listener, scope: captureScope() };
     this.#registrations.add(registration);
@@ -32,8 +29,8 @@ export class Listeners<T extends object> {
   }
 
   /**
-   * Calls every listener, in the order of their registration. One that causes the next event gets it once all have got
-   * this one: nobody sees them in another order than they happened.
+   * Calls every listener, in the order of registration. An event that a listener causes is delivered after this one, so
+   * all listeners see events in the same order.
    */
   emit(value: T): void {
     this.#undelivered.push(value);
@@ -44,14 +41,14 @@ export class Listeners<T extends object> {
     this.#delivering = false;
   }
 
-  /** Removes all, also for an event that is being delivered. */
+  /** Removes all listeners, also for an event that is being delivered. */
   clear(): void {
     this.#registrations.clear();
     this.#undelivered = [];
   }
 
   #deliver(value: T): void {
-    // A copy, so that a listener that registers another does not have it called for the same event.
+    // A copy: a listener that is added now is not called for this event.
     for (const registration of [...this.#registrations]) {
       if (!this.#registrations.has(registration)) continue;
       try {
@@ -63,10 +60,7 @@ export class Listeners<T extends object> {
   }
 }
 
-/**
- * Calls a function with each of several that have nothing to do with each other. What it throws for one goes to
- * `onError`, and keeps no other from its turn.
- */
+/** Calls a function with each item. What it throws for one goes to `onError`, and the others still get their turn. */
 export function callEach<T>(
   items: Iterable<T>,
   call: (item: T) => void,

@@ -1,21 +1,21 @@
-/** What is allowed: durations in ms from the arrival of the request, `Infinity` for none. */
+/** The options, in ms since the request arrived. `Infinity`: no limit. */
 export interface DeadlineBounds {
   readonly default: number;
   readonly max: number;
   readonly idle: number;
 }
 
-/** The deadlines of a request, in ms from its arrival. */
+/** The deadlines of a request, in ms since it arrived. */
 export interface DeadlineDecision {
-  /** The whole of it. */
+  /** From arrival to end. */
   readonly total: number;
-  /** What still holds when a response that comes in pieces has traded `default` for an idle deadline. */
+  /** What still holds once an idle deadline has replaced `default`. */
   readonly hard: number;
 }
 
 /**
- * The one decision about the deadline of a request. It only shrinks. @param asked - by the client: ms from now,
- * `Infinity` for nothing
+ * The one decision about the deadline of a request. A client can only shorten it.
+ * @param asked - what the client asks for, in ms from now; `Infinity`: nothing
  */
 export function decideDeadline({ default: usual, max, idle }: DeadlineBounds, asked: number): DeadlineDecision {
   const hard = Math.min(asked, max);
@@ -23,24 +23,21 @@ export function decideDeadline({ default: usual, max, idle }: DeadlineBounds, as
   return { total, hard: idle === Infinity ? total : hard };
 }
 
-/** What a response is like when its context is aborted. */
+/** The state of a response when its context aborts. */
 export interface ExpiryFacts {
-  /** The connection is gone. */
+  /** The connection has closed. */
   readonly gone: boolean;
-  /** The handler has ended it: it answered in time, and delivering takes what it takes. */
+  /** The handler has ended it in time. Delivery takes as long as it takes. */
   readonly ended: boolean;
   readonly headersSent: boolean;
-  /** A stream of this library is on it, which closes by rules of its own. */
+  /** It carries a stream of this library, which closes by its own rules. */
   readonly streamed: boolean;
 }
 
-/**
- * `answer` it with a status, `cut` it, since a body that cannot go on must not look complete, or leave it to its
- * `stream`.
- */
+/** `answer` with a status; `cut`, as an incomplete body must not look complete; or leave it to the `stream`. */
 export type ExpiryOutcome = 'nothing' | 'answer' | 'cut' | 'stream';
 
-/** What to do with a response whose time is over. */
+/** What to do with a response that is out of time. */
 export function decideExpiry({ gone, ended, headersSent, streamed }: ExpiryFacts): ExpiryOutcome {
   if (gone || ended) return 'nothing';
   if (!headersSent) return 'answer';

@@ -1,13 +1,13 @@
 import { parseGrpcTimeout, parseMilliseconds } from './timeout-field.ts';
 
-/** A request field that says how long its client will wait. */
+/** A request field that tells how long the client waits. */
 export type DeadlineSource =
   'grpc-timeout' | 'x-request-timeout-ms' | 'x-request-deadline' | 'x-envoy-expected-rq-timeout-ms' | 'prefer';
 
 type Reader = (field: string, now: number) => number | undefined;
 
 /**
- * What each field says, in ms from now; `undefined` for what cannot be read.
+ * Reads each field as ms from now. `undefined`: not readable.
  *
  * | field | what it holds |
  * |---|---|
@@ -25,12 +25,11 @@ const readers: Readonly<Record<DeadlineSource, Reader>> = {
   prefer: parseWait,
 };
 
-/** All of them. */
+/** All known fields. */
 export const deadlineSources: readonly DeadlineSource[] = Object.keys(readers) as DeadlineSource[];
 
 /**
- * How long the client waits: the shortest that the fields say, in ms from now and not negative; `Infinity` where none
- * says anything that can be read.
+ * How long the client waits, in ms from now, at least 0: the shortest of its fields. `Infinity`: no readable field.
  * @param fields - of the request, by their names in lower case
  * @param now - milliseconds since the epoch
  */
@@ -49,18 +48,18 @@ export function readTimeout(
   return shortest;
 }
 
-// RFC 3339 5.6, with a zone: a local time is no point in time.
+// RFC 3339 5.6, with a time zone. A local time is no point in time.
 const dateTime = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
-// In seconds the year 5138, in milliseconds 1973: nobody means the other.
+// In seconds it is the year 5138, in milliseconds 1973: no real deadline is ambiguous.
 const firstMilliseconds = 100_000_000_000;
 
 function parseMoment(field: string, now: number): number | undefined {
-  const moment = dateTime.test(field) && hasItsDay(field) ? Date.parse(field.replace(' ', 'T')) : parseEpoch(field);
+  const moment = dateTime.test(field) && isRealDay(field) ? Date.parse(field.replace(' ', 'T')) : parseEpoch(field);
   return Number.isFinite(moment) ? (moment as number) - now : undefined;
 }
 
 // `Date.parse` takes the 30th of February for the 2nd of March.
-function hasItsDay(field: string): boolean {
+function isRealDay(field: string): boolean {
   const [year, month, day] = [field.slice(0, 4), field.slice(5, 7), field.slice(8, 10)].map(Number) as [
     number,
     number,
@@ -75,8 +74,8 @@ function parseEpoch(field: string): number | undefined {
   return value < firstMilliseconds ? value * 1000 : value;
 }
 
-// RFC 7240 2: preference = token [ BWS "=" BWS word ] *( OWS ";" [ OWS parameter ] ); of one that is given twice the
-// first counts.
+// RFC 7240 2: preference = token [ BWS "=" BWS word ] *( OWS ";" [ OWS parameter ] ). The first of two equal ones
+// counts.
 const preferences = /(?:[^,"]|"(?:[^"\\]|\\.)*"?)+/g;
 const wait = /^wait\s*=\s*("?)(\d{1,10})\1$/i;
 

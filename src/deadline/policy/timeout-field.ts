@@ -1,10 +1,7 @@
-/**
- * A field of a request that tells how long its sender waits, counted from its arrival. An absolute time would be off by
- * as much as two clocks are.
- */
+/** A request field with a timeout counted from arrival. (An absolute time would depend on two clocks.) */
 export type TimeoutField = 'grpc-timeout' | 'x-request-timeout-ms' | 'x-envoy-expected-rq-timeout-ms';
 
-/** How the value of a field is read and written, in milliseconds. */
+/** Reads and writes the value of a field, in milliseconds. */
 export interface TimeoutGrammar {
   parse(text: string): number | undefined;
   format(ms: number): string;
@@ -16,13 +13,10 @@ const grpcPattern = /^([0-9]{1,8})([HMSmun])$/;
 const grpcLargest = 99_999_999;
 
 const unitLength: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1 };
-// Fractions of a millisecond have no exact number of their own, their inverse has.
+// Dividing is exact where multiplying by a fraction of a millisecond is not.
 const unitsInMillisecond: Readonly<Record<string, number>> = { u: 1000, n: 1_000_000 };
 
-/**
- * Reads a `grpc-timeout` as milliseconds; `undefined` when it is not one. `0m` is outside the grammar, and stands for
- * what is expired already.
- */
+/** Reads a `grpc-timeout` as milliseconds; `undefined`: not one. `0m` breaks the grammar, and means expired. */
 export function parseGrpcTimeout(text: string): number | undefined {
   const [, digits, unit] = grpcPattern.exec(text) ?? [];
   if (digits === undefined || unit === undefined) return undefined;
@@ -30,10 +24,7 @@ export function parseGrpcTimeout(text: string): number | undefined {
   return length === undefined ? Number(digits) / (unitsInMillisecond[unit] ?? NaN) : Number(digits) * length;
 }
 
-/**
- * Writes milliseconds as a `grpc-timeout` in the smallest unit that holds them, from `m` on; rounded up, so that it is
- * never shorter, nor 0.
- */
+/** Writes milliseconds as a `grpc-timeout`, in the smallest unit that holds them, from `m` on. Rounds up, to 1 at least. */
 export function formatGrpcTimeout(ms: number): string {
   for (const unit of ['m', 'S', 'M', 'H'] as const) {
     const count = Math.max(1, unitsIn(ms, unitLength[unit] ?? NaN));
@@ -42,32 +33,26 @@ export function formatGrpcTimeout(ms: number): string {
   return `${grpcLargest}H`;
 }
 
-/**
- * The least number of units that is not less. The quotient of a number slightly above a multiple can come out as the
- * multiple.
- */
+/** Divides and rounds up. The quotient of a number slightly above a multiple can come out as the multiple. */
 function unitsIn(ms: number, length: number): number {
   const count = Math.ceil(ms / length);
   return count * length < ms ? count + 1 : count;
 }
 
-/** Reads a field of whole milliseconds; `undefined` when it is not one. */
+/** Reads a field of whole milliseconds; `undefined`: not one. */
 export function parseMilliseconds(text: string): number | undefined {
-  // 15 digits: beyond them a number is not exact any more.
+  // A number with more than 15 digits is not exact.
   return /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-/**
- * Writes milliseconds as a whole number; rounded up, so that it is never shorter, nor 0, which some take for "no
- * limit".
- */
+/** Writes whole milliseconds. Rounds up, to 1 at least: some servers take 0 for "no limit". */
 export function formatMilliseconds(ms: number): string {
   return String(Math.min(999_999_999_999_999, Math.max(1, Math.ceil(ms))));
 }
 
 const milliseconds: TimeoutGrammar = { parse: parseMilliseconds, format: formatMilliseconds };
 
-/** The fields, with their grammars. */
+/** The grammar of each field. */
 export const timeoutGrammars: Readonly<Record<TimeoutField, TimeoutGrammar>> = {
   'grpc-timeout': { parse: parseGrpcTimeout, format: formatGrpcTimeout },
   'x-request-timeout-ms': milliseconds,

@@ -1,14 +1,14 @@
 import { AsyncResource } from 'node:async_hooks';
 
 /**
- * The async context of the code that runs now, for what has to run in it later: `runInAsyncScope`. With manual destroy,
- * because the automatic one costs the garbage collector a finalizer for each.
+ * Captures the async context of the code that runs now, to run other code in it later by `runInAsyncScope`. With manual
+ * destroy: the automatic one costs a finalizer each.
  */
 export function captureScope(): AsyncResource {
   return new AsyncResource('sluice', { requireManualDestroy: true });
 }
 
-/** A callback that runs in the async context in which it was given, as the callbacks of Node's own `write` do. */
+/** Binds a callback to the async context of this call, as Node binds the callbacks of `write`. */
 export function inScope<Args extends unknown[], Result>(
   callback: (...args: Args) => Result,
 ): (...args: Args) => Result {

@@ -12,57 +12,54 @@ export type { ChildContext, ChildOptions, RequestContext } from './contract.ts';
 
 type AbortListener = (reason: unknown) => void;
 
-/** What a context may be given. */
+/** Settings of a context. */
 interface ContextSettings {
   readonly clock?: Clock;
-  /** In place of a timer of its own, where the order allows. */
+  /** Used instead of an own timer, if the order of deadlines allows it. */
   readonly queue?: DeadlineQueue | undefined;
-  /** Where listeners of its signal run, whichever code asks for that first. */
+  /** Where listeners of its signal run. @defaultValue the async context of the code that asks for the signal first */
   readonly scope?: AsyncResource;
 }
 
 const none: ContextSettings = {};
 
 /**
- * A context, in a tree. Nothing is made before it is asked for: no controller, no timer, no set of children. A parent
- * holds its children until they are aborted or disposed, and that is all that is retained: `AbortSignal.any` and
- * `AbortSignal.timeout` keep 1 to 1.6 kB for each request while the signal at the root lives.
+ * A node of a tree of contexts. It makes its controller, timer and set of children only when they are needed. A parent
+ * keeps its children until they are aborted or disposed, and nothing else: `AbortSignal.any` and `AbortSignal.timeout`
+ * would keep 1 to 1.6 kB per request while the signal at the root lives.
  *
  *     live ──abort, deadline, parent aborted──▶ aborted
  *       └────dispose──▶ disposed
  */
 export class Context implements ChildContext, Queued {
-  /** Its place in a queue of deadlines; the queue's. */
+  /** Its place in the queue of deadlines. Owned by the queue. */
   queued: Queued['queued'];
   #state: 'live' | 'aborted' | 'disposed' = 'live';
   #clock: Clock;
   #parent: Context | undefined;
   #children: Set<Context> | undefined;
-  /** Of its own, by the clock. */
+  /** Its own deadline, by the clock. */
   #expires: number;
   #reason: unknown;
   #controller: AbortController | undefined;
-  /**
-   * Where listeners of the signal run, and not in the async context of what aborts it: in that of the code that asked
-   * for it first.
-   */
+  /** Where listeners of the signal run, instead of the async context of the code that aborts it. */
   #signalScope: AsyncResource | undefined;
   #listeners: Set<{ readonly listener: AbortListener }> | undefined;
   #disarm: (() => void) | undefined;
   #queue: DeadlineQueue | undefined;
-  /** Somebody waits for its deadline, here or below. */
+  /** Whether it or a child needs its deadline. */
   #isWatched = false;
 
   /**
    * @param timeout - ms from now; `Infinity` for none
    */
   constructor(parent: Context | undefined, timeout: number, { clock, queue, scope }: ContextSettings = none) {
-    this.#clock = clock ?? parent?.clock ?? systemClock;
+    this.#clock = clock ?? (parent ? parent.#clock : systemClock);
     this.#queue = queue;
     this.#signalScope = scope;
     this.#expires = timeout === Infinity ? Infinity : this.#clock.now() + timeout;
     if (!parent || parent.#state === 'disposed') {
-      // The deadline of one that is over still holds for what goes on after it.
+      // The deadline of a disposed parent still holds.
       if (parent) this.#expires = Math.min(this.#expires, parent.#limit());
     } else if (parent.#state === 'aborted') {
       this.#state = 'aborted';
@@ -73,15 +70,11 @@ export class Context implements ChildContext, Queued {
     }
   }
 
-  get clock(): Clock {
-    return this.#clock;
-  }
-
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController();
-      // A request may have many calls under way at once. Node 20 warns of the eleventh listener. Not 0: for that Node
-      // 20 throws in `getMaxListeners`, which the `fetch` of undici calls.
+      // A request may have many calls at once, and Node 20 warns of the eleventh listener. Not 0: with 0 Node 20 throws
+      // in `getMaxListeners`, which undici's `fetch` calls.
       setMaxListeners(Infinity, this.#controller.signal);
       this.#signalScope ??= captureScope();
       if (this.#state === 'aborted') this.#controller.abort(this.#reason);
@@ -94,7 +87,7 @@ export class Context implements ChildContext, Queued {
     return performance.timeOrigin + this.#limit() + (performance.now() - this.#clock.now());
   }
 
-  /** Why it is aborted; `undefined` while it is not. */
+  /** The reason of the abort; `undefined`: not aborted. */
   get reason(): unknown {
     return this.#reason;
   }
@@ -118,7 +111,7 @@ export class Context implements ChildContext, Queued {
     if (this.remaining() === 0) throw new DeadlineExceededError();
   }
 
-  /** Calls the listener once when it is aborted; at once if it is already. Returns its undo. */
+  /** Calls the listener once, when it aborts; at once if it has. Returns the undo. */
   onAbort(listener: AbortListener): () => void {
     if (this.#state === 'aborted') {
       listener(this.#reason);
@@ -133,8 +126,7 @@ export class Context implements ChildContext, Queued {
   }
 
   /**
-   * Another deadline of its own, `timeout` ms from now: for a stream that trades its total deadline. The parent's still
-   * holds.
+   * Sets its own deadline anew, `timeout` ms from now. The parent's still holds.
    */
   reschedule(timeout: number): void {
     if (this.#state !== 'live') return;
@@ -146,7 +138,7 @@ export class Context implements ChildContext, Queued {
     if (this.#state !== 'live') return;
     this.#state = 'aborted';
     this.#reason = reason;
-    this.#letGo();
+    this.#detach();
     const [children, listeners] = [this.#children, this.#listeners];
     this.#children = this.#listeners = undefined;
     for (const child of children ?? []) {
@@ -167,8 +159,8 @@ export class Context implements ChildContext, Queued {
   }
 
   /**
-   * Takes an error of one that was told of the end, which has no caller. Throws it later, as Node does for a listener
-   * of a signal.
+   * Takes an error of an abort listener, which has no caller. Throws it in the next tick, as Node does for listeners of
+   * an AbortSignal.
    */
   fail(error: unknown): void {
     process.nextTick(() => {
@@ -187,7 +179,7 @@ export class Context implements ChildContext, Queued {
     const limit = this.#limit();
     this.#state = 'disposed';
     this.#expires = limit;
-    this.#letGo();
+    this.#detach();
     const children = this.#children;
     this.#children = this.#listeners = undefined;
     for (const child of children ?? []) child.#orphan(limit);
@@ -199,8 +191,7 @@ export class Context implements ChildContext, Queued {
   }
 
   /**
-   * Sees to it that the deadline aborts it. A timer of its own only for a deadline of its own: the parent's is the
-   * parent's to keep.
+   * Makes the deadline abort it. Uses a timer only for its own deadline: the parent keeps the parent's.
    */
   arm(): void {
     this.#isWatched = true;
@@ -211,17 +202,17 @@ export class Context implements ChildContext, Queued {
     else this.#disarm = this.#clock.startTimer(Math.max(0, this.#expires - this.#clock.now()), () => this.expire());
   }
 
-  /** For a kind of context that does something itself when it is aborted. */
+  /** Called after an abort, for subclasses. */
   protected aborted?(reason: unknown): void;
 
-  /** Goes on without its parent, until the parent's deadline. */
+  /** Goes on without its parent, up to the parent's deadline. */
   #orphan(limit: number): void {
     this.#parent = undefined;
     this.#expires = Math.min(this.#expires, limit);
     this.#rearm();
   }
 
-  /** Its deadline, or who is above it, has changed, and with that whose timer aborts it and its children. */
+  /** Its deadline or its parent has changed, and so may the timer that aborts it and its children. */
   #rearm(): void {
     if (!this.#isWatched) return;
     this.#stopTimer();
@@ -239,21 +230,18 @@ export class Context implements ChildContext, Queued {
     if (this.queued) this.#queue?.remove(this);
   }
 
-  #letGo(): void {
+  #detach(): void {
     this.#stopTimer();
     if (this.#parent) this.#parent.#children?.delete(this);
     this.#parent = undefined;
   }
 }
 
-/**
- * The context of work that belongs to no request: without a deadline, and never aborted. Nothing keeps its children but
- * who made them.
- */
+/** The context of work that belongs to no request. It has no deadline, never aborts, and keeps no children. */
 export const background: Context = new Context(undefined, Infinity);
 background.dispose();
 
-/** Checks a context that a caller gave. Throws `InvalidOptionError`. */
+/** Checks a context given by a caller. Throws `InvalidOptionError`. */
 export function requireContext(option: string, value: RequestContext | undefined): Context {
   if (value instanceof Context) return value;
   throw new InvalidOptionError(option, 'a context of this library', value);

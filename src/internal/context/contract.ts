@@ -1,45 +1,45 @@
 import type { Duration } from '../option.ts';
 
-/** How a child differs from its parent. */
+/** Options of `child`. */
 export interface ChildOptions {
   /**
-   * The most that it may take from now on: milliseconds or a string for `ms`; `Infinity` is no bound of its own. It
-   * never outlives its parent. @defaultValue `Infinity`
+   * How long it may take from now on: milliseconds or a string for `ms`. `Infinity`: no own limit. It never outlives its
+   * parent. @defaultValue `Infinity`
    */
   timeout?: Duration;
 }
 
-/** One deadline and one signal for a piece of work: of a request, of a stream in it, of a call that it makes. */
+/** One deadline and one signal for a piece of work: a request, a stream in it, or a call that it makes. */
 export interface RequestContext {
   /**
-   * Aborts when nobody waits for the work any more. `signal.reason` tells why by its class: `DeadlineExceededError`,
-   * `ClientClosedError`, `DrainingError`, `IdleTimeoutError`, or whatever it was aborted with. It does not abort when
-   * the response ended as it should.
+   * Aborts when the work is no longer needed. The class of `signal.reason` tells why: `DeadlineExceededError`,
+   * `ClientClosedError`, `DrainingError`, `IdleTimeoutError`, or the reason given to `abort`. It does not abort when the
+   * response ends normally.
    */
   readonly signal: AbortSignal;
-  /** When it has to be done: milliseconds since the epoch, as `Date.now()`; `Infinity` without a deadline. */
+  /** The deadline in milliseconds since the epoch, as `Date.now()`. `Infinity`: none. */
   readonly deadline: number;
-  /** Milliseconds that are left, with fractions: 0 when the deadline has passed, `Infinity` without one. */
+  /** The remaining milliseconds, with fractions. 0: the deadline has passed. `Infinity`: there is none. */
   remaining(): number;
   /**
-   * A context for a part of the work: aborted with this one, and on its own by `timeout`. What happens to it touches no
-   * other. Throws `InvalidOptionError`.
+   * Makes a context for a part of the work. It aborts with this one, or alone by `timeout`. Its end affects no other
+   * context. Throws `InvalidOptionError`.
    */
   child(options?: ChildOptions): ChildContext;
-  /** Throws `signal.reason` when it is aborted, and `DeadlineExceededError` from the moment the deadline has passed. */
+  /** Throws `signal.reason` if it is aborted, and `DeadlineExceededError` once the deadline has passed. */
   throwIfAborted(): void;
 }
 
 /**
- * A context with an owner, who ends it. That of a request ends with its response; what is still at work below it goes
- * on until its deadline.
+ * A context that its owner ends. The context of a request ends with the response; children that are still at work go on
+ * until its deadline.
  */
 export interface ChildContext extends RequestContext {
-  /** Aborts it and all its children. Without a reason it is a `DOMException` named `AbortError`. */
+  /** Aborts it and its children. @param reason - @defaultValue a `DOMException` named `AbortError` */
   abort(reason?: unknown): void;
   /**
-   * The work is done: frees the timer, and lets go of the parent. Nothing aborts any more but what has its own
-   * deadline.
+   * Ends it without an abort: the work is done. Frees its timer and leaves its parent. Only children with a deadline can
+   * abort after that.
    */
   dispose(): void;
 }

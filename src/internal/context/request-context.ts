@@ -9,31 +9,30 @@ const responseKey = Symbol('sluice.response');
 
 interface Slot {
   [responseKey]?: HttpResponse | undefined;
-  /** The last is the one that counts. */
+  /** The last one counts. */
   [contextKey]?: Context[] | undefined;
 }
 
-// On the list of fields as they came, which all wrappers of a request share. On the request itself, which Express gives
-// another prototype, a property costs 4 µs before Node 24; a WeakMap costs 2 µs everywhere, most of them to the garbage
-// collector.
+// The slot is on `rawHeaders`, which all wrappers of a request share. On the request itself, which Express gives another
+// prototype, a property costs 4 µs before Node 24. A WeakMap costs 2 µs, most of them in the garbage collector.
 function slotOf(req: HttpRequest): Slot {
-  // A request made by hand for a test may have none.
+  // A hand-made request of a test may have none.
   return ((req.rawHeaders as string[] | undefined) ?? req) as Slot;
 }
 
 const storage = new AsyncLocalStorage<Context>();
 
-/** The context of a request, if it was given one. */
+/** The context of a request, if it has one. */
 export function contextIn(req: HttpRequest): Context | undefined {
   return slotOf(req)[contextKey]?.at(-1);
 }
 
-/** Has a request get a context when it is first asked for by `contextFor`: most requests never are. */
+/** Lets `contextFor` make the context of a request on first use: most requests need none. */
 export function offerContext(req: HttpRequest, res: HttpResponse): void {
   slotOf(req)[responseKey] = res;
 }
 
-/** The context of a request, made now where it was offered. */
+/** The context of a request. Makes the one that was offered. */
 export function contextFor(req: HttpRequest): Context | undefined {
   const { [contextKey]: contexts, [responseKey]: res } = slotOf(req);
   if (contexts || !res) return contexts?.at(-1);
@@ -44,8 +43,8 @@ export function contextFor(req: HttpRequest): Context | undefined {
 }
 
 /**
- * Gives a request its context, which from then on is ended with its response: aborted when the client leaves, disposed
- * when all was sent. A child of the one that it had takes its place.
+ * Gives a request its context, which ends with the response: aborted if the client leaves, disposed once all is sent. A
+ * child of the previous context replaces it.
  */
 export function setContext(req: HttpRequest, res: HttpResponse, context: Context): void {
   const slot = slotOf(req);
@@ -59,30 +58,27 @@ export function setContext(req: HttpRequest, res: HttpResponse, context: Context
 }
 
 function responseOnOver({ req, writableEnded }: HttpResponse): void {
-  // After a reset HTTP/2 reports the body as finished: only `writableEnded` says that the server had ended it.
+  // After a reset HTTP/2 reports the body as finished. Only `writableEnded` tells whether the server had ended it.
   if (!writableEnded) abortRequest(req, new ClientClosedError());
   else for (const context of contextsOf(req)) context.dispose();
 }
 
-/** Aborts all that a request was given. */
+/** Aborts all contexts of a request. */
 export function abortRequest(req: HttpRequest, reason: Error): void {
   for (const context of contextsOf(req)) context.abort(reason);
 }
 
-/**
- * From the last to the first: the end of the first alone would leave the others to their deadlines, and one in the
- * middle may be aborted.
- */
+/** From the last to the first: the end of the first alone would leave the others to their deadlines. */
 function contextsOf(req: HttpRequest): readonly Context[] {
   return slotOf(req)[contextKey]?.toReversed() ?? [];
 }
 
-/** The context of the code that runs, if it has one. */
+/** The context of the code that runs now, if it has one. */
 export function contextHere(): Context | undefined {
   return storage.getStore();
 }
 
-/** Calls a function in a context: what it calls, and waits for, has that as its current one. */
+/** Calls a function in a context, with everything that it calls and awaits. */
 export function runIn<T>(context: Context, call: () => T): T {
   return storage.run(context, call);
 }

@@ -2,10 +2,7 @@ import type { HttpResponse } from '../http/message.ts';
 
 type Method = (this: unknown, ...args: never[]) => unknown;
 
-/**
- * Calls a function and tells whether it ended the response, also where somebody's patch, as that of `express-session`,
- * passes it on later.
- */
+/** Calls a function and tells whether it called `end`, even if a patch such as that of `express-session` delays it. */
 export function endsIn(res: HttpResponse, call: () => void): boolean {
   const target = res as unknown as { end: Method };
   const before = Object.getOwnPropertyDescriptor(target, 'end');

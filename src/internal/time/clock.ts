@@ -1,9 +1,9 @@
-// Node fires a timer with a longer delay after 1 ms instead.
+// Node fires a timer with a longer delay after 1 ms.
 export const longestDelay: number = 2 ** 31 - 1;
 
 /**
- * Calls `callback` once after `delay` ms, however long; `Infinity` is never. Returns its undo. The timer does not keep
- * the process alive.
+ * Calls `callback` once after `delay` ms, of any length. `Infinity`: never. Returns the undo. The timer does not keep the
+ * process alive.
  */
 export function startTimer(delay: number, callback: () => void): () => void {
   if (delay === Infinity) return () => undefined;
@@ -23,7 +23,7 @@ export function startTimer(delay: number, callback: () => void): () => void {
   };
 }
 
-/** Where the time comes from: milliseconds that do not go back, and a timer with its undo. */
+/** A source of time: milliseconds that never go back, and a timer with its undo. */
 export interface Clock {
   now(): number;
   startTimer(delay: number, callback: () => void): () => void;
@@ -31,12 +31,12 @@ export interface Clock {
 
 export const systemClock: Clock = { now: () => performance.now(), startTimer };
 
-/** A delay spread evenly between half and one and a half times of it. */
+/** A random delay, evenly spread between 0.5 and 1.5 times `delay`. */
 export function jittered(delay: number, random: () => number): number {
   return delay * (0.5 + random());
 }
 
-/** A span, longer or shorter by up to a share of it; `Infinity` stays. */
+/** A random span, up to `share` longer or shorter. `Infinity` stays. */
 export function varied(span: number, share: number, random: () => number): number {
   return span === Infinity ? span : span * (1 + share * (2 * random() - 1));
 }

@@ -2,13 +2,13 @@ import { AsyncResource } from 'node:async_hooks';
 import { callEach } from '../listeners.ts';
 import { longestDelay } from './clock.ts';
 
-/** What waits in a queue: it is a link of it. */
+/** An entry of a queue, linked into it. */
 export interface Queued {
-  /** The queue's. */
+  /** Owned by the queue. */
   queued: Links | undefined;
-  /** Its time is over. It is not in the queue any more. */
+  /** Called at its deadline, once it has left the queue. */
   expire(): void;
-  /** Takes what `expire` has thrown: no other waits for that. */
+  /** Gets what `expire` threw. */
   fail(error: unknown): void;
 }
 
@@ -19,25 +19,25 @@ interface Links {
 }
 
 /**
- * Deadlines that come in the order in which they were set, as those of requests under one option do. One timer for all
- * of them, which is not touched when a request begins or ends: a timer for each costs more than all else that is kept
- * of a request.
+ * Deadlines that come in the order in which they were set, as those of requests with the same option do. One timer
+ * serves all. Beginning or ending a request does not touch it: a timer per request would cost more than everything else
+ * the library keeps of a request.
  */
 export class DeadlineQueue {
   #first: Queued | undefined;
   #last: Queued | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** For which moment the timer is set. */
+  /** When the timer fires. */
   #wakesAt = Infinity;
-  /** Of the timer: it would keep alive what belongs to the request at hand when it is set. */
+  /** The timer's async context: it would else keep the request alive in which it was set. */
   #resource = new AsyncResource('sluice.deadlines', { requireManualDestroy: true });
 
-  /** Whether a deadline, by `performance.now()`, can go to the end: it comes after all that are in. */
+  /** Whether a deadline, by `performance.now()`, is not before the last one. */
   takes(at: number): boolean {
     return !this.#last?.queued || at >= this.#last.queued.at;
   }
 
-  /** @param at - when it is over, by `performance.now()` */
+  /** @param at - the deadline, by `performance.now()` */
   add(entry: Queued, at: number): void {
     entry.queued = { at, previous: this.#last, next: undefined };
     if (this.#last?.queued) this.#last.queued.next = entry;
@@ -57,15 +57,14 @@ export class DeadlineQueue {
   }
 
   /**
-   * A timer for the first. One that was set for an earlier deadline finds out by itself; a later one, of a queue that
-   * was empty since, does not.
+   * Sets the timer for the first entry, unless it fires sooner: then it sets itself again.
    */
   #arm(): void {
     const at = this.#first?.queued?.at;
     if (at === undefined || at >= this.#wakesAt) return;
     clearTimeout(this.#timer);
     this.#wakesAt = at;
-    // Rounded up: a timer that is early would find nothing to do.
+    // Rounded up: a timer that fires early would find nothing to do.
     const delay = Math.min(Math.max(Math.ceil(at - performance.now()), 1), longestDelay);
     this.#timer = this.#resource.runInAsyncScope(() => setTimeout(() => this.#expire(), delay).unref());
   }
@@ -83,7 +82,7 @@ export class DeadlineQueue {
     }
   }
 
-  /** One at a time: each may take out another, or put one in. */
+  /** One at a time: each may add or remove others. */
   *#takeDue(now: number): Generator<Queued> {
     for (let first = this.#first; first?.queued && first.queued.at <= now; first = this.#first) {
       this.remove(first);

@@ -2,15 +2,15 @@ import { AsyncResource } from 'node:async_hooks';
 import { callEach } from '../listeners.ts';
 import { type Clock, systemClock } from './clock.ts';
 
-/** What a wheel calls at its time. It is a link of one of the wheel's lists. */
+/** An entry of a wheel, linked into one of its lists. */
 export interface Timed {
-  /** The wheel's. */
+  /** Owned by the wheel. */
   timing: Timing | undefined;
-  /** Its time has come, and it is not in the wheel any more. */
+  /** Called at its time, once it has left the wheel. */
   onTime(now: number): void;
 }
 
-/** Where something is in a wheel. */
+/** The place of an entry in a wheel. */
 export interface Timing {
   at: number;
   slot: number;
@@ -18,19 +18,18 @@ export interface Timing {
   next: Timed | undefined;
 }
 
-// One turn is 16 s, about the time between two heartbeats: what comes later stays in its slot for another turn.
+// One turn takes 16 s, about the time between two heartbeats. Later entries stay in their slot for another turn.
 const slots = 1024;
 
-// Wakes at most 64 times a second, however many wait; nothing here needs to be more exact.
+// The wheel wakes at most 64 times a second. No user needs more precision.
 const width = 15.625;
 
 /**
- * Points in time for many: to set one, move it or take it out costs the same however many there are, and one timer
- * serves all. Each is called at its time or up to 17 ms after it, never before. The timer does not keep the process
- * alive.
+ * One timer for many points in time. To set, move or cancel one costs the same however many there are. Each entry is
+ * called at its time or up to 17 ms later, never before. The timer does not keep the process alive.
  *
  *     ┌───┬───┬───┬─▲─┬───┬───┬───┐   slot = time / width, modulo
- *     │   │ ◯ │   │ │ │   │ ◯ │   │   each a list of those whose time is in it, in this turn or a later one
+ *     │   │ ◯ │   │ │ │   │ ◯ │   │   each a list of entries of this turn or a later one
  *     └───┴─┼─┴───┴─┴─┴───┴───┴───┘
  *           ◯      now
  */
@@ -39,30 +38,30 @@ export class TimingWheel {
   readonly #onError: (error: unknown) => void;
   readonly #lists: (Timed | undefined)[] = new Array<Timed | undefined>(slots).fill(undefined);
   #size = 0;
-  /** Of the entry that was taken out last: mostly the one that is put in next. */
+  /** The place of the entry that left last. Mostly that entry comes back next. */
   #spare: Timing | undefined;
   #isClosed = false;
   /** The last tick whose slot was emptied. */
   #tick = 0;
-  /** For which tick the timer is set. */
+  /** The tick at which the timer fires. */
   #wakesAt = Infinity;
   #stopTimer: (() => void) | undefined;
-  /** Of the timer: it would keep alive what belongs to the request at hand when it is set. */
+  /** The timer's async context: it would else keep the request alive in which it was set. */
   readonly #resource = new AsyncResource('sluice.wheel', { requireManualDestroy: true });
 
-  /** @param onError - told what an entry throws at its time; the others are called all the same */
+  /** @param onError - gets what an entry throws; the others are called all the same */
   constructor(onError: (error: unknown) => void, clock: Clock = systemClock) {
     this.#clock = clock;
     this.#onError = onError;
     this.#tick = Math.floor(clock.now() / width);
   }
 
-  /** How many wait. */
+  /** The number of entries. */
   get size(): number {
     return this.#size;
   }
 
-  /** Sets the time of something, anew if it has one. `Infinity`: never. */
+  /** Sets or changes the time of an entry. `Infinity`: never. */
   schedule(entry: Timed, at: number): void {
     if (this.#isClosed) return;
     if (at === Infinity) {
@@ -88,7 +87,7 @@ export class TimingWheel {
     if (entry.timing) this.#unlink(entry, entry.timing);
   }
 
-  /** Forgets all. */
+  /** Removes all entries. */
   clear(): void {
     for (const [slot, first] of this.#lists.entries()) {
       for (let entry = first; entry;) {
@@ -102,7 +101,7 @@ export class TimingWheel {
     this.#sleep();
   }
 
-  /** Forgets all, and takes nothing any more. */
+  /** Removes all entries, and takes no more. */
   close(): void {
     this.clear();
     this.#isClosed = true;
@@ -135,7 +134,7 @@ export class TimingWheel {
     if (tick >= this.#wakesAt) return;
     this.#stopTimer?.();
     this.#wakesAt = tick;
-    // Rounded up: a timer that is early would find nothing to do.
+    // Rounded up: a timer that fires early would find nothing to do.
     const delay = Math.max(Math.ceil(tick * width - this.#clock.now()), 1);
     this.#stopTimer = this.#resource.runInAsyncScope(() => this.#clock.startTimer(delay, () => this.#wake()));
   }
@@ -150,7 +149,7 @@ export class TimingWheel {
     this.#wakesAt = Infinity;
     const now = this.#clock.now();
     const last = Math.floor(now / width);
-    // After a long pause each slot once.
+    // After a long pause, each slot once.
     const first = Math.max(this.#tick + 1, last - slots + 1);
     this.#tick = last;
     try {
@@ -165,7 +164,7 @@ export class TimingWheel {
     const due: Timed[] = [];
     for (; entry?.timing; entry = entry.timing.next) if (entry.timing.at <= now) due.push(entry);
     const call = (each: Timed): void => {
-      // An entry before it may have taken it out, or moved it.
+      // An earlier entry may have cancelled or moved it.
       if (!each.timing || each.timing.at > now) return;
       this.#unlink(each, each.timing);
       each.onTime(now);

@@ -14,18 +14,18 @@ import type { ResolvedDeadlineOptions } from './options.ts';
 export interface DeadlineSettings {
   readonly options: ResolvedDeadlineOptions;
   readonly queue: DeadlineQueue;
-  /** Told of each call of a handler that came too late. */
+  /** Called for each late call of a handler. */
   readonly onLate: () => void;
 }
 
-/** The context that `deadline` gives to a request: it answers for a handler whose time is over. */
-export class Scope extends Context {
+/** The context that `deadline` gives to a request. It answers for a handler that is out of time. */
+export class RequestDeadline extends Context {
   #settings: DeadlineSettings;
   #req: HttpRequest;
   #res: HttpResponse;
   /**
-   * Of the code that `deadline` was called by. The timer may be that of another request, and so may be the code that
-   * finds the time over.
+   * The async context of the request. The timer may belong to another request, and so may the code that finds the time
+   * up.
    */
   readonly #scope = captureScope();
 
@@ -43,7 +43,7 @@ export class Scope extends Context {
     this.#res = res;
   }
 
-  /** Starts the clocks. @param hard - ms from now that an idle deadline leaves in force */
+  /** Starts the timers. @param hard - ms from now: what still holds once an idle deadline replaces `default` */
   begin(total: number, hard: number): void {
     if (isGone(this.#res)) this.abort(new ClientClosedError());
     else if (total === 0) this.expire();
