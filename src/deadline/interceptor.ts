@@ -58,8 +58,8 @@ interface DispatchHandler {
 /**
  * Makes an interceptor for `undici` 7 and 8: `new Agent().compose(deadlineInterceptor())`. Each call carries the
  * remaining time of the current context, as `propagate` writes it, and aborts with the context, even in the middle of a
- * body. If the context is aborted or out of time, nothing is dispatched. Compose it before `retry`, so that each attempt
- * carries the time that remains then.
+ * body. If the context is aborted or out of time, nothing is dispatched. Compose it before `retry`, so that each
+ * attempt carries the time that remains then.
  *
  * Throws `InvalidOptionError`.
  */

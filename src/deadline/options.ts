@@ -11,8 +11,8 @@ export interface DeadlineOptions {
   /** How long any request may take, streams included. Nothing renews it. @defaultValue `Infinity` */
   max?: Duration;
   /**
-   * Replaces `default` once the headers of a streamed response are sent: how long nothing may move. Each write, each read
-   * of the request and each byte that the client takes renews it. The client's own deadline and `max` still hold.
+   * Replaces `default` once the headers of a streamed response are sent: how long nothing may move. Each write, each
+   * read of the request and each byte that the client takes renews it. The client's own deadline and `max` still hold.
    * @defaultValue `Infinity`: `default` holds to the end
    */
   idle?: Duration;
@@ -26,7 +26,8 @@ export interface DeadlineOptions {
   /** Answers instead of `status`, before it returns. A response that it leaves open gets `status`. */
   onExpired?(error: DeadlineExceededError, req: HttpRequest, res: HttpResponse): void;
   /**
-   * Whether `currentContext()` finds the context. `contextOf(req)` always does. `false` makes a request a little cheaper.
+   * Whether `currentContext()` finds the context. `contextOf(req)` always does. `false` makes a request a little
+   * cheaper.
    * @defaultValue `true`
    */
   asyncContext?: boolean;

@@ -13,8 +13,8 @@ export interface PropagateOptions {
    */
   fields?: readonly TimeoutField[];
   /**
-   * Time to keep back for the network and for your own answer: milliseconds or a string for `ms`. At most a tenth of the
-   * remaining time, so that a short deadline survives many hops. `0`: none.
+   * Time to keep back for the network and for your own answer: milliseconds or a string for `ms`. At most a tenth of
+   * the remaining time, so that a short deadline survives many hops. `0`: none.
    * @defaultValue `10`
    */
   margin?: Duration;
@@ -38,8 +38,8 @@ export function resolvePropagateOptions(owner: string, given: PropagateOptions |
 
 /**
  * Writes the remaining time of a context, less a margin, into the headers of an outgoing call: a `Headers` or a plain
- * object, which it returns. A shorter timeout in the headers stays; an unreadable one is replaced. Without a deadline it
- * changes nothing.
+ * object, which it returns. A shorter timeout in the headers stays; an unreadable one is replaced. Without a deadline
+ * it changes nothing.
  *
  * Throws the context's reason if it is aborted or out of time. Throws `InvalidOptionError`.
  */

@@ -69,8 +69,9 @@ export function defineErrors(part: string, hook?: string): ErrorEvent {
   const name = `sluice:${part}:error`;
   const subscribers = channel(name);
   const log = debug(`sluice:${part}`);
-  const listen = `subscribe to the diagnostics channel \`${name}\``;
-  const cure = `To handle such errors, ${hook === undefined ? listen : `give the stream an \`${hook}\`, or ${listen}`}.`;
+  const subscribe = `subscribe to the diagnostics channel \`${name}\``;
+  const handle = hook === undefined ? subscribe : `give the stream an \`${hook}\`, or ${subscribe}`;
+  const cure = `To handle such errors, ${handle}.`;
   const event = defineEvent<ErrorMessage>(name, log, ({ req, error }) =>
     req ? ['%s %s: %O', req.method, req.url, error] : ['%O', error],
   );

@@ -177,8 +177,8 @@ export class Connections implements DrainPart {
 
 /**
  * Tells a client to use another connection. The GOAWAY names the last stream that was processed, and not the highest id
- * as in the warning of RFC 9113 6.8: after any GOAWAY Node ignores new streams, and a client would wait for them. It may
- * send again those above the named id.
+ * as in the warning of RFC 9113 6.8: after any GOAWAY Node ignores new streams, and a client would wait for them. It
+ * may send again those above the named id.
  */
 function sendGoaway(session: ServerHttp2Session): void {
   if (!session.destroyed && !session.closed) session.goaway();

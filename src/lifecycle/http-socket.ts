@@ -47,8 +47,8 @@ interface Timeouts {
 }
 
 /**
- * Lengthens the keep-alive of a server that still has Node's default. Returns the undo, which keeps later changes of the
- * application.
+ * Lengthens the keep-alive of a server that still has Node's default. Returns the undo, which keeps later changes of
+ * the application.
  */
 export function lengthenKeepAlive(server: Server, keepAlive: number): () => void {
   const timeouts = server as Server & Partial<Timeouts>;

@@ -59,7 +59,8 @@ export interface LifecycleOptions {
   /** The retry hint to a refused event source, with the same spread. At least 1 ms. @defaultValue `'2s'` */
   reconnectDelay?: Duration;
   /**
-   * Requests that are served at any time. An error that it throws is published on `sluice:lifecycle:error` and means no.
+   * Requests that are served at any time. An error that it throws is published on `sluice:lifecycle:error` and means
+   * no.
    * @defaultValue paths that end in `/livez`, `/readyz` or `/healthz`
    */
   // A method, so that functions typed for a framework's request fit.

@@ -33,8 +33,8 @@ export function noteServing(lifecycle: object, isServing: boolean): void {
 
 /**
  * Lets a worker of `node:cluster` end by itself once nothing in it serves. Only its channel to the primary keeps it
- * alive then. `worker.disconnect()` tells the primary that the exit is intended. After `process.disconnect()` Node would
- * exit at once, before the application has closed its resources.
+ * alive then. `worker.disconnect()` tells the primary that the exit is intended. After `process.disconnect()` Node
+ * would exit at once, before the application has closed its resources.
  */
 export function disconnectWorker(): void {
   if (serving.size === 0 && cluster.isWorker && process.connected) cluster.worker?.disconnect();

@@ -7,8 +7,8 @@ import type { BodyKind, Codec, NegotiationContext, Tier } from '../codec.ts';
  * | reason | coding | |
  * |---|---|---|
  * | `negotiated` | one of those offered | the client accepts it, and nothing else offered scored higher |
- * | `no-accept-encoding` | `identity` | no field. Anything is acceptable (RFC 9110 12.5.3), but such clients seldom decode |
- * | `not-acceptable` | `identity` | the client accepts nothing offered. The body is sent even if it refuses `identity` |
+ * | `no-accept-encoding` | `identity` | no field. Such clients seldom decode (RFC 9110 12.5.3 allows any coding) |
+ * | `not-acceptable` | `identity` | the client accepts nothing offered. Even without `identity` the body is sent |
  * | `identity-preferred` | `identity` | the client gives `identity` more weight than anything that is offered |
  * | `no-codec` | `identity` | nothing offered is available, encodes this kind of body and has a weight over 0 |
  */

@@ -24,7 +24,9 @@ export function parseGrpcTimeout(text: string): number | undefined {
   return length === undefined ? Number(digits) / (unitsInMillisecond[unit] ?? NaN) : Number(digits) * length;
 }
 
-/** Writes milliseconds as a `grpc-timeout`, in the smallest unit that holds them, from `m` on. Rounds up, to 1 at least. */
+/**
+ * Writes milliseconds as a `grpc-timeout`, in the smallest unit that holds them, from `m` on. Rounds up, to 1 at least.
+ */
 export function formatGrpcTimeout(ms: number): string {
   for (const unit of ['m', 'S', 'M', 'H'] as const) {
     const count = Math.max(1, unitsIn(ms, unitLength[unit] ?? NaN));

@@ -3,8 +3,8 @@ import type { Duration } from '../option.ts';
 /** Options of `child`. */
 export interface ChildOptions {
   /**
-   * How long it may take from now on: milliseconds or a string for `ms`. `Infinity`: no own limit. It never outlives its
-   * parent. @defaultValue `Infinity`
+   * How long it may take from now on: milliseconds or a string for `ms`. `Infinity`: no own limit. It never outlives
+   * its parent. @defaultValue `Infinity`
    */
   timeout?: Duration;
 }
@@ -13,8 +13,8 @@ export interface ChildOptions {
 export interface RequestContext {
   /**
    * Aborts when the work is no longer needed. The class of `signal.reason` tells why: `DeadlineExceededError`,
-   * `ClientClosedError`, `DrainingError`, `IdleTimeoutError`, or the reason given to `abort`. It does not abort when the
-   * response ends normally.
+   * `ClientClosedError`, `DrainingError`, `IdleTimeoutError`, or the reason given to `abort`. It does not abort when
+   * the response ends normally.
    */
   readonly signal: AbortSignal;
   /** The deadline in milliseconds since the epoch, as `Date.now()`. `Infinity`: none. */
@@ -38,8 +38,8 @@ export interface ChildContext extends RequestContext {
   /** Aborts it and its children. @param reason - @defaultValue a `DOMException` named `AbortError` */
   abort(reason?: unknown): void;
   /**
-   * Ends it without an abort: the work is done. Frees its timer and leaves its parent. Only children with a deadline can
-   * abort after that.
+   * Ends it without an abort: the work is done. Frees its timer and leaves its parent. Only children with a deadline
+   * can abort after that.
    */
   dispose(): void;
 }

@@ -13,8 +13,8 @@ interface Slot {
   [contextKey]?: Context[] | undefined;
 }
 
-// The slot is on `rawHeaders`, which all wrappers of a request share. On the request itself, which Express gives another
-// prototype, a property costs 4 µs before Node 24. A WeakMap costs 2 µs, most of them in the garbage collector.
+// The slot is on `rawHeaders`, which all wrappers of a request share. On the request itself, which Express gives
+// another prototype, a property costs 4 µs before Node 24. A WeakMap costs 2 µs, most of them in the garbage collector.
 function slotOf(req: HttpRequest): Slot {
   // A hand-made request of a test may have none.
   return ((req.rawHeaders as string[] | undefined) ?? req) as Slot;

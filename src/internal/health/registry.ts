@@ -22,8 +22,8 @@ import type { ConnectionTransport } from './transport.ts';
 /** Options of `createRegistry`. */
 export interface RegistryOptions {
   /**
-   * The most streams and WebSockets that may be open at once. A response counts from the moment its headers show that it
-   * is a stream, whatever its request asked for. One more is refused, so that its client tries again later: an event
+   * The most streams and WebSockets that may be open at once. A response counts from the moment its headers show that
+   * it is a stream, whatever its request asked for. One more is refused, so that its client tries again later: an event
    * source is told when, any other request is answered 503, a WebSocket is closed with 1013. No connection is closed to
    * make room.
    * @defaultValue `Infinity`
@@ -56,8 +56,8 @@ export interface ConnectionRegistry {
    */
   evict(id: string, reason?: CloseReason | (string & {})): boolean;
   /**
-   * Calls `listener` after each change of a connection's health, or at its end. Returns the undo. What a listener throws
-   * is published on `sluice:heartbeat:error`.
+   * Calls `listener` after each change of a connection's health, or at its end. Returns the undo. What a listener
+   * throws is published on `sluice:heartbeat:error`.
    */
   on(event: 'state', listener: (change: ConnectionStateChange) => void): () => void;
   on(event: 'end', listener: (end: ConnectionEnd) => void): () => void;
@@ -261,8 +261,8 @@ export function requireRegistry(option: string, value: ConnectionRegistry): Regi
   throw new InvalidOptionError(option, 'what `createRegistry` returns', value);
 }
 
-// V8 keeps whole numbers of up to 24 days in the object itself, and any other number in 16 bytes of its own. A connection
-// remembers nine times.
+// V8 keeps whole numbers of up to 24 days in the object itself, and any other number in 16 bytes of its own. A
+// connection remembers nine times.
 function wholeMilliseconds(clock: Clock): Clock {
   return { now: () => Math.floor(clock.now()), startTimer: (delay, callback) => clock.startTimer(delay, callback) };
 }

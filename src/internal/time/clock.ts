@@ -2,8 +2,8 @@
 export const longestDelay: number = 2 ** 31 - 1;
 
 /**
- * Calls `callback` once after `delay` ms, of any length. `Infinity`: never. Returns the undo. The timer does not keep the
- * process alive.
+ * Calls `callback` once after `delay` ms, of any length. `Infinity`: never. Returns the undo. The timer does not keep
+ * the process alive.
  */
 export function startTimer(delay: number, callback: () => void): () => void {
   if (delay === Infinity) return () => undefined;

@@ -74,8 +74,8 @@ function farewellTime({ preDrain, drainTimeout }: Plan): number {
 }
 
 /**
- * When each of `count` clients leaves, in ms since a window began, ascending. Each gets a random moment in its own equal
- * part of the window. So no part is crowded, and two processes that begin to drain together do not keep step.
+ * When each of `count` clients leaves, in ms since a window began, ascending. Each gets a random moment in its own
+ * equal part of the window. So no part is crowded, and two processes that begin to drain together do not keep step.
  */
 export function departureTimes(count: number, window: number, random: () => number): number[] {
   const part = window / count;
