@@ -38,7 +38,9 @@ import('sluice').then((esm) => {
 `;
 
 try {
-  run('npm', ['pack', '--silent', '--pack-destination', work]);
+  // Without a build where `dist` is fresh: tests may run from it at this moment.
+  const fresh = process.env['SLUICE_DIST_FRESH'] === '1' ? ['--ignore-scripts'] : [];
+  run('npm', ['pack', '--silent', ...fresh, '--pack-destination', work]);
   const tarball = join(work, readdirSync(work).find((name) => name.endsWith('.tgz')) ?? '');
   const files = run('tar', ['-tzf', tarball]).split('\n').filter(Boolean);
   const strays = files.filter(
