@@ -1,7 +1,7 @@
 import type { BodyKind, Codec, Tier, Tuning } from './codec.ts';
 import { EncoderBudget } from './policy/budget.ts';
 import { createGovernor, type Governor } from './control/governor.ts';
-import { makeOffer, type Offer } from './control/codec-set.ts';
+import { makeCodecSet, type CodecSet } from './control/codec-set.ts';
 import { type CompressOptions, type ResolvedCompressOptions, resolveCompressOptions } from './options.ts';
 import type { CheckedProfile } from './control/profile.ts';
 import { reportCompressError } from './events.ts';
@@ -19,7 +19,7 @@ export class Compressor {
   #ownsGovernor: boolean;
   #isClosed = false;
   #leaveSwitch: (() => void) | undefined;
-  #offers = new WeakMap<CheckedProfile, Offer>();
+  #codecSets = new WeakMap<CheckedProfile, CodecSet>();
 
   constructor(given: CompressOptions | null | undefined) {
     const options = (this.options = resolveCompressOptions(given));
@@ -29,7 +29,7 @@ export class Compressor {
     this.#ownsGovernor = governor !== undefined && !isGovernor(governor);
     this.governor = governor === undefined || isGovernor(governor) ? governor : createGovernor(governor);
     // A bad combination is refused here, and not at the first response.
-    this.offerOf(this.switch.profile);
+    this.codecSetOf(this.switch.profile);
     this.#leaveSwitch =
       this.switch instanceof ProfileSwitch ? this.switch.addUser((profile) => this.#prepare(profile)) : undefined;
   }
@@ -40,33 +40,33 @@ export class Compressor {
   }
 
   /** What is offered under a profile; made, and its codecs loaded, when it is first seen. */
-  offerOf(profile: CheckedProfile): Offer {
-    let offer = this.#offers.get(profile);
-    if (!offer) {
-      offer = makeOffer(profile, this.options.profile);
-      this.#offers.set(profile, offer);
-      for (const codec of offer.codecs) loadCodec(codec).catch((error: unknown) => reportCompressError(error));
+  codecSetOf(profile: CheckedProfile): CodecSet {
+    let codecSet = this.#codecSets.get(profile);
+    if (!codecSet) {
+      codecSet = makeCodecSet(profile, this.options.profile);
+      this.#codecSets.set(profile, codecSet);
+      for (const codec of codecSet.codecs) loadCodec(codec).catch((error: unknown) => reportCompressError(error));
     }
-    return offer;
+    return codecSet;
   }
 
   /** Makes what a profile will be used with, and tries it. */
   async #prepare(profile: CheckedProfile): Promise<void> {
-    const { codecs } = this.offerOf(profile);
+    const { codecs } = this.codecSetOf(profile);
     const loaded = await Promise.allSettled(codecs.map(loadCodec));
     // One that cannot be loaded was reported, and is not offered.
     await warmUp(codecs.filter(({ available }, index) => available && loaded[index]?.status === 'fulfilled'));
   }
 
   /** Those that can be used for a kind of body. */
-  candidates(offer: Offer, kind: BodyKind): readonly Codec[] {
-    return this.options.randomPadding ? offer.codecs.filter(({ pads }) => pads?.includes(kind)) : offer.codecs;
+  candidates({ codecs }: CodecSet, kind: BodyKind): readonly Codec[] {
+    return this.options.randomPadding ? codecs.filter(({ pads }) => pads?.includes(kind)) : codecs;
   }
 
   /** What an open stream goes on with, when it follows the switch. */
   tuningFor(coding: string): Tuning {
     const { enabled, profile } = this.switch.current;
-    const codec = this.offerOf(profile).codecs.find((each) => each.coding === coding);
+    const codec = this.codecSetOf(profile).codecs.find((each) => each.coding === coding);
     return enabled && codec ? { codec, tier: this.tier } : 'stored';
   }
 

@@ -5,7 +5,7 @@ import { mediaTypeOf } from '../internal/http/accept.ts';
 import { openSeam } from '../internal/seam/response.ts';
 import { Compressor } from './compressor.ts';
 import { plainConditions } from './policy/etag.ts';
-import { Gate } from './layers/head-layer.ts';
+import { HeadLayer } from './layers/head-layer.ts';
 import { isCompressible } from './policy/compressible.ts';
 import { acceptedCodings } from './policy/negotiate.ts';
 import type { CompressOptions } from './options.ts';
@@ -84,7 +84,7 @@ function makeCompression(options?: CompressOptions | null): Compression {
   const compressor = new Compressor(options);
   const { budget } = compressor;
   function compress(req: HttpRequest, res: HttpResponse, next: Next): void {
-    if (!res.headersSent) openGate(compressor, req, res);
+    if (!res.headersSent) openHeadLayer(compressor, req, res);
     next();
   }
   return Object.defineProperties(compress, {
@@ -101,19 +101,19 @@ function filter(_req: HttpRequest, res: HttpResponse): boolean {
   return typeof type === 'string' && isCompressible(mediaTypeOf(type));
 }
 
-function openGate(compressor: Compressor, req: HttpRequest, res: HttpResponse): void {
+function openHeadLayer(compressor: Compressor, req: HttpRequest, res: HttpResponse): void {
   const seam = openSeam(res);
   const before = seam.layerAt(rank.compress);
-  const gate = new Gate(compressor, req, seam, before instanceof Gate ? before : undefined);
+  const layer = new HeadLayer(compressor, req, seam, before instanceof HeadLayer ? before : undefined);
   // Mounted twice: the one nearest to the handler decides, and its options hold.
-  if (before) seam.replace(before, gate);
-  else seam.add(gate);
+  if (before) seam.replace(before, layer);
+  else seam.add(layer);
   if (compressor.options.etag === 'suffix') takeOffSuffixes(compressor, req as IncomingMessage);
 }
 
 /** The handler compares tags of its own with what the client sends. */
 function takeOffSuffixes(compressor: Compressor, req: IncomingMessage): void {
-  const { codecs } = compressor.offerOf(compressor.switch.profile);
+  const { codecs } = compressor.codecSetOf(compressor.switch.profile);
   const codings = acceptedCodings(
     requestField(req, 'accept-encoding'),
     codecs.map(({ coding }) => coding),

@@ -7,7 +7,7 @@ import { loadCodec } from '../codecs/warm-up.ts';
 import { zstd } from '../codecs/zstd.ts';
 
 /** What a middleware offers under one profile. */
-export interface Offer {
+export interface CodecSet {
   readonly codecs: readonly Codec[];
   /** Bytes. */
   readonly threshold: number;
@@ -18,7 +18,7 @@ export interface Offer {
 const defaultThreshold = 1024;
 
 /** The profile of a switch over the options of a middleware. */
-export function makeOffer(profile: CheckedProfile, options: CheckedProfile): Offer {
+export function makeCodecSet(profile: CheckedProfile, options: CheckedProfile): CodecSet {
   const merged = { ...options, ...profile };
   const codecs = (merged.codecs ?? defaultCodecs(merged)).map(checkCodec);
   const { weigh } = merged;

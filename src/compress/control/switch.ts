@@ -1,7 +1,7 @@
 import { Listeners } from '../../internal/listeners.ts';
 import { readOneOf, requireFunction } from '../../internal/option.ts';
 import { checkCodec } from '../codecs/checked-codec.ts';
-import { makeOffer } from './codec-set.ts';
+import { makeCodecSet } from './codec-set.ts';
 import { type CheckedProfile, checkProfile, type CompressionProfile } from './profile.ts';
 import { reportCompressError, compressEvents } from '../events.ts';
 import { warmUp } from '../codecs/warm-up.ts';
@@ -52,7 +52,7 @@ export function createSwitch(profile?: CompressionProfile): CompressionSwitch {
 function readProfile(given: CompressionProfile | undefined): CheckedProfile {
   const profile = checkProfile('switch.profile', given);
   // What its codecs are made of is checked by making them: not at the first response.
-  makeOffer(profile, {});
+  makeCodecSet(profile, {});
   return profile;
 }
 

@@ -1,40 +1,137 @@
 import { captureScope } from '../../internal/context/async-scope.ts';
-import { Layer, type LayerKind, type Rank, rank } from '../../internal/seam/layer.ts';
+import { type Chunk, Layer, type LayerKind, type Rank, rank, type WriteCallback } from '../../internal/seam/layer.ts';
 import type { Seam } from '../../internal/seam/response.ts';
+import type { Flushable } from '../../internal/writer/tick.ts';
+import { bytesOf } from '../codecs/checked-stream.ts';
 import { reportCompressError } from '../events.ts';
+import { Callbacks, refuse } from './callbacks.ts';
 
-/** A layer that encodes what is written, for as long as the response and its encoder are well. */
-export abstract class CodingLayer extends Layer {
+/** What every layer that encodes is given. */
+export interface CodingLayerInput {
+  readonly seam: Seam;
+  /** Told of an encode in another thread: how many bytes, and how many ms it took. */
+  readonly observe: (size: number, latency: number) => void;
+  /** Gives back what the encoder was counted with. */
+  readonly release: () => void;
+}
+
+/**
+ * A layer that encodes what is written, for as long as the response and its encoder work. It takes the text, and tells
+ * the writer when to wait and when to go on. What follows is the subclass's part.
+ *
+ *     write ──▶ text ──takeText──▶ encoder ──▶ below
+ *       ▲        │ full                          │ blocked
+ *       └─'drain'┴────────── recover ◀───────────┘
+ */
+export abstract class CodingLayer<Input extends CodingLayerInput = CodingLayerInput>
+  extends Layer
+  implements Flushable
+{
   override readonly rank: Rank = rank.compress;
   override readonly kind: LayerKind = 'buffer';
-  protected readonly seam: Seam;
+  protected readonly input: Input;
+  /** Callbacks of the writes whose text is not taken yet. */
+  protected readonly written: Callbacks = new Callbacks();
+  /** The floor below is full. */
+  protected isBlocked = false;
+  protected textBytes = 0;
+  #text: Uint8Array[] = [];
+  /** The writer was told to wait. */
+  #isFull = false;
   /** The async context of the code that sent the head. */
   readonly #scope = captureScope();
 
-  constructor(seam: Seam) {
+  constructor(input: Input) {
     super();
-    this.seam = seam;
+    this.input = input;
   }
+
+  /** Whether the body goes on. */
+  protected abstract get isOpen(): boolean;
 
   /** Whether all is passed on, or given up. */
   protected abstract get isOver(): boolean;
 
+  /** Bytes that count against the high-water mark. */
+  protected abstract get pendingBytes(): number;
+
+  /** Called after each write, which may have been empty. */
+  protected abstract encodeSoon(): void;
+
+  abstract flushTick(): void;
+
   abstract override close(): void;
 
+  override get needDrain(): boolean {
+    return this.#isFull;
+  }
+
+  override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    if (!this.isOpen) return refuse(callback);
+    // It throws for an unknown encoding.
+    this.take(chunk, encoding);
+    this.written.add(callback);
+    this.encodeSoon();
+    // Never back to false: the writer may be waiting since an earlier write.
+    if (this.#hasNoRoom()) this.#isFull = true;
+    return !this.#isFull;
+  }
+
+  protected take(chunk: Chunk, encoding: BufferEncoding | undefined): void {
+    const bytes = bytesOf(chunk, encoding);
+    if (bytes.length === 0) return;
+    this.#text.push(bytes);
+    this.textBytes += bytes.length;
+  }
+
+  /** Hands over all text that was written and not taken. */
+  protected takeText(): Uint8Array {
+    const [first = new Uint8Array(), ...more] = this.#text;
+    const text = more.length === 0 ? first : Buffer.concat(this.#text, this.textBytes);
+    this.dropText();
+    return text;
+  }
+
+  protected dropText(): void {
+    this.#text = [];
+    this.textBytes = 0;
+  }
+
+  /** Tells the writer that there is room, if it waits and there is. */
+  protected recover(): void {
+    if (!this.#isFull || !this.isOpen || this.#hasNoRoom()) return;
+    this.#isFull = false;
+    this.input.seam.state.layerDrained();
+  }
+
+  /** Waits for bytes from another thread. */
+  protected receive(bytes: Promise<Uint8Array>, size: number, deliver: (bytes: Uint8Array) => void): void {
+    const started = performance.now();
+    bytes.then(
+      (coded) => {
+        this.input.observe(size, performance.now() - started);
+        if (!this.isOver) this.attempt(() => deliver(coded));
+      },
+      (error: unknown) => {
+        this.fail(error);
+      },
+    );
+  }
+
   /**
-   * Calls the encoder, whose code may be the application's, in the async context of the response: the caller may be at
-   * work for another request, as one that broadcasts.
+   * Calls the encoder, whose code may be the application's, in the async context of the response: the caller may work
+   * for another request, as one that broadcasts.
    */
   protected inScope<T>(call: () => T): T {
     return this.#scope.runInAsyncScope(call);
   }
 
-  /** The same, where nobody could catch what the encoder throws. */
+  /** The same, where no caller could catch what the encoder throws. */
   protected step(call: () => unknown): void {
     this.attempt(() => this.inScope(call));
   }
 
-  /** Below, somebody's patch of `res` may throw, and here nobody could catch it. */
+  /** A patch of `res` below may throw, and here no caller could catch it. */
   protected attempt(step: () => void): void {
     try {
       step();
@@ -46,11 +143,15 @@ export abstract class CodingLayer extends Layer {
   protected fail(error: unknown): void {
     if (this.isOver) return;
     this.close();
-    this.inScope(() => failResponse(this.seam, error));
+    this.inScope(() => failResponse(this.input.seam, error));
+  }
+
+  #hasNoRoom(): boolean {
+    return this.isBlocked || this.pendingBytes >= this.input.seam.res.writableHighWaterMark;
   }
 }
 
-/** Ends a response whose encoder failed: it is cut, since a body that cannot go on must not look complete. */
+/** Cuts a response whose encoder failed: a body that cannot go on must not look complete. */
 export function failResponse(seam: Seam, error: unknown): void {
   reportCompressError(error, seam.res.req);
   seam.abort(error);

@@ -1,15 +1,13 @@
 import { isThenable } from '../../internal/deferred.ts';
 import type { Chunk, WriteCallback } from '../../internal/seam/layer.ts';
-import type { Seam } from '../../internal/seam/response.ts';
-import { atTickEnd, type Flushable } from '../../internal/writer/tick.ts';
-import { Callbacks, refuse } from './callbacks.ts';
-import { bytesOf, destroyTransform } from '../codecs/checked-stream.ts';
-import { CodingLayer } from './coding-layer.ts';
+import { atTickEnd } from '../../internal/writer/tick.ts';
+import { Callbacks } from './callbacks.ts';
+import { destroyTransform } from '../codecs/checked-stream.ts';
+import { CodingLayer, type CodingLayerInput } from './coding-layer.ts';
 import type { StreamEncoder } from '../codec.ts';
 
-/** What a stream layer is given. */
-export interface StreamLayerInput {
-  readonly seam: Seam;
+/** What a stream layer is given. Its `release` is for an encoder that was made or not. */
+export interface StreamLayerInput extends CodingLayerInput {
   /** The encoder, where it had to be made before the head. */
   readonly encoder: StreamEncoder | undefined;
   /** Makes and counts the encoder. */
@@ -18,10 +16,6 @@ export interface StreamLayerInput {
   readonly encodeWhole: ((body: Uint8Array) => Uint8Array | Promise<Uint8Array>) | undefined;
   /** The longest that text waits in the encoder, in ms; `Infinity`: until a flush is asked for. */
   readonly idleFlush: number;
-  /** Told of an encode in another thread: how many bytes, and how many ms it took. */
-  readonly observe: (size: number, latency: number) => void;
-  /** Gives back what is counted, for an encoder that was made or not. */
-  readonly release: () => void;
 }
 
 // Each write of an encoder is a trip to another thread, some 30 µs: small writes of one tick make it together.
@@ -35,14 +29,10 @@ const joinUpTo = 16_384;
  *       └─ drained ◀─ under the mark           └─ paused ─┘   until 'drain'
  *                 └──ended before that──▶ encoded in one go ──▶ below
  */
-export class StreamLayer extends CodingLayer implements Flushable {
-  #input: StreamLayerInput;
+export class StreamLayer extends CodingLayer<StreamLayerInput> {
   #state: 'open' | 'ending' | 'over' = 'open';
   #encoder: StreamEncoder | undefined;
-  #text: Uint8Array[] = [];
-  #textBytes = 0;
   #scheduled = false;
-  #written = new Callbacks();
   /** Those of the flushes that the encoder is at, in their order. */
   #flushes: Callbacks[] = [];
   /**
@@ -57,41 +47,30 @@ export class StreamLayer extends CodingLayer implements Flushable {
   #started = false;
   /** Text went into the encoder that no flush has followed. */
   #dirty = false;
-  #paused = false;
   #pauses = 0;
-  #full = false;
   #endCallback: (() => void) | undefined;
   #idle: NodeJS.Timeout | undefined;
 
   constructor(input: StreamLayerInput) {
-    super(input.seam);
-    this.#input = input;
+    super(input);
     if (input.encoder) this.#adopt(input.encoder);
+  }
+
+  protected override get isOpen(): boolean {
+    return this.#state === 'open';
   }
 
   protected override get isOver(): boolean {
     return this.#state === 'over';
   }
 
+  protected override get pendingBytes(): number {
+    return this.bufferedBytes;
+  }
+
   override get bufferedBytes(): number {
     const transform = this.#encoder?.transform;
-    return this.#textBytes + (transform ? transform.writableLength + transform.readableLength : 0);
-  }
-
-  override get needDrain(): boolean {
-    return this.#full;
-  }
-
-  override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
-    if (this.#state !== 'open') return refuse(callback);
-    // It throws for an encoding that there is not.
-    this.#take(chunk, encoding);
-    this.#written.add(callback);
-    if (this.#textBytes >= joinUpTo) this.#encode();
-    else this.#schedule();
-    // Not the other way: somebody may be waiting since an earlier write.
-    if (this.#isFull()) this.#full = true;
-    return !this.#full;
+    return this.textBytes + (transform ? transform.writableLength + transform.readableLength : 0);
   }
 
   override end(
@@ -100,11 +79,11 @@ export class StreamLayer extends CodingLayer implements Flushable {
     callback: (() => void) | undefined,
   ): void {
     if (this.#state !== 'open') return;
-    if (chunk !== undefined) this.#take(chunk, encoding);
+    if (chunk !== undefined) this.take(chunk, encoding);
     this.#endCallback = callback;
-    if (!this.#encoder && this.#input.encodeWhole) {
+    if (!this.#encoder && this.input.encodeWhole) {
       this.#state = 'ending';
-      this.#endWhole(this.#input.encodeWhole);
+      this.#endWhole(this.input.encodeWhole);
       return;
     }
     this.#encode();
@@ -125,39 +104,40 @@ export class StreamLayer extends CodingLayer implements Flushable {
   }
 
   override drained(): void {
-    if (this.#state === 'over' || !this.#paused) return;
-    this.#paused = false;
+    if (this.#state === 'over' || !this.isBlocked) return;
+    this.isBlocked = false;
     this.#encoded.take()?.();
     this.step(() => this.#encoder?.transform.resume());
-    this.#recover();
+    this.recover();
   }
 
   override close(): void {
     if (this.#state === 'over') return;
     this.#finish();
-    this.#text = [];
-    this.#textBytes = 0;
+    this.dropText();
     for (const callback of this.#encoding.splice(0)) this.#encoded.add(callback);
-    for (const callbacks of [this.#encoded, this.#written, ...this.#unpassed, ...this.#flushes]) callbacks.close();
+    for (const callbacks of [this.#encoded, this.written, ...this.#unpassed, ...this.#flushes]) callbacks.close();
   }
 
-  flushTick(): void {
+  override flushTick(): void {
     this.#scheduled = false;
     if (this.#state === 'open') this.#encode();
   }
 
-  #take(chunk: Chunk, encoding: BufferEncoding | undefined): void {
-    const bytes = bytesOf(chunk, encoding);
-    if (bytes.length === 0) return;
-    this.#text.push(bytes);
-    this.#textBytes += bytes.length;
+  protected override encodeSoon(): void {
+    if (this.textBytes >= joinUpTo) {
+      this.#encode();
+    } else if (!this.#scheduled) {
+      this.#scheduled = true;
+      atTickEnd(this);
+    }
   }
 
   /** Its encoder, made if there is none yet; `undefined` when that fails. */
   #opened(): StreamEncoder | undefined {
     if (this.#encoder || this.#state === 'over') return this.#encoder;
     try {
-      this.inScope(() => this.#adopt(this.#input.open()));
+      this.inScope(() => this.#adopt(this.input.open()));
     } catch (error) {
       this.fail(error);
     }
@@ -182,65 +162,36 @@ export class StreamLayer extends CodingLayer implements Flushable {
   }
 
   #endWhole(encodeWhole: NonNullable<StreamLayerInput['encodeWhole']>): void {
-    const callback = this.#written.take();
-    this.#encoded.add(callback);
-    const body = this.#takeText();
-    const started = performance.now();
+    this.#encoded.add(this.written.take());
+    const body = this.takeText();
     try {
       const coded = this.inScope(() => encodeWhole(body));
-      if (!isThenable(coded)) {
-        this.#endBelow(coded);
-        return;
-      }
-      coded.then(
-        (bytes) => {
-          this.#input.observe(body.length, performance.now() - started);
-          this.attempt(() => this.#endBelow(bytes));
-        },
-        (error: unknown) => {
-          this.fail(error);
-        },
-      );
+      if (isThenable(coded)) this.receive(coded, body.length, (bytes) => this.#endBelow(bytes));
+      else this.#endBelow(coded);
     } catch (error) {
       this.fail(error);
     }
   }
 
-  #takeText(): Uint8Array {
-    const text = this.#text.length === 1 && this.#text[0] ? this.#text[0] : Buffer.concat(this.#text, this.#textBytes);
-    this.#text = [];
-    this.#textBytes = 0;
-    return text;
-  }
-
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    atTickEnd(this);
-  }
-
-  #isFull(): boolean {
-    return this.#paused || this.bufferedBytes >= this.seam.res.writableHighWaterMark;
-  }
-
   /** Gives the encoder all text there is. */
   #encode(): void {
-    if (this.#textBytes === 0) {
-      this.#written.settle();
+    if (this.textBytes === 0) {
+      this.written.settle();
       return;
     }
     const transform = this.#opened()?.transform;
     if (!transform) return;
-    this.#encoding.push(this.#written.take());
-    const text = this.#takeText();
+    this.#encoding.push(this.written.take());
+    const text = this.takeText();
     this.#dirty = true;
-    this.#flushInTime();
+    const { idleFlush, observe } = this.input;
+    if (idleFlush !== Infinity) this.#idle ??= setTimeout(flushIdle, idleFlush, this);
     // What waits for the client, or for text before it, says nothing of the machine.
-    const measurable = !this.#paused && transform.writableLength === 0;
+    const measurable = !this.isBlocked && transform.writableLength === 0;
     const pauses = this.#pauses;
     const started = performance.now();
     const transformOnWritten = (error: Error | null | undefined): void => {
-      if (measurable && pauses === this.#pauses) this.#input.observe(text.length, performance.now() - started);
+      if (measurable && pauses === this.#pauses) observe(text.length, performance.now() - started);
       if (this.#state !== 'over') this.#settle(this.#encoding.shift(), error);
     };
     this.step(() => transform.write(text, transformOnWritten));
@@ -252,20 +203,9 @@ export class StreamLayer extends CodingLayer implements Flushable {
       callback?.(error);
       return;
     }
-    if (this.#paused) this.#encoded.add(callback);
+    if (this.isBlocked) this.#encoded.add(callback);
     else callback?.();
-    this.#recover();
-  }
-
-  #recover(): void {
-    if (!this.#full || this.#isFull() || this.#state !== 'open') return;
-    this.#full = false;
-    this.seam.state.layerDrained();
-  }
-
-  #flushInTime(): void {
-    const { idleFlush } = this.#input;
-    if (idleFlush !== Infinity) this.#idle ??= setTimeout(flushIdle, idleFlush, this);
+    this.recover();
   }
 
   #flushEncoder(): void {
@@ -295,7 +235,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
     this.#started = true;
     const ok = this.below.write(first && start ? start(bytes) : bytes, undefined, undefined);
     if (!ok) {
-      this.#paused = true;
+      this.isBlocked = true;
       this.#pauses += 1;
       transform.pause();
     }
@@ -320,7 +260,7 @@ export class StreamLayer extends CodingLayer implements Flushable {
     // `end` alone keeps some 230 kB of zlib until the garbage collector comes by.
     const encoder = this.#encoder;
     if (encoder) this.inScope(() => destroyTransform(encoder.transform));
-    this.#input.release();
+    this.input.release();
   }
 }
 
