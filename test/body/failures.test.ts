@@ -1,6 +1,14 @@
 import { Readable } from 'node:stream';
-import { describe, expect, it } from 'vitest';
-import { type BodyOptions, type BodySource, pipeBody } from '../../src/index.ts';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import {
+  type BodyOptions,
+  type BodySource,
+  contextOf,
+  deadline,
+  pipeBody,
+  type RequestContext,
+} from '../../src/index.ts';
+import { Context } from '../../src/internal/context/context.ts';
 import { bare, type Carrier, carriers } from '../support/carriers.ts';
 import type { Reading } from '../support/clients.ts';
 import { deferred } from '../support/deferred.ts';
@@ -402,4 +410,28 @@ describe.each(carriers)('the signal on $name', (carrier) => {
     expect(await settles(reading.over)).toBe('end');
     expect([error, reading.text]).toEqual([undefined, 'whole']);
   });
+});
+
+it('leaves no context behind in that of its request, whatever became of the body', async () => {
+  const child = vi.spyOn(Context.prototype, 'child');
+  onTestFinished(() => child.mockRestore());
+  const done = deferred<RequestContext>();
+  const running = await serve(
+    bare,
+    (req, res, next) => deadline({ default: '1m' })(req, res, next),
+    async (req, res) => {
+      for (const [, make] of early) await pipeBody(make(), req, res).catch(() => undefined);
+      await pipeBody(['whole'], req, res, { signal: AbortSignal.abort(failure) }).catch(() => undefined);
+      const piped = pipeBody(['whole'], req, res);
+      expect(child.mock.results.some(({ value }) => (value as Context).isLive)).toBe(true);
+      done.resolve(contextOf(req));
+      await piped;
+    },
+  );
+  const reading = await running.visit();
+  expect(await settles(reading.over)).toBe('end');
+  await settles(done.promise);
+  await turns(5);
+  expect(child.mock.results.length).toBeGreaterThan(early.length);
+  expect(child.mock.results.filter(({ value }) => (value as Context).isLive)).toEqual([]);
 });

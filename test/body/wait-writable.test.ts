@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import compression from 'compression';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { DeadlineExceededError, type HttpResponse, waitWritable } from '../../src/index.ts';
 import { needsDrain } from '../../src/internal/http/message.ts';
 import { bare, type Carrier, carriers, h2c, type Middleware } from '../support/carriers.ts';
@@ -176,19 +176,14 @@ describe('waitWritable', () => {
     const visit = running.visit({ headers: { 'accept-encoding': 'gzip' } });
     const res = await settles(opened.promise);
     res.flushHeaders();
-    (await visit).pause();
+    const reading = await visit;
+    reading.pause();
     // What no encoder makes smaller.
     res.write(randomBytes(20_000_000));
     await until(() => needsDrain(res));
     await turns(50);
-    expect(
-      await Promise.race([
-        waitWritable(res)
-          .catch(() => undefined)
-          .then(() => 'settled'),
-        turns(5).then(() => 'waits'),
-      ]),
-    ).toBe('waits');
+    const parked = waitWritable(res);
+    expect(await Promise.race([rejection(parked).then(() => 'settled'), turns(5).then(() => 'waits')])).toBe('waits');
     const { signal } = new AbortController();
     const before = listeners(res);
     for (let wait = 0; wait < 100; wait++) {
@@ -202,6 +197,12 @@ describe('waitWritable', () => {
     expect(listeners(res).map((count, index) => count - before[index]!)).toEqual(
       _name === 'compression that is asleep' ? [expect.toBeOneOf([0, 1]), 0, 0, 0] : [0, 0, 0, 0],
     );
+    // Each wait that is known at a drain takes its listeners off: that is the one that is left.
+    const off = vi.spyOn(res, 'off');
+    reading.resume();
+    await settles(parked);
+    await turns(5);
+    expect(off.mock.calls.filter(([event]) => event === 'close').length).toBe(1);
     expect(warnings).toEqual([]);
   });
 

@@ -1,7 +1,17 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import http from 'node:http';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type EventStream, sse, type SseHandler, type SseOptions, StreamFailedError } from '../../src/index.ts';
+import {
+  type EventStream,
+  type HttpRequest,
+  type HttpResponse,
+  ndjson,
+  pipeBody,
+  sse,
+  type SseHandler,
+  type SseOptions,
+  StreamFailedError,
+} from '../../src/index.ts';
 import { bare, carriers, listen } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { getRequest, parseChunked } from '../support/raw.ts';
@@ -150,6 +160,30 @@ describe('an error', () => {
     expect(await settles(reading.over)).toBe('end');
     expect([reading.status, reading.text, reading.headers['content-type']]).toEqual([500, '', undefined]);
     expect(onError).toHaveBeenCalledExactlyOnceWith(teapot, expect.anything());
+  });
+
+  const successors: [string, (req: HttpRequest, res: HttpResponse) => unknown][] = [
+    ['a body', (req, res) => pipeBody(['another'], req, res)],
+    [
+      'records',
+      ndjson(function* () {
+        yield 'another';
+      }),
+    ],
+    [
+      'events',
+      sse(function* () {
+        yield 'another';
+      }),
+    ],
+  ];
+  it.each(successors)('before the head leaves the response to %s', async (_name, succeed) => {
+    const running = await serve(bare, (req, res) =>
+      sse(() => Promise.reject(teapot))(req, res, () => void succeed(req, res)),
+    );
+    const reading = await running.visit();
+    expect(await settles(reading.over)).toBe('end');
+    expect([reading.status, reading.text]).toEqual([200, expect.stringContaining('another')]);
   });
 
   it('may be an answer that the handler gave itself', async () => {

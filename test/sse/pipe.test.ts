@@ -1,19 +1,19 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { ClientClosedError, type EventStream, sse } from '../../src/index.ts';
+import { ClientClosedError, type EventStream, sse, type SseOptions } from '../../src/index.ts';
 import { bare } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
 
-async function openOne(): Promise<{
-  stream: EventStream;
-  reading: Awaited<ReturnType<Awaited<ReturnType<typeof serve>>['visit']>>;
-}> {
+async function openOne(
+  options?: SseOptions,
+): Promise<{ stream: EventStream; reading: Awaited<ReturnType<Awaited<ReturnType<typeof serve>>['visit']>> }> {
   const kept = deferred<EventStream>();
   const running = await serve(
     bare,
-    sse((stream) => kept.resolve(stream)),
+    sse((stream) => kept.resolve(stream), options),
   );
   const reading = await running.visit();
   const stream = await settles(kept.promise);
@@ -36,6 +36,27 @@ describe('pipe', () => {
     expect(stream.state).toBe('open');
     await stream.send('b');
     await until(() => reading.text.endsWith('data: a\n\ndata: b\n\n'));
+  });
+
+  it('publishes the error of its source once, though its caller handles it', async () => {
+    const published: unknown[] = [];
+    const listener = (message: unknown): void => void published.push(message);
+    subscribe('sluice:stream:error', listener);
+    onTestFinished(() => void unsubscribe('sluice:stream:error', listener));
+    const onError = vi.fn();
+    const { stream } = await openOne({ onError });
+    const failure = new Error('source');
+    const failing = (): AsyncIterable<string> => ({
+      [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(failure) }),
+    });
+    await expect(stream.pipe(failing())).rejects.toBe(failure);
+    await turns();
+    expect(published).toEqual([{ req: expect.objectContaining({ method: 'GET' }), error: failure }]);
+    // What the caller asked for, or handles, is not an error of the stream.
+    const stopped = new Error('stopped');
+    await expect(stream.pipe(failing(), { signal: AbortSignal.abort(stopped) })).rejects.toBe(stopped);
+    await turns();
+    expect([published.length, onError.mock.calls.length]).toEqual([1, 0]);
   });
 
   it('rejects for an event that cannot be framed and cancels the source', async () => {
