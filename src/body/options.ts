@@ -1,30 +1,23 @@
 import { InvalidOptionError } from '../errors.ts';
 import { type Fields, readFields } from '../internal/http/headers.ts';
-import { readBag, readInteger } from '../internal/option.ts';
+import { readBag, readInteger, type Resolved } from '../internal/option.ts';
 
 /** Options of `pipeBody`. */
 export interface BodyOptions {
-  /**
-   * The status. Unset: that of a `Response` source, else what `res.statusCode` says. 200 to 599.
-   */
+  /** The status, 200 to 599. Default: the status of a `Response` source, else `res.statusCode`. */
   status?: number;
-  /** Response fields to set, over those of a `Response` or `Blob` source and over what is set on `res`. */
+  /** Response headers to set, over those of a `Response` or `Blob` source and over those set on `res`. */
   headers?: Fields;
   /**
-   * Stops the body: the source is cancelled and `pipeBody` rejects with `signal.reason`; a body that has begun is cut
-   * off.
+   * Stops the body: the source is cancelled and `pipeBody` rejects with `signal.reason`. If the body has begun, the
+   * connection is cut.
    */
   signal?: AbortSignal;
 }
 
-/** `BodyOptions`, checked. */
-export interface ResolvedBodyOptions {
-  readonly status: number | undefined;
-  readonly headers: Fields;
-  readonly signal: AbortSignal | undefined;
-}
+export type ResolvedBodyOptions = Resolved<BodyOptions, 'status' | 'signal'>;
 
-/** Checks. Throws `InvalidOptionError`. */
+/** Checks the options. Throws `InvalidOptionError`. */
 export function resolveBodyOptions(options: BodyOptions | undefined): ResolvedBodyOptions {
   const { status, headers, signal } = readBag('pipeBody', options);
   if (signal !== undefined && !isAbortSignal(signal))
@@ -36,7 +29,7 @@ export function resolveBodyOptions(options: BodyOptions | undefined): ResolvedBo
   };
 }
 
-/** By its shape: under Jest with jsdom the global class is another one than Node's. */
+/** By its shape: under Jest with jsdom the global class is not Node's. */
 function isAbortSignal(value: unknown): value is AbortSignal {
   return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value;
 }

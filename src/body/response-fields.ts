@@ -12,8 +12,8 @@ const hopByHop = new Set([
 ]);
 
 /**
- * The fields of a response that are meant for its final recipient, `Set-Cookie` one by one. Where every coding in
- * `Content-Encoding` was `decoded` on the way here, that field and the length that went with it are gone.
+ * The headers of a response that are meant for its final recipient; each `Set-Cookie` is one. `Content-Encoding` and
+ * `Content-Length` are left out if fetch `decoded` every coding.
  */
 export function endToEndFields(headers: Headers, decoded: ReadonlySet<string>): [string, string][] {
   const dropped = new Set([...hopByHop, ...tokensOf(headers.get('connection'))]);
@@ -23,8 +23,8 @@ export function endToEndFields(headers: Headers, decoded: ReadonlySet<string>): 
   return [...headers].filter(([name]) => !dropped.has(name.toLowerCase()));
 }
 
-// Element by element, empty ones and `identity` included: fetch of Node 20 to 26 decodes nothing of a body with one
-// that it does not know.
+// Every element counts, also an empty one and `identity`: fetch of Node 20 to 26 decodes nothing if it does not know
+// one of them.
 function isDecoded(contentEncoding: string | null, decoded: ReadonlySet<string>): boolean {
   if (contentEncoding === null) return false;
   return contentEncoding.split(',').every((coding) => decoded.has(coding.trim().toLowerCase()));

@@ -12,26 +12,26 @@ export type BodySource =
   | Response
   | Blob;
 
-/** A source, made ready: its chunks and what it says about itself. */
+/** A source that is being read: its chunks, and what it says about itself. */
 export interface OpenBody {
   /** `undefined` for a `Response` without a body. */
   readonly pull: Pull<unknown> | undefined;
   readonly status: number | undefined;
-  /** Fields in order of appearance; a name may come twice. */
+  /** Headers in order of appearance; a name may come twice. */
   readonly fields: readonly (readonly [string, string])[];
-  /** Whether the source has succeeded already, so that the head need not wait for its first chunk. */
+  /** Whether the source has already succeeded: then the head need not wait for the first chunk. */
   readonly settled: boolean;
 }
 
-// What fetch decodes. The Content-Encoding that it leaves on the Response is no longer true then. zstd takes a zlib
-// that has it and an undici that uses it: that of Node 22 does not, the package of the same name may.
+// What fetch decodes. It leaves the Content-Encoding on the Response all the same. zstd needs a zlib that has it and an
+// undici that uses it: Node 22's own undici does not, the package of that name may.
 const alwaysDecoded = ['gzip', 'x-gzip', 'deflate', 'br'];
 const zlibHasZstd = 'createZstdDecompress' in zlib;
 const decodedByPackage = new Set([...alwaysDecoded, ...(zlibHasZstd ? ['zstd'] : [])]);
 const nodesUndici = Number.parseInt((process.versions as Record<string, string | undefined>)['undici'] ?? '0', 10);
 const decodedByNode = nodesUndici >= 7 ? decodedByPackage : new Set(alwaysDecoded);
 
-/** Looks at a source and starts to read it. Throws `InvalidSourceError`; nothing is read then. */
+/** Starts to read a source. Throws `InvalidSourceError`, before anything is read. */
 export function openBody(source: BodySource): OpenBody {
   if (isResponse(source)) return openResponse(source);
   if (isBlob(source)) {
@@ -46,7 +46,7 @@ export function openBody(source: BodySource): OpenBody {
 }
 
 function openResponse(response: Response): OpenBody {
-  if (response.bodyUsed) throw new InvalidSourceError('The body of the Response was read already');
+  if (response.bodyUsed) throw new InvalidSourceError('The body of the Response was already read');
   if (response.status < 200) throw new InvalidSourceError('A Response of type "error" has no body to pipe');
   return {
     pull: response.body === null ? undefined : openPull(response.body as PullSource<unknown>),
@@ -57,12 +57,12 @@ function openResponse(response: Response): OpenBody {
 }
 
 function decodedCodings(response: Response): ReadonlySet<string> {
-  // One that was made by hand, and not fetched, has no URL: its body is as its fields say.
+  // A Response that was made by hand has no URL. Its body is as its headers say.
   if (response.url === '') return new Set();
   return response instanceof Response ? decodedByNode : decodedByPackage;
 }
 
-// By shape, because a Response of the undici package is none of Node's own.
+// By its shape: a Response of the undici package is not Node's.
 function isResponse(source: unknown): source is Response {
   return hasMembers(source, ['status', 'headers', 'body', 'bodyUsed', 'arrayBuffer']);
 }

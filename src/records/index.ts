@@ -1,43 +1,32 @@
 import type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/http/message.ts';
-import { readOneOf, requireFunction } from '../internal/option.ts';
+import { requireFunction } from '../internal/option.ts';
 import { openStream, serveStream, type StreamKind } from '../internal/writer/serve.ts';
-import { resolveStreamOptions, type StreamOptions } from '../internal/writer/options.ts';
 import { jsonSeqFormat, ndjsonFormat, type RecordFormat } from '../internal/format/records.ts';
-import { OutRecordStream, type RecordStream, type ResolvedRecordOptions } from './stream.ts';
+import { type RecordOptions, resolveRecordOptions } from './options.ts';
+import { OutRecordStream, type RecordStream } from './stream.ts';
 
 export { type CloseReason, InvalidRecordError, StreamClosedError } from '../errors.ts';
 export type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/http/message.ts';
 export type { PipeOptions } from '../internal/writer/pump.ts';
+export type { RecordOptions } from './options.ts';
 export type { RecordStream } from './stream.ts';
 
 /**
- * Options of `ndjson`, `jsonSeq` and their `open…` forms, for records of type `T`. `overflow: 'latest'` needs a `key`.
- * Without `gap`, `overflow: 'drop'` sends a record `{"sluice.gap":{"dropped":N}}`.
- */
-export interface RecordOptions<T = unknown> extends StreamOptions<T, unknown> {
-  /**
-   * Whether the client can go on at another process where it stopped here. What `lifecycle` then does when the process
-   * drains: a `'resumable'` stream is closed without an end, a `'finite'` one runs to its end.
-   * @defaultValue `'finite'`
-   */
-  drain?: 'resumable' | 'finite';
-}
-
-/**
- * Handles one client. The records of a generator (or of any async source) are sent one by one, and the stream ends with
- * it; when a promise resolves, it ends too. A function that returns nothing leaves it open for whoever keeps it.
+ * Handles one client. The records of a generator, or of any async source, are sent one by one, and the stream ends with
+ * it. When the handler returns a promise, the stream ends when that resolves. When it returns nothing, the stream stays
+ * open, and the application keeps it.
  */
 export type RecordHandler<T = unknown, Req extends HttpRequest = RoutedRequest> = (
   stream: RecordStream<T>,
   req: Req,
 ) => AsyncIterable<T> | Generator<T, unknown> | ReadableStream<T> | Promise<unknown> | undefined | void;
 
-/** A handler for `app.get` and its kin. */
+/** A handler for a route, or a middleware. */
 export type RecordMiddleware<Req extends HttpRequest> = (req: Req, res: HttpResponse, next?: Next) => void;
 
 /**
  * Makes a handler for newline-delimited JSON: `app.get('/rows', ndjson(async function* (stream, req) { … }))`. Errors,
- * `Accept` and clients that left are treated as by `sse`. Throws `InvalidOptionError`.
+ * `Accept` and clients that left are treated as `sse` treats them. Throws `InvalidOptionError`.
  */
 export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(
   handler: RecordHandler<T, Req>,
@@ -51,8 +40,8 @@ export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(
 }
 
 /**
- * Makes a handler for JSON text sequences (RFC 7464), whose records a reader can find again after damage. Errors,
- * `Accept` and clients that left are treated as by `sse`. Throws `InvalidOptionError`.
+ * Makes a handler for JSON text sequences (RFC 7464): a reader can find the next record after damaged ones. Errors,
+ * `Accept` and clients that left are treated as `sse` treats them. Throws `InvalidOptionError`.
  */
 export function jsonSeq<T = unknown, Req extends HttpRequest = RoutedRequest>(
   handler: RecordHandler<T, Req>,
@@ -66,9 +55,9 @@ export function jsonSeq<T = unknown, Req extends HttpRequest = RoutedRequest>(
 }
 
 /**
- * Opens a stream of newline-delimited JSON outside of a handler, and sends the head. Where `ndjson` would refuse, the
- * refusal is sent and the stream is closed. Throws `InvalidOptionError`, and `ResponseStartedError` when the head is
- * already sent.
+ * Opens a stream of newline-delimited JSON outside of a handler, and sends the head. If `ndjson` would refuse the
+ * request, the refusal is sent and the stream is closed. Throws `InvalidOptionError`, and `ResponseStartedError` when
+ * the head is already sent.
  */
 export function openNdjson<T = unknown>(
   req: HttpRequest,
@@ -78,7 +67,7 @@ export function openNdjson<T = unknown>(
   return openStream(recordKind<T>('ndjson', ndjsonFormat, options), req, res);
 }
 
-/** Opens a JSON text sequence outside of a handler; otherwise as `openNdjson`. */
+/** Opens a JSON text sequence outside of a handler, as `openNdjson` does. */
 export function openJsonSeq<T = unknown>(
   req: HttpRequest,
   res: HttpResponse,
@@ -102,12 +91,5 @@ function recordKind<T>(
     isStopped: () => false,
     wrap: (out) => new OutRecordStream<T>(out, format, resolved),
     send: (stream, value) => stream.send(value as T),
-  };
-}
-
-function resolveRecordOptions<T>(owner: string, options: RecordOptions<T> | undefined): ResolvedRecordOptions<T> {
-  return {
-    ...resolveStreamOptions<T, unknown>(owner, options),
-    drain: readOneOf(`${owner}.drain`, options?.drain ?? 'finite', ['resumable', 'finite']),
   };
 }

@@ -1,16 +1,11 @@
 import type { FiniteReason } from '../internal/seam/layer.ts';
 import { type ItemStream, OutItemStream } from '../internal/writer/item-stream.ts';
 import type { OutStream } from '../internal/writer/stream.ts';
-import type { ResolvedItemOptions } from '../internal/writer/options.ts';
+import type { ResolvedRecordOptions } from './options.ts';
 import { formatRecord, type RecordFormat } from '../internal/format/records.ts';
 
 /** An open stream of JSON records: one client. `T` is the type of a record; `send(value)` takes any JSON value. */
 export type RecordStream<T = unknown> = ItemStream<T>;
-
-/** Options of a record stream with every default filled in. */
-export interface ResolvedRecordOptions<T> extends ResolvedItemOptions<T, unknown> {
-  readonly drain: 'resumable' | 'finite';
-}
 
 /** `RecordStream` over a response. */
 export class OutRecordStream<T> extends OutItemStream<T, unknown> {
@@ -27,7 +22,7 @@ export class OutRecordStream<T> extends OutItemStream<T, unknown> {
     return this.#resumable ? undefined : 'finite';
   }
 
-  /** A clean end would say that this was all. */
+  /** Without an end: a clean one would say that the records are complete. */
   override leave(): Promise<void> {
     return this.out.leave('draining');
   }

@@ -1,17 +1,17 @@
 import type { EventInput } from '../internal/format/event-stream.ts';
 
-/** Any event with any data: the map of a stream whose events are not typed. */
+/** Any event with any data: the map of a stream without types. */
 export type AnyEvents = Record<string, unknown>;
 
-/** Fields that have no type of their own. */
+/** The fields whose types do not depend on the map. */
 type Fields = Omit<EventInput, 'event' | 'data'>;
 
-/** The name is optional for `message` alone: it is what a client takes a nameless event for. */
+/** The name is optional for `message` alone: clients dispatch an event without a name as `message`. */
 type Named<K extends string> = K extends 'message' ? { event?: K } : { event: K };
 
 /**
- * An event that fits a map from event names to the types of their data: `{ tick: Tick; message: string }`. An event
- * without name and data (an id, a retry hint, a comment) fits every map.
+ * An event that fits a map from event names to the types of their data, such as `{ tick: Tick; message: string }`. An
+ * event without name and data (an id, a retry hint, a comment) fits every map.
  */
 export type EventOf<M extends object> = string extends keyof M
   ? EventInput

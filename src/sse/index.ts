@@ -21,25 +21,27 @@ export type { SseOptions } from './options.ts';
 export type { EventStream } from './stream.ts';
 
 /**
- * Handles one client. The events of a generator (or of any async source) are sent one by one, and the stream ends with
- * it; when a promise resolves, it ends too. A function that returns nothing leaves it open for whoever keeps it.
+ * Handles one client. The events of a generator, or of any async source, are sent one by one, and the stream ends with
+ * it. When the handler returns a promise, the stream ends when that resolves. When it returns nothing, the stream stays
+ * open, and the application keeps it.
  */
 export type SseHandler<M extends object = AnyEvents, Req extends HttpRequest = RoutedRequest> = (
   stream: EventStream<M>,
   req: Req,
 ) => EventItems<NoInfer<M>> | Promise<unknown> | undefined | void;
 
-// The map comes from the call or from the annotation of `stream`; guessed from what happens to be sent it would be
-// nonsense.
+// The map comes from the call or from the annotation of `stream`. A map that is inferred from what happens to be sent
+// would be useless.
 type EventItems<M extends object> =
   AsyncIterable<Sendable<M>> | Generator<Sendable<M>, unknown> | ReadableStream<Sendable<M>>;
 
 /**
  * Makes a handler for event streams (WHATWG HTML 9.2): `app.get('/ticks', sse(async function* (stream, req) { … }))`.
  *
- * The head goes out at the end of the turn, with a first comment. An error before it goes to `next`; after it, to
- * `options.onError`, and the connection is closed without an end. `Accept` is not looked at, unless `negotiate` says
- * so. A client that was told to `stop`: 204. A request whose client has left already is not handled at all.
+ * The head is sent at the end of the turn of the event loop, with a first comment. An error before the head goes to
+ * `next`. An error after it goes to `options.onError`, and the connection is closed without an end. `Accept` is
+ * ignored, unless `negotiate` says otherwise. A client that was told to `stop` gets 204. If the client has already
+ * left, the handler is not called.
  *
  * Throws `InvalidOptionError`.
  */
@@ -55,8 +57,9 @@ export function sse<M extends object = AnyEvents, Req extends HttpRequest = Rout
 }
 
 /**
- * Opens an event stream on a response whose head is not sent yet, and sends the head. For code that is not a handler,
- * or that has to wait before it can decide. Where `sse` would refuse, the refusal is sent and the stream is closed.
+ * Opens an event stream on a response whose head is not sent, and sends the head. For code that is not a handler, or
+ * that has to wait before it can decide. If `sse` would refuse the request, the refusal is sent and the stream is
+ * closed.
  *
  * Throws `InvalidOptionError`, and `ResponseStartedError` when the head is already sent.
  */

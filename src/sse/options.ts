@@ -3,11 +3,12 @@ import { resolveStreamOptions, type StreamOptions } from '../internal/writer/opt
 import { type CommentStyle, commentStyles, type EventInput } from '../internal/format/event-stream.ts';
 
 /**
- * Options of `sse` and `openEventStream`. `Item`: what is sent on the stream, `Sendable<M>` where it has a map `M`.
+ * Options of `sse` and `openEventStream`. `Item` is what is sent on the stream: `Sendable<M>` for a stream with a map
+ * `M`.
  *
- * Without `key`, `overflow: 'latest'` goes by the name of the event, `message` for none; what no client dispatches
- * (comments, a lone id or retry hint) never has a key. Without `gap`, `overflow: 'drop'` sends an event `sluice.gap`
- * with data `{"dropped":N}` and no id.
+ * With `overflow: 'latest'`, the default `key` is the name of the event, `message` for none. Comments, a lone id and a
+ * lone retry hint never have a key, since no client dispatches them. With `overflow: 'drop'`, the default `gap` is an
+ * event `sluice.gap` with data `{"dropped":N}` and no id.
  */
 export interface SseOptions<Item extends EventInput | string = EventInput | string> extends StreamOptions<
   Item,
@@ -15,32 +16,31 @@ export interface SseOptions<Item extends EventInput | string = EventInput | stri
 > {
   /**
    * A `retry:` sent with the head: how long the client waits before it reconnects. Milliseconds or a string for `ms`.
-   * Unset: the client's own, about 3 s in browsers.
+   * Default: none; browsers then wait about 3 s.
    */
   retry?: Duration;
   /**
-   * Whether the body begins with the comment `:ok`. Some HTTP/2 hops hold the head back until the first byte of the
-   * body. `false`: the body begins with the first event, or with the retry hint of `retry`.
+   * Whether the body begins with the comment `:ok`: some HTTP/2 proxies hold the head back until the first byte of the
+   * body. `false`: the body begins with the first event, or with the hint of `retry`.
    * @defaultValue `true`
    */
   prelude?: boolean;
   /**
-   * How comments and lone retry hints are sent. `'line'`: as lines, so that no blank line comes without an event: some
-   * clients take each for a message. `'block'`: with a blank line behind each, for readers that split the stream at
-   * blank lines.
+   * How comments and lone retry hints are sent. `'line'`: as lines, without a blank line, which some clients take for a
+   * message. `'block'`: with a blank line behind each, for readers that split the stream at blank lines.
    * @defaultValue `'line'`
    */
   comments?: CommentStyle;
   /**
-   * The retry hint of `reconnect()` when it is given none, spread evenly between half and one and a half times this, so
-   * that the clients of a closing process do not all come at once. Milliseconds or a string for `ms`, at least 1.
+   * The default retry hint of `reconnect()`, spread evenly between half and one and a half times this: the clients of a
+   * closing process do not all reconnect at once. Milliseconds or a string for `ms`, at least 1.
    * @defaultValue `'2s'`
    */
   reconnectDelay?: Duration;
   /**
-   * Whether the client can go on at another process where it stopped here. What `lifecycle` then does when the process
-   * drains: a `'resumable'` stream is told to reconnect, a `'finite'` one runs to its end. `'auto'`: resumable from the
-   * first event with an id on, or if the client came with the id of a last event.
+   * Whether the client can go on at another process where it stopped here. When the process drains, `lifecycle` tells
+   * the client of a `'resumable'` stream to reconnect, and lets a `'finite'` one run to its end. `'auto'`: resumable
+   * after the first event with an id, or if the request has a `Last-Event-ID`.
    * @defaultValue `'auto'`
    */
   drain?: 'auto' | 'resumable' | 'finite';
@@ -69,8 +69,8 @@ export function resolveSseOptions<Item extends EventInput | string>(
 }
 
 /**
- * The type under which a client dispatches an event; `undefined` for one that it does not: comments, a lone id or retry
- * hint.
+ * The type under which a client dispatches an event; `undefined` for what it does not dispatch: comments, a lone id or
+ * retry hint.
  */
 export function dispatchedType(event: EventInput | string): string | undefined {
   if (typeof event === 'string') return 'message';
@@ -79,10 +79,7 @@ export function dispatchedType(event: EventInput | string): string | undefined {
   return event.event === '' || 'data' in event ? 'message' : undefined;
 }
 
-/**
- * A key of the application's, for events alone: it need not know of what only moves the client's id or keeps a
- * connection busy.
- */
+/** The application's key, for events that clients dispatch. It is not called for comments, ids and retry hints. */
 export function ifDispatched<Event extends EventInput | string>(
   key: (event: Event) => string | undefined,
 ): (event: Event) => string | undefined {

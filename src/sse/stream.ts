@@ -17,22 +17,23 @@ import type { AnyEvents, Sendable } from './event-map.ts';
 import type { ResolvedSseOptions } from './options.ts';
 
 /**
- * An open event stream: one client. `M` maps event names to the types of their data; `send` takes an event, or a string
- * as the data of one. An `EventSource` reconnects after `end()` too: `stop()` is what keeps it away.
+ * An open event stream: one client. `M` maps event names to the types of their data. `send` takes an event, or a string
+ * as the data of one. An `EventSource` also reconnects after `end()`; only `stop()` keeps it away.
  */
 export interface EventStream<M extends object = AnyEvents> extends ItemStream<Sendable<M>> {
-  /** The `Last-Event-ID` of the request: the last id this client has seen; `''` for none. */
+  /** The `Last-Event-ID` of the request: the last id that the client has seen; `''` for none. */
   readonly lastEventId: string;
-  /** Sends a comment, which clients skip. Settles as `send`. */
+  /** Sends a comment, which clients skip. Settles like `send`. */
   comment(text: string): Promise<void>;
   /**
-   * Come back: sends a retry hint, flushes, then closes without terminating the body, which fetch clients would
-   * take as final. Close reason `draining`. Resolves when the connection is closed.
-   * @param options - `retry`: milliseconds, an integer of at least 1; without it, `reconnectDelay` with its spread.
+   * Tells the client to reconnect: sends a retry hint and what is queued, then closes. The body is not terminated:
+   * fetch clients would take it as complete. Close reason `draining`. Resolves when the connection is closed.
+   * @param options - `retry`: milliseconds, an integer of at least 1. Default: `reconnectDelay` with its spread.
    */
   reconnect(options?: { retry?: number }): Promise<void>;
   /**
-   * Do not come back: sends the id `sluice.stop`, then ends. The client's next request carries it and is answered 204.
+   * Tells the client not to reconnect: sends the id `sluice.stop`, then ends. The next request of the client carries
+   * the id and is answered 204.
    */
   stop(): Promise<void>;
 }
@@ -69,7 +70,7 @@ export class OutEventStream<M extends object>
     return text;
   }
 
-  /** Without an id: the client's last one stays that of the last event before the gap. */
+  /** Without an id: the client keeps the id of the last event before the gap. */
   protected override defaultGap(dropped: number): EventInput {
     return { event: 'sluice.gap', data: { dropped } };
   }
@@ -85,8 +86,8 @@ export class OutEventStream<M extends object>
   }
 
   async stop(): Promise<void> {
-    // An id without data moves the client's last event id and dispatches nothing. For an `EventSource` that takes a
-    // blank line, which others take for a message.
+    // An id without data sets the client's last event id and dispatches nothing. `EventSource` needs a blank line for
+    // that, which other clients take for a message.
     const hasBlankLine = this.#options.comments === 'block' || mayBeEventSource(this.out.req);
     await this.out.finish(formatLoneId(stopId, hasBlankLine));
   }
@@ -96,7 +97,7 @@ export class OutEventStream<M extends object>
   }
 }
 
-/** What an event stream starts with. */
+/** The first bytes of an event stream. */
 export function formatPrelude({
   prelude,
   retry,
@@ -105,15 +106,15 @@ export function formatPrelude({
   return (prelude ? formatComment('ok', comments) : '') + (retry === undefined ? '' : formatRetryHint(retry, comments));
 }
 
-/** WHATWG HTML 9.2.2 and 9.2.3: an `EventSource` sends GET and `Accept: text/event-stream`. */
+/** WHATWG HTML 9.2.2 and 9.2.3: `EventSource` sends GET and `Accept: text/event-stream`. */
 function mayBeEventSource(req: HttpRequest): boolean {
   const accept = requestField(req, 'accept');
   return req.method === 'GET' && (accept === undefined || namesMediaType(accept, 'text/event-stream'));
 }
 
 /**
- * The last event id of a request, as the client was given it. Browsers send it as UTF-8 (WHATWG HTML 9.2.3), which
- * Node reads as Latin-1; bytes that are not UTF-8 are left as Node read them.
+ * The last event id of a request, as it was sent to the client. Browsers send it back as UTF-8 (WHATWG HTML 9.2.3), and
+ * Node reads it as Latin-1. A header that is not UTF-8 stays as Node reads it.
  */
 export function decodeLastEventId(field: string | undefined): string {
   if (field === undefined) return '';

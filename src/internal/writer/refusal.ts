@@ -20,15 +20,15 @@ export interface RefusalOptions {
   readonly closes: boolean;
 }
 
-/** Whether a request asks for an event stream. By name: a wildcard is everybody's. */
+/** Whether a request asks for an event stream by name. A wildcard is not enough: every browser request has one. */
 export function asksForEventStream(req: HttpRequest): boolean {
   const accept = requestField(req, 'accept');
   return accept !== undefined && namesMediaType(accept, 'text/event-stream');
 }
 
 /**
- * Whether a request is an event source's. GET only, as `EventSource` sends it: to anybody else a POST that is answered
- * with 200 was served.
+ * Whether a request comes from an event source. Only GET, which `EventSource` sends, and HEAD: the client of a POST
+ * would take a 200 for success.
  */
 function isEventSource(req: HttpRequest): boolean {
   return (req.method === 'GET' || req.method === 'HEAD') && asksForEventStream(req);
@@ -42,13 +42,13 @@ interface RefusalHead {
 }
 
 /**
- * What a refused client is answered. `stream`: a hint to come back after `retry` ms, in a stream that is closed and not
- * ended. `unavailable`: a 503.
+ * The answer to a refused client. `stream`: a hint to reconnect after `retry` ms, in a stream that is closed without an
+ * end. `unavailable`: a 503.
  */
 export type Refusal = RefusalHead &
   ({ readonly kind: 'stream'; readonly retry: number } | { readonly kind: 'unavailable' });
 
-/** The one decision about how a client is told to come back later, or to another process. */
+/** Decides how a client is told to come back later, or to another process. */
 export function decideRefusal(req: HttpRequest, options: RefusalOptions): Refusal {
   const { retryAfter, reconnectDelay, comments = 'line', text } = options;
   if (isEventSource(req)) {
@@ -76,16 +76,16 @@ export function setRefusalHead(response: HttpResponse, { kind, status, fields, t
   const res = response as ServerResponse;
   dropRepresentation(res);
   res.statusCode = status;
-  // The text that goes with another status.
+  // The reason phrase may be that of another status.
   if (!isHttp2(response)) res.statusMessage = '';
   setFields(res, fields);
   if (kind === 'unavailable') setLength(res, Buffer.byteLength(text));
 }
 
-/** How long a hint may take to be sent, in ms, before its connection is cut. */
+/** How long sending a hint may take, in ms. After that the connection is cut. */
 const hintTimeout = 5_000;
 
-/** Refuses a request whose response has not begun. @returns as what it was refused */
+/** Refuses a request whose head is not sent. @returns what it counts as */
 export function refuse(req: HttpRequest, response: HttpResponse, options: RefusalOptions): 'requests' | 'streams' {
   const res = response as ServerResponse;
   const refusal = decideRefusal(req, options);
@@ -108,8 +108,8 @@ export function refuse(req: HttpRequest, response: HttpResponse, options: Refusa
   return 'requests';
 }
 
-/** Tells the client that its connection ends with this response, where that is said by a field and not too late. */
+/** Tells the client that its connection ends with this response: HTTP/1 only, before the head is sent. */
 export function announceClose(res: HttpResponse): void {
-  // RFC 9113 8.2.2: HTTP/2 has no such field.
+  // RFC 9113 8.2.2: HTTP/2 has no such header.
   if (!isHttp2(res) && !res.headersSent) res.setHeader('Connection', 'close');
 }

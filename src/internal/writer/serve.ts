@@ -13,18 +13,18 @@ import { seamOf } from '../seam/response.ts';
 import { OutStream } from './stream.ts';
 import type { ResolvedStreamOptions } from './options.ts';
 
-/** One kind of stream: what it is called on the wire, and how it looks to a handler. */
+/** One kind of stream: its media types, its options, and the object that a handler gets. */
 export interface StreamKind<S> {
-  /** Media types that mean this stream; the first is sent to a client that does not care. */
+  /** The first is sent to a client that accepts several equally, or none. */
   readonly mediaTypes: readonly string[];
   /** Parameters of `Content-Type`, `''` for none. */
   readonly typeParameters: string;
   /** First bytes of the body, `''` for none. */
   readonly prelude: string;
   readonly options: ResolvedStreamOptions;
-  /** Whether the client was told before not to come back. */
+  /** Whether the client was told not to come back. */
   isStopped(req: HttpRequest): boolean;
-  /** The stream as the handler sees it. */
+  /** Makes the object that the handler gets. */
   wrap(out: OutStream): S;
   /** Sends one item of the handler's source. */
   send(stream: S, item: unknown): Promise<void>;
@@ -43,7 +43,7 @@ export function serveStream<S>(
     case 'gone':
       return;
     case 'started':
-      // Whoever is next may want to know; a server's request listener must not throw.
+      // Not thrown: the request listener of a server must not throw.
       if (next) next(startedError());
       else reportError(req, startedError());
       return;
@@ -71,8 +71,8 @@ function startedError(): ResponseStartedError {
 }
 
 /**
- * Opens a stream outside of a handler, head and all. A request that gets a refusal has been answered: its stream is
- * closed already.
+ * Opens a stream outside of a handler, and sends the head. A request that cannot have a stream is answered, and the
+ * stream that is returned is closed. Throws `ResponseStartedError`.
  */
 export function openStream<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpResponse): S {
   const admission = admit(kind, req, res);
@@ -108,13 +108,12 @@ function startStream<S>(kind: StreamKind<S>, mediaType: string, req: HttpRequest
     { contentType: mediaType + kind.typeParameters, prelude: kind.prelude },
     kind.options,
   );
-  // RFC 9110 12.5.5: `Accept` had a part in what is sent, or could have led to another answer.
+  // RFC 9110 12.5.5: the answer depends on `Accept`.
   if (kind.mediaTypes.length > 1 || kind.options.negotiate !== 'ignore') vary(res as ServerResponse, 'Accept');
   return out;
 }
 
 function answerStopped(res: HttpResponse): void {
-  // A cache must not stop others by it.
   answer(res, { status: 204 });
 }
 
@@ -123,7 +122,7 @@ function refuse(res: HttpResponse, mediaTypes: readonly string[]): void {
   answer(res, { status: 406, text: `Available as ${mediaTypes.join(', ')}\n` });
 }
 
-/** In the stream's own context, where its request has one: so are the steps of a generator. */
+/** Runs the handler in the stream's context if the request has one. The steps of a generator then run in it too. */
 function startHandler<S>(
   kind: StreamKind<S>,
   out: OutStream,
@@ -135,8 +134,8 @@ function startHandler<S>(
 }
 
 /**
- * Runs a handler to its end. What it gives back says when that is: a source is piped and then the stream ends; a
- * promise ends it when it resolves; anything else leaves the stream open for whoever holds it.
+ * Runs a handler. Its result decides when the stream ends: at the end of a source, which is piped; when a promise
+ * resolves; with anything else the handler keeps the stream, which stays open.
  */
 async function runHandler<S>(
   kind: StreamKind<S>,
@@ -144,12 +143,12 @@ async function runHandler<S>(
   handler: (stream: S) => unknown,
   next: Next | undefined,
 ): Promise<void> {
-  // Not at once: a handler that refuses in its first steps may still answer with another status.
+  // Not at once: a handler that fails in its first steps may still answer with another status.
   setImmediate(openLater, out);
   const stream = kind.wrap(out);
   try {
     const result = handler(stream);
-    // A source first: the queries of some database clients are promises as well.
+    // A source first: the queries of some database clients are also promises.
     if (!isHandlerSource(result) && !isThenable(result)) return;
     const value = isHandlerSource(result) ? result : await result;
     if (isHandlerSource(value)) await pipeInto(out, value, (item) => kind.send(stream, item));
@@ -172,11 +171,11 @@ async function settleFailure(out: OutStream, error: unknown, next: Next | undefi
     return;
   }
   out.onSourceError(error);
-  // When the head is gone, the only honest error is a body that does not end.
+  // The head is sent: only a body that does not end tells the client of the error.
   await out.leave('error', { cause: error });
 }
 
-/** A handler that stops because its stream is over has not failed. */
+/** Whether a handler stopped because its stream is over: it has not failed. */
 function isNormalEnd(out: OutStream, error: unknown): boolean {
   return out.state !== 'open' && isAbort(error);
 }
@@ -187,8 +186,8 @@ function answerFailure(out: OutStream, error: unknown): void {
 }
 
 /**
- * An async source, or a generator at work. Not any iterable: a handler that says `(stream) => clients.add(stream)`
- * gives back a Set, and does not mean it as events.
+ * Whether a handler's result is an async source or a running generator. Other iterables are not sources: the handler
+ * `(stream) => clients.add(stream)` returns a Set, which it does not mean as events.
  */
 function isHandlerSource(value: unknown): value is PullSource<unknown> {
   return isPullSource(value) && (isReadableStream(value) || Symbol.asyncIterator in value || 'next' in value);

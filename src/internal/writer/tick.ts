@@ -1,12 +1,14 @@
-/** Something that has bytes to write when the tick ends. */
+/** Has bytes to write when the tick ends. */
 export interface Flushable {
   flushTick(): void;
 }
 
 /**
- * Calls `flushTick` once the code that runs now is done: many sends become one write. Each has a tick of its own, which
- * Node runs in the async context of this call: a queue for all streams would run them in the context of the first. Node
- * runs ticks in their order, so of a broadcast all blocks are made before any of them is written. A tick costs 0.1 µs.
+ * Calls `flushTick` when the code that runs now is done, so that many sends become one write.
+ *
+ * Every call is a tick of its own, which costs 0.1 µs. Node runs it in the async context of this call, and a flush
+ * that throws does not keep others from their turn. One queue for all streams would do neither. Node runs ticks in
+ * order, so all blocks of a broadcast are encoded before the first is written.
  */
 export function atTickEnd(flushable: Flushable): void {
   process.nextTick(flush, flushable);

@@ -1,12 +1,12 @@
 import type { EventEmitter } from 'node:events';
 import type { ServerHttp2Stream } from 'node:http2';
 import { ClientClosedError, closeError, DeadlineExceededError } from '../../errors.ts';
-import { callEach } from '../listeners.ts';
-import { startTimer } from '../time/clock.ts';
 import { reportError } from '../events.ts';
 import { type HttpResponse, isGone, isHttp2, needsDrain } from '../http/message.ts';
+import { callEach } from '../listeners.ts';
+import { startTimer } from '../time/clock.ts';
 
-/** What, besides the response, ends a wait. */
+/** What ends a wait besides the response. */
 export interface WaitOptions {
   /** Rejects the wait with `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
@@ -17,14 +17,14 @@ export interface WaitOptions {
 }
 
 /**
- * Resolves when `res` takes more bytes: at once if it does already, else on its next `'drain'`.
+ * Resolves when `res` takes more bytes: at once if it does already, else at its next `'drain'`.
  *
- * Rejects with `StreamClosedError` when the response is closed or ended (also long before the call), with
- * the error that it emits, with `signal.reason` on abort, and with `DeadlineExceededError` at the deadline.
- * Every listener and timer is gone when it settles.
+ * Rejects with `StreamClosedError` when the response is closed or ended, also if that was long before the call. Rejects
+ * with the error that the response emits, with `signal.reason` on abort, and with `DeadlineExceededError` at the
+ * deadline. When it settles, all its listeners and its timer are gone.
  *
- * Behind `compression`, `res` says that it has room while the encoder is full: the answer of `res.write` is then the
- * only truth.
+ * Behind `compression`, `res` says that it has room while the encoder is full. Only the return value of `res.write` is
+ * true then.
  */
 export async function waitWritable(res: HttpResponse, options: WaitOptions = {}): Promise<void> {
   options.signal?.throwIfAborted();
@@ -34,7 +34,7 @@ export async function waitWritable(res: HttpResponse, options: WaitOptions = {})
 }
 
 /**
- * Waits for the next `'drain'` whatever `res` says, for a caller whose write returned `false`. Settles as
+ * Waits for the next `'drain'` whatever `res` says: for a caller whose write returned `false`. Rejects as
  * `waitWritable`.
  */
 export async function waitForDrain(res: HttpResponse, options: WaitOptions = {}): Promise<void> {
@@ -48,7 +48,7 @@ export async function waitForDrain(res: HttpResponse, options: WaitOptions = {})
       listen(res, 'close', () =>
         settle(() => reject(res.writableEnded ? closeError('ended') : new ClientClosedError())),
       ),
-      // A reset without an error closes the stream only when its writes are done, and they wait for the client.
+      // After a reset without an error the stream closes only when its writes are done, and they wait for the client.
       isHttp2(res) ? listen(res.stream, 'aborted', () => settle(() => reject(new ClientClosedError()))) : undefined,
       listen(res, 'error', (error) => settle(() => reject(error))),
       signal && onAbort(signal, () => settle(() => reject(signal.reason as Error))),
@@ -79,11 +79,12 @@ function onAbort(signal: AbortSignal, listener: () => void): () => void {
   };
 }
 
+// The waits for the 'drain' of a response whose `on` is patched.
 const hubs = new WeakMap<HttpResponse, Set<() => void>>();
 
 /**
- * `compression` reroutes `on('drain')` to its encoder, where `off` cannot reach: every wait would leave a
- * listener behind (expressjs/compression#58, #135, #152). On such a response one listener serves all waits.
+ * `compression` reroutes `on('drain')` to its encoder, where `off` does not reach: every wait would leave a listener
+ * behind (expressjs/compression#58, #135, #152). On such a response one listener serves all waits.
  */
 function listenForDrain(res: HttpResponse, listener: () => void): () => void {
   if (!Object.hasOwn(res, 'on')) return listen(res, 'drain', listener);

@@ -1,37 +1,37 @@
 import { acceptWeight } from '../../http/accept.ts';
 import type { Negotiation } from '../options.ts';
 
-/** What a stream needs to know of a request before it starts. */
-export interface Arrival {
+/** The facts that decide whether a request gets a stream. */
+export interface StreamRequest {
   readonly method: string | undefined;
   readonly accept: string | undefined;
-  /** Media types that mean this stream; the first is what it sends when the client does not care. */
+  /** The media types of the stream. The first is sent to a client that accepts several equally, or none. */
   readonly mediaTypes: readonly string[];
   readonly negotiation: Negotiation;
-  /** Whether the connection is gone already. */
+  /** Whether the connection is closed. */
   readonly gone: boolean;
-  /** Whether the response has a head already, or a stream. */
+  /** Whether the response already has a head or a stream. */
   readonly started: boolean;
-  /** Whether the client was told before not to come back. */
+  /** Whether the client was told not to come back. */
   readonly stopped: boolean;
 }
 
-/** What becomes of the request. `head`: the fields without a body. */
+/** How the request is answered. `head`: the headers without a body. `not-ours`: by the next handler. */
 export type Admission =
   | { readonly kind: 'open' | 'head'; readonly mediaType: string }
   | { readonly kind: 'gone' | 'started' | 'stopped' | 'not-acceptable' | 'not-ours' };
 
-/** The one decision about a request for a stream. */
-export function decideAdmission(arrival: Arrival): Admission {
-  const { mediaTypes, negotiation } = arrival;
-  if (arrival.gone) return { kind: 'gone' };
-  if (arrival.started) return { kind: 'started' };
-  const mediaType = bestOf(mediaTypes, arrival.accept);
+/** Decides how a request for a stream is answered. */
+export function decideAdmission(request: StreamRequest): Admission {
+  const { mediaTypes, negotiation } = request;
+  if (request.gone) return { kind: 'gone' };
+  if (request.started) return { kind: 'started' };
+  const mediaType = bestOf(mediaTypes, request.accept);
   if (mediaType === undefined && negotiation !== 'ignore')
     return { kind: negotiation === 'next' ? 'not-ours' : 'not-acceptable' };
-  // WHATWG HTML 9.2.3: 204 is the answer that ends a client's attempts.
-  if (arrival.stopped) return { kind: 'stopped' };
-  return { kind: arrival.method === 'HEAD' ? 'head' : 'open', mediaType: mediaType ?? mediaTypes[0] ?? '' };
+  // WHATWG HTML 9.2.3: a client that gets 204 stops reconnecting.
+  if (request.stopped) return { kind: 'stopped' };
+  return { kind: request.method === 'HEAD' ? 'head' : 'open', mediaType: mediaType ?? mediaTypes[0] ?? '' };
 }
 
 function bestOf(mediaTypes: readonly string[], accept: string | undefined): string | undefined {

@@ -1,0 +1,31 @@
+import { readOneOf, type Resolved } from '../internal/option.ts';
+import { resolveStreamOptions, type StreamOptions } from '../internal/writer/options.ts';
+
+/**
+ * Options of `ndjson`, `jsonSeq` and their `open…` forms, for records of type `T`. `overflow: 'latest'` needs a `key`.
+ * With `overflow: 'drop'`, the default `gap` is a record `{"sluice.gap":{"dropped":N}}`.
+ */
+export interface RecordOptions<T = unknown> extends StreamOptions<T, unknown> {
+  /**
+   * Whether the client can go on at another process where it stopped here. When the process drains, `lifecycle` closes
+   * a `'resumable'` stream without an end, and lets a `'finite'` one run to its end.
+   * @defaultValue `'finite'`
+   */
+  drain?: 'resumable' | 'finite';
+}
+
+export type ResolvedRecordOptions<T> = Resolved<RecordOptions<T>, 'onError' | 'key' | 'gap'>;
+
+/**
+ * Fills in defaults and checks. Throws `InvalidOptionError`.
+ * @param owner - the factory's name, for error messages
+ */
+export function resolveRecordOptions<T>(
+  owner: string,
+  options: RecordOptions<T> | undefined,
+): ResolvedRecordOptions<T> {
+  return {
+    ...resolveStreamOptions<T, unknown>(owner, options),
+    drain: readOneOf(`${owner}.drain`, options?.drain ?? 'finite', ['resumable', 'finite']),
+  };
+}
