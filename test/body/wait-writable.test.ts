@@ -206,6 +206,21 @@ describe('waitWritable', () => {
     expect(warnings).toEqual([]);
   });
 
+  it('keeps nothing of a wait that is over, where `on` leads elsewhere', async () => {
+    const { res } = await fill(bare, compression({ filter: () => false }) as unknown as Middleware);
+    expect(Object.hasOwn(res, 'on')).toBe(true);
+    for (let wait = 0; wait < 100; wait++) {
+      const stop = new AbortController();
+      const settled = rejection(waitWritable(res, { signal: stop.signal }));
+      stop.abort(new Error('enough'));
+      await settled;
+    }
+    // Each that was kept would be undone again.
+    const off = vi.spyOn(res, 'off');
+    res.emit('drain');
+    expect(off).not.toHaveBeenCalled();
+  });
+
   it('serves many waits of one response with one drain', async () => {
     const { res, reading, before } = await fill(bare);
     const waits = Array.from({ length: 9 }, () => waitWritable(res));

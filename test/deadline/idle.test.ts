@@ -1,7 +1,10 @@
 import type http from 'node:http';
+import type { ServerResponse } from 'node:http';
 import http2 from 'node:http2';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, type Mock, onTestFinished, vi } from 'vitest';
+import { IdleLayer } from '../../src/deadline/idle.ts';
 import { contextOf, deadline, DeadlineExceededError, IdleTimeoutError, ndjson, sse } from '../../src/index.ts';
+import type { Head } from '../../src/internal/seam/layer.ts';
 import { bare, type Carrier, carriers, h2c } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { getRequest } from '../support/raw.ts';
@@ -256,5 +259,36 @@ describe('idle', () => {
     expect(order).toEqual(['longer']);
     reading.destroy();
     await until(() => order.length === 3);
+  });
+});
+
+describe('the clock of idle', () => {
+  function open(): { layer: IdleLayer; socket: { bytesWritten: number; bytesRead: number }; onIdle: Mock } {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const socket = { bytesWritten: 0, bytesRead: 0 };
+    const res = { writableLength: 0, socket } as unknown as ServerResponse;
+    const onIdle = vi.fn();
+    const layer = new IdleLayer({ res, idle: 400, onStart: () => undefined, onIdle });
+    layer.head({} as Head);
+    return { layer, socket, onIdle };
+  }
+
+  it('is over after idle at the earliest, and a quarter of it later at the latest', () => {
+    const { socket, onIdle } = open();
+    vi.advanceTimersByTime(201);
+    socket.bytesWritten += 10;
+    vi.advanceTimersByTime(399);
+    expect(onIdle).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(101);
+    expect(onIdle).toHaveBeenCalledOnce();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('leaves no timer when the response is closed', () => {
+    const { layer } = open();
+    expect(vi.getTimerCount()).toBe(1);
+    layer.close();
+    expect(vi.getTimerCount()).toBe(0);
   });
 });

@@ -523,6 +523,22 @@ describe('what undici tells', () => {
       compose(new Agent(), throwing, deadlineInterceptor()).dispatch(optionsOf('http://nowhere.invalid/'), {}),
     ).toThrow('refused');
   });
+
+  it('by throwing ends its part of the context', () => {
+    const throwing: Dispatcher.DispatcherComposeInterceptor = () => (_options, _handler) => {
+      throw new Error('refused');
+    };
+    const dispatcher = compose(new Agent(), throwing, deadlineInterceptor());
+    const context = openContext();
+    const errors: unknown[] = [];
+    const call = (): boolean =>
+      dispatcher.dispatch(optionsOf('http://nowhere.invalid/'), {
+        onResponseError: (_controller, error) => void errors.push(error),
+      });
+    expect(() => runIn(context, call)).toThrow('refused');
+    context.abort(new DrainingError());
+    expect(errors).toEqual([]);
+  });
 });
 
 it.each<[string, () => unknown]>([

@@ -3,7 +3,7 @@ import http2 from 'node:http2';
 import https from 'node:https';
 import net from 'node:net';
 import tls from 'node:tls';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type AttachableServer } from '../../src/lifecycle/index.ts';
 import { bare, http1Carriers, listen, type Middleware } from '../support/carriers.ts';
 import { makeCertificate } from '../support/certificate.ts';
@@ -76,6 +76,28 @@ describe('a connection of HTTP/1.1', () => {
       expect(report).toMatchObject({ reason: 'complete', finished: { requests: 1 } });
     },
   );
+
+  it('is closed with its response, and not when latecomers are looked for', async () => {
+    const life = makeLife();
+    const gate = deferred();
+    const served = await serveAttached(bare, life, async (_req, res) => {
+      (res as http.ServerResponse).write('first');
+      await gate.promise;
+      res.end('last');
+    });
+    const client = await served.dial();
+    client.send(getRequest());
+    await client.waitFor('first');
+    // From here on no timer fires.
+    vi.useFakeTimers({ toFake: ['setTimeout', 'setInterval'] });
+    onTestFinished(() => void vi.useRealTimers());
+    let isOver = false;
+    void life.drain().then(() => (isOver = true));
+    gate.resolve();
+    const limit = performance.now() + 5000;
+    while (!isOver && performance.now() < limit) await turns(1);
+    expect(isOver).toBe(true);
+  });
 
   it('in the middle of an upload is let finish', async () => {
     const life = makeLife();

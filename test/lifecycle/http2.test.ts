@@ -51,7 +51,8 @@ describe('the drain of HTTP/2', () => {
   });
 
   it('serves a session that comes while it is announced, and then says GOAWAY', async () => {
-    const life = probe(makeLife({ preDrain: '10s' }));
+    // Longer than the test waits: not the GOAWAY of the end of `preDrain`.
+    const life = probe(makeLife({ preDrain: '1m', drainTimeout: '2m' }));
     const served = await serveAttached(h2c, life, hello);
     void life.drain();
     const client = connectFrames(served.port);
