@@ -353,7 +353,12 @@ describe('in a real process', () => {
     'goes up while threads burn the CPU and down when they are gone, and does not flap',
     { timeout: 240_000 },
     async () => {
-      const governor = create({ interval: 100, dwell: '1s', thresholds: [0.25, Infinity, Infinity], hysteresis: 0.1 });
+      const governor = create({
+        interval: 100,
+        dwell: '500ms',
+        thresholds: [0.25, Infinity, Infinity],
+        hysteresis: 0.1,
+      });
       const changes = changesOf(governor);
       const burn = 'for (;;) Math.sqrt(Math.random());';
       const describeState = (): string => `tier ${governor.tier}, load ${governor.load}, changes ${changes.join()}`;
@@ -361,8 +366,8 @@ describe('in a real process', () => {
         const threads = Array.from({ length: 2 * availableParallelism() }, () => new Worker(burn, { eval: true }));
         try {
           await until(() => governor.tier === 1, describeState, 50_000);
-          // Long enough for several dwells, if it were to flap.
-          await new Promise((resolve) => setTimeout(resolve, 3000));
+          // Three dwells: long enough, if it were to flap.
+          await new Promise((resolve) => setTimeout(resolve, 1500));
         } finally {
           await Promise.all(threads.map((thread) => thread.terminate()));
         }
