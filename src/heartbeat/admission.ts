@@ -4,23 +4,23 @@ import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
 import { asksForEventStream, refuse, type RefusalOptions } from '../internal/writer/refusal.ts';
 import type { Registry } from '../internal/health/registry.ts';
 
-/** One mounted `heartbeat` on the way to a handler: where it counts, and how it refuses. */
-export interface Door {
+/** One mounted `heartbeat` before a handler: where it counts, and how it refuses. */
+export interface Mount {
   readonly registry: Registry;
   readonly refusal: RefusalOptions;
 }
 
-/** Whether a stream may begin: with the function that gives its seats back, or with how and why it is refused. */
-export type Entry =
-  | { readonly kind: 'admitted'; readonly leave: () => void }
+/** Whether a stream may begin. */
+export type Admission =
+  | { readonly kind: 'admitted'; /** Stops counting it. */ readonly release: () => void }
   | { readonly kind: 'refused'; readonly refusal: RefusalOptions; readonly error: StreamRefusedError };
 
 /**
- * Refuses a request for an event stream while a limit is reached, so that nothing is started for it. It counts nothing:
- * what a request asks for is the client's to say.
+ * Refuses a request for an event stream while a limit is reached, so that no work begins for it. It counts nothing: a
+ * client may ask for anything.
  * @returns whether it was refused
  */
-export function refuseEarly({ registry, refusal }: Door, req: HttpRequest, res: HttpResponse): boolean {
+export function refuseEarly({ registry, refusal }: Mount, req: HttpRequest, res: HttpResponse): boolean {
   if (!registry.limit.mayBeFull || !asksForEventStream(req)) return false;
   const limit = registry.findLimit(req);
   if (!limit) return false;
@@ -29,24 +29,24 @@ export function refuseEarly({ registry, refusal }: Door, req: HttpRequest, res: 
   return true;
 }
 
-/** A response has turned out to be a stream: it counts in each registry from here on, or in none. */
-export function enter(doors: readonly Door[], req: HttpRequest, res: HttpResponse): Entry {
-  for (const { registry, refusal } of doors) {
+/** A response has turned out to be a stream. It counts in each registry from here on, or in none. */
+export function admit(mounts: readonly Mount[], req: HttpRequest, res: HttpResponse): Admission {
+  for (const { registry, refusal } of mounts) {
     const limit = registry.findLimit(req);
     if (!limit) continue;
     registry.counters.refused[limit] += 1;
     return { kind: 'refused', refusal, error: new StreamRefusedError(limit) };
   }
-  const releases = doors.filter(({ registry }) => registry.limit.isLimited).map(({ registry }) => registry.count(req));
-  const leave = (): void => {
-    for (const release of releases) release();
+  const undos = mounts.filter(({ registry }) => registry.limit.isLimited).map(({ registry }) => registry.count(req));
+  const release = (): void => {
+    for (const undo of undos) undo();
   };
-  if (releases.length > 0) whenOver(res, leave);
-  return { kind: 'admitted', leave };
+  if (undos.length > 0) whenOver(res, release);
+  return { kind: 'admitted', release };
 }
 
-/** Adds doors to those before them. A registry counts a stream once, however often it is mounted. */
-export function withDoors(before: readonly Door[], own: readonly Door[]): readonly Door[] {
-  const isOwn = ({ registry }: Door): boolean => own.some((door) => door.registry === registry);
-  return [...before.filter((door) => !isOwn(door)), ...own];
+/** Adds mounts to those before them. A registry counts a stream once, however often it is mounted. */
+export function withMounts(before: readonly Mount[], own: readonly Mount[]): readonly Mount[] {
+  const isOwn = ({ registry }: Mount): boolean => own.some((mount) => mount.registry === registry);
+  return [...before.filter((mount) => !isOwn(mount)), ...own];
 }

@@ -5,20 +5,20 @@ import { type HttpRequest, type HttpResponse, isHttp2 } from '../internal/http/m
 import { abortResponse, closeUnterminated } from '../internal/seam/closing.ts';
 import { abortRequest } from '../internal/context/request-context.ts';
 import type { Seam } from '../internal/seam/response.ts';
-import { type SessionMember, type SessionWatch, watchSession } from './watch-http2.ts';
+import { type SessionMember, type SessionTransport, watchSession } from './session-transport.ts';
 import type { ResolvedHeartbeatOptions } from './options.ts';
 import { shortMove } from '../internal/health/transport.ts';
 
 /**
- * An event stream that was encoded nearer to the handler: no heartbeat can stand in it. A dead client is found by TCP
- * keep-alive, or over HTTP/2 by the PINGs of its session.
+ * An event stream that was encoded nearer to the handler, where no heartbeat can be inserted. TCP keep-alive finds a
+ * dead client, or over HTTP/2 the PINGs of its session.
  */
 export class EncodedStream extends Layer implements SessionMember {
   override readonly rank: Rank = rank.heartbeat;
   readonly #seam: Seam;
   readonly #req: HttpRequest;
   readonly #res: HttpResponse;
-  #session: SessionWatch | undefined;
+  #session: SessionTransport | undefined;
 
   constructor(seam: Seam, req: HttpRequest) {
     super();
@@ -44,7 +44,7 @@ export class EncodedStream extends Layer implements SessionMember {
     this.#session?.forget(this);
   }
 
-  /** Its session sends its clients away. */
+  /** The session of the response sends its clients away. */
   evict(reason: CloseReason): void {
     abortRequest(this.#req, closeError(reason));
     closeUnterminated(this.#res, shortMove);

@@ -1,142 +1,139 @@
 import type { AsyncResource } from 'node:async_hooks';
-import type { Http2ServerResponse } from 'node:http2';
-import { Socket } from 'node:net';
 import { type CloseReason, closeError, type StreamClosedError } from '../errors.ts';
+import { captureScope } from '../internal/context/async-scope.ts';
+import { abortRequest } from '../internal/context/request-context.ts';
+import { BomFilter } from '../internal/format/bom.ts';
+import type { BoundaryTracker } from '../internal/format/boundary.ts';
+import { formatRetryHint } from '../internal/format/event-stream.ts';
+import type { MonitoredConnection } from '../internal/health/connection.ts';
+import { full, written } from '../internal/health/policy/note.ts';
+import { isLateness, longMove, shortMove } from '../internal/health/transport.ts';
+import { type HttpRequest, isGone, requestField } from '../internal/http/message.ts';
+import { abortResponse, closeUnterminated } from '../internal/seam/closing.ts';
 import {
   type Chunk,
   type Departure,
-  type FiniteReason,
   Layer,
   type LayerKind,
   type Rank,
   rank,
   type WriteCallback,
 } from '../internal/seam/layer.ts';
-import { captureScope } from '../internal/context/async-scope.ts';
-import { jittered } from '../internal/time/clock.ts';
-import {
-  type HttpRequest,
-  type HttpResponse,
-  isGone,
-  isHttp2,
-  requestField,
-  requestPath,
-} from '../internal/http/message.ts';
-import { abortResponse, closeUnterminated } from '../internal/seam/closing.ts';
-import { abortRequest } from '../internal/context/request-context.ts';
 import type { Seam } from '../internal/seam/response.ts';
+import { jittered } from '../internal/time/clock.ts';
 import { type OutStream, streamOf } from '../internal/writer/stream.ts';
-import { formatRetryHint } from '../internal/format/event-stream.ts';
-import { writtenBytes } from '../internal/health/ack-probe.ts';
-import { BomFilter } from '../internal/format/bom.ts';
-import type { BoundaryTracker } from '../internal/format/boundary.ts';
-import { type SessionWatch, watchSession } from './watch-http2.ts';
-import type { Carrier } from './policy/injection.ts';
 import type { ResolvedHeartbeatOptions } from './options.ts';
-import type { MonitoredConnection } from '../internal/health/connection.ts';
-import { full, written } from '../internal/health/policy/note.ts';
+import type { HeartbeatFormat } from './policy/injection.ts';
 import { Resumption } from './policy/resumption.ts';
-import {
-  type ConnectionTransport,
-  isLateness,
-  longMove,
-  QueueGauge,
-  shortMove,
-  type Transport,
-} from '../internal/health/transport.ts';
+import { type HeartbeatWriter, ResponseTransport } from './response-transport.ts';
 
-/** What a pulse is given. */
-export interface PulseInput {
+/** What a heartbeat layer is made of. */
+export interface HeartbeatLayerInput {
   readonly seam: Seam;
   readonly req: HttpRequest;
-  readonly carrier: Carrier;
+  readonly format: HeartbeatFormat;
   readonly options: ResolvedHeartbeatOptions;
 }
 
+/** How the client is sent away. */
+interface Farewell {
+  /** The request is aborted with it. */
+  error: StreamClosedError;
+  /** How long the client may take for what waits, in ms. */
+  linger: number;
+  /** Whether the last complete message and the retry hint were written. */
+  isTold: boolean;
+}
+
 /**
- * The heartbeats of one response. Follows what its handler writes, and writes a heartbeat where nothing was written for
- * a while, nothing waits, and no message is half written.
+ * Writes heartbeats into one response, and sends its client away. Follows what the handler writes: a heartbeat is
+ * written after a silence, if nothing waits and no message is half written.
  *
  *     handler ──write──▶ boundary ──────────▶ below ──▶ compress ──▶ socket
  *                                      ▲
- *     wheel ──ask──▶ at a boundary? ───┘ heartbeat, flush
+ *     timer ──ask──▶ at a boundary? ───┘ heartbeat, flush
+ *
+ *     open ──depart──▶ leaving ──boundary──▶ left ──▶ ended
+ *       ├──────────────────cut──────────────▶ left      ▲
+ *       └──end, close───────────────────────────────────┘
  */
-export class Pulse extends Layer implements ConnectionTransport, Departure {
+export class HeartbeatLayer extends Layer implements HeartbeatWriter {
   override readonly rank: Rank = rank.heartbeat;
   override readonly kind: LayerKind = 'injector';
-  readonly #req: HttpRequest;
-  // Express gives each request and response a shape of its own, where a property takes ten times as long to find: what
-  // each look needs is here.
-  /**
-   * One socket serves many responses, one after the other: the one of the request is there from the start, and stays.
-   */
-  readonly #socket: Socket | undefined;
-  readonly #isHttp2: boolean;
-  readonly #res: HttpResponse;
-  readonly #carrier: Carrier;
   readonly #options: ResolvedHeartbeatOptions;
+  readonly #format: HeartbeatFormat;
+  readonly #transport: ResponseTransport;
   readonly #boundary: BoundaryTracker;
-  /** The stream of ours that writes here, if one does. */
-  readonly #writer: OutStream | undefined;
-  /** Where that has none of its own: the async context of the code that sent the head. */
+  /** The stream of this library that writes the response, if there is one. */
+  readonly #stream: OutStream | undefined;
+  /** The async context of the code that sent the head. A stream has its own. */
   readonly #scope: AsyncResource | undefined;
-  /** Of an event stream that is not ours. */
+  /** Of an event stream that is not made by this library. */
   readonly #resumption: Resumption | undefined;
-  #state: 'open' | 'leaving' | 'left' | 'ended' = 'open';
-  /** How long a client may take for what waits, once it is told. */
-  #linger = shortMove;
-  #reason: CloseReason = 'draining';
-  /** The client was sent away, with a hint where its format has one. */
-  #isTold = false;
-  /** What its request is aborted with once it is closed, where that was not by the client. */
-  #farewell: StreamClosedError | undefined;
   #connection!: MonitoredConnection;
-  #session: SessionWatch | undefined;
+  #state: 'open' | 'leaving' | 'left' | 'ended' = 'open';
+  #farewell: Farewell | undefined;
+  /** Once a heartbeat was written before the first byte of the handler. */
   #bom: BomFilter | undefined;
   #hasWritten = false;
-  #producedAt: number | undefined;
-  /** Where no socket counts its bytes, and only those: for a stream of HTTP/2. */
-  readonly #gauge: QueueGauge | undefined;
 
-  constructor({ seam, req, carrier, options }: PulseInput) {
+  constructor({ seam, req, format, options }: HeartbeatLayerInput) {
     super();
-    this.#req = req;
-    this.#isHttp2 = isHttp2(seam.res);
-    this.#socket = this.#isHttp2 ? undefined : req.socket;
-    this.#res = seam.res;
-    this.#carrier = carrier;
     this.#options = options;
-    this.#boundary = carrier.makeBoundary();
-    this.#writer = streamOf(seam.res);
-    this.#scope = this.#writer ? undefined : captureScope();
-    if (carrier.isEventStream && !this.#writer) {
+    this.#format = format;
+    this.#transport = new ResponseTransport(this, req, seam.res);
+    this.#boundary = format.makeBoundary();
+    this.#stream = streamOf(seam.res);
+    this.#scope = this.#stream ? undefined : captureScope();
+    if (format.isEventStream && !this.#stream) {
       const lastEventId = requestField(req, 'last-event-id');
       this.#resumption = new Resumption(options.drain, { method: req.method, lastEventId });
     }
-    if (!(this.#socket instanceof Socket)) this.#gauge = new QueueGauge();
-    this.#noteProduced(options.registry.now());
+    if (options.idleProducer !== Infinity) this.#transport.noteProduced(options.registry.now());
   }
 
-  /** Starts to be watched. */
+  get hasStream(): boolean {
+    return this.#stream !== undefined;
+  }
+
+  get isEnding(): boolean {
+    return this.#state === 'ended';
+  }
+
+  override get departure(): Departure | undefined {
+    const resumption = this.#resumption;
+    return (
+      resumption && {
+        finiteBecause: () => (this.#farewell?.isTold === false ? 'half-event' : resumption.finiteBecause()),
+        leave: () => {
+          this.#depart('draining', undefined, longMove);
+          return Promise.resolve();
+        },
+      }
+    );
+  }
+
+  /** Begins to watch the response. */
   begin(): void {
-    const res = this.#res;
-    this.#connection = this.#options.registry.add(this, this.#options, this.#socket);
-    if (!isHttp2(res)) return;
-    if (res.stream.session) this.#session = watchSession(res.stream.session, this.#options, this);
+    const { registry } = this.#options;
+    this.#connection = registry.add(this.#transport, this.#options, this.#transport.socket);
+    this.#transport.watchSession(this.#options);
   }
 
   /** The head was refused: it was no stream. */
   withdraw(): void {
-    this.#session?.forget(this);
+    this.#transport.forgetSession();
     this.#connection.release();
   }
 
-  // The layer.
-
   override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
-    if (this.#state === 'left') return this.#refuse(callback);
+    if (this.#state === 'left') {
+      refuse(callback, this.#farewell);
+      return false;
+    }
     const now = this.#options.registry.now();
-    this.#noteProduced(now);
+    // The option is rare, and each event of each stream would pay for it.
+    if (this.#options.idleProducer !== Infinity) this.#transport.noteProduced(now);
     const ok = this.#pass(chunk, encoding, callback);
     this.#noteSent(now);
     if (!ok) this.#connection.note(full, now);
@@ -150,89 +147,31 @@ export class Pulse extends Layer implements ConnectionTransport, Departure {
     callback: (() => void) | undefined,
   ): void {
     if (this.#state === 'left') {
-      if (callback) process.nextTick(callback, closeError(this.#reason));
+      refuse(callback, this.#farewell);
       return;
     }
     this.#state = 'ended';
     if (!this.#bom || this.#bom.done) this.below.end(chunk, encoding, callback);
-    else this.below.end(this.#withoutBom(chunk, encoding), undefined, callback);
+    else this.below.end(lastBytes(this.#bom, chunk, encoding), undefined, callback);
   }
 
   override close(): void {
+    const { req, res } = this.#transport;
+    const error = this.#farewell?.error;
     const reason =
-      this.#writer?.closedError?.reason ??
-      this.#farewell?.reason ??
-      (this.#res.writableEnded ? 'ended' : 'client-closed');
+      this.#stream?.closedError?.reason ?? error?.reason ?? (res.writableEnded ? 'ended' : 'client-closed');
     this.#state = 'ended';
-    this.#session?.forget(this);
+    this.#transport.forgetSession();
     this.#connection.noteClosed(reason);
-    // First come, first served: whoever hears of the close next takes it for the client's.
-    if (this.#farewell && !this.#res.writableEnded) abortRequest(this.#req, this.#farewell);
+    // Before others hear of the close, and take it for the client's.
+    if (error && !res.writableEnded) abortRequest(req, error);
   }
 
-  // The departure.
-
-  override get departure(): Departure | undefined {
-    return this.#resumption && this;
-  }
-
-  finiteBecause(): FiniteReason | undefined {
-    return this.#farewell && !this.#isTold ? 'half-event' : this.#resumption?.finiteBecause();
-  }
-
-  leave(): Promise<void> {
-    this.#linger = longMove;
-    this.#depart('draining', undefined);
-    return Promise.resolve();
-  }
-
-  // The wire.
-
-  get transport(): Transport {
-    return this.#isHttp2 ? 'http2-stream' : 'http1';
-  }
-
-  get answers(): boolean {
-    return false;
-  }
-
-  get quietBy(): 'writes' {
-    return 'writes';
-  }
-
-  get label(): string | undefined {
-    return requestPath(this.#req);
-  }
-
-  get remoteAddress(): string | undefined {
-    return (this.#socket ?? this.#req.socket).remoteAddress;
-  }
-
-  received(): number | undefined {
-    return this.#socket?.bytesRead;
-  }
-
-  queued(): number {
-    const res = this.#res;
-    if (this.#isHttp2) return (res as Http2ServerResponse).stream.writableLength;
-    // What waits for its turn on a connection, behind other responses, does not wait for the client.
-    return res.socket ? res.writableLength : 0;
-  }
-
-  taken(): number {
-    if (!this.#gauge) return this.#socket ? writtenBytes(this.#socket) : 0;
-    return this.#gauge.look(this.queued()) + (this.#session?.progress ?? 0);
-  }
-
-  producedAt(): number {
-    return this.#producedAt ?? Infinity;
-  }
-
-  ask(now: number): boolean {
-    if (!this.#canBeat()) return false;
-    if (!this.#hasWritten && this.#carrier.isEventStream) this.#bom ??= new BomFilter();
+  sendHeartbeat(now: number): boolean {
+    if (!this.#canSend()) return false;
+    if (!this.#hasWritten && this.#format.isEventStream) this.#bom ??= new BomFilter();
     this.#inScope(() => {
-      this.below.write(this.#carrier.beat, undefined, undefined);
+      this.below.write(this.#format.heartbeat, undefined, undefined);
       this.below.flush(undefined);
     });
     this.#options.registry.counters.heartbeats += 1;
@@ -240,56 +179,66 @@ export class Pulse extends Layer implements ConnectionTransport, Departure {
     return true;
   }
 
-  move(reason: CloseReason, cause?: Error): void {
-    this.#note(reason, cause);
-    if (isLateness(reason) && (this.#state === 'ended' || this.queued() > 0)) this.cut(reason, cause);
-    else if (this.#writer) void this.#writer.leave(reason, { cause, last: this.#retryHint() });
-    else this.#depart(reason, cause);
+  move(reason: CloseReason, cause: Error | undefined): void {
+    this.#setReason(reason, cause);
+    if (isLateness(reason) && (this.#state === 'ended' || this.#transport.queued() > 0)) this.cut(reason, cause);
+    else if (this.#stream) void this.#stream.leave(reason, { cause, last: retryHint(this.#format, this.#options) });
+    else this.#depart(reason, cause, shortMove);
   }
 
-  isEnding(): boolean {
-    return this.#state === 'ended';
-  }
-
-  moveTimeout(): number {
-    // A stream of ours sees to its own end.
-    return this.#writer ? Infinity : shortMove;
-  }
-
-  /** Its session sends its clients away. */
+  /** The session of the response sends its clients away. */
   evict(reason: CloseReason): void {
     this.#connection.evict(reason);
   }
 
   cut(reason: CloseReason, cause?: Error): void {
+    const { req, res } = this.#transport;
     this.#state = 'left';
-    this.#farewell ??= closeError(reason, cause);
+    if (!this.#farewell) this.#setReason(reason, cause);
     this.#inScope(() => {
-      if (this.#writer) this.#writer.abort(reason, cause);
-      else abortRequest(this.#req, closeError(reason, cause));
-      abortResponse(this.#res);
+      if (this.#stream) this.#stream.abort(reason, cause);
+      else abortRequest(req, closeError(reason, cause));
+      abortResponse(res);
     });
   }
 
-  /**
-   * Calls a function in the async context of the handler: the clock has none, and an administrator's request its own.
-   */
+  /** Calls a function in the async context of the handler. The timer has none, and an evicting request has its own. */
   #inScope(call: () => void): void {
-    if (this.#writer) this.#writer.inScope(call);
+    if (this.#stream) this.#stream.inScope(call);
     else this.#scope?.runInAsyncScope(call);
   }
 
-  #note(reason: CloseReason, cause: Error | undefined): void {
-    this.#reason = reason;
-    this.#farewell = closeError(reason, cause);
+  #setReason(reason: CloseReason, cause: Error | undefined): Farewell {
+    const error = closeError(reason, cause);
+    const farewell = (this.#farewell ??= { error, linger: shortMove, isTold: false });
+    farewell.error = error;
+    return farewell;
   }
 
-  /** Sends the client away, now or when the message that is under way has ended. */
-  #depart(reason: CloseReason, cause: Error | undefined): void {
+  /** Sends the client away, now or at the end of the message that is half written. */
+  #depart(reason: CloseReason, cause: Error | undefined, linger: number): void {
+    if (this.#farewell && linger > this.#farewell.linger) this.#farewell.linger = linger;
     if (this.#state !== 'open') return;
-    this.#note(reason, cause);
+    this.#setReason(reason, cause).linger = linger;
     this.#state = 'leaving';
     if (this.#boundary.atBoundary) this.#inScope(() => this.#leave());
+  }
+
+  /** The client misses nothing that is written after this: where it reconnects, it gets that again. */
+  #leave(): void {
+    const { req, res } = this.#transport;
+    const farewell = this.#farewell ?? this.#setReason('draining', undefined);
+    farewell.isTold = true;
+    const last = retryHint(this.#format, this.#options);
+    if (last !== '') {
+      this.below.write(last, undefined, undefined);
+      this.below.flush(undefined);
+    }
+    this.#state = 'left';
+    // For these two, `deadline` would cut what is still to be sent. It hears of it at the close.
+    const { reason } = farewell.error;
+    if (reason !== 'idle' && reason !== 'deadline') abortRequest(req, farewell.error);
+    closeUnterminated(res, farewell.linger);
   }
 
   #pass(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
@@ -303,56 +252,33 @@ export class Pulse extends Layer implements ConnectionTransport, Departure {
       : this.below.write(chunk, encoding, callback);
   }
 
-  // Seldom asked for, and each event of each stream would pay for it.
-  #noteProduced(now: number): void {
-    if (this.#options.idleProducer !== Infinity) this.#producedAt = now;
-  }
-
-  /** The last piece, with what was held back and without a BOM. */
-  #withoutBom(chunk: Chunk | undefined, encoding: BufferEncoding | undefined): Uint8Array {
-    const bom = this.#bom ?? new BomFilter();
-    const last = bom.filter(
-      typeof chunk === 'string' ? Buffer.from(chunk, encoding) : (chunk ?? new Uint8Array()),
-    ) as Uint8Array;
-    return Buffer.concat([bom.flush(), last]);
-  }
-
   #noteSent(now: number): void {
     this.#connection.note(written, now);
-    this.#session?.noteSent(now);
+    this.#transport.noteSent(now);
   }
 
-  #canBeat(): boolean {
-    const res = this.#res;
-    if (this.#state !== 'open' || isGone(res) || res.writableEnded || !this.#boundary.atBoundary || this.queued() > 0)
-      return false;
-    // A pipelined response waits for its turn, and a stream of ours that is closing for stillness.
-    return (this.#isHttp2 || res.socket !== null) && (this.#writer?.state ?? 'open') === 'open';
+  #canSend(): boolean {
+    const { res, socket } = this.#transport;
+    if (this.#state !== 'open' || isGone(res) || res.writableEnded) return false;
+    if (!this.#boundary.atBoundary || this.#transport.queued() > 0) return false;
+    // A pipelined response waits for its turn, and a stream that is closing waits until nothing is written any more.
+    return (!socket || res.socket !== null) && (this.#stream?.state ?? 'open') === 'open';
   }
+}
 
-  /** Nothing that is written from here on is sent: where the client goes on, that is not missing. */
-  #leave(): void {
-    this.#isTold = true;
-    const last = this.#retryHint();
-    if (last !== '') {
-      this.below.write(last, undefined, undefined);
-      this.below.flush(undefined);
-    }
-    this.#state = 'left';
-    // By `deadline` a context that is idle, or too late, cuts what is still to be sent: it hears of it at the close.
-    if (this.#reason !== 'idle' && this.#reason !== 'deadline')
-      abortRequest(this.#req, this.#farewell ?? closeError(this.#reason));
-    closeUnterminated(this.#res, this.#linger);
-  }
+/** Calls back with the error that a write gets after the client was sent away. */
+function refuse(callback: WriteCallback | undefined, farewell: Farewell | undefined): void {
+  if (callback) process.nextTick(callback, closeError(farewell?.error.reason ?? 'draining'));
+}
 
-  #retryHint(): string {
-    if (!this.#carrier.isEventStream) return '';
-    const { reconnectDelay, comments } = this.#options;
-    return formatRetryHint(Math.max(1, Math.round(jittered(reconnectDelay, Math.random))), comments);
-  }
+function retryHint(format: HeartbeatFormat, { reconnectDelay, comments }: ResolvedHeartbeatOptions): string {
+  if (!format.isEventStream) return '';
+  return formatRetryHint(Math.max(1, Math.round(jittered(reconnectDelay, Math.random))), comments);
+}
 
-  #refuse(callback: WriteCallback | undefined): boolean {
-    if (callback) process.nextTick(callback, closeError(this.#reason));
-    return false;
-  }
+/** The last bytes of a body: those that the filter held back, and the chunk without a BOM. */
+function lastBytes(bom: BomFilter, chunk: Chunk | undefined, encoding: BufferEncoding | undefined): Uint8Array {
+  const bytes = typeof chunk === 'string' ? Buffer.from(chunk, encoding) : (chunk ?? new Uint8Array());
+  const last = bom.filter(bytes) as Uint8Array;
+  return Buffer.concat([bom.flush(), last]);
 }

@@ -1,8 +1,8 @@
 import { rank } from '../internal/seam/layer.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
 import { openSeam } from '../internal/seam/response.ts';
-import { type Door, refuseEarly, withDoors } from './admission.ts';
-import { Gate } from './gate.ts';
+import { type Mount, refuseEarly, withMounts } from './admission.ts';
+import { HeartbeatHeadLayer } from './head-layer.ts';
 import { type HeartbeatOptions, resolveHeartbeatOptions, type ResolvedHeartbeatOptions } from './options.ts';
 import type { ConnectionRegistry } from '../internal/health/registry.ts';
 
@@ -27,27 +27,27 @@ export type { HeartbeatErrorMessage } from '../internal/health/events.ts';
 export { watchSocket, type WatchSocketOptions } from './watch-sockets.ts';
 export { watchWebSockets, type WatchWebSocketsOptions } from './watch-web-sockets.ts';
 
-/** The middleware that `heartbeat` makes. */
+/** The middleware that `heartbeat` returns. */
 export interface Heartbeat {
   (req: HttpRequest, res: HttpResponse, next: Next): void;
-  /** Its connections: the registry that it was given, or its own. */
+  /** The registry of its connections: that of the options, or its own. */
   readonly registry: ConnectionRegistry;
 }
 
 /**
- * Keeps streams alive, and finds those whose client is gone: event streams, NDJSON, JSON sequences and binary frames
- * get heartbeats where nothing else is written, never inside of a message; whoever does not take what is written, or
- * does not acknowledge it, is given up. For all handlers behind it, however they write. Throws `InvalidOptionError`.
+ * Keeps streams alive, and finds dead clients. Event streams, NDJSON, JSON sequences and binary frames get heartbeats
+ * while nothing else is written, never inside a message. A client that does not take or acknowledge what is written is
+ * given up. Works for all handlers behind it, however they write. Throws `InvalidOptionError`.
  */
 export function heartbeat(given?: HeartbeatOptions): Heartbeat {
   const options = resolveHeartbeatOptions(given);
   const refusal = { ...options, text: 'Too many streams are open. Try again later.\n', closes: false };
-  const door: Door = { registry: options.registry, refusal };
-  const doors = [door];
+  const mount: Mount = { registry: options.registry, refusal };
+  const mounts = [mount];
   function heartbeat(req: HttpRequest, res: HttpResponse, next: Next): void {
     if (!res.headersSent) {
-      if (refuseEarly(door, req, res)) return;
-      openGate(options, doors, req, res);
+      if (refuseEarly(mount, req, res)) return;
+      addHeadLayer(options, mounts, req, res);
     }
     next();
   }
@@ -56,12 +56,17 @@ export function heartbeat(given?: HeartbeatOptions): Heartbeat {
   }) as unknown as Heartbeat;
 }
 
-function openGate(options: ResolvedHeartbeatOptions, own: readonly Door[], req: HttpRequest, res: HttpResponse): void {
+function addHeadLayer(
+  options: ResolvedHeartbeatOptions,
+  own: readonly Mount[],
+  req: HttpRequest,
+  res: HttpResponse,
+): void {
   const seam = openSeam(res);
   const before = seam.layerAt(rank.heartbeat);
-  const doors = before instanceof Gate ? withDoors(before.doors, own) : own;
-  const gate = new Gate({ seam, req, options, doors });
+  const mounts = before instanceof HeartbeatHeadLayer ? withMounts(before.mounts, own) : own;
+  const layer = new HeartbeatHeadLayer({ seam, req, options, mounts });
   // Mounted twice: the one nearest to the handler decides, and its options hold.
-  if (before) seam.replace(before, gate);
-  else seam.add(gate);
+  if (before) seam.replace(before, layer);
+  else seam.add(layer);
 }

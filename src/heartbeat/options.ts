@@ -19,7 +19,7 @@ import {
   type ResolvedHealthOptions,
   resolveHealthOptions,
 } from '../internal/health/options.ts';
-import type { Carrier } from './policy/injection.ts';
+import type { HeartbeatFormat } from './policy/injection.ts';
 import type { DrainMode } from './policy/resumption.ts';
 import { LengthPrefixBoundary, type LengthPrefixOptions } from '../internal/format/length-prefix-boundary.ts';
 
@@ -82,7 +82,7 @@ export interface HeartbeatOptions extends HealthOptions {
 
 /** `HeartbeatOptions` with every default filled in. */
 export interface ResolvedHeartbeatOptions extends ResolvedHealthOptions {
-  readonly carrierOf: (mediaType: string) => Carrier | undefined;
+  readonly formatOf: (mediaType: string) => HeartbeatFormat | undefined;
   readonly filter: ((req: HttpRequest, res: HttpResponse) => boolean) | undefined;
   readonly drain: DrainMode;
   readonly reconnectDelay: number;
@@ -96,7 +96,7 @@ export function resolveHeartbeatOptions(given: HeartbeatOptions | undefined): Re
   return {
     ...resolveHealthOptions('heartbeat', options),
     idleProducer: readSpan('heartbeat.idleProducer', options.idleProducer ?? Infinity),
-    carrierOf: makeCarriers(options),
+    formatOf: makeFormats(options),
     filter: readFunction('heartbeat.filter', options.filter),
     drain: readOneOf('heartbeat.drain', options.drain ?? 'auto', ['auto', 'resumable', 'finite']),
     comments: readOneOf('heartbeat.comments', options.comments ?? 'line', commentStyles),
@@ -114,25 +114,25 @@ const boundaries: Readonly<Record<StreamFormat, () => BoundaryTracker>> = {
   'json-seq': () => new SequenceBoundary(),
 };
 
-function makeCarriers(options: HeartbeatOptions): (mediaType: string) => Carrier | undefined {
+function makeFormats(options: HeartbeatOptions): (mediaType: string) => HeartbeatFormat | undefined {
   const padding = readInteger('heartbeat.padding', options.padding ?? 0, { max: 8192 });
-  const carriers: Readonly<Record<StreamFormat, Carrier>> = {
-    'event-stream': makeCarrier('event-stream', readEventBeat(options, padding)),
-    ndjson: makeCarrier('ndjson', readRecordBeat('ndjson', options.record, padding)),
-    'json-seq': makeCarrier('json-seq', readRecordBeat('json-seq', options.record, padding)),
+  const formats: Readonly<Record<StreamFormat, HeartbeatFormat>> = {
+    'event-stream': makeFormat('event-stream', readEvent(options, padding)),
+    ndjson: makeFormat('ndjson', readRecord('ndjson', options.record, padding)),
+    'json-seq': makeFormat('json-seq', readRecord('json-seq', options.record, padding)),
   };
   const framed = readFrames(options.frames);
   return (mediaType) => {
     const format = formatOf(mediaType);
-    return framed.get(mediaType) ?? (format && carriers[format]);
+    return framed.get(mediaType) ?? (format && formats[format]);
   };
 }
 
-function makeCarrier(format: StreamFormat, beat: string): Carrier {
-  return { beat, makeBoundary: boundaries[format], isEventStream: format === 'event-stream' };
+function makeFormat(format: StreamFormat, heartbeat: string): HeartbeatFormat {
+  return { heartbeat, makeBoundary: boundaries[format], isEventStream: format === 'event-stream' };
 }
 
-function readEventBeat({ event, comments = 'line' }: HeartbeatOptions, padding: number): string {
+function readEvent({ event, comments = 'line' }: HeartbeatOptions, padding: number): string {
   try {
     if (event !== undefined) formatEvent({ event });
   } catch {
@@ -141,17 +141,17 @@ function readEventBeat({ event, comments = 'line' }: HeartbeatOptions, padding: 
   return formatBeat('event-stream', { padding, event, comments });
 }
 
-function readRecordBeat(format: 'ndjson' | 'json-seq', record: unknown, padding: number): string {
-  const beat = formatBeat(format, { padding });
-  if (record === undefined) return beat;
+function readRecord(format: 'ndjson' | 'json-seq', record: unknown, padding: number): string {
+  const heartbeat = formatBeat(format, { padding });
+  if (record === undefined) return heartbeat;
   try {
-    return formatVisible(format, record) + (padding === 0 ? '' : beat);
+    return formatVisible(format, record) + (padding === 0 ? '' : heartbeat);
   } catch {
     throw new InvalidOptionError('heartbeat.record', 'a value that JSON can hold', record);
   }
 }
 
-function readFrames(value: HeartbeatOptions['frames']): ReadonlyMap<string, Carrier> {
+function readFrames(value: HeartbeatOptions['frames']): ReadonlyMap<string, HeartbeatFormat> {
   const frames = readBag('heartbeat.frames', value);
   const bad = Object.keys(frames).find(
     (type) => !/^[^/\s]+\/[^/\s]+$/.test(mediaTypeOf(type)) || formatOf(mediaTypeOf(type)) !== undefined,
@@ -162,7 +162,7 @@ function readFrames(value: HeartbeatOptions['frames']): ReadonlyMap<string, Carr
     Object.entries(frames).map(([type, boundary]) => [
       mediaTypeOf(type),
       {
-        beat: encodeHeartbeat(),
+        heartbeat: encodeHeartbeat(),
         makeBoundary: readBoundary(`heartbeat.frames.${type}`, boundary),
         isEventStream: false,
       },

@@ -177,9 +177,9 @@ describe('the options of heartbeat', () => {
   afterEach(() => void vi.restoreAllMocks());
 
   it('have defaults', () => {
-    const { registry, carrierOf, ...others } = resolveHeartbeatOptions(undefined);
+    const { registry, formatOf, ...others } = resolveHeartbeatOptions(undefined);
     expect(registry).toBeInstanceOf(Registry);
-    expect(carrierOf('text/event-stream')?.beat).toBe(':\n');
+    expect(formatOf('text/event-stream')?.heartbeat).toBe(':\n');
     expect(others).toMatchObject({
       every: 15_000,
       jitter: 0.1,
@@ -276,7 +276,7 @@ describe('the options of heartbeat', () => {
 
 describe('what carries heartbeats', () => {
   const beatOf = (type: string, options?: HeartbeatOptions): string | Uint8Array | undefined =>
-    resolveHeartbeatOptions(options).carrierOf(type)?.beat;
+    resolveHeartbeatOptions(options).formatOf(type)?.heartbeat;
   const record = { alive: true };
 
   it.each([
@@ -310,19 +310,19 @@ describe('what carries heartbeats', () => {
   });
 
   it('is a frame on the media types that were named, however they were written', () => {
-    const { carrierOf } = resolveHeartbeatOptions({
+    const { formatOf } = resolveHeartbeatOptions({
       frames: { 'Application/X-Frames; v=2': 'write', 'application/x-length': { lengthBytes: 2 } },
     });
-    expect(carrierOf('application/x-frames')).toMatchObject({ beat: encodeHeartbeat(), isEventStream: false });
-    expect(carrierOf('application/x-length')).toMatchObject({ beat: encodeHeartbeat(), isEventStream: false });
-    expect(carrierOf('application/x-other')).toBeUndefined();
-    const boundary = carrierOf('application/x-length')?.makeBoundary();
+    expect(formatOf('application/x-frames')).toMatchObject({ heartbeat: encodeHeartbeat(), isEventStream: false });
+    expect(formatOf('application/x-length')).toMatchObject({ heartbeat: encodeHeartbeat(), isEventStream: false });
+    expect(formatOf('application/x-other')).toBeUndefined();
+    const boundary = formatOf('application/x-length')?.makeBoundary();
     boundary?.push(Uint8Array.of(0, 1));
     expect(boundary?.atBoundary).toBe(false);
     boundary?.push(Uint8Array.of(9));
     expect(boundary?.atBoundary).toBe(true);
     // Each response has its own.
-    expect(carrierOf('application/x-length')?.makeBoundary().atBoundary).toBe(true);
+    expect(formatOf('application/x-length')?.makeBoundary().atBoundary).toBe(true);
   });
 });
 

@@ -1,26 +1,26 @@
 import { mayHaveContent, readBodyCoding } from '../../internal/http/body-rules.ts';
 import type { BoundaryTracker } from '../../internal/format/boundary.ts';
 
-/** A kind of body that can carry heartbeats. */
-export interface Carrier {
-  /** What is written. */
-  readonly beat: string | Uint8Array;
-  /** Where it may stand. */
+/** How heartbeats are written into one kind of body. */
+export interface HeartbeatFormat {
+  /** The bytes of a heartbeat. */
+  readonly heartbeat: string | Uint8Array;
+  /** Makes what finds the places where one may be written. */
   readonly makeBoundary: () => BoundaryTracker;
   readonly isEventStream: boolean;
 }
 
-/** What is known of a response when its head goes out. */
-export interface Departing {
+/** What is known of a response when its head is sent. */
+export interface HeadFacts {
   readonly method: string | undefined;
   readonly status: number;
-  /** A field of the response. */
+  /** A header field of the response. */
   readonly field: (name: string) => string | undefined;
-  /** What carries heartbeats in a body of its media type. */
-  readonly carrier: Carrier | undefined;
-  /** The body comes in one piece. */
+  /** The format of heartbeats in a body of its media type. */
+  readonly format: HeartbeatFormat | undefined;
+  /** The body is one chunk. */
   readonly isComplete: boolean;
-  /** The user's own filter says no. */
+  /** The `filter` option says no. */
   readonly isFiltered: boolean;
 }
 
@@ -28,34 +28,35 @@ export interface Departing {
 export type QuietReason =
   'no-body' | 'not-a-stream' | 'complete' | 'length' | 'range' | 'filtered' | 'encoded' | 'digest';
 
-// A stream all the same.
+// These bodies are streams all the same.
 const quietStreams: readonly QuietReason[] = ['filtered', 'encoded', 'digest'];
 
 /** Whether heartbeats go into a body, or why not. */
 export type Injection =
-  { readonly kind: 'inject'; readonly carrier: Carrier } | { readonly kind: 'none'; readonly reason: QuietReason };
+  | { readonly kind: 'inject'; readonly format: HeartbeatFormat }
+  | { readonly kind: 'none'; readonly reason: QuietReason };
 
 /** Whether the body is a stream, with heartbeats or without. */
 export function isStream(injection: Injection): boolean {
   return injection.kind === 'inject' || quietStreams.includes(injection.reason);
 }
 
-// RFC 9530 and what was before it: each is of the bytes as the handler means them.
+// RFC 9530, and the fields before it. Each is a digest of the bytes that the handler writes.
 const digests = ['content-digest', 'repr-digest', 'digest', 'content-md5'];
 
 /**
- * The one decision about heartbeats in a body. Fields as they are above the layer that compresses: a coding that is
- * there is not ours.
+ * The one decision about heartbeats in a body. The fields are those above the layer that compresses: a coding that is
+ * there is not the library's.
  */
-export function decideInjection({ method, status, field, carrier, isComplete, isFiltered }: Departing): Injection {
+export function decideInjection({ method, status, field, format, isComplete, isFiltered }: HeadFacts): Injection {
   const none = (reason: QuietReason): Injection => ({ kind: 'none', reason });
   if (!mayHaveContent(method, status)) return none('no-body');
-  if (!carrier) return none('not-a-stream');
+  if (!format) return none('not-a-stream');
   if (isComplete) return none('complete');
   if (field('content-length') !== undefined) return none('length');
   if (status === 206 || field('content-range') !== undefined) return none('range');
   if (isFiltered) return none('filtered');
   if (readBodyCoding(field('content-encoding')) === 'encoded') return none('encoded');
   if (digests.some((name) => field(name) !== undefined)) return none('digest');
-  return { kind: 'inject', carrier };
+  return { kind: 'inject', format };
 }

@@ -112,7 +112,7 @@ export class MonitoredConnection implements Timed {
     }
     const isUrgent = note(liveness, evidence, now);
     if (liveness.roundTrip !== roundTrip) this.#host.counters.measured(roundTrip, liveness.roundTrip);
-    if (isComplete(evidence) && liveness.askedAt === undefined) this.#host.forgetProbe(this);
+    if (isComplete(evidence) && !liveness.question) this.#host.forgetProbe(this);
     if (isUrgent) this.#lookBy(now);
     else if (!queue && liveness.queue) this.#lookBy(now + policy.writeDeadline);
   }
@@ -218,7 +218,7 @@ export class MonitoredConnection implements Timed {
     note(liveness, { kind: 'due', interval: drawInterval(this.policy) }, now);
     // What the network still tries to send keeps the path open by itself. More of it makes the path slower: it queues
     // behind that, and late acknowledgements raise the RTO.
-    if (liveness.waitingAt !== undefined) return;
+    if (liveness.wait) return;
     const behind = transport.given?.();
     if (transport.ask(now) && liveness.answers) note(liveness, { kind: 'asked', behind }, now);
   }

@@ -1,22 +1,27 @@
 import { describe, expect, it } from 'vitest';
 import { LineBoundary } from '../../../src/internal/format/boundary.ts';
-import { type Carrier, decideInjection, type Departing, isStream } from '../../../src/heartbeat/policy/injection.ts';
+import {
+  decideInjection,
+  type HeadFacts,
+  type HeartbeatFormat,
+  isStream,
+} from '../../../src/heartbeat/policy/injection.ts';
 
-const carrier: Carrier = { beat: '\n', makeBoundary: () => new LineBoundary(), isEventStream: false };
+const format: HeartbeatFormat = { heartbeat: '\n', makeBoundary: () => new LineBoundary(), isEventStream: false };
 
-function departing(fields: Record<string, string | undefined> = {}, part: Partial<Departing> = {}): Departing {
+function departing(fields: Record<string, string | undefined> = {}, part: Partial<HeadFacts> = {}): HeadFacts {
   return {
     method: 'GET',
     status: 200,
     field: (name) => fields[name],
-    carrier,
+    format,
     isComplete: false,
     isFiltered: false,
     ...part,
   };
 }
 
-const notCoded = (field: string): [string, Departing] => [
+const notCoded = (field: string): [string, HeadFacts] => [
   `a stream with the content-coding ${JSON.stringify(field)}, which is none`,
   departing({ 'content-encoding': field }),
 ];
@@ -25,7 +30,7 @@ const encoded = (coding: string) =>
   ['encoded', `the coding "${coding}"`, departing({ 'content-encoding': coding })] as const;
 
 describe('heartbeats go into', () => {
-  it.each<[string, Departing]>([
+  it.each<[string, HeadFacts]>([
     ['a stream', departing()],
     ['the answer to a POST', departing({}, { method: 'POST' })],
     ['a stream of a request that was made by hand', departing({}, { method: undefined })],
@@ -37,7 +42,7 @@ describe('heartbeats go into', () => {
       departing({ 'cache-control': 'no-transform', etag: '"x"', 'accept-ranges': 'bytes' }),
     ],
   ])('%s', (_name, given) => {
-    expect(decideInjection(given)).toEqual({ kind: 'inject', carrier });
+    expect(decideInjection(given)).toEqual({ kind: 'inject', format });
   });
 });
 
@@ -47,7 +52,7 @@ describe('heartbeats do not go into', () => {
     ...[100, 103, 199, 204, 205, 304].map(
       (status) => ['no-body', `status ${status}`, departing({}, { status })] as const,
     ),
-    ['not-a-stream', 'what has no boundaries that we know', departing({}, { carrier: undefined })],
+    ['not-a-stream', 'what has no boundaries that we know', departing({}, { format: undefined })],
     ['complete', 'a body that comes whole', departing({}, { isComplete: true })],
     ['filtered', 'what the filter leaves out', departing({}, { isFiltered: true })],
     ['length', 'a body of a length that was told', departing({ 'content-length': '100' })],
@@ -64,10 +69,8 @@ describe('heartbeats do not go into', () => {
 
   it('anything for more than one reason: the first is told', () => {
     const all = { 'content-length': '1', 'content-range': 'x', 'content-encoding': 'gzip', digest: 'x' };
-    expect(decideInjection(departing(all, { method: 'HEAD', carrier: undefined }))).toMatchObject({
-      reason: 'no-body',
-    });
-    expect(decideInjection(departing(all, { carrier: undefined, isComplete: true }))).toMatchObject({
+    expect(decideInjection(departing(all, { method: 'HEAD', format: undefined }))).toMatchObject({ reason: 'no-body' });
+    expect(decideInjection(departing(all, { format: undefined, isComplete: true }))).toMatchObject({
       reason: 'not-a-stream',
     });
     expect(decideInjection(departing(all, { isComplete: true, isFiltered: true }))).toMatchObject({
@@ -88,7 +91,7 @@ describe('a stream', () => {
     [true, 'that the filter leaves out', departing({}, { isFiltered: true })],
     [true, 'that is encoded', departing({ 'content-encoding': 'gzip' })],
     [true, 'with a digest', departing({ digest: 'x' })],
-    [false, 'of another type', departing({}, { carrier: undefined })],
+    [false, 'of another type', departing({}, { format: undefined })],
     [false, 'that comes whole', departing({}, { isComplete: true })],
     [false, 'of a length that was told', departing({ 'content-length': '9' }, { isFiltered: true })],
     [false, 'in part', departing({}, { status: 206, isFiltered: true })],

@@ -80,29 +80,29 @@ export function judge(liveness: Liveness, policy: FailureThreshold & Pace, now: 
 }
 
 function readLateness(liveness: Liveness, grace: number, now: number): Lateness {
-  if (liveness.readDeadline === Infinity || (liveness.askedAt ?? liveness.unackedAt) === undefined)
+  if (liveness.readDeadline === Infinity || (liveness.question?.at ?? liveness.unackedAt) === undefined)
     return nothingPending;
   const unanswered = answerLateAt(liveness);
   const unacked = acknowledgementLateAt(liveness, now);
   const lateAt = Math.min(unanswered, unacked);
   if (lateAt === Infinity) return nothingPending;
   // The kernel must have been seen to wait after the time at which it was late, and not only before.
-  const isStale = unacked < unanswered && (liveness.waitingAt ?? 0) < lateAt + grace / 2;
-  const since = (unacked < unanswered ? liveness.unackedAt : liveness.askedAt) ?? now;
+  const isStale = unacked < unanswered && (liveness.wait?.at ?? 0) < lateAt + grace / 2;
+  const since = (unacked < unanswered ? liveness.unackedAt : liveness.question?.at) ?? now;
   const allowedUntil = isStale ? Infinity : since + allowanceOf(liveness, now);
   return { lateAt, allowedUntil, failures: liveness.failures, failedAt: liveness.failedAt };
 }
 
 // A part of the deadline is left to the answer, however late the question was.
 
-function answerLateAt({ askedAt, heardAt, readDeadline }: Liveness): number {
-  return askedAt === undefined ? Infinity : Math.max(heardAt + readDeadline, askedAt + answerShare * readDeadline);
+function answerLateAt({ question, heardAt, readDeadline }: Liveness): number {
+  return question ? Math.max(heardAt + readDeadline, question.at + answerShare * readDeadline) : Infinity;
 }
 
 function acknowledgementLateAt(liveness: Liveness, now: number): number {
-  const { waitsSince, waitingAt, heardAt, ackedAt, readDeadline } = liveness;
-  if (waitsSince === undefined || waitingAt === undefined || now - waitingAt > currency) return Infinity;
-  return Math.max(Math.max(heardAt, ackedAt) + readDeadline, waitsSince + answerShare * readDeadline);
+  const { wait, heardAt, ackedAt, readDeadline } = liveness;
+  if (!wait || now - wait.at > currency) return Infinity;
+  return Math.max(Math.max(heardAt, ackedAt) + readDeadline, wait.since + answerShare * readDeadline);
 }
 
 // An answer also takes as long as a process at either end is busy with something else: the kernel knows the path

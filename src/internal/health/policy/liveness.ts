@@ -26,6 +26,17 @@ export interface Failures {
   failedAt: number;
 }
 
+/** What the peer was asked. */
+interface Question {
+  /** Since when the time for the answer runs. */
+  at: number;
+  /**
+   * Bytes that must arrive before the question does, because they were written before it. `undefined`: the question has
+   * arrived, or the number is not known.
+   */
+  behind: number | undefined;
+}
+
 /** The write direction, from when something waits for the peer until nothing does. */
 export interface Queue extends Failures {
   /** Since when nothing has moved. */
@@ -57,22 +68,16 @@ export interface Liveness extends Nature, Failures {
   interval: number;
   /** The last sign of life. */
   heardAt: number;
-  /** Since when a question waits for its answer. */
-  askedAt: number | undefined;
-  /**
-   * Bytes that must arrive before the question does, because they were written before it. `undefined`: the question has
-   * arrived, or the number is not known.
-   */
-  askedBehind: number | undefined;
+  /** The question that waits for its answer. */
+  question: Question | undefined;
   /** The last write. */
   sentAt: number;
   /** Since when bytes wait for their acknowledgement. */
   unackedAt: number | undefined;
   /** The last acknowledgement. */
   ackedAt: number;
-  /** When our kernel was first and last seen to wait for one. What it got before, while nobody looked, is not known. */
-  waitsSince: number | undefined;
-  waitingAt: number | undefined;
+  /** When our kernel was first and last seen to wait for one. What it got before, unseen, is not known. */
+  wait: { readonly since: number; at: number } | undefined;
   /** The retransmission timeout of the kernel; `undefined`: not told yet. */
   rto: number | undefined;
   /** The kernel retransmits. It was a loss only if that is acknowledged. */
@@ -121,13 +126,11 @@ export function createLiveness(nature: Nature & Pick<Liveness, 'interval' | 'rec
     quietAt: now,
     interval: nature.interval,
     heardAt: now,
-    askedAt: undefined,
-    askedBehind: undefined,
+    question: undefined,
     sentAt: 0,
     unackedAt: undefined,
     ackedAt: now,
-    waitsSince: undefined,
-    waitingAt: undefined,
+    wait: undefined,
     rto: undefined,
     isLosing: false,
     lossyUntil: 0,
@@ -154,6 +157,6 @@ export function isAnswerOwed({ answers, quietBy, quietAt, sentAt, heardAt, inter
 }
 
 /** Whether something waits about which the kernel's account says more. */
-export function isPending({ unackedAt, askedAt, queue }: Liveness): boolean {
-  return (unackedAt ?? askedAt) !== undefined || queue !== undefined;
+export function isPending({ unackedAt, question, queue }: Liveness): boolean {
+  return unackedAt !== undefined || question !== undefined || queue !== undefined;
 }

@@ -58,10 +58,10 @@ export function note(liveness: Liveness, evidence: Evidence, now: number): boole
       liveness.interval = evidence.interval;
       return false;
     case 'asked':
-      if (liveness.askedAt === undefined) [liveness.askedAt, liveness.askedBehind] = [now, evidence.behind];
+      liveness.question ??= { at: now, behind: evidence.behind };
       return false;
     case 'unread':
-      if (liveness.askedAt !== undefined) liveness.askedAt = now;
+      if (liveness.question) liveness.question.at = now;
       return false;
     case 'sampled':
       return noteSample(liveness, evidence, now);
@@ -77,8 +77,8 @@ export function note(liveness: Liveness, evidence: Evidence, now: number): boole
       setAcknowledged(liveness, now);
       return !liveness.answers && hear(liveness, now);
     case 'unacknowledged':
-      liveness.waitingAt = now;
-      liveness.waitsSince ??= now;
+      liveness.wait ??= { since: now, at: now };
+      liveness.wait.at = now;
       return true;
     case 'judged':
       return noteJudged(liveness, evidence, now);
@@ -87,7 +87,7 @@ export function note(liveness: Liveness, evidence: Evidence, now: number): boole
 
 function hear(liveness: Liveness, at: number): boolean {
   liveness.heardAt = Math.max(liveness.heardAt, at);
-  liveness.askedAt = liveness.askedBehind = undefined;
+  liveness.question = undefined;
   if (liveness.quietBy === 'reads') liveness.quietAt = at;
   return liveness.failures > 0;
 }
@@ -150,11 +150,10 @@ function noteDelivered(
 }
 
 /** Bytes have arrived. The time for the answer begins when the question has, behind all that was written before. */
-function moveQuestion(liveness: Liveness, arrived: number, now: number): void {
-  const { askedBehind } = liveness;
-  if (askedBehind === undefined) return;
-  if (liveness.askedAt !== undefined) liveness.askedAt = now;
-  if (arrived >= askedBehind) liveness.askedBehind = undefined;
+function moveQuestion({ question }: Liveness, arrived: number, now: number): void {
+  if (question?.behind === undefined) return;
+  question.at = now;
+  if (arrived >= question.behind) question.behind = undefined;
 }
 
 function notePath(liveness: Liveness, { rto, isLosing }: Extract<Evidence, { kind: 'path' }>): false {
@@ -182,7 +181,7 @@ function noteAcknowledged(liveness: Liveness, isAll: boolean, now: number): bool
 
 function setAcknowledged(liveness: Liveness, at: number): void {
   liveness.ackedAt = at;
-  liveness.waitingAt = liveness.waitsSince = undefined;
+  liveness.wait = undefined;
 }
 
 function noteJudged(liveness: Liveness, { state, failed }: Extract<Evidence, { kind: 'judged' }>, now: number): false {
