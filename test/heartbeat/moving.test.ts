@@ -26,6 +26,7 @@ import {
 import { makeLife } from '../lifecycle/support.ts';
 import { bare, type Carrier, h2c, listen, type Middleware } from '../support/carriers.ts';
 import { connectRaw, getRequest, parseChunked } from '../support/raw.ts';
+import { useRandom } from '../support/random.ts';
 import { serve, type Served } from '../support/serve.ts';
 import { settles, until } from '../support/until.ts';
 import { connectFrames, getFrame } from './frames.ts';
@@ -73,6 +74,9 @@ const raw = ({ res }: Visit): void =>
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+// Hints are spread from half of 100 ms to one and a half times that: this draw makes them 70.
+const drawn = (): number => 0.2;
+
 const first = (site: Site): string => site.registry.connections().find(({ transport }) => transport !== 'http2')!.id;
 
 describe.each([
@@ -83,10 +87,11 @@ describe.each([
     ['of sse', streaming],
     ['of a handler of its own', raw],
   ] as const)('%s is told to come back, and closed without an end', async (_kind, handler) => {
+    useRandom(drawn);
     const site = await open(carrier, { maxAge: 150 }, handler);
     const reading = await site.visit();
     expect(await settles(reading.over)).toBe('aborted');
-    expect(reading.text).toMatch(/data: first\n\nretry: \d+\n$/);
+    expect(reading.text).toMatch(/data: first\n\nretry: 70\n$/);
     await until(() => site.ends.some(({ connection }) => connection.transport !== 'http2'));
     expect(site.ends.find(({ connection }) => connection.transport !== 'http2')).toMatchObject({
       reason: 'draining',
@@ -102,6 +107,7 @@ describe.each([
   });
 
   it('waits for the end of an event; what is written later is not sent', async () => {
+    useRandom(drawn);
     const results: unknown[] = [];
     let res!: http.ServerResponse;
     const site = await open(carrier, {}, (visit) => {
@@ -118,7 +124,7 @@ describe.each([
     expect(res.write('data: late\n\n', (error) => results.push(error))).toBe(false);
     res.end('data: later\n\n', () => results.push('called back'));
     expect(await settles(reading.over)).toBe('aborted');
-    expect(reading.text).toMatch(/^data: half\n\nretry: \d+\n$/);
+    expect(reading.text).toMatch(/^data: half\n\nretry: 70\n$/);
     await until(() => results.length === 2 && site.reasons.contexts.length > 0);
     expect(results[0]).toBeInstanceOf(DrainingError);
     expect(site.reasons.contexts).toEqual([expect.any(DrainingError)]);
@@ -154,11 +160,12 @@ describe.each([
   });
 
   it('of any kind is closed as `idle` when nothing is produced, in spite of heartbeats', async () => {
+    useRandom(drawn);
     for (const handler of [streaming, raw]) {
       const site = await open(carrier, { every: 50, jitter: 0, idleProducer: 1200 }, handler);
       const reading = await site.visit();
       expect(await settles(reading.over)).toBe('aborted');
-      expect(reading.text).toMatch(/^(:ok\n)?data: first\n\n(:\n){3,}retry: \d+\n$/);
+      expect(reading.text).toMatch(/^(:ok\n)?data: first\n\n(:\n){3,}retry: 70\n$/);
       await until(() => site.ends.some(({ reason }) => reason === 'idle'));
       await until(() => site.reasons.contexts.length > 0);
       expect(site.reasons.contexts).toEqual([expect.any(IdleTimeoutError)]);

@@ -6,10 +6,14 @@ import {
   type ConnectionEnd,
   type ConnectionRegistry,
   createRegistry,
+  heartbeat,
   watchHttp2,
   type WatchHttp2Options,
 } from '../../src/index.ts';
-import { listen, type Running } from '../support/carriers.ts';
+import { h2c, listen, type Middleware, type Running } from '../support/carriers.ts';
+import { deferred } from '../support/deferred.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { serve } from '../support/serve.ts';
 import { settles, until } from '../support/until.ts';
 import { connectFrames, frame, type FrameClient, getFrame } from './frames.ts';
 import { TurnClock } from './turn-clock.ts';
@@ -251,5 +255,36 @@ describe('watchHttp2', () => {
     expect(last.stream).toBe(1);
     await settles(until(() => client.isClosed && watched.ends.length > 0));
     expect(watched.ends).toMatchObject([{ reason: 'draining' }]);
+  });
+});
+
+describe('a session that is watched for its streams', () => {
+  it.each([
+    ['with heartbeats', {}],
+    ['that is encoded nearer to its handler', { 'content-encoding': 'x-own' }],
+  ])('is pinged while a stream %s is open, and forgets it at its close', async (_name, headers) => {
+    const clock = new FakeClock(1000);
+    const registry = new Registry({}, clock);
+    const beats = heartbeat({ every: '15s', jitter: 0, ackProbe: false, registry }) as Middleware;
+    const closed = deferred<unknown>();
+    const served = await serve(h2c, beats, (_req, response) => {
+      const res = response as http2.Http2ServerResponse;
+      closed.resolve(once(res, 'close'));
+      res.writeHead(200, { 'content-type': 'text/event-stream', ...headers }).write(':\n');
+    });
+    const session = http2.connect(served.origin);
+    onTestFinished(() => session.destroy());
+    let pings = 0;
+    session.on('ping', () => (pings += 1));
+    const stream = session.request();
+    await once(stream, 'response');
+    clock.advance(15_100);
+    await until(() => pings === 1 && registry.stats().avg_heartbeat_rt !== null);
+    stream.close(http2.constants.NGHTTP2_CANCEL);
+    await settles(closed.promise);
+    expect(registry.stats().connections).toBe(1);
+    clock.advance(16_000);
+    await settles(new Promise<void>((resolve) => void session.ping(() => resolve())));
+    expect(pings).toBe(1);
   });
 });

@@ -1236,6 +1236,17 @@ describe('a connection that is not watched any more', () => {
   });
 });
 
+it('a registry that was closed asks the kernel nothing any more', () => {
+  const clock = new FakeClock(start);
+  const registry = new Registry({}, clock);
+  const policy = { ...resolveHealthOptions('test', { registry, every: Infinity, ackProbe: false }), isProbing: true };
+  const socket = { remotePort: 443, bytesWritten: 0 } as unknown as Socket;
+  registry.probe(registry.add(new FakeTransport(), policy, socket));
+  expect(clock.timers).toBe(1);
+  registry.close();
+  expect(clock.timers).toBe(0);
+});
+
 describe('the numbers', () => {
   it('are right at each step', () => {
     const { advance, add, registry, peer, wire } = bench({ options: { every: '5s' } });

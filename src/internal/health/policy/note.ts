@@ -22,8 +22,8 @@ const lossMemory = 600_000;
  * | due            | a heartbeat is due                       | quiet; the time to the next one begins          |
  * | asked          | the peer was asked                       | a question waits, unless one does already       |
  * | unread         | this process does not read now           | the time for the answer begins anew             |
- * | sampled        | the counters at a look                   | bytes that came: as heard (A), or the silence   |
- * |                |                                          | ends; the queue has moved, stalls, or is empty  |
+ * | sampled        | the counters at a look                   | bytes that came: as heard, at the last look;    |
+ * |                |                                          | the queue has moved, stands still, or is empty  |
  * | delivered      | bytes that the peer's kernel has         | the time for the answer begins anew, until the  |
  * |                |                                          | question is there; the queue has moved          |
  * | path           | the retransmission timeout of the kernel | the allowance; the round trip (not A)           |
@@ -112,10 +112,9 @@ function noteSample(
 ): false {
   if (received !== liveness.received) {
     liveness.received = received;
-    // Some time since the last look. As early as it can have been, because a question asked since then needs an answer
-    // of its own.
-    if (liveness.answers) hear(liveness, Math.max(liveness.heardAt, liveness.lookedAt));
-    else liveness.heardAt = Math.max(liveness.heardAt, liveness.lookedAt);
+    // They came since the last look. As early as possible: a question that was asked since then needs an answer of its
+    // own.
+    hear(liveness, Math.max(liveness.heardAt, liveness.lookedAt));
   }
   const hasMoved = taken > liveness.taken;
   liveness.taken = taken;

@@ -87,6 +87,14 @@ describe('the connection limit', () => {
     expect(limit.findLimit('b')).toBe(undefined);
   });
 
+  it('remembers no client that has no connection any more', () => {
+    const limit = new ConnectionLimit({ total: Infinity, perClient: 2 });
+    const releases = Array.from({ length: 1000 }, (_, index) => limit.count(`client ${index % 500}`));
+    expect(limit.clients).toBe(500);
+    for (const release of releases) release();
+    expect(limit.clients).toBe(0);
+  });
+
   it('are as many as a recount finds, after any coming and going', () => {
     const step = fc.oneof(fc.record({ client: fc.constantFrom('a', 'b', 'c') }), fc.record({ leaves: fc.nat() }));
     fc.assert(
@@ -108,6 +116,8 @@ describe('the connection limit', () => {
             } else if (there.length > 0) {
               there.splice(each.leaves % there.length, 1)[0]?.release();
             }
+            // A client without a connection is forgotten.
+            expect(limit.clients).toBe(new Set(there.map(({ client }) => client)).size);
           }
         },
       ),
