@@ -1,7 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import http from 'node:http';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { openEventStream } from '../../src/index.ts';
+import type { HttpResponse } from '../../src/internal/http/message.ts';
 import { contextFor, contextIn } from '../../src/internal/context/request-context.ts';
 import { contextOf, currentContext, deadline } from '../../src/deadline/index.ts';
 import { type DrainReport, lifecycle, type LifecycleChange } from '../../src/lifecycle/index.ts';
@@ -307,6 +308,27 @@ describe('a request', () => {
       expect(await settles(drained)).toMatchObject({ finished: { requests: 2 }, refused: { requests: 0 } });
     },
   );
+
+  it('that was destroyed before its turn on the connection does not hold a drain', async () => {
+    const life = makeLife();
+    const destroyed = deferred<HttpResponse>();
+    const served = await serve(
+      bare,
+      // The first on the connection is not one of the lifecycle, and goes on.
+      (req, res, next) => (req.url === '/1' ? (res as http.ServerResponse).write('first') : life(req, res, next)),
+      (_req, res) => {
+        res.destroy();
+        destroyed.resolve(res);
+      },
+    );
+    const client = await served.dial();
+    client.send(getRequest('/1') + getRequest('/2'));
+    const res = await settles(destroyed.promise);
+    const closed = vi.fn();
+    res.on('close', closed);
+    expect(await settles(life.drain(), 5000)).toMatchObject({ reason: 'complete', aborted: { requests: 1 } });
+    expect(closed).not.toHaveBeenCalled();
+  });
 
   it('that never reaches the middleware is waited for by a server that is attached', async () => {
     const life = makeLife();
