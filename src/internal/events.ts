@@ -1,7 +1,7 @@
 import { channel } from 'node:diagnostics_channel';
 import debug from 'debug';
 import type { CloseReason } from '../errors.ts';
-import type { HttpRequest } from './http/message.ts';
+import type { HttpRequest, HttpResponse } from './http/message.ts';
 import { warnUnheard } from './unheard.ts';
 
 /** What `DEBUG=sluice:<part>` prints for a message: a format of `debug` and its values. */
@@ -90,18 +90,28 @@ export function defineErrors(part: string, hook?: string): ErrorEvent {
 /** Message on `sluice:stream:error`. */
 export type StreamErrorMessage = ErrorMessage;
 
+/** Message on `sluice:stream:open`: the headers of a stream are on their way. */
+export interface StreamOpenMessage {
+  readonly req: HttpRequest;
+  /** Messages about one response have the same `res`. */
+  readonly res: HttpResponse;
+}
+
 /** Message on `sluice:stream:close`. */
 export interface StreamCloseMessage {
   readonly req: HttpRequest;
+  readonly res: HttpResponse;
   readonly reason: CloseReason;
 }
 
 interface StreamEvents {
+  readonly open: StreamOpenMessage;
   readonly close: StreamCloseMessage;
 }
 
 /** The events of streams and bodies. Every part that works on a response reports them. */
 export const streamEvents: Events<StreamEvents> = defineEvents<StreamEvents>('stream', {
+  open: ({ req }) => ['%s %s opened', req.method, req.url],
   close: ({ req, reason }) => ['%s %s closed: %s', req.method, req.url, reason],
 });
 
@@ -126,9 +136,4 @@ export function publishError(req: HttpRequest, error: unknown): void {
     published.add(error);
   }
   streamErrors.publish({ req, error });
-}
-
-/** Reports that a stream is over. */
-export function reportClose(req: HttpRequest, reason: CloseReason): void {
-  if (streamEvents.close.isHeard) streamEvents.close.publish({ req, reason });
 }

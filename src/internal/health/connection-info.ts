@@ -39,3 +39,15 @@ export interface ConnectionEnd {
   readonly connection: ConnectionInfo;
   readonly reason: CloseReason;
 }
+
+/** A connection is monitored from now on; the message on `sluice:heartbeat:open`. */
+export interface ConnectionOpen {
+  readonly connection: ConnectionInfo;
+}
+
+/** The round trip was measured anew; the message on `sluice:heartbeat:round-trip`. */
+export interface RoundTrip {
+  readonly connection: ConnectionInfo;
+  /** Milliseconds. */
+  readonly roundTrip: number;
+}

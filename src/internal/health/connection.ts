@@ -4,7 +4,6 @@ import { varied } from '../time/clock.ts';
 import type { Timed, Timing, TimingWheel } from '../time/timing-wheel.ts';
 import type { Probed } from './ack-probe.ts';
 import type { ConnectionInfo } from './connection-info.ts';
-import type { RegistryCounters } from './policy/counters.ts';
 import { type HealthPolicy, judge } from './policy/judge.ts';
 import {
   createLiveness,
@@ -21,12 +20,12 @@ import { type ConnectionTransport, isLateness } from './transport.ts';
 /** What a connection needs of its registry. */
 export interface ConnectionHost {
   readonly wheel: TimingWheel;
-  readonly counters: Pick<RegistryCounters, 'measured'>;
   /** Whole milliseconds. */
   now(): number;
   /** The connection is over. @param reason - `undefined`: it is only not watched any more */
   remove(connection: MonitoredConnection, reason: CloseReason | undefined): void;
   noteState(connection: MonitoredConnection, previous: HealthState): void;
+  noteRoundTrip(connection: MonitoredConnection, previous: number | undefined): void;
   /** Asks the kernel about the connection's socket, soon and until `forgetProbe`. */
   probe(connection: MonitoredConnection): void;
   forgetProbe(connection: MonitoredConnection): void;
@@ -111,7 +110,7 @@ export class MonitoredConnection implements Timed {
       if (evidence.kind === 'full') return;
     }
     const isUrgent = note(liveness, evidence, now);
-    if (liveness.roundTrip !== roundTrip) this.#host.counters.measured(roundTrip, liveness.roundTrip);
+    if (liveness.roundTrip !== roundTrip) this.#host.noteRoundTrip(this, roundTrip);
     if (isComplete(evidence) && !liveness.question) this.#host.forgetProbe(this);
     if (isUrgent) this.#lookBy(now);
     else if (!queue && liveness.queue) this.#lookBy(now + policy.writeDeadline);

@@ -16,7 +16,7 @@ import type { HealthState } from './policy/liveness.ts';
 import type { HealthPolicy } from './policy/judge.ts';
 import { PingBackoff } from './policy/ping-backoff.ts';
 import { type ConnectionHost, MonitoredConnection } from './connection.ts';
-import { hasEndObservers, reportEnd, reportHealth, reportHeartbeatError } from './events.ts';
+import { healthEvents, reportHeartbeatError } from './events.ts';
 import type { ConnectionTransport } from './transport.ts';
 
 /** Options of `createRegistry`. */
@@ -172,6 +172,7 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
     const connection = new MonitoredConnection(this, { transport, policy, number, socket });
     this.#connections.set(number, connection);
     this.counters.added(transport.transport);
+    if (healthEvents.open.isHeard) healthEvents.open.publish({ connection: connection.info(this.now()) });
     return connection;
   }
 
@@ -180,10 +181,10 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
     this.wheel.cancel(connection);
     this.#connections.delete(connection.number);
     this.counters.removed(transport.transport, liveness.state, liveness.roundTrip, reason);
-    if (reason === undefined || (this.#endListeners === 0 && !hasEndObservers())) return;
+    if (reason === undefined || (this.#endListeners === 0 && !healthEvents.end.isHeard)) return;
     try {
       const end = { connection: connection.info(this.now()), reason };
-      this.#scope.runInAsyncScope(reportEnd, undefined, end);
+      this.#scope.runInAsyncScope(() => healthEvents.end.publish(end));
       this.#ends.emit(end);
     } catch (error) {
       this.fail(error);
@@ -194,8 +195,15 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
     const { state } = connection.liveness;
     this.counters.changed(connection.transport.transport, previous, state);
     const change = { connection: connection.info(this.now()), state, previous };
-    reportHealth(change);
+    healthEvents.state.publish(change);
     this.#states.emit(change);
+  }
+
+  noteRoundTrip(connection: MonitoredConnection, previous: number | undefined): void {
+    const { roundTrip } = connection.liveness;
+    this.counters.measured(previous, roundTrip);
+    const event = healthEvents['round-trip'];
+    if (roundTrip !== undefined && event.isHeard) event.publish({ connection: connection.info(this.now()), roundTrip });
   }
 
   probe(connection: MonitoredConnection): void {

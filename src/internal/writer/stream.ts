@@ -3,7 +3,7 @@ import { captureScope } from '../context/async-scope.ts';
 import { Context } from '../context/context.ts';
 import { contextIn } from '../context/request-context.ts';
 import { handled } from '../deferred.ts';
-import { reportClose, reportError } from '../events.ts';
+import { reportError, streamEvents } from '../events.ts';
 import { type HttpRequest, type HttpResponse, isGone, needsDrain } from '../http/message.ts';
 import { callEach } from '../listeners.ts';
 import { abortResponse, closeUnterminated, endResponse } from '../seam/closing.ts';
@@ -98,6 +98,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
     this.#attempt(() => {
       if (!this.res.headersSent) setStreamHead(this.#seam, this.#head, this.#options);
       if (this.outbox.isEmpty) this.#seam.flushHeaders();
+      streamEvents.open.publish({ req: this.req, res: this.res });
     });
   }
 
@@ -242,7 +243,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
       const listeners = this.#closeListeners;
       this.#closeListeners = undefined;
       if (listeners) tellClosed(this, listeners, reason);
-      reportClose(this.req, reason);
+      streamEvents.close.publish({ req: this.req, res: this.res, reason });
     });
   }
 
