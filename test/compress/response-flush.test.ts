@@ -1,6 +1,7 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { type Codec, compress } from '../../src/compress/index.ts';
+import { InvalidOptionError } from '../../src/errors.ts';
 import { bare } from '../support/carriers.ts';
 import { type FlushingResponse, streamed } from '../support/compress-responses.ts';
 import { useSite } from '../support/compress-site.ts';
@@ -164,4 +165,15 @@ it('a flush of a long body is not called back before the text before it is encod
   await until(() => client.received.endsWith('\r\n0\r\n\r\n') || running.errors.length > 0);
   expect(running.errors).toEqual([]);
   expect(parseChunked(client.received).chunks.join('')).toBe('[one]|[two]|');
+});
+
+describe('idleFlush', () => {
+  // Node's timers take it for 1 ms.
+  it.each([2 ** 31, '25d', -1])('is refused where no timer lasts so long: %s', (idleFlush) => {
+    expect(() => compress({ idleFlush })).toThrow(InvalidOptionError);
+  });
+
+  it.each([0, 2 ** 31 - 1, '24d', Infinity])('may be %s', (idleFlush) => {
+    expect(() => compress({ idleFlush })).not.toThrow();
+  });
 });

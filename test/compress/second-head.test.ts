@@ -87,9 +87,11 @@ function refuseOnce(res: ServerResponse): void {
 }
 
 describe.each([bare, h2c])('when a patch below refuses the head, over $name', (carrier: Carrier) => {
-  it.each(Object.keys(attempts))('no encoder of %s stays open, and the next head is free', async (path) => {
-    const compression = compress();
+  it.each(Object.keys(attempts))('no encoder of %s stays open, and the fields are as they were', async (path) => {
+    const compression = compress({ serverTiming: true });
     const left: number[][] = [];
+    const given = { etag: '"one"', 'accept-ranges': 'bytes', 'server-timing': 'mine' };
+    const found: unknown[] = [];
     const running = await serve(
       carrier,
       (_req, res, next) => {
@@ -98,11 +100,13 @@ describe.each([bare, h2c])('when a patch below refuses the head, over $name', (c
       },
       (request, response) => {
         const [req, res] = [request as IncomingMessage, response as ServerResponse];
+        for (const [name, value] of Object.entries(given)) res.setHeader(name, value);
         try {
           attempts[req.url!]!(res);
           expect.unreachable();
         } catch (error) {
           expect(error).toBeInstanceOf(RangeError);
+          found.push({ ...res.getHeaders() });
           left.push([compression.activeEncoders, compression.encoderBytes]);
           res.statusCode = 500;
           res.setHeader('Content-Type', 'text/html');
@@ -118,10 +122,43 @@ describe.each([bare, h2c])('when a patch below refuses the head, over $name', (c
       expect(await settles(reading.over)).toBe('end');
       expect(reading.bytes.toString()).toBe('Internal Server Error');
     }
-    expect(left).toEqual([
-      [0, 0],
-      [0, 0],
-      [0, 0],
-    ]);
+    for (const [index, each] of left.entries()) {
+      expect(each).toEqual([0, 0]);
+      expect(found[index]).toMatchObject(given);
+      expect(found[index]).not.toHaveProperty('content-encoding');
+    }
+    expect(left).toHaveLength(3);
   });
+});
+
+// One that fails on the way leaves nothing behind either: the body goes out as it is.
+it.each(Object.keys(attempts))('a coding of %s that fails half way leaves the fields as they were', async (path) => {
+  const compression = compress();
+  const running = await serve(
+    bare,
+    (_req, res, next) => {
+      const { setHeader } = res as ServerResponse;
+      (res as ServerResponse).setHeader = function (this: ServerResponse, name: string, value: string) {
+        if (name === 'ETag' && value !== '"one"') {
+          setHeader.call(this, name, value);
+          throw new RangeError('refused');
+        }
+        return setHeader.call(this, name, value);
+      } as never;
+      next();
+    },
+    compression,
+    (request, response) => {
+      const [req, res] = [request as IncomingMessage, response as ServerResponse];
+      res.setHeader('ETag', '"one"');
+      res.setHeader('Accept-Ranges', 'bytes');
+      attempts[req.url!]!(res);
+      res.end();
+    },
+  );
+  const reading = await settles(http1Client(running).get(path, 'gzip'));
+  expect(await settles(reading.over)).toBe('end');
+  expect([reading.coding, reading.bytes.toString()]).toEqual(['identity', text]);
+  expect(reading.headers).toMatchObject({ etag: '"one"', 'accept-ranges': 'bytes' });
+  expect(compression.activeEncoders).toBe(0);
 });

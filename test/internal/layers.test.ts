@@ -8,7 +8,7 @@ import { openSeam } from '../../src/internal/seam/response.ts';
 import { waitWritable } from '../../src/index.ts';
 import { bare, carriers, h2c, type Carrier, type Middleware } from '../support/carriers.ts';
 import { open, type Reading } from '../support/clients.ts';
-import { Slow, Watcher } from '../support/layers.ts';
+import { Eager, Slow, Watcher } from '../support/layers.ts';
 import { connectRaw, getRequest } from '../support/raw.ts';
 import { settles, turns, until } from '../support/until.ts';
 
@@ -235,6 +235,30 @@ describe.each([
     );
     await until(() => log.some((line) => line.startsWith('called back')));
     expect(log).toContain('called back ERR_STREAM_WRITE_AFTER_END');
+  });
+
+  it("hears of no 'drain' while Node's own queue is full", async () => {
+    const drains: boolean[] = [];
+    let early: number | undefined;
+    await serve(
+      carrier,
+      (res) => {
+        const seam = openSeam(res);
+        const layer = new Eager();
+        seam.add(layer);
+        res.on('drain', () => drains.push(seam.core.nativeNeedsDrain));
+        while (!seam.core.nativeNeedsDrain) res.write('x'.repeat(100_000));
+        // The layer has room again, and Node has not.
+        layer.isFull = false;
+        seam.state.layerDrained();
+        early = drains.length;
+        res.once('drain', () => res.end());
+      },
+      async (reading) => {
+        expect(await settles(reading.over)).toBe('end');
+      },
+    );
+    expect([early, drains]).toEqual([0, [false]]);
   });
 
   it('is closed, callbacks and all, when the client leaves', async () => {

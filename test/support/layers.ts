@@ -62,6 +62,25 @@ export class Glass extends Layer {
   }
 }
 
+/** Passes everything on at once, and says that it is full until it is told otherwise. */
+export class Eager extends Layer {
+  override readonly rank: Rank = 2;
+  override readonly kind: LayerKind = 'buffer';
+  isFull = true;
+
+  override get needDrain(): boolean {
+    return this.isFull;
+  }
+
+  override head(): HeadOutcome {
+    return keep;
+  }
+
+  override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    return super.write(chunk, encoding, callback) && !this.isFull;
+  }
+}
+
 interface Held {
   readonly chunk: Chunk;
   readonly encoding: BufferEncoding | undefined;

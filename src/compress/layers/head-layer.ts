@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { type HttpRequest, isGone, requestField } from '../../internal/http/message.ts';
+import { type HttpRequest, requestField } from '../../internal/http/message.ts';
 import {
   type Chunk,
   type Head,
@@ -48,8 +48,7 @@ export class HeadLayer extends Layer {
 
   override head({ res: response, complete }: Head): HeadOutcome {
     const res = response as ServerResponse;
-    // Its 'close' may be over: nothing would end an encoder.
-    if (this.#hasFailed || isGone(res)) return keep;
+    if (this.#hasFailed) return keep;
     const body = complete && bytesOf(complete.chunk ?? new Uint8Array(), complete.encoding);
     const { facts, decision } = this.#decide(res, body);
     const fields = new HeadFields(this.#compressor, this.#req, res, facts);

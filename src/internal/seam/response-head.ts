@@ -30,6 +30,7 @@ export class ResponseHead {
   write(args: HeadArguments): void {
     const { res } = this.#core;
     if (this.#state === 'held') refuse(res, 'write');
+    // Where its close is over, nothing would end what a layer opens.
     const isOpen = this.#state === 'open' && !res.headersSent && !isGone(res);
     const layers = isOpen ? this.#stack.headLayers : [];
     if (layers.length > 0) this.#settle(layers, args);
