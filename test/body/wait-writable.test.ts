@@ -176,14 +176,19 @@ describe('waitWritable', () => {
     const visit = running.visit({ headers: { 'accept-encoding': 'gzip' } });
     const res = await settles(opened.promise);
     res.flushHeaders();
-    const reading = await visit;
-    reading.pause();
+    (await visit).pause();
     // What no encoder makes smaller.
     res.write(randomBytes(20_000_000));
     await until(() => needsDrain(res));
     await turns(50);
-    const parked = waitWritable(res);
-    expect(await Promise.race([rejection(parked).then(() => 'settled'), turns(5).then(() => 'waits')])).toBe('waits');
+    expect(
+      await Promise.race([
+        waitWritable(res)
+          .catch(() => undefined)
+          .then(() => 'settled'),
+        turns(5).then(() => 'waits'),
+      ]),
+    ).toBe('waits');
     const { signal } = new AbortController();
     const before = listeners(res);
     for (let wait = 0; wait < 100; wait++) {
@@ -197,12 +202,6 @@ describe('waitWritable', () => {
     expect(listeners(res).map((count, index) => count - before[index]!)).toEqual(
       _name === 'compression that is asleep' ? [expect.toBeOneOf([0, 1]), 0, 0, 0] : [0, 0, 0, 0],
     );
-    // Each wait that is known at a drain takes its listeners off: that is the one that is left.
-    const off = vi.spyOn(res, 'off');
-    reading.resume();
-    await settles(parked);
-    await turns(5);
-    expect(off.mock.calls.filter(([event]) => event === 'close').length).toBe(1);
     expect(warnings).toEqual([]);
   });
 

@@ -50,10 +50,12 @@ export class ChunkQueue {
   prepend(text: string): void {
     if (!this.#chunks) {
       this.#text = text + this.#text;
-    } else if (text !== '') {
-      this.#chunks.unshift(text);
-      this.#chunksLength += text.length;
+      return;
     }
+    const [first] = this.#chunks;
+    if (typeof first === 'string') this.#chunks[0] = text + first;
+    else if (text !== '') this.#chunks.unshift(text);
+    this.#chunksLength += text.length;
   }
 
   /**

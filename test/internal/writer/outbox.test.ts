@@ -66,9 +66,9 @@ describe('an outbox', () => {
     outbox.prepend('before ');
     expect([outbox.isEmpty, outbox.bytes]).toEqual([false, 7 + 3 + 8 + 2 + 7]);
     await tickEnd();
-    expect(sink.written).toEqual(['before ', 'aé', segment, segment, 'bc', other]);
+    expect(sink.written).toEqual(['before aé', segment, segment, 'bc', other]);
     expect(
-      [sink.written[2], sink.written[3], sink.written[5]].map((each) =>
+      [sink.written[1], sink.written[2], sink.written[4]].map((each) =>
         [segment, other].findIndex((given) => given === each),
       ),
     ).toEqual([0, 0, 1]);
