@@ -1,3 +1,4 @@
+import { getMaxListeners } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -19,6 +20,19 @@ describe('a context', () => {
     expect(context.remaining()).toBe(600);
     vi.advanceTimersByTime(5000);
     expect(context.remaining()).toBe(0);
+  });
+
+  it('does not call an abort listener whose undo was called', () => {
+    const context = new Context(undefined, Infinity);
+    const [kept, undone] = [vi.fn(), vi.fn()];
+    context.onAbort(kept);
+    context.onAbort(undone)();
+    context.abort();
+    expect([kept, undone].map(({ mock }) => mock.calls.length)).toEqual([1, 0]);
+  });
+
+  it('has a signal that takes any number of listeners', () => {
+    expect(getMaxListeners(new Context(undefined, 1000).signal)).toBe(Infinity);
   });
 
   it('without a deadline has Infinity', () => {

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import http from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
@@ -5,7 +6,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type AttachableServer } from '../../src/lifecycle/index.ts';
-import { bare, http1Carriers, listen, type Middleware } from '../support/carriers.ts';
+import { bare, h2c, http1Carriers, listen, type Middleware } from '../support/carriers.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { deferred } from '../support/deferred.ts';
 import { connectRaw, getRequest, parseChunked, type RawClient } from '../support/raw.ts';
@@ -263,6 +264,23 @@ describe('attach()', () => {
     life.attach(http.createServer());
     served.server.close();
     expect(await settles(life.drain())).toMatchObject({ reason: 'complete' });
+  });
+
+  it.each([
+    ['sockets', bare, 'connection'],
+    ['sockets and sessions of HTTP/2', h2c, 'connection'],
+    ['sessions', h2c, 'session'],
+  ] as const)('leaves no listener on %s when it is undone', async (_name, carrier, event) => {
+    const life = makeLife();
+    const { server, port } = await serve(carrier, hello);
+    const undo = life.attach(server);
+    const came = once(server as net.Server, event) as Promise<[net.Socket]>;
+    const client = await dial(port);
+    if (carrier === h2c) client.send('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0');
+    const [one] = await settles(came);
+    const before = one.listenerCount('close');
+    undo();
+    expect(one.listenerCount('close')).toBe(before - 1);
   });
 
   it('leaves no listener behind when it is dead', async () => {

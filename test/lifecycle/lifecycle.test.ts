@@ -1,4 +1,4 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { hasSubscribers, subscribe, unsubscribe } from 'node:diagnostics_channel';
 import http from 'node:http';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { openEventStream } from '../../src/index.ts';
@@ -367,6 +367,18 @@ describe('a request', () => {
       expect(await settles(life.drain())).toMatchObject({ finished: { requests: 0 }, cut: { requests: 0 } });
     },
   );
+});
+
+it('is subscribed to the ends of streams for as long as it drains', async () => {
+  const isHeard = (): boolean => hasSubscribers('sluice:stream:close');
+  const life = makeLife();
+  const release = life.hold();
+  expect(isHeard()).toBe(false);
+  const drained = life.drain();
+  expect(isHeard()).toBe(true);
+  release();
+  await settles(drained);
+  expect(isHeard()).toBe(false);
 });
 
 describe('close()', () => {
