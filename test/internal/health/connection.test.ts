@@ -88,7 +88,7 @@ class FakeTransport implements ConnectionTransport {
 interface Setting {
   readonly options?: HealthOptions;
   readonly policy?: Partial<ResolvedHealthOptions>;
-  readonly wire?: Partial<FakeTransport>;
+  readonly transport?: Partial<FakeTransport>;
   /** With a socket of TCP whose kernel tells. */
   readonly isProbed?: boolean;
   /** The source of all spreads. */
@@ -101,7 +101,13 @@ function answered(roundTrip: number): Evidence {
   return { kind: 'answered', roundTrip };
 }
 
-function bench({ options = {}, policy = {}, wire: shape = {}, isProbed = false, random = () => 0.5 }: Setting = {}) {
+function bench({
+  options = {},
+  policy = {},
+  transport: shape = {},
+  isProbed = false,
+  random = () => 0.5,
+}: Setting = {}) {
   useRandom(random);
   const clock = new FakeClock(start);
   const registry = new Registry({}, clock);
@@ -118,19 +124,19 @@ function bench({ options = {}, policy = {}, wire: shape = {}, isProbed = false, 
   const ends: ConnectionEnd[] = [];
   registry.on('state', (change) => void states.push(change));
   registry.on('end', (end) => void ends.push(end));
-  const wire = Object.assign(new FakeTransport(), shape);
-  wire.now = () => clock.now();
+  const transport = Object.assign(new FakeTransport(), shape);
+  transport.now = () => clock.now();
   const socket = { remotePort: 443, bytesWritten: 0, setKeepAlive: () => undefined } as unknown as Socket;
   const add = (other: FakeTransport): MonitoredConnection => {
     other.now = () => clock.now();
     return registry.add(other, resolved, isProbed ? socket : undefined);
   };
-  const peer = add(wire);
+  const peer = add(transport);
   return {
     clock,
     registry,
     resolved,
-    wire,
+    transport,
     peer,
     add,
     states,
@@ -169,10 +175,10 @@ function watchErrors(): unknown[] {
 
 describe('heartbeats', () => {
   it('are sent while nothing else is: each time an interval after the one before', () => {
-    const { advance, wire, peer } = bench({ options: { every: '10s' } });
-    wire.onAsk = (now) => peer.note(heard, now);
+    const { advance, transport, peer } = bench({ options: { every: '10s' } });
+    transport.onAsk = (now) => peer.note(heard, now);
     advance(45_000);
-    expectTimes(wire.asks, [10_000, 20_000, 30_000, 40_000]);
+    expectTimes(transport.asks, [10_000, 20_000, 30_000, 40_000]);
   });
 
   it.each([
@@ -180,37 +186,40 @@ describe('heartbeats', () => {
     ['writes', 'signs of life', heard, 9],
     ['reads', 'signs of life', heard, 0],
   ] as const)('on a transport where %s make them superfluous: %s every second', (quietBy, _what, evidence, least) => {
-    const { advance, wire, peer } = bench({ options: { every: '5s' }, wire: { quietBy } });
+    const { advance, transport, peer } = bench({ options: { every: '5s' }, transport: { quietBy } });
     advance(50_000, 1000, (now) => peer.note(evidence, now));
-    if (least === 0) expect(wire.asks).toEqual([]);
-    else expect(wire.asks.length).toBeGreaterThanOrEqual(least);
+    if (least === 0) expect(transport.asks).toEqual([]);
+    else expect(transport.asks.length).toBeGreaterThanOrEqual(least);
   });
 
   it('are not sent where bytes come all the time, of which no event tells', () => {
-    const { advance, wire } = bench({ options: { every: '8s' }, wire: { lookEvery: 1000 } });
-    advance(80_000, 500, () => (wire.bytesIn = (wire.bytesIn ?? 0) + 1));
-    expect(wire.asks).toEqual([]);
+    const { advance, transport } = bench({ options: { every: '8s' }, transport: { lookEvery: 1000 } });
+    advance(80_000, 500, () => (transport.bytesIn = (transport.bytesIn ?? 0) + 1));
+    expect(transport.asks).toEqual([]);
   });
 
   it('are not sent where frames come all the time, of which events tell as well', () => {
-    const { advance, wire, peer } = bench({ options: { every: '8s' } });
+    const { advance, transport, peer } = bench({ options: { every: '8s' } });
     advance(80_000, 500, (now) => {
-      wire.bytesIn = (wire.bytesIn ?? 0) + 1;
+      transport.bytesIn = (transport.bytesIn ?? 0) + 1;
       peer.note(heard, now);
     });
-    expect(wire.asks).toEqual([]);
+    expect(transport.asks).toEqual([]);
   });
 
   it('are sent after the last byte was, however often it was looked at meanwhile', () => {
-    const { advance, wire, peer } = bench({ options: { every: '10s' }, wire: { quietBy: 'writes', lookEvery: 700 } });
+    const { advance, transport, peer } = bench({
+      options: { every: '10s' },
+      transport: { quietBy: 'writes', lookEvery: 700 },
+    });
     advance(25_000, 500, (now) => {
       peer.note(written, now);
       peer.note(heard, now);
     });
     advance(9990);
-    expect(wire.asks).toEqual([]);
+    expect(transport.asks).toEqual([]);
     advance(20 + 700);
-    expect(wire.asks).toHaveLength(1);
+    expect(transport.asks).toHaveLength(1);
   });
 
   it('vary up and down by the jitter', () => {
@@ -219,11 +228,11 @@ describe('heartbeats', () => {
       [0.5, 10_000],
       [0.999_999, 11_000],
     ] as const) {
-      const { advance, wire, peer } = bench({ options: { every: '10s', jitter: 0.1 }, random: () => random });
-      wire.onAsk = (now) => peer.note(heard, now);
+      const { advance, transport, peer } = bench({ options: { every: '10s', jitter: 0.1 }, random: () => random });
+      transport.onAsk = (now) => peer.note(heard, now);
       advance(3.5 * every);
       expectTimes(
-        wire.asks,
+        transport.asks,
         [every, 2 * every, 3 * every].map((at) => at - 1),
       );
     }
@@ -232,10 +241,10 @@ describe('heartbeats', () => {
   it('draw their interval anew each time', () => {
     let seed = 7;
     const random = (): number => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;
-    const { advance, wire, peer } = bench({ options: { every: '10s', jitter: 0.5 }, random });
-    wire.onAsk = (now) => peer.note(heard, now);
+    const { advance, transport, peer } = bench({ options: { every: '10s', jitter: 0.5 }, random });
+    transport.onAsk = (now) => peer.note(heard, now);
     advance(1_000_000);
-    const gaps = wire.asks.map((at, index) => at - (wire.asks[index - 1] ?? start));
+    const gaps = transport.asks.map((at, index) => at - (transport.asks[index - 1] ?? start));
     expect(Math.min(...gaps)).toBeGreaterThanOrEqual(5000);
     expect(Math.max(...gaps)).toBeLessThanOrEqual(15_000 + slot);
     expect(Math.max(...gaps) - Math.min(...gaps)).toBeGreaterThan(7000);
@@ -244,25 +253,25 @@ describe('heartbeats', () => {
   });
 
   it('are tried again an interval later where none could be sent', () => {
-    const { advance, wire, steps } = bench({ options: { every: '5s' }, wire: { asksOk: false } });
+    const { advance, transport, steps } = bench({ options: { every: '5s' }, transport: { asksOk: false } });
     advance(12_000);
-    wire.asksOk = true;
+    transport.asksOk = true;
     advance(4000);
-    expectTimes(wire.asks, [15_000], 3 * slot);
+    expectTimes(transport.asks, [15_000], 3 * slot);
     expect(steps()).toEqual([]);
   });
 
   it('are never sent with `every: Infinity`, and nobody is late for them', () => {
-    const { advance, wire, registry, ends } = bench({ options: { every: Infinity } });
+    const { advance, transport, registry, ends } = bench({ options: { every: Infinity } });
     expect(registry.wheel.size).toBe(0);
     advance(86_400_000);
-    expect([wire.asks, ends]).toEqual([[], []]);
+    expect([transport.asks, ends]).toEqual([[], []]);
   });
 });
 
 describe('the read clock', () => {
   it('gives up a peer that does not answer: late, then late three times and for the grace time, then moved and cut', () => {
-    const { advance, clock, wire, states, ends, registry } = bench({ options: { every: '15s' } });
+    const { advance, clock, transport, states, ends, registry } = bench({ options: { every: '15s' } });
     advance(29_999);
     expect(registry.stats()).toMatchObject({ connections: 1, unresponsive_ratio: 0 });
     advance(2 * slot);
@@ -275,15 +284,15 @@ describe('the read clock', () => {
     });
     expect(registry.connections()[0]).toMatchObject({ state: 'read-late', failures: 1 });
     advance(4900);
-    expect([wire.moves, registry.connections()[0]?.failures]).toEqual([[], 3]);
+    expect([transport.moves, registry.connections()[0]?.failures]).toEqual([[], 3]);
     advance(200);
-    expect(wire.moves.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
+    expect(transport.moves.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
     expect(states.at(-1)).toMatchObject({ state: 'dead', previous: 'read-late' });
     expect(registry.stats()).toMatchObject({ connections: 1, transports: { socket: { dead: 1 } } });
-    expect(wire.cuts).toEqual([]);
+    expect(transport.cuts).toEqual([]);
     advance(1100);
-    expect(wire.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
-    expect(wire.cuts[0]!.at - wire.moves[0]!.at).toBeGreaterThanOrEqual(1000);
+    expect(transport.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
+    expect(transport.cuts[0]!.at - transport.moves[0]!.at).toBeGreaterThanOrEqual(1000);
     expect(ends.map(({ reason, connection }) => [reason, connection.id, connection.state])).toEqual([
       ['heartbeat-timeout', 'socket-1', 'dead'],
     ]);
@@ -297,26 +306,26 @@ describe('the read clock', () => {
   });
 
   it('asks no more often while it is late', () => {
-    const { advance, wire } = bench({ options: { every: '10s', readDeadline: '15s', grace: '1m' } });
+    const { advance, transport } = bench({ options: { every: '10s', readDeadline: '15s', grace: '1m' } });
     advance(69_000);
-    expectTimes(wire.asks, [10_000, 20_000, 30_000, 40_000, 50_000, 60_000], 2 * slot);
+    expectTimes(transport.asks, [10_000, 20_000, 30_000, 40_000, 50_000, 60_000], 2 * slot);
   });
 
   it.each([
     ['a sign of life that is told', (peer: MonitoredConnection, now: number): void => peer.note(heard, now)],
     [
       'bytes that came',
-      (_peer: MonitoredConnection, _now: number, wire: FakeTransport): void =>
-        void (wire.bytesIn = (wire.bytesIn ?? 0) + 1),
+      (_peer: MonitoredConnection, _now: number, transport: FakeTransport): void =>
+        void (transport.bytesIn = (transport.bytesIn ?? 0) + 1),
     ],
   ])('is set back by %s, and that is told', (_name, live) => {
-    const { advance, wire, peer, clock, steps, registry } = bench({
+    const { advance, transport, peer, clock, steps, registry } = bench({
       options: { every: '5s' },
-      wire: { lookEvery: 500 },
+      transport: { lookEvery: 500 },
     });
     advance(12_000);
     expect(steps()).toEqual(['healthy > read-late']);
-    live(peer, clock.now(), wire);
+    live(peer, clock.now(), transport);
     advance(500 + 2 * slot);
     expect(steps()).toEqual(['healthy > read-late', 'read-late > healthy']);
     expect(registry.stats()).toMatchObject({
@@ -326,7 +335,7 @@ describe('the read clock', () => {
     // From the start again: as many times late as before.
     expect(registry.connections()[0]?.failures).toBe(0);
     advance(9000);
-    expect(wire.moves).toEqual([]);
+    expect(transport.moves).toEqual([]);
   });
 
   it('tells of a recovery at once, not at the next look', () => {
@@ -343,7 +352,7 @@ describe('the read clock', () => {
     ['what is written', (peer: MonitoredConnection, now: number): void => peer.note(written, now)],
     [
       'what is taken of it',
-      (_peer: MonitoredConnection, _now: number, wire: FakeTransport): void => void (wire.bytesTaken += 100),
+      (_peer: MonitoredConnection, _now: number, transport: FakeTransport): void => void (transport.bytesTaken += 100),
     ],
     [
       'what its kernel acknowledges, where the peer answers itself',
@@ -351,15 +360,18 @@ describe('the read clock', () => {
     ],
   ])('is not set back by %s', (_name, act) => {
     for (const quietBy of ['reads', 'writes'] as const) {
-      const { advance, wire, peer, ends } = bench({ options: { every: '5s' }, wire: { quietBy, lookEvery: 500 } });
+      const { advance, transport, peer, ends } = bench({
+        options: { every: '5s' },
+        transport: { quietBy, lookEvery: 500 },
+      });
       // Its clock stands until it is asked, and that is put off by a while where writing makes it superfluous.
-      advance(25_000, 400, (now) => act(peer, now, wire));
+      advance(25_000, 400, (now) => act(peer, now, transport));
       expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
     }
   });
 
   it('stands while nobody was asked', () => {
-    const { advance, registry, states } = bench({ options: { every: '5s' }, wire: { asksOk: false } });
+    const { advance, registry, states } = bench({ options: { every: '5s' }, transport: { asksOk: false } });
     advance(3_600_000);
     expect([states, registry.connections().map(({ state, silence }) => [state, silence])]).toEqual([
       [],
@@ -368,22 +380,22 @@ describe('the read clock', () => {
   });
 
   it('counts from the first question that was not answered, not from the last', () => {
-    const { advance, wire } = bench({ options: { every: '2s', readDeadline: '20s' } });
+    const { advance, transport } = bench({ options: { every: '2s', readDeadline: '20s' } });
     advance(26_500);
-    expect(wire.asks.length).toBeGreaterThan(8);
-    expect(wire.cuts).toHaveLength(1);
+    expect(transport.asks.length).toBeGreaterThan(8);
+    expect(transport.cuts).toHaveLength(1);
   });
 
   it('leaves a part of the deadline to the answer of a question that came late', () => {
-    const { advance, wire, states, peer } = bench({
+    const { advance, transport, states, peer } = bench({
       options: { every: '5s', readDeadline: '10s' },
-      wire: { asksOk: false },
+      transport: { asksOk: false },
     });
     advance(21_000);
-    wire.asksOk = true;
-    wire.onAsk = () => undefined;
+    transport.asksOk = true;
+    transport.onAsk = () => undefined;
     advance(4000 + 3 * slot);
-    expectTimes(wire.asks, [25_000], 6 * slot);
+    expectTimes(transport.asks, [25_000], 6 * slot);
     expect(states).toEqual([]);
     advance(3000);
     peer.note(heard, start + 28_000);
@@ -392,26 +404,26 @@ describe('the read clock', () => {
   });
 
   it('is not set back by an answer of before a pause of the process: it is heard first', () => {
-    const { advance, clock, wire, peer, ends } = bench({ options: { every: '5s' } });
-    wire.onAsk = () => undefined;
+    const { advance, clock, transport, peer, ends } = bench({ options: { every: '5s' } });
+    transport.onAsk = () => undefined;
     advance(6000);
     // Everything is long late. The answer is read in the same turn, or in the next.
     clock.pause(120_000);
-    expect(wire.moves).toEqual([]);
+    expect(transport.moves).toEqual([]);
     advance(100);
     peer.note(heard, clock.now());
     advance(4000);
-    expect([ends, wire.moves]).toEqual([[], []]);
+    expect([ends, transport.moves]).toEqual([[], []]);
   });
 
   it('gives nobody up before the third look after a pause', () => {
-    const { advance, clock, wire } = bench({ options: { every: '5s' } });
+    const { advance, clock, transport } = bench({ options: { every: '5s' } });
     advance(6000);
     clock.pause(120_000);
     const resumed = clock.now();
     advance(10_000);
-    expect(wire.moves).toHaveLength(1);
-    expect(wire.moves[0]!.at - resumed).toBeGreaterThanOrEqual(2 * (5000 / 3));
+    expect(transport.moves).toHaveLength(1);
+    expect(transport.moves[0]!.at - resumed).toBeGreaterThanOrEqual(2 * (5000 / 3));
   });
 
   it('varies by a fifteenth, and by no more than 2 s', () => {
@@ -436,22 +448,22 @@ describe('the read clock', () => {
 
 describe('the write clock', () => {
   it('gives up a peer that takes nothing, while it is alive', () => {
-    const { advance, wire, peer, clock, ends, steps } = bench({ options: { every: '15s', writeDeadline: '10s' } });
-    wire.onAsk = (now) => peer.note(heard, now);
-    wire.bytesQueued = 1000;
+    const { advance, transport, peer, clock, ends, steps } = bench({ options: { every: '15s', writeDeadline: '10s' } });
+    transport.onAsk = (now) => peer.note(heard, now);
+    transport.bytesQueued = 1000;
     peer.note(full, clock.now());
     advance(9999, 1000, (now) => peer.note(heard, now));
     expect(steps()).toEqual([]);
     advance(5100 + shortMove, 1000, (now) => peer.note(heard, now));
     expect(steps()).toEqual(['healthy > write-late', 'write-late > dead']);
     expect(ends.map(({ reason }) => reason)).toEqual(['slow-consumer']);
-    expect(wire.moves[0]!.at - start).toBeGreaterThanOrEqual(15_000);
+    expect(transport.moves[0]!.at - start).toBeGreaterThanOrEqual(15_000);
   });
 
   it('starts with the write that found the queue full, though nobody was to look before long', () => {
-    const { advance, wire, peer, clock, states } = bench({ options: { every: '5m', writeDeadline: '2s' } });
+    const { advance, transport, peer, clock, states } = bench({ options: { every: '5m', writeDeadline: '2s' } });
     advance(60_000);
-    wire.bytesQueued = 1000;
+    transport.bytesQueued = 1000;
     peer.note(full, clock.now());
     advance(1999);
     expect(states).toEqual([]);
@@ -460,11 +472,11 @@ describe('the write clock', () => {
   });
 
   it('starts at a look that finds something waiting, also where no write was told', () => {
-    const { advance, wire, states } = bench({
+    const { advance, transport, states } = bench({
       options: { every: '5m', writeDeadline: '2s' },
-      wire: { lookEvery: 500 },
+      transport: { lookEvery: 500 },
     });
-    wire.bytesQueued = 10;
+    transport.bytesQueued = 10;
     advance(2400);
     expect(states).toEqual([]);
     advance(200);
@@ -474,7 +486,7 @@ describe('the write clock', () => {
   it.each([
     [
       'a byte that was taken',
-      (_peer: MonitoredConnection, _now: number, wire: FakeTransport): void => void (wire.bytesTaken += 1),
+      (_peer: MonitoredConnection, _now: number, transport: FakeTransport): void => void (transport.bytesTaken += 1),
       true,
     ],
     [
@@ -484,65 +496,67 @@ describe('the write clock', () => {
     ],
     [
       'an empty queue',
-      (_peer: MonitoredConnection, _now: number, wire: FakeTransport): void => void (wire.bytesQueued = 0),
+      (_peer: MonitoredConnection, _now: number, transport: FakeTransport): void => void (transport.bytesQueued = 0),
       true,
     ],
     ['a sign of life', (peer: MonitoredConnection, now: number): void => peer.note(heard, now), false],
     [
       'bytes that came',
-      (_peer: MonitoredConnection, _now: number, wire: FakeTransport): void =>
-        void (wire.bytesIn = (wire.bytesIn ?? 0) + 1),
+      (_peer: MonitoredConnection, _now: number, transport: FakeTransport): void =>
+        void (transport.bytesIn = (transport.bytesIn ?? 0) + 1),
       false,
     ],
     [
       'bytes that were added to the queue',
-      (peer: MonitoredConnection, now: number, wire: FakeTransport): void => {
-        wire.bytesQueued += 100;
+      (peer: MonitoredConnection, now: number, transport: FakeTransport): void => {
+        transport.bytesQueued += 100;
         peer.note(written, now);
         peer.note(full, now);
       },
       false,
     ],
   ])('is set back by %s: %#', (_name, act, isSetBack) => {
-    const { advance, wire, peer, clock, ends } = bench({ options: { every: '1h', writeDeadline: '4s' } });
-    wire.bytesQueued = 1000;
+    const { advance, transport, peer, clock, ends } = bench({ options: { every: '1h', writeDeadline: '4s' } });
+    transport.bytesQueued = 1000;
     peer.note(full, clock.now());
-    advance(30_000, 1000, (now) => act(peer, now, wire));
+    advance(30_000, 1000, (now) => act(peer, now, transport));
     expect(ends.map(({ reason }) => reason)).toEqual(isSetBack ? [] : ['slow-consumer']);
   });
 
   it('is set back only for a while by a byte now and then: a reader that is slow, and goes on, is not late', () => {
-    const { advance, wire, peer, clock, states, ends } = bench({ options: { every: '1h', writeDeadline: '4s' } });
-    wire.bytesQueued = 1000;
+    const { advance, transport, peer, clock, states, ends } = bench({ options: { every: '1h', writeDeadline: '4s' } });
+    transport.bytesQueued = 1000;
     peer.note(full, clock.now());
-    advance(60_000, 3500, () => (wire.bytesTaken += 1));
+    advance(60_000, 3500, () => (transport.bytesTaken += 1));
     expect([states, ends]).toEqual([[], []]);
     advance(10_100 + shortMove);
     expect(ends.map(({ reason }) => reason)).toEqual(['slow-consumer']);
   });
 
   it('stands with a deadline of Infinity', () => {
-    const { advance, wire, peer, clock, states } = bench({ options: { every: Infinity, writeDeadline: Infinity } });
-    wire.bytesQueued = 1000;
+    const { advance, transport, peer, clock, states } = bench({
+      options: { every: Infinity, writeDeadline: Infinity },
+    });
+    transport.bytesQueued = 1000;
     peer.note(full, clock.now());
     advance(3_600_000);
     expect(states).toEqual([]);
   });
 
   it('and the read clock together: dead, and given up when the first of them is over', () => {
-    const { advance, wire, peer, clock, steps, ends } = bench({ options: { every: '5s', writeDeadline: '8s' } });
-    wire.bytesQueued = 1000;
+    const { advance, transport, peer, clock, steps, ends } = bench({ options: { every: '5s', writeDeadline: '8s' } });
+    transport.bytesQueued = 1000;
     peer.note(full, clock.now());
     advance(9000);
     expect(steps()).toEqual(['healthy > write-late']);
     advance(1100);
     expect(steps()).toEqual(['healthy > write-late', 'write-late > dead']);
     // Not given up yet: each is late for too short a time.
-    expect([wire.moves, ends]).toEqual([[], []]);
+    expect([transport.moves, ends]).toEqual([[], []]);
     peer.note(heard, clock.now());
     advance(2 * slot);
     expect(steps().at(-1)).toBe('dead > write-late');
-    wire.bytesQueued = 0;
+    transport.bytesQueued = 0;
     advance(2000);
     expect(steps().at(-1)).toBe('write-late > healthy');
     advance(2000);
@@ -554,27 +568,27 @@ describe('the write clock', () => {
       [500, true],
       [1500, false],
     ])('of 1,000 bytes a second, a reader of %d is given up: %s', (rate, isGivenUp) => {
-      const { advance, wire, peer, clock, ends, states } = bench({
+      const { advance, transport, peer, clock, ends, states } = bench({
         options: { every: '1h', writeDeadline: '10s', minRate: 1000 },
-        wire: { lookEvery: 1000 },
+        transport: { lookEvery: 1000 },
       });
-      wire.bytesQueued = 1e6;
+      transport.bytesQueued = 1e6;
       peer.note(full, clock.now());
-      advance(120_000, 100, () => (wire.bytesTaken += rate / 10));
+      advance(120_000, 100, () => (transport.bytesTaken += rate / 10));
       expect(ends.map(({ reason }) => reason)).toEqual(isGivenUp ? ['slow-consumer'] : []);
       if (!isGivenUp) expect(states).toEqual([]);
     });
 
     it('counts only while something waits', () => {
-      const { advance, wire, peer, clock, ends } = bench({
+      const { advance, transport, peer, clock, ends } = bench({
         options: { every: '1h', writeDeadline: '10s', minRate: 1000 },
-        wire: { lookEvery: 1000 },
+        transport: { lookEvery: 1000 },
       });
       for (let round = 0; round < 20; round++) {
-        wire.bytesQueued = 3000;
+        transport.bytesQueued = 3000;
         peer.note(full, clock.now());
-        advance(6000, 1000, () => (wire.bytesTaken += 500));
-        wire.bytesQueued = 0;
+        advance(6000, 1000, () => (transport.bytesTaken += 500));
+        transport.bytesQueued = 0;
         advance(3000);
       }
       expect(ends).toEqual([]);
@@ -584,42 +598,45 @@ describe('the write clock', () => {
 
 describe('the bound of what waits', () => {
   it('is looked at with each write that finds the queue full', () => {
-    const { advance, wire, peer, clock, ends } = bench({ options: { every: '1h', maxBuffered: 1000 } });
-    wire.bytesQueued = 1000;
+    const { advance, transport, peer, clock, ends } = bench({ options: { every: '1h', maxBuffered: 1000 } });
+    transport.bytesQueued = 1000;
     peer.note(full, clock.now());
-    expect(wire.moves).toEqual([]);
-    wire.bytesQueued = 1001;
+    expect(transport.moves).toEqual([]);
+    transport.bytesQueued = 1001;
     peer.note(full, clock.now());
-    expect(wire.moves.map(({ reason }) => reason)).toEqual(['slow-consumer']);
+    expect(transport.moves.map(({ reason }) => reason)).toEqual(['slow-consumer']);
     advance(shortMove + slot);
     expect(ends.map(({ reason }) => reason)).toEqual(['slow-consumer']);
   });
 
-  it('is looked at as often as the wire has it where writes are not seen', () => {
-    const { advance, wire } = bench({ options: { every: '1h', maxBuffered: 1000 }, wire: { lookEvery: 1000 } });
+  it('is looked at as often as the transport has it where writes are not seen', () => {
+    const { advance, transport } = bench({
+      options: { every: '1h', maxBuffered: 1000 },
+      transport: { lookEvery: 1000 },
+    });
     advance(10_500);
-    wire.bytesQueued = 1001;
+    transport.bytesQueued = 1001;
     advance(500 + 12 * slot);
-    expect(wire.moves.map(({ reason }) => reason)).toEqual(['slow-consumer']);
+    expect(transport.moves.map(({ reason }) => reason)).toEqual(['slow-consumer']);
   });
 
   it('is none by default', () => {
-    const { wire, peer, clock } = bench();
-    wire.bytesQueued = 1e12;
+    const { transport, peer, clock } = bench();
+    transport.bytesQueued = 1e12;
     peer.note(full, clock.now());
-    expect(wire.moves).toEqual([]);
+    expect(transport.moves).toEqual([]);
   });
 });
 
 describe('a connection that is sent away', () => {
   it('and is closed in time is not cut', () => {
-    const { advance, wire, peer, registry, ends } = bench();
+    const { advance, transport, peer, registry, ends } = bench();
     expect(registry.evict(peer.id)).toBe(true);
     expect(registry.connections()).toHaveLength(1);
     advance(900);
     peer.noteClosed('client-closed');
     advance(10_000);
-    expect(wire.cuts).toEqual([]);
+    expect(transport.cuts).toEqual([]);
     // Why it was sent away, not how it went.
     expect(ends.map(({ reason }) => reason)).toEqual(['draining']);
     expect(registry.stats()).toMatchObject({ connections: 0, ended: { draining: 1 } });
@@ -627,55 +644,58 @@ describe('a connection that is sent away', () => {
   });
 
   it('may be closed while it is told', () => {
-    const { wire, peer, registry, ends, advance } = bench();
-    wire.onMove = () => peer.noteClosed('ended');
+    const { transport, peer, registry, ends, advance } = bench();
+    transport.onMove = () => peer.noteClosed('ended');
     registry.evict(peer.id, 'idle');
     expect(ends.map(({ reason }) => reason)).toEqual(['idle']);
     expect(registry.wheel.size).toBe(0);
     advance(5000);
-    expect(wire.cuts).toEqual([]);
+    expect(transport.cuts).toEqual([]);
   });
 
   it('is not cut where it sees to its own end, as long as it is well', () => {
-    const { advance, wire, peer, registry } = bench({ wire: { timeout: Infinity } });
-    wire.onAsk = (now) => peer.note(answered(1), now);
+    const { advance, transport, peer, registry } = bench({ transport: { timeout: Infinity } });
+    transport.onAsk = (now) => peer.note(answered(1), now);
     registry.evict(peer.id);
     advance(3_600_000);
-    expect([wire.cuts, registry.stats().connections]).toEqual([[], 1]);
+    expect([transport.cuts, registry.stats().connections]).toEqual([[], 1]);
     peer.noteClosed('ended');
     expect(registry.stats()).toMatchObject({ connections: 0, ended: { draining: 1 } });
   });
 
   it('is cut where it sees to its own end, and is gone meanwhile', () => {
-    const { advance, wire, peer, registry, ends } = bench({ wire: { timeout: Infinity } });
+    const { advance, transport, peer, registry, ends } = bench({ transport: { timeout: Infinity } });
     registry.evict(peer.id);
     advance(40_000);
-    expect(wire.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
-    expect(wire.cuts[0]!.at - start).toBeLessThan(40_000);
+    expect(transport.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
+    expect(transport.cuts[0]!.at - start).toBeLessThan(40_000);
     expect(ends.map(({ reason }) => reason)).toEqual(['draining']);
     expect([registry.wheel.size, registry.stats().connections]).toEqual([0, 0]);
   });
 
   it('goes by itself where it has ended: neither age, nor a producer, nor anybody else sends it away', () => {
-    const { advance, wire, peer, registry } = bench({
+    const { advance, transport, peer, registry } = bench({
       options: { maxAge: '1m' },
       policy: { idleProducer: 30_000 },
-      wire: { isEnding: () => true, lastProduced: start },
+      transport: { isEnding: () => true, lastProduced: start },
     });
-    wire.onAsk = (now) => peer.note(answered(1), now);
+    transport.onAsk = (now) => peer.note(answered(1), now);
     advance(600_000);
     expect(registry.evict(peer.id)).toBe(true);
-    expect([wire.moves, wire.cuts, registry.stats().connections]).toEqual([[], [], 1]);
+    expect([transport.moves, transport.cuts, registry.stats().connections]).toEqual([[], [], 1]);
   });
 
   it('is given up where it has ended, and is gone before it has all', () => {
-    const { advance, wire } = bench({ wire: { isEnding: () => true } });
+    const { advance, transport } = bench({ transport: { isEnding: () => true } });
     advance(40_000);
-    expect(wire.moves.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
+    expect(transport.moves.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
   });
 
   it('is asked nothing any more, and no evidence moves it', () => {
-    const { advance, wire, peer, registry, states } = bench({ options: { every: '1s' }, wire: { timeout: 60_000 } });
+    const { advance, transport, peer, registry, states } = bench({
+      options: { every: '1s' },
+      transport: { timeout: 60_000 },
+    });
     registry.evict(peer.id);
     advance(30_000, 1000, (now) => {
       peer.note(heard, now);
@@ -683,26 +703,26 @@ describe('a connection that is sent away', () => {
       peer.note(full, now);
       peer.note({ kind: 'acknowledged', isAll: true }, now);
     });
-    expect([wire.asks, states, wire.moves.length]).toEqual([[], [], 1]);
+    expect([transport.asks, states, transport.moves.length]).toEqual([[], [], 1]);
     advance(30_000 + slot);
-    expect(wire.cuts).toHaveLength(1);
+    expect(transport.cuts).toHaveLength(1);
   });
 
   it('is sent away by its id, once, for a reason', () => {
-    const { wire, peer, registry } = bench();
+    const { transport, peer, registry } = bench();
     expect(registry.evict('socket-99')).toBe(false);
     expect(registry.evict(peer.id, 'deadline')).toBe(true);
     expect(registry.evict(peer.id, 'deadline')).toBe(false);
     peer.noteClosed('ended');
     expect(registry.evict(peer.id)).toBe(false);
-    expect(wire.moves.map(({ reason, cause }) => [reason, cause])).toEqual([['deadline', undefined]]);
+    expect(transport.moves.map(({ reason, cause }) => [reason, cause])).toEqual([['deadline', undefined]]);
     expect(registry.stats().ended).toEqual({ deadline: 1 });
   });
 
   it('for a reason of its own words is draining, and those are the cause', () => {
-    const { wire, peer, registry, ends } = bench();
+    const { transport, peer, registry, ends } = bench();
     registry.evict(peer.id, 'the token has expired');
-    expect(wire.moves).toMatchObject([{ reason: 'draining', cause: { message: 'the token has expired' } }]);
+    expect(transport.moves).toMatchObject([{ reason: 'draining', cause: { message: 'the token has expired' } }]);
     peer.noteClosed('ended');
     expect(ends[0]?.reason).toBe('draining');
   });
@@ -715,21 +735,21 @@ describe('the age', () => {
     [0.999_999, 66_000],
   ])('of %d is drawn once: it ends gently', (random, at) => {
     const options = { every: '1h', maxAge: '60s', jitter: 0.1 };
-    const { advance, wire, peer } = bench({ options, random: () => random });
+    const { advance, transport, peer } = bench({ options, random: () => random });
     advance(at - 1, 1000, (now) => peer.note(heard, now));
-    expect(wire.moves).toEqual([]);
+    expect(transport.moves).toEqual([]);
     advance(1 + slot);
-    expect(wire.moves.map(({ reason }) => reason)).toEqual(['draining']);
+    expect(transport.moves.map(({ reason }) => reason)).toEqual(['draining']);
   });
 
   it('spreads those that came together', () => {
     let seed = 3;
     const random = (): number => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;
     const { advance, add } = bench({ options: { every: Infinity, maxAge: '100s', jitter: 0.2 }, random });
-    const wires = Array.from({ length: 200 }, () => new FakeTransport());
-    for (const wire of wires) add(wire);
+    const transports = Array.from({ length: 200 }, () => new FakeTransport());
+    for (const transport of transports) add(transport);
     advance(200_000);
-    const ages = wires.map(({ moves }) => moves[0]!.at - start);
+    const ages = transports.map(({ moves }) => moves[0]!.at - start);
     expect(Math.min(...ages)).toBeGreaterThanOrEqual(80_000);
     expect(Math.max(...ages)).toBeLessThanOrEqual(120_000 + slot);
     const early = ages.filter((age) => age < 100_000).length;
@@ -738,11 +758,11 @@ describe('the age', () => {
   });
 
   it('is told in milliseconds, as is the silence', () => {
-    const { advance, peer, registry, clock, wire } = bench({ options: { every: '1h' } });
+    const { advance, peer, registry, clock, transport } = bench({ options: { every: '1h' } });
     advance(5000);
     peer.note(answered(80), clock.now());
     advance(2500);
-    wire.bytesQueued = 12;
+    transport.bytesQueued = 12;
     expect(registry.connections()).toEqual([
       {
         id: 'socket-1',
@@ -765,48 +785,48 @@ describe('the age', () => {
 
 describe('a producer', () => {
   it('that makes nothing is seen, whatever heartbeats are sent and answered', () => {
-    const { advance, wire, peer } = bench({
+    const { advance, transport, peer } = bench({
       options: { every: '2s' },
       policy: { idleProducer: 30_000 },
-      wire: { quietBy: 'writes', lastProduced: start },
+      transport: { quietBy: 'writes', lastProduced: start },
     });
-    wire.onAsk = (now) => {
+    transport.onAsk = (now) => {
       peer.note(written, now);
       peer.note(heard, now);
     };
     advance(29_999);
-    expect(wire.asks.length).toBeGreaterThan(10);
-    expect(wire.moves).toEqual([]);
+    expect(transport.asks.length).toBeGreaterThan(10);
+    expect(transport.moves).toEqual([]);
     advance(1 + 2 * slot);
-    expect(wire.moves.map(({ reason }) => reason)).toEqual(['idle']);
+    expect(transport.moves.map(({ reason }) => reason)).toEqual(['idle']);
   });
 
   it('that makes something now and then is not idle', () => {
-    const { advance, wire } = bench({
+    const { advance, transport } = bench({
       options: { every: '1h' },
       policy: { idleProducer: 30_000 },
-      wire: { lastProduced: start },
+      transport: { lastProduced: start },
     });
-    advance(600_000, 29_000, (now) => (wire.lastProduced = now));
-    expect(wire.moves).toEqual([]);
+    advance(600_000, 29_000, (now) => (transport.lastProduced = now));
+    expect(transport.moves).toEqual([]);
     advance(30_000 + 2 * slot);
-    expect(wire.moves.map(({ reason }) => reason)).toEqual(['idle']);
+    expect(transport.moves.map(({ reason }) => reason)).toEqual(['idle']);
   });
 
   it('that waits for its client is not idle: that is the write clock’s', () => {
-    const { advance, wire, peer, clock } = bench({
+    const { advance, transport, peer, clock } = bench({
       options: { every: '5s', writeDeadline: '10m' },
       policy: { idleProducer: 10_000 },
-      wire: { lastProduced: start },
+      transport: { lastProduced: start },
     });
-    wire.onAsk = (now) => peer.note(heard, now);
-    wire.bytesQueued = 1000;
+    transport.onAsk = (now) => peer.note(heard, now);
+    transport.bytesQueued = 1000;
     peer.note(full, clock.now());
     advance(60_000);
-    expect(wire.moves).toEqual([]);
-    wire.bytesQueued = 0;
+    expect(transport.moves).toEqual([]);
+    transport.bytesQueued = 0;
     advance(5000 + 20 * slot);
-    expect(wire.moves.map(({ reason }) => reason)).toEqual(['idle']);
+    expect(transport.moves.map(({ reason }) => reason)).toEqual(['idle']);
   });
 });
 
@@ -859,14 +879,14 @@ function kernelOf({ clock, awaited, registry }: ReturnType<typeof bench>) {
 const kernelOnly = { transport: 'http1', answers: false, quietBy: 'writes' } as const;
 
 /** A stream to a client that only reads: each heartbeat is 3 bytes. */
-function quietStream(setting: Omit<Setting, 'isProbed' | 'wire'> = {}) {
-  const made = bench({ ...setting, wire: kernelOnly, isProbed: true });
+function quietStream(setting: Omit<Setting, 'isProbed' | 'transport'> = {}) {
+  const made = bench({ ...setting, transport: kernelOnly, isProbed: true });
   const kernel = kernelOf(made);
   const write = (now: number, length = 3): void => {
     kernel.written += length;
     made.peer.note(written, now);
   };
-  made.wire.onAsk = (now) => write(now);
+  made.transport.onAsk = (now) => write(now);
   return Object.assign(made, { kernel, write });
 }
 
@@ -882,19 +902,19 @@ describe('a peer whose kernel alone answers', () => {
   });
 
   it('is given up when it acknowledges nothing more', () => {
-    const { advance, wire, ends, awaited } = quietStream({ options: { every: '5s' } });
+    const { advance, transport, ends, awaited } = quietStream({ options: { every: '5s' } });
     advance(30_000);
-    expect(wire.moves.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
+    expect(transport.moves.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
     expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
     expect(awaited.size).toBe(0);
   });
 
   it('is not late for what was never looked up: the tables cannot be read', () => {
-    const { advance, kernel, wire, states, registry } = quietStream({ options: { every: '5s' } });
+    const { advance, kernel, transport, states, registry } = quietStream({ options: { every: '5s' } });
     kernel.isReadable = false;
     advance(3_600_000);
-    expect([wire.moves, states, registry.stats().connections]).toEqual([[], [], 1]);
-    expect(wire.asks.length).toBeGreaterThan(600);
+    expect([transport.moves, states, registry.stats().connections]).toEqual([[], [], 1]);
+    expect(transport.asks.length).toBeGreaterThan(600);
   });
 
   it('is not late any more when the tables cannot be read any more', () => {
@@ -916,19 +936,19 @@ describe('a peer whose kernel alone answers', () => {
   });
 
   it('is late when it is, with a deadline that is shorter than the time between two looks', () => {
-    const { advance, ends, clock, wire, write } = quietStream({ options: { every: '30s', readDeadline: '10s' } });
+    const { advance, ends, clock, transport, write } = quietStream({ options: { every: '30s', readDeadline: '10s' } });
     write(clock.now());
     advance(55_000);
     expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
-    expect(wire.cuts[0]!.at - start).toBeLessThan(55_000);
+    expect(transport.cuts[0]!.at - start).toBeLessThan(55_000);
   });
 
   it('that has closed its window lives, and whoever should read does not', () => {
-    const { advance, kernel, wire, peer, clock, ends, steps, write } = quietStream({
+    const { advance, kernel, transport, peer, clock, ends, steps, write } = quietStream({
       options: { every: '5s', writeDeadline: '8s' },
     });
     write(clock.now(), 1e6);
-    wire.bytesQueued = 5000;
+    transport.bytesQueued = 5000;
     peer.note(full, clock.now());
     kernel.windowClosed = true;
     advance(30_000);
@@ -937,21 +957,21 @@ describe('a peer whose kernel alone answers', () => {
   });
 
   it('that answers too lives by its answers alone', () => {
-    const { advance, peer, ends, wire, clock } = bench({ options: { every: '5s' }, isProbed: true });
+    const { advance, peer, ends, transport, clock } = bench({ options: { every: '5s' }, isProbed: true });
     const at = clock.now();
-    wire.onAsk = (now) => peer.note(written, now);
+    transport.onAsk = (now) => peer.note(written, now);
     advance(20_000, 1000, (now) => peer.note({ kind: 'acknowledged', isAll: true }, now));
     expect(at).toBe(start);
     expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
   });
 
   it('that answers has its time for the answer from when the question is there, behind all that was written before', () => {
-    const { advance, peer, ends, wire } = bench({
+    const { advance, peer, ends, transport } = bench({
       options: { every: '5s' },
       isProbed: true,
-      wire: { given: () => 1_000_000 },
+      transport: { given: () => 1_000_000 },
     });
-    wire.onAsk = (now) => peer.note(written, now);
+    transport.onAsk = (now) => peer.note(written, now);
     let delivered = 0;
     // 16 kB a second, and the question behind a million.
     advance(60_000, 1000, (now) => {
@@ -969,7 +989,7 @@ describe('a peer whose kernel alone answers', () => {
 
   it('whose bytes nobody reads here just now may have answered', () => {
     let isHeld = true;
-    const { advance, ends, peer } = bench({ options: { every: '5s' }, wire: { isHeld: () => isHeld } });
+    const { advance, ends, peer } = bench({ options: { every: '5s' }, transport: { isHeld: () => isHeld } });
     advance(300_000);
     expect([ends, peer.liveness.state]).toEqual([[], 'healthy']);
     isHeld = false;
@@ -986,96 +1006,80 @@ describe('a peer whose kernel alone answers', () => {
   });
 });
 
-describe('patience', () => {
-  /** When a peer is given up that never answers, on a way of which this is known. */
-  function givenUpAt(prepare: (peer: MonitoredConnection, now: number) => void): number {
-    const { advance, wire, peer, clock } = bench({ options: { every: '2s' } });
-    prepare(peer, clock.now());
+describe('the allowance for retransmissions', () => {
+  const path = (rto: number, isLosing = false): Evidence => ({ kind: 'path', rto, isLosing });
+
+  // Asked after 2 s, and late after four more: 31 times the timeout, or 255 times, and not over two minutes.
+  it.each<[way: string, evidence: readonly Evidence[], from: number, to: number]>([
+    ['is short for a near peer', [], 0, 9500],
+    ['is longer for one that is farther', [path(390)], 14_090, 14_390],
+    ['is longer where answers say so', new Array<Evidence>(20).fill(answered(390)), 14_090, 14_390],
+    ['is long for one that is far', [path(700)], 122_000, 122_300],
+    ['is long where packets get lost', [path(200, true), { kind: 'acknowledged', isAll: false }], 53_000, 53_300],
+    [
+      'goes by the kernel, where it tells, and not by answers: those also take as long as a process is busy',
+      [answered(390), path(200)],
+      0,
+      9500,
+    ],
+    [
+      'is not longer for what is sent a second time to a peer that is gone: only an answer makes that a loss',
+      [path(200, true)],
+      0,
+      9500,
+    ],
+  ])('%s', (_way, evidence, from, to) => {
+    const { advance, transport, peer } = bench({ options: { every: '2s' } });
+    for (const each of evidence) peer.note(each, start);
     advance(300_000);
-    return wire.moves[0]!.at - start;
-  }
-
-  it('is short for a near peer, and longer for one that is far, or whose way loses packets', () => {
-    const near = givenUpAt(() => undefined);
-    const farther = givenUpAt((peer) => peer.note({ kind: 'path', rto: 390, isLosing: false }, start));
-    const measured = givenUpAt((peer, now) => {
-      for (let count = 0; count < 20; count++) peer.note(answered(390), now);
-    });
-    const far = givenUpAt((peer) => peer.note({ kind: 'path', rto: 700, isLosing: false }, start));
-    const lossy = givenUpAt((peer, now) => {
-      peer.note({ kind: 'path', rto: 200, isLosing: true }, start);
-      peer.note({ kind: 'acknowledged', isAll: false }, now);
-    });
-    expect(near).toBeLessThan(9500);
-    // Asked after 2 s: 31 times the timeout, or 255 times, and not over two minutes.
-    for (const [at, patience] of [
-      [farther, 12_090],
-      [measured, 12_090],
-      [far, 120_000],
-      [lossy, 51_000],
-    ] as const) {
-      expect(at).toBeGreaterThanOrEqual(2000 + patience);
-      expect(at).toBeLessThan(2000 + patience + 300);
-    }
-  });
-
-  it('goes by the kernel, where it tells, and not by answers: those also take as long as a process is busy', () => {
-    const at = givenUpAt((peer, now) => {
-      peer.note(answered(390), now);
-      peer.note({ kind: 'path', rto: 200, isLosing: false }, start);
-    });
-    expect(at).toBeLessThan(9500);
-  });
-
-  it('is not longer for what is sent a second time to somebody who is gone: only an answer makes that a loss', () => {
-    const at = givenUpAt((peer) => peer.note({ kind: 'path', rto: 200, isLosing: true }, start));
-    expect(at).toBeLessThan(9500);
+    expect(transport.moves[0]!.at - start).toBeGreaterThanOrEqual(from);
+    expect(transport.moves[0]!.at - start).toBeLessThan(to);
   });
 
   it('forgets a loss after ten minutes', () => {
-    const { advance, wire, peer, clock } = bench({ options: { every: '2s' } });
-    wire.onAsk = (now) => peer.note(heard, now);
+    const { advance, transport, peer, clock } = bench({ options: { every: '2s' } });
+    transport.onAsk = (now) => peer.note(heard, now);
     peer.note({ kind: 'path', rto: 200, isLosing: true }, start);
     peer.note({ kind: 'acknowledged', isAll: true }, clock.now());
     advance(601_000);
-    wire.onAsk = () => undefined;
+    transport.onAsk = () => undefined;
     const since = clock.now();
     advance(60_000);
-    expect(wire.moves[0]!.at - since).toBeLessThan(12_000);
+    expect(transport.moves[0]!.at - since).toBeLessThan(12_000);
   });
 });
 
 describe('a peer that answers by itself, and is written to without a pause', () => {
   it('is given up when it has fallen silent, though nobody asks it', () => {
-    const { advance, wire, peer, ends } = bench({
+    const { advance, transport, peer, ends } = bench({
       options: { every: '5s' },
-      wire: { quietBy: 'writes', lookEvery: 1250 },
+      transport: { quietBy: 'writes', lookEvery: 1250 },
     });
     advance(20_000, 500, (now) => {
       peer.note(written, now);
-      wire.bytesIn = (wire.bytesIn ?? 0) + 1;
+      transport.bytesIn = (transport.bytesIn ?? 0) + 1;
     });
-    expect(wire.asks).toEqual([]);
+    expect(transport.asks).toEqual([]);
     expect(ends).toEqual([]);
     advance(20_000, 500, (now) => peer.note(written, now));
     expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
   });
 
   it('is not expected to where we have ended our side', () => {
-    const { advance, wire, peer, clock, states } = bench({
+    const { advance, transport, peer, clock, states } = bench({
       options: { every: '5s' },
-      wire: { quietBy: 'writes', lookEvery: 1250 },
+      transport: { quietBy: 'writes', lookEvery: 1250 },
     });
     peer.note(written, clock.now());
-    wire.asksOk = false;
+    transport.asksOk = false;
     advance(4000);
     advance(3_600_000);
     expect(states.filter(({ state }) => state === 'dead')).toEqual([]);
   });
 });
 
-describe('a wire that throws', () => {
-  const failure = new Error('from the wire');
+describe('a transport that throws', () => {
+  const failure = new Error('from the transport');
   const fail = (): never => {
     throw failure;
   };
@@ -1084,14 +1088,14 @@ describe('a wire that throws', () => {
     'from %s is reported, and nothing is left behind',
     (method) => {
       const errors = watchErrors();
-      const { advance, wire, registry, add, clock } = bench({
+      const { advance, transport, registry, add, clock } = bench({
         options: { every: '5s' },
         policy: { idleProducer: 60_000 },
       });
       const healthy = new FakeTransport();
       const other = add(healthy);
       healthy.onAsk = (now) => other.note(heard, now);
-      wire[method] = fail;
+      transport[method] = fail;
       advance(30_000);
       expect(errors).toContain(failure);
       expect(registry.stats()).toMatchObject({ connections: 1, ended: { error: 1 } });
@@ -1115,14 +1119,14 @@ describe('a wire that throws', () => {
     (_name, methods) => {
       for (const how of ['by its id', 'by verdict'] as const) {
         const errors = watchErrors();
-        const { advance, wire, peer, registry, ends } = bench({ options: { every: '5s' } });
-        for (const method of methods) wire[method] = fail;
+        const { advance, transport, peer, registry, ends } = bench({ options: { every: '5s' } });
+        for (const method of methods) transport[method] = fail;
         if (how === 'by its id') expect(() => registry.evict(peer.id, 'idle')).not.toThrow();
         advance(30_000);
         expect(errors).toContain(failure);
         expect(ends.map(({ reason }) => reason)).toEqual([how === 'by its id' ? 'idle' : 'heartbeat-timeout']);
         expect([registry.wheel.size, registry.stats().connections]).toEqual([0, 0]);
-        if (methods.length === 1 && methods[0] !== 'cut') expect(wire.cuts).toHaveLength(1);
+        if (methods.length === 1 && methods[0] !== 'cut') expect(transport.cuts).toHaveLength(1);
       }
     },
   );
@@ -1148,12 +1152,12 @@ describe('a listener', () => {
   });
 
   it('may end the connection that it is told of', () => {
-    const { advance, registry, wire, ends, peer } = bench({ options: { every: '5s' } });
+    const { advance, registry, transport, ends, peer } = bench({ options: { every: '5s' } });
     registry.on('state', ({ connection }) => void registry.evict(connection.id, 'error'));
-    wire.onMove = () => peer.noteClosed('ended');
+    transport.onMove = () => peer.noteClosed('ended');
     advance(60_000);
     expect(ends.map(({ reason }) => reason)).toEqual(['error']);
-    expect([wire.moves.length, registry.wheel.size, registry.stats().connections]).toEqual([1, 0, 0]);
+    expect([transport.moves.length, registry.wheel.size, registry.stats().connections]).toEqual([1, 0, 0]);
   });
 
   it('is not called after its undo, which may be called twice', () => {
@@ -1172,7 +1176,7 @@ describe('a listener', () => {
 
 describe('a connection that is not watched any more', () => {
   it('by an undo goes on: it is not told, not cut, not counted as ended', () => {
-    const { advance, registry, peer, wire, ends } = bench({ options: { every: '5s' } });
+    const { advance, registry, peer, transport, ends } = bench({ options: { every: '5s' } });
     advance(12_000);
     expect(registry.stats().unresponsive_ratio).toBe(1);
     peer.release();
@@ -1182,14 +1186,14 @@ describe('a connection that is not watched any more', () => {
       [],
       { connections: 0, unresponsive_ratio: 0, ended: {} },
     ]);
-    const asked = wire.asks.length;
+    const asked = transport.asks.length;
     advance(60_000, 1000, (now) => {
       peer.note(written, now);
       peer.note(answered(100), now);
       peer.note(full, now);
     });
     peer.noteClosed('client-closed');
-    expect([wire.asks.length, wire.moves, wire.cuts, ends]).toEqual([asked, [], [], []]);
+    expect([transport.asks.length, transport.moves, transport.cuts, ends]).toEqual([asked, [], [], []]);
     expect([registry.wheel.size, registry.stats()]).toMatchObject([
       0,
       { connections: 0, avg_heartbeat_rt: null, ended: {} },
@@ -1206,13 +1210,13 @@ describe('a connection that is not watched any more', () => {
   });
 
   it('because its registry was closed is left alone, whatever happens on it', () => {
-    const { advance, registry, peer, wire, states, ends, clock, add } = bench({
+    const { advance, registry, peer, transport, states, ends, clock, add } = bench({
       options: { every: '5s', writeDeadline: '2s' },
     });
     advance(6000);
     registry.close();
-    const asked = wire.asks.length;
-    wire.bytesQueued = 1000;
+    const asked = transport.asks.length;
+    transport.bytesQueued = 1000;
     advance(120_000, 1000, (now) => {
       peer.note(written, now);
       peer.note(full, now);
@@ -1220,15 +1224,9 @@ describe('a connection that is not watched any more', () => {
     const newcomer = new FakeTransport();
     const late = add(newcomer);
     advance(120_000);
-    expect([wire.asks.length, wire.moves, wire.cuts, newcomer.asks, states, ends, clock.timers]).toEqual([
-      asked,
-      [],
-      [],
-      [],
-      [],
-      [],
-      0,
-    ]);
+    expect([transport.asks.length, transport.moves, transport.cuts, newcomer.asks, states, ends, clock.timers]).toEqual(
+      [asked, [], [], [], [], [], 0],
+    );
     // What is counted stays right.
     peer.noteClosed('ended');
     late.noteClosed('ended');
@@ -1249,7 +1247,7 @@ it('a registry that was closed asks the kernel nothing any more', () => {
 
 describe('the numbers', () => {
   it('are right at each step', () => {
-    const { advance, add, registry, peer, wire } = bench({ options: { every: '5s' } });
+    const { advance, add, registry, peer, transport } = bench({ options: { every: '5s' } });
     const second = Object.assign(new FakeTransport(), {
       transport: 'http2' as const,
       remoteAddress: undefined,
@@ -1278,7 +1276,7 @@ describe('the numbers', () => {
       transports: { socket: { 'read-late': 1 }, http2: { healthy: 1 } },
     });
     advance(6000);
-    expect(wire.moves).toHaveLength(1);
+    expect(transport.moves).toHaveLength(1);
     advance(1000);
     expect(registry.stats()).toMatchObject({
       connections: 1,
@@ -1337,19 +1335,19 @@ describe.each(everies)('with a heartbeat every %d ms', (every) => {
       let worst = 0;
       for (const moment of momentsOf(every)) {
         const shape = { quietBy, ...(lookEvery !== undefined && { lookEvery }) };
-        const { advance, clock, wire, peer } = bench({ options: { every }, random: random(), wire: shape });
+        const { advance, clock, transport, peer } = bench({ options: { every }, random: random(), transport: shape });
         const answer = (): void => {
           if (clock.now() > start + moment) return;
           if (how === 'answers') peer.note(answered(30), clock.now());
-          else wire.bytesIn = (wire.bytesIn ?? 0) + 1;
+          else transport.bytesIn = (transport.bytesIn ?? 0) + 1;
         };
-        wire.onAsk = (now) => {
+        transport.onAsk = (now) => {
           peer.note(written, now);
           clock.startTimer(30, answer);
         };
         advance(moment + promise(every) + 60_000);
-        expect(wire.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
-        worst = Math.max(worst, wire.cuts[0]!.at - start - moment);
+        expect(transport.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
+        worst = Math.max(worst, transport.cuts[0]!.at - start - moment);
       }
       expect(worst).toBeLessThanOrEqual(promise(every));
     });
@@ -1357,16 +1355,16 @@ describe.each(everies)('with a heartbeat every %d ms', (every) => {
     it('a peer whose kernel alone answers is cut in time whenever it dies', () => {
       let worst = 0;
       for (const moment of momentsOf(every)) {
-        const { advance, clock, kernel, wire, write } = quietStream({ options: { every }, random: random() });
-        wire.onAsk = (now) => {
+        const { advance, clock, kernel, transport, write } = quietStream({ options: { every }, random: random() });
+        transport.onAsk = (now) => {
           write(now);
           clock.startTimer(30, () => {
             if (clock.now() <= start + moment) kernel.acknowledged = kernel.written;
           });
         };
         advance(moment + promise(every) + 60_000);
-        expect(wire.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
-        worst = Math.max(worst, wire.cuts[0]!.at - start - moment);
+        expect(transport.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
+        worst = Math.max(worst, transport.cuts[0]!.at - start - moment);
       }
       expect(worst).toBeLessThanOrEqual(promise(every));
     });
@@ -1376,16 +1374,16 @@ describe.each(everies)('with a heartbeat every %d ms', (every) => {
       (part) => {
         let worst = 0;
         for (const moment of momentsOf(every)) {
-          const { advance, clock, kernel, wire, write } = quietStream({ options: { every }, random: random() });
-          wire.onAsk = (now) => write(now);
+          const { advance, clock, kernel, transport, write } = quietStream({ options: { every }, random: random() });
+          transport.onAsk = (now) => write(now);
           advance(moment + promise(every) + 60_000, every * part, (now) => {
             write(now);
             clock.startTimer(30, () => {
               if (clock.now() <= start + moment) kernel.acknowledged = kernel.written;
             });
           });
-          expect(wire.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
-          worst = Math.max(worst, wire.cuts[0]!.at - start - moment);
+          expect(transport.cuts.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
+          worst = Math.max(worst, transport.cuts[0]!.at - start - moment);
         }
         expect(worst).toBeLessThanOrEqual(promise(every));
       },
@@ -1394,29 +1392,32 @@ describe.each(everies)('with a heartbeat every %d ms', (every) => {
     it.each([700, 3000, 8000, 21_600, 60_000, 119_000])(
       'a peer far away (RTO 700 ms) whose answers take %d ms is never given up',
       (delay) => {
-        const { advance, clock, wire, peer, ends } = bench({ options: { every }, random: random() });
+        const { advance, clock, transport, peer, ends } = bench({ options: { every }, random: random() });
         peer.note({ kind: 'path', rto: 700, isLosing: false }, start);
-        wire.onAsk = (now) => {
+        transport.onAsk = (now) => {
           peer.note(written, now);
           clock.startTimer(delay, () => peer.note(answered(delay), clock.now()));
         };
         advance(20 * Math.max(every, delay));
-        expect([ends, wire.moves]).toEqual([[], []]);
+        expect([ends, transport.moves]).toEqual([[], []]);
       },
     );
 
     it.each([700, 3000, 8000, 20_000, 60_000, 117_000])(
       'a peer far away (RTO 700 ms) whose kernel acknowledges after %d ms is never given up',
       (delay) => {
-        const { advance, clock, kernel, wire, write, ends } = quietStream({ options: { every }, random: random() });
+        const { advance, clock, kernel, transport, write, ends } = quietStream({
+          options: { every },
+          random: random(),
+        });
         kernel.rto = 700;
-        wire.onAsk = (now) => {
+        transport.onAsk = (now) => {
           write(now);
           const { written } = kernel;
           clock.startTimer(delay, () => (kernel.acknowledged = Math.max(kernel.acknowledged, written)));
         };
         advance(20 * Math.max(every, delay));
-        expect([ends, wire.moves]).toEqual([[], []]);
+        expect([ends, transport.moves]).toEqual([[], []]);
       },
     );
   });
