@@ -5,8 +5,8 @@ import type { WatchedWebSocket, WatchedWebSocketServer } from '../internal/http/
 type Listener = (client: WatchedWebSocket, req: IncomingMessage) => void;
 
 /**
- * The WebSockets of a server of Engine.IO, as those of a server of `ws`. A session has one from its begin, or from its
- * upgrade on; one that polls has none, and Engine.IO sees to its end.
+ * The WebSockets of an Engine.IO server, as those of a `ws` server. A session has one from its beginning, or after its
+ * upgrade. A session that polls has none, and Engine.IO ends it itself.
  */
 export class EngineSockets implements WatchedWebSocketServer {
   readonly #engine: EngineServer;
@@ -22,15 +22,15 @@ export class EngineSockets implements WatchedWebSocketServer {
 
   on(_event: 'connection', listener: Listener): void {
     let isOff = false;
-    const tell = (session: EngineSession, transport: EngineTransport): void => {
+    const announce = (session: EngineSession, transport: EngineTransport): void => {
       const socket = socketOf(transport);
       if (socket && !isOff) listener(socket, session.request);
     };
     const awaitUpgrade = (session: EngineSession): void => {
-      session.on('upgrade', (transport: EngineTransport) => tell(session, transport));
+      session.on('upgrade', (transport: EngineTransport) => announce(session, transport));
     };
     const engineOnConnection = (session: EngineSession): void => {
-      tell(session, session.transport);
+      announce(session, session.transport);
       awaitUpgrade(session);
     };
     this.#engine.on('connection', engineOnConnection);
@@ -46,7 +46,7 @@ export class EngineSockets implements WatchedWebSocketServer {
   }
 }
 
-/** That of `ws`, or one that is as good. */
+/** The WebSocket of a transport: that of `ws`, or one with the same methods. */
 function socketOf({ socket }: EngineTransport): WatchedWebSocket | undefined {
   const { ping, terminate } = (socket ?? {}) as Partial<WatchedWebSocket>;
   return typeof ping === 'function' && typeof terminate === 'function' ? (socket as WatchedWebSocket) : undefined;

@@ -25,57 +25,57 @@ import { LengthPrefixBoundary, type LengthPrefixOptions } from '../internal/form
 
 /** Options of `heartbeat`. */
 export interface HeartbeatOptions extends HealthOptions {
-  /** Further bytes of each heartbeat, for proxies that hold small pieces back: 0 to 8,192. @defaultValue `0` */
+  /** Bytes to add to each heartbeat, for proxies that hold small chunks back: 0 to 8,192. @defaultValue `0` */
   padding?: number;
   /**
-   * The name of an event, with empty data, that clients get in place of a comment, which they skip. @defaultValue none
+   * The name of an event with empty data, which clients get instead of a comment that they skip. @defaultValue none
    */
   event?: string;
   /**
-   * How comments and retry hints are written into event streams. `'line'`: as lines, so that no blank line comes
-   * without an event: some clients take each for a message. `'block'`: with a blank line behind each, for readers that
+   * How comments and retry hints are written into event streams. `'line'`: as lines. No blank line comes without an
+   * event, because some clients take each for a message. `'block'`: with a blank line after each, for readers that
    * split the stream at blank lines.
    * @defaultValue `'line'`
    */
   comments?: CommentStyle;
   /**
-   * A record that readers of NDJSON and JSON sequences get in place of an empty line or element, which they skip.
+   * A record that readers of NDJSON and JSON sequences get instead of an empty line or element that they skip.
    * @defaultValue none
    */
   record?: unknown;
   /**
-   * Media types of binary streams whose readers know the frame of `encodeHeartbeat`, and where one of their own
-   * messages ends: `'write'`, with each `res.write`, or by a length in front of each.
+   * Media types of binary streams whose readers know the frame of `encodeHeartbeat`. The value says where a message
+   * ends: `'write'`: with each `res.write`; an object: by the length in front of each message.
    * @defaultValue none
    */
   frames?: Record<string, 'write' | LengthPrefixOptions>;
   /**
-   * How long a handler may produce nothing before its stream is closed with the reason `idle`. Heartbeats do not count:
-   * they would hide a producer that hangs.
+   * How long a handler may write nothing before its stream is closed with the reason `idle`. Heartbeats do not count:
+   * they would hide a handler that hangs.
    * @defaultValue `Infinity`
    */
   idleProducer?: Duration;
   /**
-   * Whether a stream gets heartbeats and is watched. What it throws is published on `sluice:heartbeat:error`, and means
-   * no. @defaultValue every stream
+   * Whether a stream gets heartbeats and is watched. If it throws, the stream does not, and the error is published on
+   * `sluice:heartbeat:error`. @defaultValue every stream
    */
   // A method, so that functions typed for a framework's request fit.
   filter?(req: HttpRequest, res: HttpResponse): boolean;
   /**
-   * What a drain of `lifecycle` does with event streams that are not made by `sse`. `'auto'`: one that answers a GET is
-   * told to come back once it has sent an event with an id, or if its client came with one; any other runs to its end.
-   * `'resumable'`: all that answer a GET are told. `'finite'`: none is.
+   * What a drain of `lifecycle` does with event streams that `sse` did not make. `'auto'`: a client whose stream answers
+   * a GET is told to reconnect, if the stream has sent an event with an id, or the request came with one. Other streams
+   * run to their end. `'resumable'`: all clients whose stream answers a GET are told. `'finite'`: none is.
    * @defaultValue `'auto'`
    */
   drain?: DrainMode;
   /**
-   * The retry hint to event sources that are sent away or refused, spread evenly between half and one and a half times
+   * The retry hint for event sources that are sent away or refused, spread evenly between half and one and a half times
    * this. At least 1 ms. @defaultValue `'2s'`
    */
   reconnectDelay?: Duration;
   /**
-   * The `Retry-After` of a refused request, spread in the same way; sent as whole seconds, at least 1. @defaultValue
-   * `'5s'`
+   * The `Retry-After` of a refused request, spread in the same way. Sent as whole seconds, at least 1.
+   * @defaultValue `'5s'`
    */
   retryAfter?: Duration;
 }
@@ -173,7 +173,7 @@ function readFrames(value: HeartbeatOptions['frames']): ReadonlyMap<string, Hear
 function readBoundary(option: string, value: 'write' | LengthPrefixOptions | undefined): () => BoundaryTracker {
   if (value === 'write') return () => new WriteBoundary();
   const options = readBag(option, value) as LengthPrefixOptions;
-  // Here, because a bad one must not wait for a response.
+  // Checked here, so that a bad option is not found at a response.
   new LengthPrefixBoundary(options, option);
   return () => new LengthPrefixBoundary(options);
 }

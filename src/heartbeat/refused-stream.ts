@@ -11,7 +11,7 @@ import { streamOf } from '../internal/writer/stream.ts';
 import { reportHeartbeatError } from '../internal/health/events.ts';
 import { shortMove } from '../internal/health/transport.ts';
 
-/** What is known of a stream that is refused at its head. */
+/** What a refused stream is made of. */
 export interface RefusedStreamInput {
   readonly seam: Seam;
   readonly req: HttpRequest;
@@ -20,7 +20,7 @@ export interface RefusedStreamInput {
 }
 
 /**
- * A stream that is over a limit. Its head becomes that of the refusal. What its handler writes is dropped, and the
+ * A stream that exceeds a limit. Its head becomes the head of the refusal. What its handler writes is dropped, and the
  * signals of its stream and of its request abort.
  *
  *     head of the refusal ──next tick──▶ its text, closed or ended ──▶ the handler's calls do nothing
@@ -58,8 +58,8 @@ export class RefusedStream extends Layer {
 
   override write(_chunk: Chunk, _encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
     if (callback) process.nextTick(callback, this.#error);
-    // In the handler's tick there is no room, so that no loop of it spins. What comes later is what an encoder above
-    // held, and has to get rid of.
+    // In the handler's tick there is no room, so that a loop in it stops. Later writes are bytes that an encoder above
+    // held back, and has to get rid of.
     return this.#state === 'answered';
   }
 
@@ -68,7 +68,7 @@ export class RefusedStream extends Layer {
     else if (callback) process.nextTick(callback, this.#error);
   }
 
-  /** Sends what follows the head, and takes the response from its handler. */
+  /** Sends the rest of the refusal, and detaches the response from its handler. */
   answer(): void {
     if (this.#state !== 'waiting' || isGone(this.#res)) return;
     this.#state = 'answered';
@@ -76,7 +76,7 @@ export class RefusedStream extends Layer {
       if (this.#refusal.kind === 'stream') this.#sendHint();
       else this.#endForAll();
     } catch (error) {
-      // That of somebody's patch, and here is no caller to catch it.
+      // A patch of the response threw, and no caller is here to catch it.
       reportHeartbeatError(error);
       abortResponse(this.#res);
     }
@@ -86,8 +86,8 @@ export class RefusedStream extends Layer {
   }
 
   /**
-   * Past the patches above, since an encoder would hold the text back. But they wait for the `end`, as that of
-   * `express-session` does to save what it holds.
+   * Sends the text below the patches of others, since an encoder would hold it back. But they get their `end`:
+   * `express-session` waits for it to save the session.
    */
   #endForAll(): void {
     const hasHandlerEnded = this.#res.writableEnded;
@@ -97,7 +97,7 @@ export class RefusedStream extends Layer {
 
   #end(callback: (() => void) | undefined): void {
     this.#hasEnded = true;
-    // Over HTTP/2 the text of an `end` goes through `res.write`, and what patched that.
+    // Over HTTP/2 the text of an `end` goes through `res.write`, and through its patches.
     this.below.write(this.#refusal.text, undefined, undefined);
     this.below.end(undefined, undefined, callback);
   }
@@ -114,5 +114,5 @@ function answer(stream: RefusedStream): void {
 }
 
 function ignoreLate(): void {
-  // A handler may still write: it could not know.
+  // A handler may still write: it does not know yet.
 }

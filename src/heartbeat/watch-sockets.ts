@@ -22,14 +22,14 @@ export interface WatchSocketOptions extends HealthOptions {
   /** Whether the peer knows the frame of `encodeHeartbeat`, so that it can be sent. @defaultValue `true` */
   send?: boolean;
   /**
-   * Whether the peer sends something by itself, heartbeats for instance, at least every `every`. If not, what its
-   * kernel acknowledges counts.
+   * Whether the peer sends something by itself at least every `every`, heartbeats for instance. If not, only what its
+   * kernel acknowledges is a sign of life.
    * @defaultValue `true`
    */
   answers?: boolean;
   /**
-   * Whether a heartbeat may be written now: `false` while a message is half written. What it throws is published on
-   * `sluice:heartbeat:error`. @defaultValue always
+   * Whether a heartbeat may be written now: `false` while a message is half written. If it throws, none is written, and
+   * the error is published on `sluice:heartbeat:error`. @defaultValue always
    */
   atBoundary?: () => boolean;
 }
@@ -41,10 +41,10 @@ interface ResolvedWatchSocketOptions extends ResolvedHealthOptions {
 }
 
 /**
- * Watches a connection that both ends write to as they like: an upgraded one, one of `node:net` or `node:tls`, any
- * duplex. Sends the frame of `encodeHeartbeat` while nothing else is written; any byte that comes is a sign of life.
- * Reads nothing itself: the bytes, with the peer's heartbeats in them, are for whoever reads the socket, by a
- * `HeartbeatParser`. Returns the undo, which ends nothing. Throws `InvalidOptionError`.
+ * Watches a connection with a protocol of your own: an upgraded one, one of `node:net` or `node:tls`, any duplex. Sends
+ * the frame of `encodeHeartbeat` while nothing else is written. Any byte that comes is a sign of life. It reads nothing
+ * itself: your code reads the socket, and takes the heartbeats of the peer out by a `HeartbeatParser`. Returns the undo,
+ * which closes nothing. Throws `InvalidOptionError`.
  */
 export function watchSocket(duplex: Duplex, given?: WatchSocketOptions): () => void {
   const options = resolveWatchSocketOptions(given);
@@ -64,7 +64,7 @@ function resolveWatchSocketOptions(given: WatchSocketOptions | undefined): Resol
   };
 }
 
-/** One socket. */
+/** A socket, or another duplex, as the transport of a monitored connection. */
 class SocketTransport implements ConnectionTransport {
   readonly transport: Transport = 'socket';
   readonly answers: boolean;
@@ -77,10 +77,7 @@ class SocketTransport implements ConnectionTransport {
   readonly #gauge = new QueueGauge();
   readonly #connection: MonitoredConnection;
   readonly #uncount: readonly (() => void)[];
-  /**
-   * Of the code that called `watchSocket`: the clock is that of all connections, and an eviction that of another
-   * request.
-   */
+  /** The async context of the code that called `watchSocket`. The timer has none, and an evicting request its own. */
   readonly #scope = captureScope();
   #counted = 0;
   #written = 0;
@@ -91,7 +88,7 @@ class SocketTransport implements ConnectionTransport {
     this.answers = options.answers;
     const socket = duplex instanceof Socket ? duplex : undefined;
     this.remoteAddress = socket?.remoteAddress;
-    // No event tells of writes.
+    // No event reports writes.
     this.lookEvery = Math.min(options.every / 4, options.maxBuffered === Infinity ? Infinity : 1000);
     this.#connection = options.registry.add(this, options, socket);
     this.#uncount = socket
@@ -135,7 +132,7 @@ class SocketTransport implements ConnectionTransport {
       this.#options.registry.counters.heartbeats += 1;
       this.#connection.note(written, now);
     }
-    // Asked or not, it was to send something by now.
+    // Asked or not, the peer should have sent something by now.
     return true;
   }
 
@@ -177,7 +174,7 @@ class SocketTransport implements ConnectionTransport {
   }
 }
 
-/** Counts what comes in without reading it, which is for somebody else, or what goes out. Returns its undo. */
+/** Counts the bytes of a method's calls: what comes in, without reading it, or what goes out. Returns the undo. */
 function countCalls(duplex: Duplex, verb: 'push' | 'write', count: (length: number) => void): () => void {
   type Method = (this: Duplex, chunk: unknown, ...rest: unknown[]) => boolean;
   const method = Reflect.get(duplex, verb) as Method;

@@ -19,12 +19,12 @@ import {
   type Transport,
 } from '../internal/health/transport.ts';
 
-/** What `watchWebSockets` takes. */
+/** What `watchWebSockets` can watch. */
 type WebSocketsTarget = WatchedWebSocketServer | WatchedWebSocket | SocketServerLike | EngineServerLike;
 
 /** Options of `watchWebSockets`. */
 export interface WatchWebSocketsOptions extends HealthOptions {
-  /** Pings that may wait for their pong at once, 1 to 100. @defaultValue `3` */
+  /** The most pings that may wait for their pong, 1 to 100. @defaultValue `3` */
   maxPendingPings?: number;
 }
 
@@ -33,9 +33,9 @@ interface ResolvedWatchWebSocketsOptions extends ResolvedHealthOptions {
 }
 
 /**
- * Watches the clients of a server of WebSockets, or one of them, by pings: any frame is a sign of life, a pong with the
- * bytes of its ping a round trip. Who is given up gets the close code 1012, service restart. Returns the undo, which
- * ends nothing. Throws `InvalidOptionError`.
+ * Watches the clients of a WebSocket server, or one WebSocket, by pings. Any frame is a sign of life, and a pong with the
+ * bytes of its ping measures the round trip. A client that is given up gets the close code 1012, service restart. Returns
+ * the undo, which closes nothing. Throws `InvalidOptionError`.
  */
 export function watchWebSockets(target: WebSocketsTarget, given?: WatchWebSocketsOptions): () => void {
   const options = resolveWatchWebSocketsOptions(given);
@@ -58,7 +58,7 @@ function resolveWatchWebSocketsOptions(given: WatchWebSocketsOptions | undefined
 
 function watchServer(server: WatchedWebSocketServer, options: ResolvedWatchWebSocketsOptions): () => void {
   const undos = new Map<WatchedWebSocket, () => void>();
-  const take = (client: WatchedWebSocket, req: IncomingMessage | undefined): void => {
+  const watchClient = (client: WatchedWebSocket, req: IncomingMessage | undefined): void => {
     const unwatch = watch(client, options, req);
     const clientOnClose = (): void => void undos.delete(client);
     client.on('close', clientOnClose);
@@ -68,9 +68,9 @@ function watchServer(server: WatchedWebSocketServer, options: ResolvedWatchWebSo
     });
   };
   const serverOnConnection = (client: WatchedWebSocket, req: IncomingMessage): void => {
-    if (hasRoom(client, req, options)) take(client, req);
+    if (admit(client, req, options)) watchClient(client, req);
   };
-  for (const client of server.clients) take(client, undefined);
+  for (const client of server.clients) watchClient(client, undefined);
   server.on('connection', serverOnConnection);
   return () => {
     server.off('connection', serverOnConnection);
@@ -83,17 +83,17 @@ function watchServer(server: WatchedWebSocketServer, options: ResolvedWatchWebSo
   };
 }
 
-/** Whether there is room for a newcomer. */
-function hasRoom(client: WatchedWebSocket, req: IncomingMessage, { registry }: ResolvedHealthOptions): boolean {
+/** Refuses a client if a limit is reached. @returns whether it may stay */
+function admit(client: WatchedWebSocket, req: IncomingMessage, { registry }: ResolvedHealthOptions): boolean {
   const limit = registry.findLimit(req);
   if (!limit) return true;
   registry.counters.refused[limit] += 1;
-  turnAway(client);
+  sendAway(client);
   return false;
 }
 
-/** One that does not go is cut, as any other that is sent away. */
-function turnAway(client: WatchedWebSocket): void {
+/** Asks a client to try again later, and cuts it if it does not go. */
+function sendAway(client: WatchedWebSocket): void {
   const timer = setTimeout(() => client.terminate(), shortMove).unref();
   client.on('close', () => clearTimeout(timer));
   client.close(1013, 'try again later');
@@ -107,14 +107,14 @@ function watch(
   options: ResolvedWatchWebSocketsOptions,
   req: IncomingMessage | undefined,
 ): () => void {
-  // Nothing would tell of its end.
+  // No event would report its end.
   if (client.readyState === closed) return () => undefined;
   const transport = transports.get(client) ?? new WebSocketTransport(client, options, req);
   transports.set(client, transport);
   return () => transport.release();
 }
 
-/** One WebSocket. */
+/** A WebSocket as the transport of a monitored connection. */
 class WebSocketTransport implements ConnectionTransport {
   readonly transport: Transport = 'websocket';
   readonly answers: boolean = true;
@@ -128,14 +128,14 @@ class WebSocketTransport implements ConnectionTransport {
   readonly #gauge = new QueueGauge();
   readonly #connection: MonitoredConnection;
   readonly #uncount: () => void;
-  /** The pings that wait for their pong: when each was sent. The oldest first. */
+  /** The pings that wait for their pong, and when each was sent. The oldest first. */
   #pending: { readonly id: number; readonly at: number }[] = [];
   #lastId = 0;
 
   constructor(client: WatchedWebSocket, options: ResolvedWatchWebSocketsOptions, req: IncomingMessage | undefined) {
     this.#client = client;
     this.#options = options;
-    // `ws` keeps its socket there, as long as it is open.
+    // `ws` keeps the socket there while it is open.
     this.#socket = (client as { _socket?: Socket | null })._socket ?? undefined;
     this.remoteAddress = this.#socket?.remoteAddress;
     this.label = req?.url?.split('?')[0];
@@ -167,7 +167,7 @@ class WebSocketTransport implements ConnectionTransport {
 
   ask(now: number): boolean {
     if (this.#client.readyState !== 1) return false;
-    // Other frames were life, and the pings wait for their answer still.
+    // The pings still wait for their pongs, while other frames were signs of life.
     if (this.#pending.length >= this.#options.maxPendingPings) return true;
     const id = (this.#lastId = (this.#lastId + 1) % 2 ** 32);
     this.#pending.push({ id, at: this.#options.registry.exactNow() });
@@ -178,7 +178,7 @@ class WebSocketTransport implements ConnectionTransport {
   }
 
   move(reason: CloseReason): void {
-    // A reader that does not read would not read this either.
+    // A reader that stopped reading would not read the close either.
     if (reason === 'slow-consumer') this.cut();
     else this.#client.close(1012, 'service restart');
   }
@@ -201,8 +201,8 @@ class WebSocketTransport implements ConnectionTransport {
   }
 
   /**
-   * RFC 6455 5.5.3: a pong has the bytes of the most recent ping, which answers those before it; or it was not asked
-   * for, and says that the peer is there.
+   * RFC 6455 5.5.3: a pong has the bytes of the most recent ping, and answers those before it too. A pong that was not
+   * asked for is a sign of life only.
    */
   notePong(data: Uint8Array): void {
     const { registry } = this.#options;

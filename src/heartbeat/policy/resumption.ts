@@ -1,32 +1,32 @@
 import type { FiniteReason } from '../../internal/seam/layer.ts';
 
-/** What a drain does with the event streams of others: by their ids, or the same with all that answer a GET. */
+/** What a drain does with event streams that `sse` did not make: see the option `drain` of `heartbeat`. */
 export type DrainMode = 'auto' | 'resumable' | 'finite';
 
-/** What matters of a request. */
-interface Asked {
+/** The parts of a request that matter. */
+interface RequestFacts {
   readonly method: string | undefined;
   readonly lastEventId: string | undefined;
 }
 
-// WHATWG HTML 9.2.6: one space after the colon is no part of the value, and an empty id takes the last one away.
+// WHATWG HTML 9.2.6: one space after the colon is not part of the value, and an empty id removes the last one.
 const idLine = /[\r\n]id:(?: [^\r\n]|[^ \r\n])/;
 
-// All of what the pattern matches but its last character.
+// What the pattern matches, without its last character.
 const longestBegin = '\nid: '.length;
 
 /**
- * Whether the client of an event stream can go on elsewhere where it stopped here. Follows what its handler writes,
- * however that is cut.
+ * Whether the client of an event stream can reconnect without missing events. Follows what the handler writes, however
+ * it is split into chunks.
  */
 export class Resumption {
   readonly #mode: DrainMode;
   readonly #method: string | undefined;
   #hasId: boolean;
-  /** What may be the begin of a line with an id; the stream begins as a line does. */
+  /** The last bytes, which may begin a line with an id. The stream begins as a line does. */
   #before = '\n';
 
-  constructor(mode: DrainMode, { method, lastEventId }: Asked) {
+  constructor(mode: DrainMode, { method, lastEventId }: RequestFacts) {
     this.#mode = mode;
     this.#method = method;
     this.#hasId = lastEventId !== undefined && lastEventId !== '';
@@ -36,21 +36,21 @@ export class Resumption {
     // Only an id can still change the answer.
     if (this.finiteBecause() !== 'no-id') return;
     const text = typeof chunk === 'string' ? chunk : latin1(chunk);
-    // Not one text of both: a long chunk would be copied.
+    // Not joined to one text: a long chunk would be copied.
     this.#hasId = idLine.test(this.#before + text.slice(0, longestBegin)) || idLine.test(text);
     this.#before = (this.#before + text.slice(-longestBegin)).slice(-longestBegin);
   }
 
-  /** The one decision about event streams of others in a drain: why one runs to its end, or `undefined`. */
+  /** The one decision about such a stream in a drain: why it runs to its end; `undefined`: its client is told. */
   finiteBecause(): FiniteReason | undefined {
     if (this.#mode === 'finite') return 'finite';
-    // No client sends another request again by itself.
+    // A client repeats a GET by itself, and no other request.
     if (this.#method !== 'GET') return 'method';
     return this.#mode === 'resumable' || this.#hasId ? undefined : 'no-id';
   }
 }
 
-/** Only ASCII is looked for, and no part of a longer character looks like it. */
+/** The pattern is ASCII, and no byte of a longer character is. */
 function latin1(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }

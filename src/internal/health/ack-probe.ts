@@ -9,30 +9,30 @@ import { type AckSample, scanTcpTable, type TcpRow } from './policy/tcp-table.ts
 
 /** A connection that waits for an acknowledgement. */
 export interface Probed {
-  /** Of a socket, by `keyOfSocket`. */
+  /** The key of its socket, by `keyOfSocket`. */
   readonly connection: ConnectionKey;
   /** Bytes given to the kernel so far, by `writtenBytes`. */
   written(): number;
   /** @param now - when the reading of the table began: the row is not older than that */
   onRow(sample: AckSample, now: number): void;
   /**
-   * The kernel does not list it. Mostly because it has dropped it; but the table is read in pieces, and a row can slip
-   * through between two when others come and go. So once says little, and is no life in any case.
+   * The kernel does not list the connection. Mostly it has dropped it. But the table is read in pieces, and a row can
+   * slip through between two when others come and go. So once says little, and it is never a sign of life.
    */
   onMissing(now: number): void;
 }
 
-/** What a probe works with; everything has a default but `onError`. */
+/** What a probe is made of. */
 export interface AckProbeInput {
-  /** A table could not be read, or a callback of an entry has thrown. */
+  /** Called when a table cannot be read, or a callback of an entry throws. */
   readonly onError: (error: unknown) => void;
-  /** From the first entry to the first reading, in milliseconds. @defaultValue `1000` */
+  /** Milliseconds from the first entry to the first reading. @defaultValue `1000` */
   readonly delay?: number;
   readonly clock?: Clock;
   readonly readTable?: TableReader;
 }
 
-/** Reads a table; `onLines` gets it in pieces of whole lines. */
+/** Reads a table. `onLines` gets it in pieces of whole lines. */
 type TableReader = (table: Table, onLines: (text: string) => void) => Promise<unknown>;
 
 type Table = ConnectionKey['table'];
@@ -40,29 +40,29 @@ type State = 'idle' | 'timed' | 'reading' | 'stopped';
 
 interface Waiting {
   readonly entry: Probed;
-  /** When the reading began; `undefined` for what came since. */
+  /** `entry.written()` when the reading began; `undefined`: the entry came later. */
   writtenBefore: number | undefined;
 }
 
 const tableNames: readonly Table[] = ['tcp', 'tcp6'];
 
-// A pass and the rest after it: the work is a hundredth of it all, or one percent of one core. On the safe side, since
-// the cost is the time from the first to the last of it, in which the process may have done other things. Too seldom is
-// no use, so from 50 ms on it is more.
+// The rest after a pass, so that the work is one percent of one core. It errs on the safe side: the cost is the time from
+// the beginning to the end of the pass, in which the process may have done other things. Too rare is of no use, so a pass
+// of over 50 ms takes more than that.
 const restPerCost = 100;
 const shortestRest = 1000;
 const longestRest = 5000;
 
-// The kernel gives a page at a time, of up to 64 kB.
+// The kernel returns one page at a time, of up to 64 kB.
 const pageSize = 64 * 1024;
 
-// Not there, or not for us: neither changes while the process runs.
+// The file does not exist, or may not be read. Neither changes while the process runs.
 const finalErrors: ReadonlySet<unknown> = new Set(['ENOENT', 'EACCES', 'EPERM']);
 
 /**
- * Asks the kernel what the peers of connections have acknowledged, for all connections that wait for it at once. It
- * reads as long as one waits, and no more often than costs one percent of a core. Add an entry when it has something
- * outstanding, and remove it when it has its answer.
+ * Asks the kernel what peers have acknowledged, for all connections that wait for that at once. It reads while one
+ * waits, and no more than one percent of a core allows. Add an entry when it has something outstanding, and remove it
+ * when it has its answer.
  *
  *              add               timer              the tables are read
  *       idle ───────▶ timed ────────────▶ reading ──────────────────────▶ timed, where one still waits; else idle
@@ -77,11 +77,11 @@ export class AckProbe {
   readonly #clock: Clock;
   readonly #readTable: TableReader;
   readonly #waiting: Readonly<Record<Table, Map<string, Waiting>>> = { tcp: new Map(), tcp6: new Map() };
-  /** Of the timer: it would keep alive what belongs to the request at hand when it is set. */
+  /** The async context of the timer. That of the request that sets it would keep the request alive. */
   readonly #resource = new AsyncResource('sluice.ack-probe', { requireManualDestroy: true });
   #state: State = 'idle';
   #stopTimer: (() => void) | undefined;
-  /** The rest after the last pass ends then: also for an entry that comes when nobody waits any more. */
+  /** When the rest after the last pass ends, also if no entry waits in the meantime. */
   #restsUntil = -Infinity;
 
   constructor(input: AckProbeInput) {
@@ -91,19 +91,19 @@ export class AckProbe {
     this.#readTable = input.readTable ?? readTable;
   }
 
-  /** Whether the kernel keeps such tables here, and shows them. */
+  /** Whether the kernel of this platform shows such tables. */
   static isAvailable(): boolean {
     return (AckProbe.#isAvailable ??= process.platform === 'linux' && isReadable('/proc/net/tcp'));
   }
 
-  /** False once the tables have turned out to be unreadable: nothing is reported any more. */
+  /** False once the tables turned out to be unreadable. Nothing is reported any more. */
   get available(): boolean {
     return this.#state !== 'stopped';
   }
 
   /**
-   * It is asked for with every reading that begins from now on. An entry that waits already goes on waiting; one of the
-   * same connection takes its place.
+   * Reports to an entry with every reading that begins after this. An entry that waits already goes on waiting. Another
+   * entry of the same connection takes its place.
    */
   add(entry: Probed): void {
     if (this.#state === 'stopped') return;
@@ -114,7 +114,7 @@ export class AckProbe {
     if (this.#state === 'idle') this.#rest(Math.max(this.#delay, this.#restsUntil - this.#clock.now()));
   }
 
-  /** Nothing is reported to it any more, not even by a reading that is under way. */
+  /** Stops reporting to an entry, even from a reading that is under way. */
   remove(entry: Probed): void {
     const { table, key } = entry.connection;
     const waiting = this.#waiting[table];
@@ -123,7 +123,7 @@ export class AckProbe {
     if (this.#state === 'timed' && !this.#isWanted()) this.#idle();
   }
 
-  /** For good: nothing is reported any more. */
+  /** Stops for good. */
   close(): void {
     this.#stopTimer?.();
     this.#stop();
@@ -173,11 +173,11 @@ export class AckProbe {
     for (const waiting of all.values()) this.#attempt(() => (waiting.writtenBefore = waiting.entry.written()));
     const onRow = (waiting: Waiting, row: TcpRow): void => this.#attempt(() => answer(waiting, row, now));
     await this.#readTable(table, (text) => scanTcpTable(text, all, onRow));
-    // Those that the table has shown are not marked any more; a callback may have removed any of them, or added others.
+    // The entries that the table showed are not marked any more. A callback may have removed some, or added others.
     for (const waiting of all.values()) this.#attempt(() => answer(waiting, undefined, now));
   }
 
-  /** What one entry throws is no reason to leave out the others. */
+  /** Calls an entry. If it throws, the others are called all the same. */
   #attempt(callback: () => void): void {
     try {
       callback();
@@ -191,15 +191,15 @@ function answer(waiting: Waiting, row: TcpRow | undefined, now: number): void {
   const { entry, writtenBefore } = waiting;
   if (writtenBefore === undefined) return;
   waiting.writtenBefore = undefined;
-  // In TIME_WAIT the kernel has the connection to itself: it is lost to the process.
+  // A connection in TIME_WAIT is the kernel's alone: the process has lost it.
   if (!row || row.timer === 'time-wait') entry.onMissing(now);
   else entry.onRow({ row, writtenBefore, writtenAfter: entry.written() }, now);
 }
 
 /**
- * Reads a table of the network namespace of the process. Page by page: as one text, of 150 bytes a connection, it would
- * outlive the young generation of V8, and an idle process spend more on collecting that than on all the rest of its
- * heartbeats. Not by `readFile`, which makes a new buffer of 64 kB for each page of 4 kB: it takes twice the CPU time.
+ * Reads a table of the network namespace of the process, page by page. As one text, of 150 bytes a connection, it would
+ * outlive the young generation of V8. An idle process would spend more on collecting that than on all the rest of its
+ * heartbeats. `readFile` takes twice the CPU time: it makes a new buffer of 64 kB for each page of 4 kB.
  */
 export async function readTable(table: Table, onLines: (text: string) => void): Promise<void> {
   const file = await open(`/proc/net/${table}`);
@@ -209,7 +209,7 @@ export async function readTable(table: Table, onLines: (text: string) => void): 
     for (;;) {
       const { bytesRead } = await file.read(page, 0, pageSize, null);
       if (bytesRead === 0) break;
-      // The kernel ends a page with a line, and does not promise it.
+      // The kernel ends each page with a complete line, but does not promise to.
       const text = rest + page.toString('latin1', 0, bytesRead);
       const end = text.lastIndexOf('\n') + 1;
       onLines(text.slice(0, end));
@@ -223,7 +223,7 @@ export async function readTable(table: Table, onLines: (text: string) => void): 
 
 const littleEndian = endianness() === 'LE';
 
-// They may be there and be closed: where a policy of the system says so.
+// They may exist and be unreadable, where a policy of the system says so.
 function isReadable(path: string): boolean {
   try {
     accessSync(path, constants.R_OK);
@@ -233,7 +233,7 @@ function isReadable(path: string): boolean {
   }
 }
 
-/** What to look for in the tables; `undefined` for a socket that is not, or no longer, one of TCP. */
+/** What to look for in the tables; `undefined`: the socket is not a TCP socket, or not any more. */
 export function keyOfSocket(socket: Named): ConnectionKey | undefined {
   const { address, port } = localName(socket);
   const found = connectionKey(address, port, socket.remoteAddress, socket.remotePort, littleEndian);
@@ -242,36 +242,36 @@ export function keyOfSocket(socket: Named): ConnectionKey | undefined {
 
 type Named = Pick<Socket, 'localAddress' | 'localPort' | 'remoteAddress' | 'remotePort'>;
 
-// Not by the properties of the socket, which keep what they find as long as it lives: some 90 bytes.
+// Not by the properties of the socket, which cache what they find while it lives: some 90 bytes.
 function localName(socket: Named): { address?: string | undefined; port?: number | undefined } {
   const name = {};
   const handle = (socket as { readonly _handle?: Handle | null })._handle;
   return handle?.getsockname?.(name) === 0 ? name : { address: socket.localAddress, port: socket.localPort };
 }
 
-// A text that was put together keeps its pieces, here 1.2 kB of them.
+// A string that was concatenated keeps its pieces, here 1.2 kB of them.
 function flatten(text: string): string {
   return Buffer.from(text, 'latin1').toString('latin1');
 }
 
 interface Handle {
-  /** Of TCP: puts the local name into an object, and returns 0. */
+  /** TCP only: puts the local name into an object, and returns 0. */
   readonly getsockname?: (name: object) => number;
   readonly bytesWritten?: unknown;
-  /** What libuv has not given to the kernel yet. */
+  /** Bytes that libuv has not given to the kernel yet. */
   readonly writeQueueSize?: unknown;
-  /** Of TLS: the handle of the connection below. */
+  /** TLS only: the handle of the connection below. */
   readonly _parent?: Handle;
 }
 
 /**
  * Bytes that the kernel has taken for a connection: as many as its `unacked` counts down from, also on the wire of TLS.
  *
- * `socket.bytesWritten` is of no use for it: it includes what waits in JavaScript, and all of a large write at once. A
- * handle counts what it was given, and libuv knows what of that is left. Of a TLS socket, `bytesWritten` is the plain
- * text, and the queue all of the write at hand; its parent is the handle of TCP, which counts bytes on the wire. That
- * holds for the socket of a request too, of HTTPS as well, and for `session.socket` of HTTP/2, which passes on what it
- * does not know. Seen with Node 20 to 26. Where there are no such handles, what the socket says is all there is.
+ * `socket.bytesWritten` cannot be used: it includes what waits in JavaScript, and all of a large write at once. A handle
+ * counts what it was given, and libuv knows how much of that is left. On a TLS socket, `bytesWritten` counts plain text,
+ * and the queue is all of the current write. Its parent is the TCP handle, which counts bytes on the wire. The same holds
+ * for the socket of a request, also of HTTPS, and for `session.socket` of HTTP/2, which passes on what it does not know.
+ * Seen with Node 20 to 26. Without such handles, what the socket says is all there is.
  */
 export function writtenBytes(socket: Pick<Socket, 'bytesWritten'>): number {
   const { bytesWritten, writeQueueSize } = lowestHandle(socket) ?? {};
@@ -280,8 +280,8 @@ export function writtenBytes(socket: Pick<Socket, 'bytesWritten'>): number {
 }
 
 /**
- * The same with what libuv has not given to the kernel yet: whatever is written next stands behind so many bytes, and
- * behind what waits in JavaScript.
+ * The same, and what libuv has not given to the kernel yet. The next write stands behind that many bytes, and behind
+ * what waits in JavaScript.
  */
 export function givenBytes(socket: Pick<Socket, 'bytesWritten'>): number {
   const { bytesWritten } = lowestHandle(socket) ?? {};

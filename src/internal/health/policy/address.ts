@@ -7,7 +7,7 @@ export function addressBytes(address: string): number[] | undefined {
   return bytes.length === length && bytes.every((byte) => byte <= 0xff) ? bytes : undefined;
 }
 
-// What is no number comes out as NaN, which no comparison above lets through.
+// Text that is no number becomes NaN, which fails the comparison above.
 function ipv4Bytes(text: string): number[] {
   return text.split('.').map((octet) => (octet === '' ? NaN : Number(octet)));
 }
@@ -15,16 +15,15 @@ function ipv4Bytes(text: string): number[] {
 const mappedPrefix = '::ffff:';
 const mappedStart = [...new Array<number>(10).fill(0), 0xff, 0xff];
 
-// The address of a client that came by IPv4 to a server that listens on both, as most do: it is looked up with each
-// heartbeat, and four times as fast here.
+// The address of an IPv4 client of a server that listens on both, as most do. It is looked up with each heartbeat, and
+// four times as fast here.
 function mappedBytes(text: string): number[] | undefined {
   const hasPrefix = text.startsWith(mappedPrefix) && text.lastIndexOf(':') === mappedPrefix.length - 1;
   const isMapped = hasPrefix && text.includes('.');
   return isMapped ? [...mappedStart, ...ipv4Bytes(text.slice(mappedPrefix.length))] : undefined;
 }
 
-// RFC 4291 2.2: `::` stands for as many groups of zeros as are missing, once; the last two groups may be an IPv4
-// address.
+// RFC 4291 2.2: `::` stands once for the groups of zeros that are missing. The last two groups may be an IPv4 address.
 function ipv6Bytes(text: string): number[] {
   const [head = '', tail, ...more] = text.split('::');
   const first = groupBytes(head);
@@ -43,14 +42,14 @@ function groupBytes(text: string): number[] {
   });
 }
 
-// RFC 4291 2.5.5.2: ::ffff:0:0/96, an address of IPv4 as a socket of both families names it.
+// RFC 4291 2.5.5.2: ::ffff:0:0/96, an IPv4 address as a socket of both families names it.
 // RFC 6052 2.1: 64:ff9b::/96, the same behind a translator.
 const embeddings: readonly (readonly number[])[] = [mappedStart, [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0]];
 
 /**
  * The client that an address belongs to. An IPv4 address stands for itself, also where IPv6 embeds it. An IPv6 address
- * stands for its /64, as `2001:db8:0:1::/64`: that is the least that a site is given (RFC 6177), and one host in it may
- * use any of its addresses. A zone (`%eth0`) stays. Any other text is returned as it is, and `''` for none.
+ * stands for its /64, as `2001:db8:0:1::/64`. That is the least that a site gets (RFC 6177), and one host in it may use
+ * any of its addresses. A zone (`%eth0`) stays. Other text is returned unchanged, and `''` for `undefined`.
  */
 export function clientOfAddress(address: string | undefined): string {
   if (address === undefined) return '';
@@ -71,9 +70,8 @@ export interface ConnectionKey {
 }
 
 /**
- * The text by which the kernel lists a connection, from what a socket says of itself; `undefined` for what is no TCP
- * connection.
- * @param littleEndian - of this machine: the kernel prints an address as words in its own byte order
+ * The text by which the kernel lists a connection, from the names of its socket; `undefined`: it is no TCP connection.
+ * @param littleEndian - the byte order of this machine, in which the kernel prints an address as words
  */
 export function connectionKey(
   localAddress: string | undefined,

@@ -23,7 +23,7 @@ const lossyRetransmissions = 8;
 // A round trip of 200 ms, which is half around the world.
 const farRto = 400;
 
-// Longer keeps a dead peer, shorter cuts one that is alive; and nobody waits longer than this for an answer.
+// Longer keeps a dead peer, shorter cuts one that is alive. No client waits longer than this for an answer.
 const longest = 120_000;
 
 /** How long a silent peer is kept after it was asked, in ms, so that the network can retransmit what it lost. */

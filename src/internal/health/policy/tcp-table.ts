@@ -1,43 +1,44 @@
 /**
- * What is set to go off on a connection. `retransmit` includes tail loss probes, `keepalive` whatever else there is.
+ * The timer that is set on a connection. `retransmit` includes tail loss probes, `keepalive` all other timers.
  */
 export type TcpTimer = 'none' | 'retransmit' | 'keepalive' | 'time-wait' | 'window-probe';
 
-/** What the kernel says of a connection. */
+/** What the kernel tells about a connection. */
 export interface TcpRow {
-  /** Bytes that the process gave and the peer's kernel has not acknowledged, sent or not. */
+  /** Bytes that the process wrote and the peer's kernel has not acknowledged, sent or not. */
   readonly unacked: number;
-  /** Bytes that came and the process has not read. */
+  /** Bytes that came, and that the process has not read. */
   readonly unread: number;
   readonly timer: TcpTimer;
-  /** Retransmission timeouts in a row; any acknowledgement of new bytes sets it back to 0. */
+  /** Retransmission timeouts in a row. Any acknowledgement of new bytes resets it to 0. */
   readonly retransmits: number;
-  /** Probes in a row, of a closed window or of keep-alive, that nothing came back to. */
+  /** Probes in a row, of a closed window or of keep-alive, without an answer. */
   readonly unansweredProbes: number;
-  /** The retransmission timeout before any back-off, in milliseconds; `undefined` where the row has none. */
+  /** The retransmission timeout before any back-off, in milliseconds; `undefined`: the row has none. */
   readonly rto: number | undefined;
-  /** 1 is ESTABLISHED; the others are in the kernel's include/net/tcp_states.h. */
+  /** 1 is ESTABLISHED. The others are in the kernel's include/net/tcp_states.h. */
   readonly state: number;
 }
 
 /**
- * A row, and what the process had given to the kernel: the row is of some moment between the two counts, and what was
- * written meanwhile may be in it or not.
+ * A row, and what the process had given to the kernel before and after. The row is from a moment between the two counts.
+ * What was written in the meantime may be in it or not.
  */
 export interface AckSample {
   readonly row: TcpRow;
   /** Bytes given to the kernel when the reading of the table began. */
   readonly writtenBefore: number;
-  /** And when the row was found in it. */
+  /** Bytes given to the kernel when the row was found. */
   readonly writtenAfter: number;
 }
 
 /**
- * What a row says of the peer. All but `waiting` are life.
+ * What a row says about the peer. All but `waiting` are signs of life.
  *
  * - `acknowledged`: it has everything.
  * - `progress`: its kernel has acknowledged something since the previous row.
- * - `window-closed`: its kernel answers, its process does not read.
+ * - `window-closed`: its kernel answers, and its process does not read.
+ * - `waiting`: its kernel has not answered yet.
  */
 export type Acknowledgement = 'acknowledged' | 'progress' | 'window-closed' | 'waiting';
 
@@ -52,8 +53,8 @@ const tick = 10;
 const shortestRto = 200;
 
 /**
- * Finds the rows of the connections that are wanted in the text of a table. All the others cost a slice and a look-up
- * each. What is no row is passed over.
+ * Finds the rows of wanted connections in the text of a table. Each other row costs a slice and a look-up. Text that is
+ * no row is skipped.
  */
 export function scanTcpTable<T>(
   text: string,
@@ -77,7 +78,7 @@ function lineEnd(text: string, start: number): number {
   return end < 0 ? text.length : end;
 }
 
-// The two addresses are as long as each other, and a port has four digits: `ADDRESS:PORT ADDRESS:PORT`.
+// The two addresses have the same length, and a port has four digits: `ADDRESS:PORT ADDRESS:PORT`.
 function keyEnd(text: string, from: number): number {
   const width = text.indexOf(':', from) - from;
   return width < 0 ? Infinity : from + 2 * width + 11;
@@ -90,13 +91,13 @@ function readRow(text: string, at: number, end: number): TcpRow | undefined {
   const unacked = fields.number(16);
   const unread = fields.number(16);
   const timer = fields.number(16);
-  fields.skip(1); // When it goes off.
+  fields.skip(1); // When the timer expires.
   const retransmits = fields.number(16);
   fields.skip(1); // The user.
   const unansweredProbes = fields.number(10);
   fields.skip(3); // Inode, references, pointer: here a row of TIME_WAIT ends.
   const rto = fields.number(10);
-  // The last of those that every row has: NaN if any before it was missing.
+  // Every row has these. The sum is NaN if one is missing.
   if (Number.isNaN(state + unacked + unread + timer + retransmits + unansweredProbes)) return undefined;
   return {
     unacked,
@@ -113,7 +114,7 @@ function withoutBackOff(rto: number, retransmits: number): number | undefined {
   return Number.isNaN(rto) ? undefined : Math.max(rto / 2 ** retransmits, shortestRto);
 }
 
-/** The columns of a row one after the other, without a string for each. */
+/** Reads the columns of a row one after the other, without making a string for each. */
 class Fields {
   readonly #text: string;
   #at: number;
@@ -125,7 +126,7 @@ class Fields {
     this.#end = end;
   }
 
-  /** The next one; NaN when it is no number of the base, or when there is none. */
+  /** The next column; NaN: it is no number of the base, or there is none. */
   number(base: 10 | 16): number {
     this.#skipSeparators();
     let value = this.#isAtEnd() ? NaN : 0;
@@ -161,30 +162,30 @@ function isSeparator(code: number): boolean {
   return code === 0x20 || code === 0x3a;
 }
 
-// Of `0`–`9` and `A`–`F`, which is all that the kernel prints; anything else is no digit of any base.
+// The digits `0`–`9` and `A`–`F` are all that the kernel prints. Anything else is no digit of any base.
 function digitOf(code: number): number {
   if (code >= 0x30 && code <= 0x39) return code - 0x30;
   return code >= 0x41 && code <= 0x46 ? code - 0x37 : Infinity;
 }
 
-/** What a sample says of the peer, by itself and compared with the previous one of the same connection. */
+/** What a sample says about the peer, by itself and compared with the previous one of the same connection. */
 export function readAcknowledgement(previous: AckSample | undefined, sample: AckSample): Acknowledgement {
   const { row } = sample;
-  // No process has this connection any more: it has nothing outstanding, and that says nothing.
+  // No process has this connection any more. That nothing is outstanding says nothing.
   if (row.timer === 'time-wait') return 'waiting';
   if (row.unacked === 0) return 'acknowledged';
   if (previous && hasProgressed(previous, sample)) return 'progress';
-  // An answer sets the count back, and the probe that is under way is in it. The kernel doubles the time between two
-  // probes, up to TCP_RTO_MAX (two minutes), whether they are answered or not: of a peer that is gone, this is true
-  // until the second one has gone out.
+  // An answer resets the count, which includes the probe that is under way. The kernel doubles the time between two
+  // probes, up to TCP_RTO_MAX (two minutes), whether they are answered or not. So this is true for a peer that is gone
+  // until the second probe was sent.
   return row.timer === 'window-probe' && row.unansweredProbes <= 1 ? 'window-closed' : 'waiting';
 }
 
 /**
- * Whether the peer's kernel has acknowledged more bytes than at the previous row. How many it has is what the process
- * had written by the moment of the row, less `unacked`. That moment lies between two counts: with the earlier one it is
- * at least so many, with the later one at most. Only a least above the last most is progress: with one count, any write
- * during a reading would be, to a peer that is gone too.
+ * Whether the peer's kernel has acknowledged more bytes than at the previous row: acknowledged = written - unacked. The
+ * moment of the row lies between two counts of `written`. The earlier count gives the least, the later one the most.
+ * Only a least above the previous most is progress. With one count, a write during a reading would look like progress,
+ * also to a peer that is gone.
  *
  * Where `written` is of plain text (see `writtenBytes`), the wire has more by an overhead, which only grows, since each
  * write adds its own: acknowledged = written + overhead - unacked. When written - unacked has grown, acknowledged has
