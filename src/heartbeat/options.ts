@@ -62,9 +62,9 @@ export interface HeartbeatOptions extends HealthOptions {
   // A method, so that functions typed for a framework's request fit.
   filter?(req: HttpRequest, res: HttpResponse): boolean;
   /**
-   * What a drain of `lifecycle` does with event streams that `sse` did not make. `'auto'`: a client whose stream answers
-   * a GET is told to reconnect, if the stream has sent an event with an id, or the request came with one. Other streams
-   * run to their end. `'resumable'`: all clients whose stream answers a GET are told. `'finite'`: none is.
+   * What a drain of `lifecycle` does with event streams that `sse` did not make. `'auto'`: a client whose stream
+   * answers a GET is told to reconnect, if the stream has sent an event with an id, or the request came with one. Other
+   * streams run to their end. `'resumable'`: all clients whose stream answers a GET are told. `'finite'`: none is.
    * @defaultValue `'auto'`
    */
   drain?: DrainMode;

@@ -43,8 +43,8 @@ interface ResolvedWatchSocketOptions extends ResolvedHealthOptions {
 /**
  * Watches a connection with a protocol of your own: an upgraded one, one of `node:net` or `node:tls`, any duplex. Sends
  * the frame of `encodeHeartbeat` while nothing else is written. Any byte that comes is a sign of life. It reads nothing
- * itself: your code reads the socket, and takes the heartbeats of the peer out by a `HeartbeatParser`. Returns the undo,
- * which closes nothing. Throws `InvalidOptionError`.
+ * itself: your code reads the socket, and takes the heartbeats of the peer out by a `HeartbeatParser`. Returns the
+ * undo, which closes nothing. Throws `InvalidOptionError`.
  */
 export function watchSocket(duplex: Duplex, given?: WatchSocketOptions): () => void {
   const options = resolveWatchSocketOptions(given);

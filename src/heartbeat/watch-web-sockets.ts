@@ -33,9 +33,9 @@ interface ResolvedWatchWebSocketsOptions extends ResolvedHealthOptions {
 }
 
 /**
- * Watches the clients of a WebSocket server, or one WebSocket, by pings. Any frame is a sign of life, and a pong with the
- * bytes of its ping measures the round trip. A client that is given up gets the close code 1012, service restart. Returns
- * the undo, which closes nothing. Throws `InvalidOptionError`.
+ * Watches the clients of a WebSocket server, or one WebSocket, by pings. Any frame is a sign of life, and a pong with
+ * the bytes of its ping measures the round trip. A client that is given up gets the close code 1012, service restart.
+ * Returns the undo, which closes nothing. Throws `InvalidOptionError`.
  */
 export function watchWebSockets(target: WebSocketsTarget, given?: WatchWebSocketsOptions): () => void {
   const options = resolveWatchWebSocketsOptions(given);

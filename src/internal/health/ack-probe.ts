@@ -46,9 +46,9 @@ interface Waiting {
 
 const tableNames: readonly Table[] = ['tcp', 'tcp6'];
 
-// The rest after a pass, so that the work is one percent of one core. It errs on the safe side: the cost is the time from
-// the beginning to the end of the pass, in which the process may have done other things. Too rare is of no use, so a pass
-// of over 50 ms takes more than that.
+// The rest after a pass, so that the work is one percent of one core. It errs on the safe side: the cost is the time
+// from the beginning to the end of the pass, in which the process may have done other things. Too rare is of no use, so
+// a pass of over 50 ms takes more than that.
 const restPerCost = 100;
 const shortestRest = 1000;
 const longestRest = 5000;
@@ -267,11 +267,11 @@ interface Handle {
 /**
  * Bytes that the kernel has taken for a connection: as many as its `unacked` counts down from, also on the wire of TLS.
  *
- * `socket.bytesWritten` cannot be used: it includes what waits in JavaScript, and all of a large write at once. A handle
- * counts what it was given, and libuv knows how much of that is left. On a TLS socket, `bytesWritten` counts plain text,
- * and the queue is all of the current write. Its parent is the TCP handle, which counts bytes on the wire. The same holds
- * for the socket of a request, also of HTTPS, and for `session.socket` of HTTP/2, which passes on what it does not know.
- * Seen with Node 20 to 26. Without such handles, what the socket says is all there is.
+ * `socket.bytesWritten` cannot be used: it includes what waits in JavaScript, and all of a large write at once. A
+ * handle counts what it was given, and libuv knows how much of that is left. On a TLS socket, `bytesWritten` counts
+ * plain text, and the queue is all of the current write. Its parent is the TCP handle, which counts bytes on the wire.
+ * The same holds for the socket of a request, also of HTTPS, and for `session.socket` of HTTP/2, which passes on what
+ * it does not know. Seen with Node 20 to 26. Without such handles, what the socket says is all there is.
  */
 export function writtenBytes(socket: Pick<Socket, 'bytesWritten'>): number {
   const { bytesWritten, writeQueueSize } = lowestHandle(socket) ?? {};

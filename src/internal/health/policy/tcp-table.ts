@@ -21,8 +21,8 @@ export interface TcpRow {
 }
 
 /**
- * A row, and what the process had given to the kernel before and after. The row is from a moment between the two counts.
- * What was written in the meantime may be in it or not.
+ * A row, and what the process had given to the kernel before and after. The row is from a moment between the two
+ * counts. What was written in the meantime may be in it or not.
  */
 export interface AckSample {
   readonly row: TcpRow;
