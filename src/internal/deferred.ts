@@ -5,7 +5,7 @@ export interface Deferred {
   readonly reject: (error: Error) => void;
 }
 
-/** A pending `Deferred`, whose rejection nobody needs to handle. */
+/** A pending `Deferred`. Its rejection need not be handled. */
 export function makeDeferred(): Deferred {
   let resolve!: () => void;
   let reject!: (error: Error) => void;
@@ -17,21 +17,21 @@ export function makeDeferred(): Deferred {
 }
 
 /**
- * A client that leaves must not crash a process whose sender did not wait for `send`. Who awaits still sees the
- * rejection.
+ * Marks a rejection as handled, and returns the promise: code that awaits it still gets the rejection. A client that
+ * leaves must not crash the process of a sender that did not wait for `send`.
  */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;
 }
 
-/** Whether a value is a promise, of whatever make. */
+/** Whether a value is a promise, also one of another class. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
 /**
- * Settles as `promise` does, or rejects with `late()` when that takes longer than `limit` ms. Until then it keeps the
+ * Settles as `promise` does, or rejects with `late()` if that takes longer than `limit` ms. Until then it keeps the
  * process alive, unless `idles`.
  */
 export function within<T>(
@@ -41,7 +41,7 @@ export function within<T>(
   { idles = false }: { readonly idles?: boolean } = {},
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    // What settled while the process stood still waits behind its timers.
+    // After a pause of the process, timers run before the promises that settled meanwhile.
     const timer = setTimeout(() => setImmediate(() => reject(late())), limit);
     if (idles) timer.unref();
     promise.then(
@@ -64,7 +64,7 @@ class WatchedPromise<T> extends Promise<T> {
     return Promise;
   }
 
-  // `await` and the methods of `Promise` call this too, since the class is not theirs.
+  // `await` and the methods of `Promise` call this too: the promise is of another class than theirs.
   override then<A = T, B = never>(
     onResolve?: ((value: T) => A | PromiseLike<A>) | null,
     onReject?: ((error: unknown) => B | PromiseLike<B>) | null,
@@ -75,8 +75,8 @@ class WatchedPromise<T> extends Promise<T> {
 }
 
 /**
- * The same promise for a caller who may ignore it. Its rejection crashes nothing; if nothing waits for it a turn of the
- * event loop later, `onIgnored` gets the error.
+ * The same promise, for a caller that may ignore it. Its rejection does not crash the process. If nothing waits for it
+ * one turn of the event loop after the rejection, `onIgnored` gets the error.
  */
 export function watched<T>(promise: Promise<T>, onIgnored: (error: unknown) => void): Promise<T> {
   const result = new WatchedPromise<T>((resolve, reject) => void promise.then(resolve, reject));
