@@ -1,10 +1,7 @@
 import type { Transform } from 'node:stream';
 import type { ClientFamily } from './policy/fingerprint.ts';
 
-/**
- * What a body is, as far as the choice of a coding is concerned: whole in one `end`, in pieces, or a stream of small
- * messages.
- */
+/** The kind of a body, for the choice of a coding: whole in one `end`, in pieces, or a stream of small messages. */
 export type BodyKind = 'complete' | 'long' | 'event-stream';
 
 /** How loaded the machine is: 0 hardly, 1 somewhat, 2 busy, 3 nothing new is compressed. */
@@ -16,7 +13,7 @@ export interface NegotiationContext {
   readonly kind?: BodyKind;
   /** @defaultValue `0` */
   readonly tier?: Tier;
-  /** Who asks, as `fingerprint` sees it. The built-in weights do not depend on it. */
+  /** The client, by `fingerprint`. The built-in weights do not depend on it. */
   readonly family?: ClientFamily | undefined;
 }
 
@@ -30,7 +27,7 @@ export interface EncodeSettings {
   readonly padding: number;
 }
 
-/** Those for a body of which nothing is known yet. */
+/** Settings for a body of unknown size. */
 export const unknownBody: EncodeSettings = Object.freeze({ tier: 0, size: undefined, padding: 0 });
 
 /** `EncodeSettings` for an event stream. */
@@ -71,7 +68,7 @@ export interface Codec {
   encode?(body: Uint8Array, settings: EncodeSettings): Uint8Array | Promise<Uint8Array>;
   /** A body that comes in pieces, flushed now and then. */
   createStream?(settings: EncodeSettings): StreamEncoder;
-  /** A stream of small messages, each of which must arrive at once. */
+  /** A stream of small messages. Each must arrive at once. */
   createBlocks?(settings: BlockSettings): BlockEncoder;
 }
 
@@ -87,9 +84,7 @@ export interface StreamEncoder {
   readonly start?: (first: Uint8Array) => Uint8Array;
 }
 
-/**
- * What an open stream is encoded with: by whose levels and at which tier; `'stored'` passes text through uncompressed.
- */
+/** What an open stream is encoded with: a codec's levels and a tier. `'stored'` passes text through uncompressed. */
 export type Tuning = { readonly codec: Codec; readonly tier: Tier } | 'stored';
 
 /** Encodes a stream block by block: each block can be decoded in full when it arrives. */

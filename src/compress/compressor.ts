@@ -8,7 +8,7 @@ import { reportCompressError } from './events.ts';
 import { type CompressionSwitch, createSwitch, ProfileSwitch } from './control/switch.ts';
 import { loadCodec, warmUp } from './codecs/warm-up.ts';
 
-const largestTelling = 65_536;
+const largestObserved = 65_536;
 
 /** What all responses of one middleware share. */
 export class Compressor {
@@ -50,7 +50,7 @@ export class Compressor {
     return codecSet;
   }
 
-  /** Makes what a profile will be used with, and tries it. */
+  /** Loads the codecs of a profile and tries them. */
   async #prepare(profile: CheckedProfile): Promise<void> {
     const { codecs } = this.codecSetOf(profile);
     const loaded = await Promise.allSettled(codecs.map(loadCodec));
@@ -58,7 +58,7 @@ export class Compressor {
     await warmUp(codecs.filter(({ available }, index) => available && loaded[index]?.status === 'fulfilled'));
   }
 
-  /** Those that can be used for a kind of body. */
+  /** The codecs that can be used for a kind of body. */
   candidates({ codecs }: CodecSet, kind: BodyKind): readonly Codec[] {
     return this.options.randomPadding ? codecs.filter(({ pads }) => pads?.includes(kind)) : codecs;
   }
@@ -77,14 +77,14 @@ export class Compressor {
   }
 
   /**
-   * Tells the governor how long an encode in another thread took. A large piece says more of its size than of the wait.
+   * Tells the governor how long an encode in another thread took. The time of a large piece says more about its size.
    */
   readonly observe = (size: number, latency: number): void => {
-    if (size > largestTelling) return;
+    if (size > largestObserved) return;
     try {
       this.governor?.observe(latency);
     } catch (error) {
-      // A governor of somebody's own: what it thinks of an encode must not keep that from its response.
+      // The governor may be the application's: its error must not keep the bytes from the response.
       reportCompressError(error);
     }
   };

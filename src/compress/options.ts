@@ -40,7 +40,7 @@ export interface StreamCompressionOptions {
   directChunks?: boolean;
 }
 
-/** Length that says nothing, against attacks that compare lengths (BREACH). */
+/** Padding that hides the length of a body from attacks that compare lengths (BREACH). */
 export interface RandomPaddingOptions {
   /**
    * Most bytes to add, about; each response gets 1 to this many. Codings round it up to their own units, of up to 5
@@ -49,7 +49,7 @@ export interface RandomPaddingOptions {
   max?: Size;
 }
 
-/** The most that may be open at a time; past it a response is sent as it is. */
+/** Bounds of what is open at a time. Past them a response is sent as it is. */
 export interface BudgetOptions {
   /**
    * Encoders that are open. A complete body, which needs one for a moment only, is encoded in any case. `Infinity`: no
@@ -74,7 +74,7 @@ export interface CompressOptions extends CompressionProfile {
    * `'identity'`
    */
   enforceEncoding?: string | undefined;
-  /** What becomes of the `ETag` of a compressed response. @defaultValue `'weak'` */
+  /** What happens to the `ETag` of a compressed response. @defaultValue `'weak'` */
   etag?: EtagMode | undefined;
   /** Turns it on and off while the service runs; may be shared by several middlewares. @defaultValue one of its own */
   switch?: CompressionSwitch | undefined;

@@ -5,9 +5,7 @@ import { reportCompressError } from '../events.ts';
 import { isUint8Array } from 'node:util/types';
 import type { Chunk } from '../../internal/seam/layer.ts';
 
-/**
- * A limit is this many looks. More than one, so that a process that stood still has time to take what came meanwhile.
- */
+/** Looks per limit. More than one: a process that stood still gets time to take what came meanwhile. */
 const looks = 3;
 
 /**
@@ -85,7 +83,7 @@ export class CheckedStream implements StreamEncoder {
   }
 }
 
-/** Destroys the transform of an encoder, which may be anybody's: what it throws is reported. */
+/** Destroys the transform of an encoder. It may be the application's: what it throws is reported. */
 export function destroyTransform(transform: Transform, error?: Error): void {
   try {
     transform.destroy(error);

@@ -17,7 +17,7 @@ const scope = captureScope();
 export function loadCodec(codec: Codec): Promise<void> {
   let load = loads.get(codec);
   if (!load) {
-    // A codec may be anybody's: one that throws rejects.
+    // A codec may be the application's: where it throws, this rejects.
     const loading = scope.runInAsyncScope(() => Promise.resolve().then(() => codec.load?.()));
     load = codec.load ? inTime(codec, 'load', loading) : loading;
     loads.set(codec, load);

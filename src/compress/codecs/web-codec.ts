@@ -21,7 +21,7 @@ export interface WebCodecOptions {
   CompressionStream?: CompressionStreamClass;
   /**
    * What the class calls the format of this coding. A format that is not that of the coding (RFC 9110 8.4.1) gives
-   * bodies that nobody can read.
+   * bodies that no client can read.
    * @defaultValue `'brotli'` for `br`; the coding itself for `gzip`, `deflate` and `zstd`; others have to say it
    */
   format?: string;

@@ -8,7 +8,7 @@ import { CodingLayer, type CodingLayerInput } from './coding-layer.ts';
 /** What a block layer is given, beside its encoder. */
 export interface BlockLayerInput extends CodingLayerInput {
   readonly encoder: BlockEncoder;
-  /** What to encode at from now on; asked before each block. Absent: as at the head, to the end. */
+  /** What to encode with; asked before each block. `undefined`: as at the head, to the end. */
   readonly tuning: (() => Tuning) | undefined;
   /** Whether chunks may be framed and written in one piece, past `res.write`, where that is provably the same. */
   readonly directly: boolean;

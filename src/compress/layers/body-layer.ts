@@ -70,7 +70,7 @@ export class BodyLayer extends Layer {
       });
       this.below.end(sent, undefined, this.#endCallback);
     } catch (error) {
-      // Somebody's patch of `res` threw, and there is nobody to catch it.
+      // A patch of `res` threw, and no caller could catch it.
       failResponse(seam, error);
     }
   }

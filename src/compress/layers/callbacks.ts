@@ -40,7 +40,7 @@ export class Callbacks {
     };
   }
 
-  /** Calls those that wait for no bytes of their own: after those before them, which were handed over. */
+  /** Calls those that wait for no bytes of their own, after those that were handed over before. */
   settle(): void {
     if (this.#underway) {
       this.#underway.push(...(this.#waiting ?? []));

@@ -1,4 +1,4 @@
-/** The most that may be held at a time; `Infinity`: no bound. */
+/** Bounds of what is held at a time; `Infinity`: no bound. */
 export interface EncoderBounds {
   /** Encoders that are open. */
   readonly encoders: number;
@@ -6,9 +6,7 @@ export interface EncoderBounds {
   readonly bytes: number;
 }
 
-/**
- * Counts the encoders that are open and the memory they hold. It does not refuse: who opens one asks `hasRoom` before.
- */
+/** Counts open encoders and the memory they hold. Never refuses; callers check `hasRoom` first. */
 export class EncoderBudget {
   readonly #bounds: EncoderBounds;
   #encoders = 0;
@@ -35,7 +33,7 @@ export class EncoderBudget {
 
   /** Counts one more encoder, of that many bytes. Returns the undo, which may be called more than once. */
   take(estimate: number): () => void {
-    // A codec may be anybody's: what is no amount counts for nothing, and must not spoil the sum.
+    // A codec may be the application's: an estimate that is no amount must not spoil the sum.
     const bytes = Number.isFinite(estimate) && estimate > 0 ? estimate : 0;
     this.#encoders += 1;
     this.#bytes += bytes;

@@ -90,7 +90,7 @@ export interface IdentityDecision {
   readonly negotiable: boolean;
 }
 
-/** What becomes of a response. */
+/** Whether a response is encoded, and how, or why not. */
 export type Decision = EncodeDecision | IdentityDecision;
 
 /** The one decision about the coding of a response. */

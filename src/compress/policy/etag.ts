@@ -1,6 +1,6 @@
 /**
- * What becomes of the `ETag` of a response that is encoded: a strong one may not be on two different sequences of bytes
- * (RFC 9110 8.8.3.3).
+ * What happens to the `ETag` of an encoded response. Two different sequences of bytes must not share a strong one (RFC
+ * 9110 8.8.3.3).
  *
  * | mode | of `"abc"`, with gzip | |
  * |---|---|---|

@@ -68,7 +68,7 @@ const eventStream: ServerWeights = new Map([
   ['deflate', 0.9],
   ['br', 0.75],
 ]);
-// A coding that nobody here knows anything of. Its codec can say more.
+// For an unknown coding. Its codec may give a weight of its own.
 const unknownWeight = 0.7;
 
 /** The server's weight for a coding, 0 to 1, where its codec has none of its own. */
@@ -100,7 +100,7 @@ export function negotiate(
     : { coding: 'identity', reason: choice.reason };
 }
 
-/** `negotiate`, for who needs the codec itself. */
+/** `negotiate`, with the codec itself as its result. */
 export function chooseOffer<Offer extends Codec | string>(
   header: string | undefined,
   offers: readonly Offer[],

@@ -13,8 +13,8 @@ export function abortResponse(res: HttpResponse): void {
     // response's own may be one that was taken from its handler.
     (Reflect.get(Object.getPrototypeOf(res) as object, 'destroy', res) as ServerResponse['destroy']).call(res);
   } else if (res.stream.closed) {
-    // A stream that the client has reset already: `close` does nothing, and its writes, which nobody takes, would keep
-    // it and its session for ever.
+    // The client has reset the stream: `close` does nothing. Its writes are never taken, and would keep the stream and
+    // its session for ever.
     res.stream.destroy();
   } else {
     res.stream.close(h2InternalError);
@@ -27,19 +27,18 @@ export function endResponse(res: HttpResponse): void {
   if (isHttp2(res)) watchReset(res.stream);
 }
 
-// When a client resets without an error, after the end was written and before it was sent, Node up to 24 emits nothing,
-// and destroys the stream when its writes are done, which they never are. So what is being handed over is looked at now
-// and then.
+// A client may reset without an error between the write of the end and its sending. Node up to 24 then emits nothing,
+// and destroys the stream when its writes are done, which they never are. So the stream is looked at now and then.
 function watchReset(stream: ServerHttp2Stream): void {
   if (stream.destroyed || stream.writableFinished) return;
   if (stream.closed) stream.destroy();
   else setTimeout(watchReset, 500, stream).unref();
 }
 
-// How long nothing must have come down before a close without an end. Two things need it. A client that learns of the
-// broken body before it has read what came with it drops that: Chromium does now and then, fetch always. And
-// `compression` encodes in another thread without telling when it is done. Too long costs a closing stream that time,
-// too short an event.
+// How long nothing must have come down before a close without an end, in ms. Two things need it. A client that learns
+// of the broken body before it has read the last bytes drops them: Chromium now and then, fetch always. And
+// `compression` encodes in another thread, and does not say when it is done. Too long delays the close; too short loses
+// an event.
 const stillness = 50;
 
 /**
@@ -57,9 +56,9 @@ export function closeUnterminated(res: HttpResponse, linger: number): void {
   lookLater(res, handedDown(res));
 }
 
-// Looked at again and again, for lack of anything to wait for: write callbacks are dropped by `compression`, 'drain'
-// comes only after a full queue, and an empty write, to be called back, makes HTTP/2 of Node 20 to 26, when it is
-// joined with others, send bytes from elsewhere in memory.
+// Polled, as there is nothing to wait for: `compression` drops write callbacks, and 'drain' comes only after a full
+// queue. An empty write with a callback makes HTTP/2 of Node 20 to 26 send bytes from elsewhere in memory when it is
+// joined with others.
 function lookLater(res: HttpResponse, before: number | undefined): void {
   const dueAt = performance.now() + stillness;
   // After what comes from other threads: where this one stood still, that waits behind its timers.

@@ -4,8 +4,7 @@ import type { Method, ResponseCore } from './core.ts';
 /** Told of a call that came too late, by the name of its method. */
 export type OnLate = (method: string) => void;
 
-// What each gives back, as Node's own does where it is refused: `write` says that there is no room, most others the
-// response.
+// What each returns, as Node's own does where it is refused: `write` false, most others the response.
 const answers: Readonly<Record<string, 'false' | 'this' | 'nothing'>> = {
   write: 'false',
   end: 'this',

@@ -19,7 +19,7 @@ interface HttpServerParts {
  */
 const ending = new WeakMap<Socket, Set<ServerResponse>>();
 
-/** How deep we are in code of Node that has to see a response as it is. */
+/** How many functions of Node run now that must see a response as it is. */
 let nodeLooks = 0;
 
 /**

@@ -11,7 +11,7 @@ export type HeadArguments = readonly [status: number, ...rest: unknown[]];
 /** What may be given to `writeHead`: a bag, a flat list of names and values, or a list of pairs. */
 type HeadFields = Record<string, number | string | readonly string[] | undefined> | readonly unknown[];
 
-/** A head as it was asked for, and who is to complete it. */
+/** A head as `writeHead` was called for it. */
 export interface AskedHead {
   readonly res: HttpResponse;
   /** Of `writeHead`. */
@@ -35,15 +35,15 @@ export interface LayersAnswer {
 export interface CompletedHead {
   /** Whether a layer holds it back. */
   readonly isHeld: boolean;
-  /** The length that the handler has promised, where it wants that to be checked. */
+  /** The length that the handler announced, if it is to be checked. */
   readonly strictLength: StrictLength | undefined;
-  /** What to call `writeHead` with, once the last fields are set. */
+  /** The arguments for Node's `writeHead`, once the last fields are set. */
   args(): readonly unknown[];
 }
 
 /**
- * Lets the layers complete a head.
- * @returns `undefined` for one that Node refuses: no layer has seen it, and `writeHead` is still to be called as it was
+ * Merges the fields of a head and asks the layers.
+ * @returns `undefined` for a head that Node refuses. No layer has seen it; Node's `writeHead` gets the same arguments
  */
 export function completeHead({ res, args, complete, askLayers, onRefused }: AskedHead): CompletedHead | undefined {
   const [given, second, third] = args;
@@ -65,8 +65,7 @@ export function completeHead({ res, args, complete, askLayers, onRefused }: Aske
   if (complete && wantsLength && !changesBody) frameComplete(res, complete);
   // Node sets it with the head, which goes out later here.
   if (isHeld && !isHttp2(res)) res.statusMessage ||= STATUS_CODES[res.statusCode] ?? 'unknown';
-  // What the handler sets from here on is too late. A layer may have put an answer of its own in the place of the
-  // handler's.
+  // What the handler sets from here on is too late. A layer may have replaced the handler's answer.
   const { statusCode } = res;
   const text = isHeld && !isHttp2(res) ? [res.statusMessage] : statusCode === status ? reason : [];
   return { isHeld, strictLength, args: () => [statusCode, ...text, ...(isUnset ? [takeFields(res)] : [])] };
@@ -135,8 +134,8 @@ function toStatus(res: HttpResponse, given: unknown): number | undefined {
 }
 
 // Where `writeHead` is given fields and none was set before, Node sends them as they are and sets none: `getHeader`
-// knows none of them afterwards. The layers read and change fields on `res`. So they are set, and taken off again
-// before Node sends them.
+// knows none of them afterwards. The layers read and change fields on `res`. So the fields are set here, and taken off
+// again before Node sends them.
 const fieldsKey = findFieldsKey();
 
 type WithFields = Record<symbol, object | null>;

@@ -4,7 +4,7 @@ const verbs = { setHeader: 'set', setHeaders: 'set', appendHeader: 'append', rem
 
 const replaced = new WeakMap<HttpResponse, PropertyDescriptorMap>();
 
-/** Makes the head of a response look sent to whoever ended it: fields can be read, and no longer be changed. */
+/** Makes the head look sent to the handler: fields can be read, and no longer be changed. */
 export function holdHead(res: HttpResponse): void {
   const refusals = Object.entries(verbs)
     .filter(([name]) => name in res)

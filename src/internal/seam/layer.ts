@@ -2,10 +2,7 @@ import { type HttpResponse, isHttp2 } from '../http/message.ts';
 import { Writable } from 'node:stream';
 import { isUint8Array } from 'node:util/types';
 
-/**
- * Where a layer stands, from the handler down to the socket. Fixed, so that no order of `app.use` can corrupt a
- * response.
- */
+/** The place of a layer between handler and socket. Fixed: no order of `app.use` can corrupt a response. */
 export const rank = { writer: 0, heartbeat: 1, compress: 2, counting: 3, bottom: 4 } as const;
 
 export type Rank = (typeof rank)[keyof typeof rank];
@@ -61,8 +58,7 @@ export const keep: HeadOutcome = Object.freeze({ kind: 'keep' });
 export type LayerKind = 'observer' | 'injector' | 'encoder' | 'buffer';
 
 /**
- * One floor of a response. Each verb passes to the floor below unless a layer says otherwise, so that no
- * capability is lost by stacking.
+ * One floor of a response. By default each verb passes to the floor below, so that stacking loses no capability.
  *
  *     handler        write  end  flush
  *                      │     │     │        ▲ drained
@@ -70,7 +66,7 @@ export type LayerKind = 'observer' | 'injector' | 'encoder' | 'buffer';
  *     heartbeat        ▼     ▼     ▼        │
  *     compress         ▼     ▼     ▼        │
  *     counting         ▼     ▼     ▼        │
- *     bottom           Node, or whoever patched `res` before us
+ *     bottom           Node, or a patch that came before ours
  */
 export abstract class Layer {
   abstract readonly rank: Rank;
@@ -90,7 +86,7 @@ export abstract class Layer {
     return false;
   }
 
-  /** How its client leaves in a drain, where the layer knows that. */
+  /** How its client leaves in a drain, if the layer has an answer. */
   get departure(): Departure | undefined {
     return undefined;
   }
@@ -115,29 +111,30 @@ export abstract class Layer {
   /** The floors below have room again; called bottom up. */
   drained?(): void;
 
-  /** The response is closed, finished or not. Whatever the layer owns ends here. */
+  /** The response is closed, finished or not. The layer frees what it owns. */
   close?(): void;
 }
 
 /**
- * Why a client is not told to come back. `finite`: the kind of stream, or an option, says so. `method`: only what
- * answers a GET can be asked for again. `no-id`: no event had one. `half-event`: it was to be told, and the event that
- * was under way did not end.
+ * Why a client is not told to come back:
+ *
+ * - `finite`: the kind of stream, or an option, says so.
+ * - `method`: only the answer to a GET can be asked for again.
+ * - `no-id`: no event had an id.
+ * - `half-event`: the event that was under way did not end.
  */
 export type FiniteReason = 'finite' | 'method' | 'no-id' | 'half-event';
 
 /** How one kind of stream leaves a process that drains. */
 export interface Departure {
-  /**
-   * Why its client cannot go on elsewhere where it stopped here; `undefined`: it can. One that cannot runs to its end.
-   */
+  /** Why its client cannot resume elsewhere; `undefined`: it can. A stream that cannot be resumed runs to its end. */
   finiteBecause(): FiniteReason | undefined;
   /** Tells the client to come back, and closes. Does not reject. */
   leave(): Promise<void>;
 }
 
-// Streams of newer Nodes take any view of bytes, and so do responses over HTTP/2, which are such streams. Those of
-// HTTP/1 take strings and `Uint8Array` alone.
+// Streams of newer Nodes take any view of bytes, and so do responses over HTTP/2. Those of HTTP/1 take strings and
+// `Uint8Array` only.
 const streamsTakeViews = takesViews();
 
 function takesViews(): boolean {

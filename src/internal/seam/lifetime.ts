@@ -12,7 +12,7 @@ type OverListener = (res: HttpResponse) => void;
 
 interface Wait {
   readonly res: HttpResponse;
-  /** None once it was taken back. */
+  /** `undefined` once it was removed. */
   listener: OverListener | undefined;
 }
 
@@ -122,8 +122,8 @@ function watchReset(stream: ServerHttp2Stream): void {
   if (!stream.listeners('aborted').includes(streamOnAborted)) stream.on('aborted', streamOnAborted);
 }
 
-// After a client's reset without an error Node destroys the stream when its writes are done, which they never are:
-// nobody takes them. (A reset of our own comes by here too, with an error code.)
+// After a client's reset without an error Node destroys the stream when its writes are done, which they never are.
+// (A reset of our own comes by here too, with an error code.)
 function streamOnAborted(this: ServerHttp2Stream): void {
   if (this.rstCode === 0) this.destroy();
 }
