@@ -8,6 +8,7 @@ import { reportCompressError } from './events.ts';
 import { type CompressionSwitch, createSwitch, ProfileSwitch } from './control/switch.ts';
 import { loadCodec, warmUp } from './codecs/warm-up.ts';
 
+// Bytes. The time that a larger piece takes says more about its size than about the wait.
 const largestObserved = 65_536;
 
 /** What all responses of one middleware share. */
@@ -76,9 +77,7 @@ export class Compressor {
     return randomPadding ? 1 + Math.floor(Math.random() * randomPadding.max) : 0;
   }
 
-  /**
-   * Tells the governor how long an encode in another thread took. The time of a large piece says more about its size.
-   */
+  /** Tells the governor how long an encode in another thread took, in ms. */
   readonly observe = (size: number, latency: number): void => {
     if (size > largestObserved) return;
     try {

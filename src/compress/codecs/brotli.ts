@@ -38,13 +38,7 @@ export interface BrotliOptions {
   syncThreshold?: Size;
 }
 
-interface Resolved {
-  readonly qualities: TierLevels;
-  readonly windowBits: number | undefined;
-  readonly params: Params;
-  readonly chunkSize: number;
-  readonly syncThreshold: number;
-}
+type Resolved = ReturnType<typeof resolveBrotliOptions>;
 
 const {
   BROTLI_PARAM_QUALITY: qualityParam,
@@ -78,7 +72,7 @@ export function brotli(options?: BrotliOptions): Codec {
   );
 }
 
-function resolveBrotliOptions(given: BrotliOptions | undefined): Resolved {
+function resolveBrotliOptions(given: BrotliOptions | undefined) {
   const options = readBag('brotli', given);
   const { [qualityParam]: quality, ...rest } = readParams('brotli.params', options.params, brotliRules);
   return {

@@ -42,14 +42,7 @@ export interface GzipOptions {
   syncThreshold?: Size;
 }
 
-interface Resolved {
-  readonly levels: TierLevels;
-  readonly windowBits: number;
-  readonly memLevel: number;
-  readonly chunkSize: number;
-  readonly strategy: number;
-  readonly syncThreshold: number;
-}
+type Resolved = ReturnType<typeof resolveGzipOptions>;
 
 /** The content-coding `gzip` (RFC 1952). Throws `InvalidOptionError`. */
 export function gzip(options?: GzipOptions): Codec {
@@ -61,7 +54,7 @@ export function deflate(options?: GzipOptions): Codec {
   return deflateCodec('deflate', 'zlib', resolveGzipOptions('deflate', options));
 }
 
-function resolveGzipOptions(owner: string, given: GzipOptions | undefined): Resolved {
+function resolveGzipOptions(owner: string, given: GzipOptions | undefined) {
   const options = readBag(owner, given);
   return {
     levels: readTierLevels(`${owner}.level`, options.level === -1 ? undefined : options.level, [6, 4, 1], { max: 9 }),

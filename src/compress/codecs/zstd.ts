@@ -59,15 +59,7 @@ interface NativeZstd {
   createZstdCompress(options: NativeOptions): Transform & { flush(kind: number, callback: () => void): void };
 }
 
-interface Resolved {
-  readonly levels: TierLevels;
-  /** Of complete bodies up to `largestDense`. */
-  readonly bodyLevels: TierLevels;
-  readonly windowBits: number | undefined;
-  readonly params: Params;
-  readonly chunkSize: number;
-  readonly syncThreshold: number;
-}
+type Resolved = ReturnType<typeof resolveZstdOptions>;
 
 // zstd.h; the constants are in `zlib.constants` only where the functions are.
 const param = { level: 100, windowLog: 101, hashLog: 102, chainLog: 103, longDistance: 160, workers: 400 } as const;
@@ -101,7 +93,7 @@ export function zstd(options?: ZstdOptions): Codec {
   return trustCodec(addonCodec(undefined, resolved));
 }
 
-function resolveZstdOptions(given: ZstdOptions | undefined): Resolved {
+function resolveZstdOptions(given: ZstdOptions | undefined) {
   const options = readBag('zstd', given);
   const params = readParams('zstd.params', options.params, zstdRules);
   const { [param.level]: level, ...rest } = params;
@@ -116,6 +108,7 @@ function resolveZstdOptions(given: ZstdOptions | undefined): Resolved {
     readTierLevels('zstd.level', options.level ?? (level as number | undefined), defaults, { min: -50, max: 19 });
   return {
     levels: readLevels([3, 3, 1]),
+    // Of complete bodies up to `largestDense`.
     bodyLevels: readLevels([6, 3, 1]),
     windowBits:
       options.windowBits === undefined
