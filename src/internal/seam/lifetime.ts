@@ -125,7 +125,8 @@ function watchReset(stream: ServerHttp2Stream): void {
 // After a client's reset without an error Node destroys the stream when its writes are done, which they never are.
 // (A reset of our own comes by here too, with an error code.)
 function streamOnAborted(this: ServerHttp2Stream): void {
-  if (this.rstCode === 0) this.destroy();
+  // Not at once: in the middle of a `close` of the application, Node 20 would never return.
+  if (this.rstCode === 0) process.nextTick(() => this.destroy());
 }
 
 // Of responses that wait behind others on their connection.
