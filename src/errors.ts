@@ -58,7 +58,7 @@ export class InvalidRecordError extends SluiceError {
   override readonly code = 'ERR_SLUICE_RECORD_INVALID';
 }
 
-/** `pipe` or `pipeBody` was given something that is not a source, or one that somebody else is reading. */
+/** `pipe` or `pipeBody` was given something that is not a source, or a source that has a reader already. */
 export class InvalidSourceError extends SluiceError {
   override readonly code = 'ERR_SLUICE_SOURCE_INVALID';
 }

@@ -5,8 +5,8 @@ const nothing = new Uint8Array(0);
 
 /**
  * Takes one leading BOM off the body of a handler, for when a heartbeat was written before it. WHATWG HTML 9.2.4: a
- * client strips one BOM at the start of the stream; any later one is part of a line, and turns a `data` into a field
- * that nobody knows.
+ * client strips one BOM at the start of the stream; any later one is part of a line, and turns `data` into an
+ * unknown field.
  */
 export class BomFilter {
   #matched = 0;

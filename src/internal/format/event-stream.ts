@@ -35,7 +35,7 @@ export type CommentStyle = 'line' | 'block';
 /** The values of `CommentStyle`, the default first. */
 export const commentStyles: readonly CommentStyle[] = ['line', 'block'];
 
-// NUL ends nothing, but a client ignores an id that holds one; in an event name nobody means it.
+// NUL ends nothing, but a client ignores an id that holds one; in an event name it is a mistake.
 const breaksField = /[\r\n\0]/;
 
 /**

@@ -19,8 +19,8 @@ export type Next = (error?: unknown) => void;
 
 /** Whether the response is a stream of an HTTP/2 connection. */
 export function isHttp2(res: HttpResponse): res is Http2ServerResponse {
-  // Anybody may call a property of theirs `stream`. And to look for one that is not there, on a response of Express,
-  // takes ten times as long.
+  // Any code may add a property `stream`. And looking up one that is missing, on a response of Express, takes ten times
+  // as long.
   return !(res instanceof OutgoingMessage) && 'stream' in res;
 }
 
