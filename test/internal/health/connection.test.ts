@@ -909,6 +909,16 @@ describe('a peer whose kernel alone answers', () => {
     expect(awaited.size).toBe(0);
   });
 
+  it('is sent no heartbeats while its kernel is waited for: what is sent again keeps the path open by itself', () => {
+    const { advance, transport, kernel } = quietStream({ options: { every: '1s', readDeadline: '1m' } });
+    advance(30_000);
+    const { length } = transport.asks;
+    expect(length).toBeLessThanOrEqual(3);
+    kernel.acknowledged = kernel.written;
+    advance(3000);
+    expect(transport.asks.length).toBeGreaterThan(length);
+  });
+
   it('is not late for what was never looked up: the tables cannot be read', () => {
     const { advance, kernel, transport, states, registry } = quietStream({ options: { every: '5s' } });
     kernel.isReadable = false;
