@@ -2,7 +2,9 @@ import type { ResponseCore } from './core.ts';
 import { type CompletedHead, completeHead, type HeadArguments, type LayersAnswer } from './head.ts';
 import { holdHead, refuse, releaseHead } from './held-head.ts';
 import { type Head, type HeadOutcome, keep, type Layer } from './layer.ts';
+import { reportError } from '../events.ts';
 import { isGone, isHttp2 } from '../http/message.ts';
+import { callEach } from '../listeners.ts';
 import type { LayerStack } from './stack.ts';
 import type { StrictLength } from './strict-length.ts';
 
@@ -100,7 +102,12 @@ export class ResponseHead {
     } finally {
       if (this.#state === 'settling') {
         this.#state = 'open';
-        for (const step of undo.toReversed()) step();
+        // One that throws must not keep the others from their turn, nor take the place of Node's error.
+        callEach(
+          undo.toReversed(),
+          (step) => step(),
+          (error) => reportError(res.req, error),
+        );
       }
     }
   }

@@ -1,6 +1,8 @@
 import type { AsyncResource } from 'node:async_hooks';
 import { captureScope } from '../context/async-scope.ts';
+import { reportError } from '../events.ts';
 import { isGone, isHttp2 } from '../http/message.ts';
+import { callEach } from '../listeners.ts';
 import type { BodyEnd } from './body-end.ts';
 import type { ResponseCore } from './core.ts';
 import { ended, methods, writableStateGetters } from './methods.ts';
@@ -59,7 +61,11 @@ export class WritableState {
 
   /** The bottom has room again: the layers go on from the lowest up, then the handler hears of it. */
   drained(): void {
-    for (const layer of this.#stack.bottomUp) layer.drained?.();
+    callEach(
+      this.#stack.bottomUp,
+      (layer) => layer.drained?.(),
+      (error) => reportError(this.#core.res.req, error),
+    );
     this.layerDrained();
   }
 
