@@ -20,7 +20,7 @@ import {
   type WriteCallback,
 } from '../internal/seam/layer.ts';
 import type { Seam } from '../internal/seam/response.ts';
-import { jittered } from '../internal/time/clock.ts';
+import { retryDelay } from '../internal/time/clock.ts';
 import { type OutStream, streamOf } from '../internal/writer/stream.ts';
 import type { ResolvedHeartbeatOptions } from './options.ts';
 import type { HeartbeatFormat } from './policy/injection.ts';
@@ -273,7 +273,7 @@ function refuse(callback: WriteCallback | undefined, farewell: Farewell | undefi
 
 function retryHint(format: HeartbeatFormat, { reconnectDelay, comments }: ResolvedHeartbeatOptions): string {
   if (!format.isEventStream) return '';
-  return formatRetryHint(Math.max(1, Math.round(jittered(reconnectDelay, Math.random))), comments);
+  return formatRetryHint(retryDelay(reconnectDelay), comments);
 }
 
 /** The last bytes of a body: those that the filter held back, and the chunk without a BOM. */

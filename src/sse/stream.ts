@@ -1,7 +1,7 @@
 import { namesMediaType } from '../internal/http/accept.ts';
 import type { FiniteReason } from '../internal/seam/layer.ts';
 import { type ItemStream, OutItemStream } from '../internal/writer/item-stream.ts';
-import { jittered } from '../internal/time/clock.ts';
+import { retryDelay } from '../internal/time/clock.ts';
 import { type HttpRequest, requestField } from '../internal/http/message.ts';
 import { readInteger } from '../internal/option.ts';
 import type { OutStream } from '../internal/writer/stream.ts';
@@ -93,7 +93,7 @@ export class OutEventStream<M extends object>
   }
 
   #spread(): number {
-    return Math.max(1, Math.round(jittered(this.#options.reconnectDelay, Math.random)));
+    return retryDelay(this.#options.reconnectDelay);
   }
 }
 

@@ -36,6 +36,11 @@ export function jittered(delay: number, random: () => number): number {
   return delay * (0.5 + random());
 }
 
+/** A random delay for a retry hint, spread in the same way: whole milliseconds, at least 1. */
+export function retryDelay(delay: number): number {
+  return Math.max(1, Math.round(jittered(delay, Math.random)));
+}
+
 /** A random span, up to `share` longer or shorter. `Infinity` stays. */
 export function varied(span: number, share: number, random: () => number): number {
   return span === Infinity ? span : span * (1 + share * (2 * random() - 1));

@@ -5,7 +5,7 @@ import { namesMediaType } from '../http/accept.ts';
 import { type Fields, setFields } from '../http/headers.ts';
 import { closeUnterminated } from '../seam/closing.ts';
 import { setLength } from '../seam/head.ts';
-import { jittered } from '../time/clock.ts';
+import { jittered, retryDelay } from '../time/clock.ts';
 import { type HttpRequest, type HttpResponse, isHttp2, requestField } from '../http/message.ts';
 
 /** How refusals are sent. */
@@ -53,7 +53,7 @@ export function decideRefusal(req: HttpRequest, options: RefusalOptions): Refusa
   const { retryAfter, reconnectDelay, comments = 'line', text } = options;
   if (isEventSource(req)) {
     // WHATWG HTML 9.2.3: any status but 200 is final for an event source. Only a stream can tell it when to come back.
-    const retry = Math.max(1, Math.round(jittered(reconnectDelay, Math.random)));
+    const retry = retryDelay(reconnectDelay);
     const fields = {
       'Content-Type': 'text/event-stream; charset=utf-8',
       'Cache-Control': 'no-cache, no-transform',
