@@ -21,8 +21,8 @@ server.on('request', () => requests++);
 server.listen({ port: 0, host: '127.0.0.1', backlog: 1024 });
 await once(server, 'listening');
 
-// Longer than the clock tick by which the kernel charges a running thread; and less than a tenth of that time is nobody
-// at work.
+// Longer than the clock tick by which the kernel charges a running thread; and in less than a tenth of that time no
+// thread is at work.
 const quietTime = 10;
 const quietCpu = 1000;
 

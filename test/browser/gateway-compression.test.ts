@@ -425,7 +425,7 @@ describe.skipIf(lacksBrowser('the compression card of the gateway'))(
       expect(await page.getAttribute('#connection', 'data-state')).toBe('live');
     });
 
-    it('leaves the key alone where somebody types', async () => {
+    it('leaves the key alone where a user types', async () => {
       const { url } = await startGateway();
       const page = await openPage(browser, url);
       await expectState(page, true, 0);

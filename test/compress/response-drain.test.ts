@@ -22,7 +22,7 @@ async function stalled(
 ): Promise<CodedReading> {
   const reading = await site.visit(
     (req, res, next) => {
-      // The head, so that there is somebody to pause.
+      // The head, so that there is a client to pause.
       (res as FlushingResponse).flush();
       return handler(req, res, next);
     },

@@ -10,7 +10,7 @@ import { callerOf, crowdSize } from './crowd.ts';
 import { signed, watchedCodec } from './watched-codec.ts';
 import { mounted, overHttp1, ownerOf, places, type Row, Witness } from './witness.ts';
 
-// Of a response that is written by hand, whoever calls is asked back, as without a middleware: `res.end` of another
+// Of a response that is written by hand, the caller is called back, as without a middleware: `res.end` of another
 // request's response has its 'finish' in the context of the call. Code of the response itself runs in its own.
 const rows: Readonly<Record<string, Row>> = {
   'hub: callback of write': { sees: 'own' },

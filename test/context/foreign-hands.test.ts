@@ -190,7 +190,7 @@ const kinds = { sse, ndjson, jsonSeq };
 const codings = ['identity', 'gzip', 'x-watched'];
 
 describe.each(places)('$carrier, stores set $mount the middlewares', (place) => {
-  it('runs callbacks of a stream in the context of its own request, whoever writes and closes it', async () => {
+  it('runs callbacks of a stream in the context of its own request, whatever code writes and closes it', async () => {
     const witness = new Witness(rows);
     const crowds = new Map<string, Crowd>();
     const handler: Middleware = async (req, response, next) => {

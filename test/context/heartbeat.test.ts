@@ -63,7 +63,7 @@ interface Visit {
   readonly watch: (callback: string) => () => void;
 }
 
-const unread = 'events by hand that nobody reads';
+const unread = 'events by hand that are not read';
 
 const kinds: Readonly<Record<string, (visit: Visit) => unknown>> = {
   sse: ({ req, res, next, owner, watch }) =>
@@ -260,7 +260,7 @@ function evictFromRequest(registry: ConnectionRegistry): void {
 
 it('evicts a WebSocket in the context of its registry', async () => {
   const witness = new Witness({
-    'close of a WebSocket': { sees: 'none', because: 'whoever evicts it, it is the registry that closes it' },
+    'close of a WebSocket': { sees: 'none', because: 'the registry closes it, whatever code evicts it' },
   });
   const registry = createRegistry();
   onTestFinished(() => registry.close());

@@ -318,7 +318,7 @@ describe('a context that is over', () => {
     });
   });
 
-  it('ends a body that somebody reads bit by bit, and one that nobody has begun to read', async () => {
+  it('ends a body that is read bit by bit, and one that is not read yet', async () => {
     const { origin, cut } = await upstream();
     const context = openContext(60_000);
     const call = contextFetch();
@@ -347,7 +347,7 @@ describe('a context that is over', () => {
   });
 
   it.each(['/silent', '/half'])(
-    'ends a call of a Request whose signal aborts, though nobody holds the Request (%s)',
+    'ends a call of a Request whose signal aborts, though nothing holds the Request (%s)',
     async (path) => {
       const { origin, requests } = await upstream();
       const controller = new AbortController();

@@ -67,7 +67,7 @@ const listeners = (): number[] => [signal, foreign.signal].map((each) => getEven
 
 const answer: Middleware = (_req, res) => void (res as ServerResponse).end('answer');
 
-/** What a handler does with a context: parts of the work, each with a signal that somebody listens to. */
+/** What a handler does with a context: parts of the work, each with a signal that has a listener. */
 async function work(context: Context, call: (context: Context) => Promise<unknown>): Promise<void> {
   const parts = [context.child(), context.child({ timeout: '1h' })];
   for (const part of parts) part.signal.addEventListener('abort', () => parts);
@@ -110,7 +110,7 @@ describe('requests under one root that lives on', () => {
     await expectFlat(20_000, () => request(calls[made++ % 2]!));
   });
 
-  it('leave nothing behind of the calls that fail, or that nobody reads', { timeout: 240_000 }, async () => {
+  it('leave nothing behind of the calls that fail, or that are not read', { timeout: 240_000 }, async () => {
     const failure = new Error('of the wrapped one');
     const failing = contextFetch((_input: string, _init?: RequestInit) => Promise.reject<Response>(failure));
     const answering = contextFetch(async (_input: string, _init?: RequestInit) => new Response('answer'));
@@ -125,7 +125,7 @@ describe('requests under one root that lives on', () => {
   });
 
   it(
-    'leave nothing behind of parts that nobody ends, when their deadline has passed',
+    'leave nothing behind of parts that are never ended, when their deadline has passed',
     { timeout: 240_000 },
     async () => {
       const parts = async (): Promise<void> => {

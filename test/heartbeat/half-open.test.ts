@@ -158,7 +158,7 @@ if (needRoot('half-open connections')) {
 
   describe.concurrent('a bad network', () => {
     it(
-      'costs nobody the connection, with 30 % of all packets lost and 300 ms of latency for a minute',
+      'costs no client the connection, with 30 % of all packets lost and 300 ms of latency for a minute',
       { timeout: 150_000 },
       async (context) => {
         const site = await makeSite(context, { every: 15_000, delay: 150 });

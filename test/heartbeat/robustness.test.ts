@@ -29,7 +29,7 @@ import { settles, until } from '../support/until.ts';
 import { connectFrames, frame, type FrameClient, getFrame } from './frames.ts';
 import { TurnClock } from './turn-clock.ts';
 
-// An exception that nobody catches, or a promise that nobody handles, fails the run: each of these tests is one for
+// An uncaught exception, or an unhandled rejection, fails the run: each of these tests is one for
 // that, too.
 
 let errors: unknown[];
@@ -120,7 +120,7 @@ describe('HTTP/2', () => {
       expect([session.listenerCount('stream'), session.listenerCount('goaway')]).toEqual([1, 0]);
   });
 
-  it('with a `ping` that throws, or says no, tells of it and crashes nobody', async () => {
+  it('with a `ping` that throws, or says no, tells of it and does not crash', async () => {
     const site = await open();
     site.server.once('session', (session: http2.ServerHttp2Session) => {
       session.ping = () => {
@@ -143,7 +143,7 @@ describe('HTTP/2', () => {
     await until(() => site.registry.stats().connections === 0);
   });
 
-  it('pings whoever asked for calm half as often on its next session', async () => {
+  it('pings a client that asked for calm half as often on its next session', async () => {
     const site = await open({ every: 10, minInterval: 100 });
     const pingedAt: number[][] = [];
     site.server.on('session', (session: http2.ServerHttp2Session) => {
@@ -171,7 +171,7 @@ describe('HTTP/2', () => {
   });
 
   const floods: Readonly<Record<string, Buffer>> = {
-    'answers that nobody asked for': repeat(10_000, () => frame('PING', 1, 0, Buffer.alloc(8))),
+    'answers without a question': repeat(10_000, () => frame('PING', 1, 0, Buffer.alloc(8))),
     PINGs: repeat(10_000, () => frame('PING', 0, 0, Buffer.alloc(8))),
     'answers that are too long': repeat(100, () => frame('PING', 1, 0, Buffer.alloc(9))),
     GOAWAYs: repeat(10_000, () => frame('GOAWAY', 0, 0, Buffer.alloc(8))),
@@ -273,7 +273,7 @@ describe('WebSockets', () => {
     expect(errors).toEqual([]);
   });
 
-  it('with a `ping` that throws crash nobody', async () => {
+  it('with a `ping` that throws do not crash', async () => {
     const { registry, server, port } = await open();
     await dial(port);
     const [client] = server.clients;
@@ -298,7 +298,7 @@ describe('WebSockets', () => {
       socket.pong(Buffer.from([count >> 8, count & 255]));
       socket.pong(Buffer.from([0, 0, 0, count & 255]));
       socket.ping(count % 2 ? Buffer.alloc(125, count) : '');
-      // `ws` cuts whoever does not let it answer.
+      // `ws` cuts a client that does not let it answer.
       if (count % 50 === 0) await until(() => answers === count + 1);
     }
     await until(() => answers === 10_000);
@@ -500,7 +500,7 @@ describe.each(carriers.map((carrier) => [carrier.name, carrier] as const))('a st
     expect(errors).toEqual([]);
   });
 
-  it('whose `write` was patched by somebody, and throws, tells of it and crashes nobody', async () => {
+  it('whose `write` was patched, and throws, tells of it and does not crash', async () => {
     const { registry, visit, ends } = await open(
       (res) => void head(res).write('data: 1\n\n'),
       (_req, res, next) => {

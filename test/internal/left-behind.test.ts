@@ -101,7 +101,7 @@ describe('an idle deadline', () => {
 });
 
 describe('waitWritable', () => {
-  it("leaves nothing behind on a response whose `on` is somebody else's", async () => {
+  it('leaves nothing behind on a response whose `on` was replaced', async () => {
     const calls: string[] = [];
     const res = Object.assign(new EventEmitter(), {
       req: {},

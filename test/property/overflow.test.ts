@@ -159,7 +159,7 @@ describe('in memory, whatever the interleaving of sends and reads', () => {
       fc.asyncProperty(scripts(sizes), fc.constantFrom(0, 100, 2000, 8000), async (steps, maxBuffered) => {
         const outcome = await run({ overflow: 'drop', maxBuffered }, steps);
         expectGapsToTell(outcome);
-        // What a tick sends before anybody is told to wait, one item of the largest, and the frames around both.
+        // What a tick sends before a sender is told to wait, one item of the largest, and the frames around both.
         expect(outcome.most).toBeLessThan(
           Math.max(maxBuffered, 2 * sizes.highWaterMark) + 2 * 5 * sizes.highWaterMark + 500,
         );

@@ -23,7 +23,7 @@ const all = carriers.map((each) => [each.name, each] as const);
 
 describe('a response in the hands of others', () => {
   it.each(all)(
-    'closes the stream, and nothing else, when somebody ends it under the stream on %s',
+    'closes the stream, and nothing else, when other code ends it under the stream on %s',
     async (_name, carrier) => {
       const streams: EventStream[] = [];
       const reasons: string[] = [];

@@ -51,7 +51,7 @@ const early: [string, SseHandler][] = [
   ],
   ['a ReadableStream that errors first', () => new ReadableStream({ start: (controller) => controller.error(teapot) })],
   [
-    'a source that is read by somebody else',
+    'a source that is read already',
     () => {
       const taken = new ReadableStream<string>();
       taken.getReader();
@@ -234,7 +234,7 @@ describe('an error', () => {
     expect(running.errors).toEqual([expect.objectContaining({ code: 'ERR_SLUICE_EVENT_INVALID' })]);
   });
 
-  it('in onError, or in a close listener, harms nobody', async () => {
+  it('in onError, or in a close listener, harms no other', async () => {
     const heard: unknown[] = [];
     const running = await serve(
       bare,

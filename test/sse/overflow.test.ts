@@ -592,7 +592,7 @@ describe.each([bare, h2c])('a client that was closed as slow, over $name', (carr
             stream.onClose((reason) => reasons.push(reason));
             if (stream.lastEventId !== '') return replay(stream, req);
             await turns();
-            // Nobody waits: the first visit ends as a slow one.
+            // No sender waits: the first visit ends as a slow one.
             return sendUntil(
               () => stream.state === 'closed',
               (number) => stream.send(log[number % log.length]!),

@@ -498,7 +498,7 @@ describe('an encoder of long bodies', () => {
     expect(await settles(failed)).toEqual([expect.any(RangeError)]);
   });
 
-  it("is destroyed during an encode that fails: the failure is nobody's", async () => {
+  it('is destroyed during an encode that fails: the failure is reported nowhere', async () => {
     const { addon, encodes } = manualAddon();
     const encoder = createAddonStream(addon, { level: 3, blockSize: unit });
     const unhandled = watchUnhandled();
@@ -513,7 +513,7 @@ describe('an encoder of long bodies', () => {
   });
 });
 
-/** The rejections that nobody handles, from now to the end of the test. */
+/** The unhandled rejections, from now to the end of the test. */
 function watchUnhandled(): unknown[] {
   const unhandled: unknown[] = [];
   const onUnhandled = (error: unknown): void => void unhandled.push(error);

@@ -125,7 +125,7 @@ function line({ connection }: Probed, unacked = 0, timer = '00'): string {
 const names = (log: Log): string[] => log.map(([name, what]) => `${name} ${what}`);
 
 describe('the pace of the probe', () => {
-  it('does nothing while nobody waits', () => {
+  it('does nothing while nothing waits', () => {
     const { timers, started, probe } = bench();
     expect(timers).toEqual([]);
     expect(started).toEqual([]);

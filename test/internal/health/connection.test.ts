@@ -261,7 +261,7 @@ describe('heartbeats', () => {
     expect(steps()).toEqual([]);
   });
 
-  it('are never sent with `every: Infinity`, and nobody is late for them', () => {
+  it('are never sent with `every: Infinity`, and no peer is late for them', () => {
     const { advance, transport, registry, ends } = bench({ options: { every: Infinity } });
     expect(registry.wheel.size).toBe(0);
     advance(86_400_000);
@@ -370,7 +370,7 @@ describe('the read clock', () => {
     }
   });
 
-  it('stands while nobody was asked', () => {
+  it('stands while the peer was not asked', () => {
     const { advance, registry, states } = bench({ options: { every: '5s' }, transport: { asksOk: false } });
     advance(3_600_000);
     expect([states, registry.connections().map(({ state, silence }) => [state, silence])]).toEqual([
@@ -416,7 +416,7 @@ describe('the read clock', () => {
     expect([ends, transport.moves]).toEqual([[], []]);
   });
 
-  it('gives nobody up before the third look after a pause', () => {
+  it('gives no peer up before the third look after a pause', () => {
     const { advance, clock, transport } = bench({ options: { every: '5s' } });
     advance(6000);
     clock.pause(120_000);
@@ -460,7 +460,7 @@ describe('the write clock', () => {
     expect(transport.moves[0]!.at - start).toBeGreaterThanOrEqual(15_000);
   });
 
-  it('starts with the write that found the queue full, though nobody was to look before long', () => {
+  it('starts with the write that found the queue full, though no look was due before long', () => {
     const { advance, transport, peer, clock, states } = bench({ options: { every: '5m', writeDeadline: '2s' } });
     advance(60_000);
     transport.bytesQueued = 1000;
@@ -673,7 +673,7 @@ describe('a connection that is sent away', () => {
     expect([registry.wheel.size, registry.stats().connections]).toEqual([0, 0]);
   });
 
-  it('goes by itself where it has ended: neither age, nor a producer, nor anybody else sends it away', () => {
+  it('goes by itself where it has ended: neither age, nor a producer, nor other code sends it away', () => {
     const { advance, transport, peer, registry } = bench({
       options: { maxAge: '1m' },
       policy: { idleProducer: 30_000 },
@@ -935,7 +935,7 @@ describe('a peer whose kernel alone answers', () => {
     expect([ends, registry.connections().map(({ state }) => state)]).toEqual([[], ['healthy']]);
   });
 
-  it('is not late for what it acknowledged long ago, before anybody looked', () => {
+  it('is not late for what it acknowledged long ago, before the first look', () => {
     // A stream that is busy, with a deadline that is shorter than the time between two looks.
     const { advance, kernel, write, states } = quietStream({ options: { every: '30s', readDeadline: '10s' } });
     advance(600_000, 1000, (now) => {
@@ -953,7 +953,7 @@ describe('a peer whose kernel alone answers', () => {
     expect(transport.cuts[0]!.at - start).toBeLessThan(55_000);
   });
 
-  it('that has closed its window lives, and whoever should read does not', () => {
+  it('that has closed its window lives, and the code that should read does not', () => {
     const { advance, kernel, transport, peer, clock, ends, steps, write } = quietStream({
       options: { every: '5s', writeDeadline: '8s' },
     });
@@ -997,7 +997,7 @@ describe('a peer whose kernel alone answers', () => {
     expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
   });
 
-  it('whose bytes nobody reads here just now may have answered', () => {
+  it('whose bytes are not read here just now may have answered', () => {
     let isHeld = true;
     const { advance, ends, peer } = bench({ options: { every: '5s' }, transport: { isHeld: () => isHeld } });
     advance(300_000);
@@ -1060,7 +1060,7 @@ describe('the allowance for retransmissions', () => {
 });
 
 describe('a peer that answers by itself, and is written to without a pause', () => {
-  it('is given up when it has fallen silent, though nobody asks it', () => {
+  it('is given up when it has fallen silent, though it is not asked', () => {
     const { advance, transport, peer, ends } = bench({
       options: { every: '5s' },
       transport: { quietBy: 'writes', lookEvery: 1250 },

@@ -133,7 +133,7 @@ describe('a wheel', () => {
     }
   });
 
-  it('has one timer however many wait, and none when nobody does', () => {
+  it('has one timer however many wait, and none when nothing does', () => {
     const { clock, wheel, entry } = bench();
     const entries = Array.from({ length: 1000 }, (_, index) => entry(String(index)));
     for (const [index, each] of entries.entries()) wheel.schedule(each, ((index * 7919) % 30_000) + 1);
@@ -310,7 +310,7 @@ describe('a wheel', () => {
     expect([wheel.size, clock.timers]).toEqual([0, 0]);
   });
 
-  it('is no context of whoever happens to set its timer', async () => {
+  it('is not the context of the code that happens to set its timer', async () => {
     const storage = new AsyncLocalStorage<string>();
     const wheel = new TimingWheel(fail, { now: () => performance.now(), startTimer });
     const seen: unknown[] = [];
@@ -422,7 +422,7 @@ describe('a wheel and a list that is searched from end to end', () => {
           expect(wheel.size).toBe(model.size);
           expect(entries.map(({ timing }) => timing?.at)).toEqual(entries.map((_, index) => model.get(index)?.at));
           expect(clock.timers).toBeLessThanOrEqual(1);
-          // Nobody is forgotten: whoever waits is not due, or not for longer than a slot, or was entered when it was
+          // No entry is forgotten: one that waits is not due, or not for longer than a slot, or was entered when it was
           // due already.
           for (const { at, since } of model.values())
             expect(clock.now() - Math.max(at, since)).toBeLessThanOrEqual(latest);

@@ -86,7 +86,7 @@ describe('the verdict', () => {
   it.each([
     ['heartbeat-timeout', 'the read channel', old, {}],
     ['slow-consumer', 'the write channel', {}, old],
-    ['heartbeat-timeout', 'both: nobody is there', old, old],
+    ['heartbeat-timeout', 'both: the peer is gone', old, old],
     ['heartbeat-timeout', 'the read channel, and the other is late', old, { lateAt: 4999 }],
     ['slow-consumer', 'the write channel, and the other is late', { lateAt: 4999 }, old],
   ] as const)('%s for %s', (verdict, _which, read, write) => {
@@ -160,7 +160,7 @@ describe('a channel that stays late', () => {
   });
 });
 
-it('a process that stood still gives nobody up before the third look', () => {
+it('a process that stood still gives no peer up before the third look', () => {
   for (const pause of [6000, 60_000, 86_400_000]) {
     const seen = follow('read', direction({ lateAt: 1000 }), pause);
     expect(seen.map(({ now, health }) => [Math.round(now - pause), health.verdict])).toEqual([
@@ -171,7 +171,7 @@ it('a process that stood still gives nobody up before the third look', () => {
   }
 });
 
-it('whatever the evidence, nobody is given up who is in time, or too soon, or was found late too few times, and the next look is in time', () => {
+it('whatever the evidence, no peer is given up that is in time, or too soon, or was found late too few times, and the next look is in time', () => {
   const time = fc.integer({ min: 0, max: 20_000 });
   const evidence: fc.Arbitrary<Lateness> = fc.record({
     lateAt: fc.oneof(time, fc.constant(Infinity)),

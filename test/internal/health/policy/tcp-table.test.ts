@@ -375,7 +375,7 @@ describe('what a row says', () => {
     expect(readAcknowledgement(before, sample(1000, { unacked: 200, timer: 'window-probe' }))).toBe('progress');
   });
 
-  it('waiting: in TIME_WAIT nothing is outstanding, and nobody there', () => {
+  it('waiting: in TIME_WAIT nothing is outstanding, and the peer is gone', () => {
     expect(readAcknowledgement(undefined, sample(1000, { timer: 'time-wait', state: 6 }))).toBe('waiting');
     expect(readAcknowledgement(before, sample(1000, { timer: 'time-wait', state: 6 }))).toBe('waiting');
   });
