@@ -93,11 +93,14 @@ export const rows: Record<string, Row> = {
     },
   },
 
-  'docs/deadline.md: Deadlines: sluice/deadline': visited(gets('/report', '{"figures":{"price":12},"left":')),
-  'docs/deadline.md: What happens to a request': visited(gets('/', 'in time')),
+  'docs/deadline.md: Quick start': visited(
+    gets('/report', '{"figures":{"price":12},"left":'),
+    gets('/clock', 'event: tick\n'),
+  ),
+  'docs/deadline.md: Quick start (2)': visited(gets('/', 'in time')),
   'docs/deadline.md: The context': visited(mounts('primes', '[2,3,5,', ',19997]')),
   'docs/deadline.md: Children': visited(mounts('price', '{"price":12}')),
-  'docs/deadline.md: Where the current context is': visited(mounts('upload', '{"bytes":0,"left":')),
+  'docs/deadline.md: The current context': visited(mounts('upload', '{"bytes":0,"left":')),
   'docs/deadline.md: Passing it on': {
     visit: async ({ exports, upstream, calls }) => {
       const threeWays = exports['threeWays'] as (url: string) => Promise<unknown[]>;
