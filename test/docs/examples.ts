@@ -223,7 +223,7 @@ export const rows: Record<string, Row> = {
   'docs/heartbeat.md: The frame': runs,
   'docs/heartbeat.md: Observing': runs,
 
-  'docs/lifecycle.md: Going down without a loss: sluice/lifecycle': drains,
+  'docs/lifecycle.md: Quick start': drains,
   'docs/lifecycle.md: Servers': drains,
   'docs/lifecycle.md: Streams': drains,
   'docs/lifecycle.md: Streams (2)': drains,
