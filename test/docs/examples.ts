@@ -5,6 +5,7 @@ import net from 'node:net';
 import { expect } from 'vitest';
 import { WebSocket } from 'ws';
 import { makeCertificate } from '../support/certificate.ts';
+import { complete } from './models.ts';
 import { until } from '../support/until.ts';
 import { closeSources, each, get, gets, mounts, type Visit } from './visits.ts';
 
@@ -31,25 +32,24 @@ const runs: Row = {};
 const visited = (...visits: Visit[]): Row => ({ visit: each(...visits) });
 
 export const rows: Record<string, Row> = {
-  'README.md: In fifteen lines': visited(gets('/clock', 'event: tick\n')),
-  'README.md: In fifteen lines (2)': {
-    beside: 'README.md: In fifteen lines',
+  'README.md: Quick start': visited(gets('/clock', 'event: tick\n')),
+  'README.md: Quick start (2)': {
+    beside: 'README.md: Quick start',
     visit: async ({ printed }) => {
       expect((await printed())[0]).toMatch(/^\d{4}-/);
       closeSources();
     },
   },
-  'README.md: In fifteen lines (3)': visited(gets('/', 'data: the\n\n', 'data: answer\n\n')),
-  'README.md: In fifteen lines (4)': visited(gets('/rows', '{"row":1000}\n'), gets('/download', 'localhost')),
-  'README.md: In fifteen lines (5)': visited(gets('/list', '"item 499"'), gets('/feed', 'event: news\n')),
-  'README.md: Order of middlewares': visited(
+  'README.md: A service for production': visited(
     gets('/readyz', '"active"'),
     gets('/livez', '"active"'),
-    gets('/clock', 'data: tick\n'),
+    gets('/count', 'id: 2\ndata: {"n":2}\n'),
   ),
+  'README.md: Tokens of a language model': visited(completes('You said: hello')),
+  'README.md: JSON lines and bodies': visited(gets('/rows', '{"row":1000}\n'), gets('/download', 'localhost')),
 
   'docs/body.md: Bodies: sluice/body': visited(gets('/file', 'localhost'), gets('/lines', '\n1000\n')),
-  'docs/body.md: A Response as source': {
+  'docs/body.md: Pass on a fetched response': {
     visit: async ({ origin, calls }) => {
       const { headers } = await get(origin(), ['{"price":12}']);
       expect([headers.get('x-served-by'), calls]).toEqual(['gateway', ['GET /']]);
@@ -238,7 +238,7 @@ export const rows: Record<string, Row> = {
     gets('/rows', '{"row":3}\n'),
     gets('/samples', '\u001E0.25\n'),
   ),
-  'docs/records.md: The stream': visited(
+  'docs/records.md: TypeScript': visited(
     mounts('rows', '{"id":1,"name":"one"}\n'),
     mounts('generated', '{"id":1,"name":"one"}\n'),
   ),
@@ -250,7 +250,7 @@ export const rows: Record<string, Row> = {
       await get(origin(), [`${JSON.stringify(position)}\n`], {}, () => publish(position));
     },
   },
-  'docs/records.md: Reading': {
+  'docs/records.md: Read the records': {
     visit: async ({ exports }) => {
       const readNdjson = exports['readNdjson'] as (response: Response) => AsyncIterable<unknown>;
       expect(await all(readNdjson(new Response('{"n":1}\n{"n":2}\n')))).toEqual([{ n: 1 }, { n: 2 }]);
@@ -258,7 +258,7 @@ export const rows: Record<string, Row> = {
     },
   },
 
-  'docs/sse.md: Event streams: sluice/sse': visited(gets('/count', 'id: 1\n', 'id: 10\n')),
+  'docs/sse.md: Server-sent events: sluice/sse': visited(gets('/count', 'id: 1\n', 'id: 10\n')),
   'docs/sse.md: Handlers': {
     visit: async (running) => {
       await mounts('ticks', 'event: tick\n')(running);
@@ -268,7 +268,7 @@ export const rows: Record<string, Row> = {
       await get(running.origin(), ['event: news\ndata: item\n'], {}, () => publish('item'));
     },
   },
-  'docs/sse.md: Opening by hand': {
+  'docs/sse.md: Wait before you open': {
     visit: async ({ origin }) => {
       expect((await get(`${origin()}/private`)).status).toBe(403);
       await get(`${origin()}/private`, ['data: welcome\n'], { headers: { Authorization: 'x' } });
@@ -281,7 +281,7 @@ export const rows: Record<string, Row> = {
       await get(`${origin()}/price`, ['data: {"price":10}\n'], { headers: { Accept: 'text/event-stream' } });
     },
   },
-  'docs/sse.md: The stream': visited(mounts('all', 'data: one\n', 'data: two\n', 'data: three\n')),
+  'docs/sse.md: Back-pressure': visited(mounts('all', 'data: one\n', 'data: two\n', 'data: three\n')),
   'docs/sse.md: Slow clients': visited(opens('notices'), opens('prices')),
   'docs/sse.md: Resuming': {
     visit: async ({ origin }) => {
@@ -308,7 +308,32 @@ export const rows: Record<string, Row> = {
   },
   'docs/sse.md: Compression': visited(isEncoded('/zipped', 'data: compressed')),
   'docs/sse.md: Behind compression': visited(isEncoded('/zipped', 'data: compressed')),
+
+  'docs/troubleshooting.md: The handler returns and the stream ends': {
+    visit: async ({ exports, mount, origin }) => {
+      const publish = exports['publish'] as (data: string) => void;
+      await mount(exports['kept']);
+      await get(origin(), ['data: to the kept\n'], {}, () => publish('to the kept'));
+      await mount(exports['waited']);
+      await get(origin(), ['data: to the waited\n'], {}, () => publish('to the waited'));
+    },
+  },
+  'docs/troubleshooting.md: Nothing is compressed': {
+    visit: async ({ printed }) => {
+      const req = { method: 'GET', url: '/' };
+      diagnostics.channel('sluice:compress:decision').publish({ req, coding: 'identity', reason: 'below-threshold' });
+      expect(await printed()).toEqual(['GET / identity below-threshold']);
+    },
+  },
 };
+
+/** The `openai` SDK reads an answer. */
+function completes(text: string): Visit {
+  return async ({ origin }) => {
+    const { content, finish } = await complete(origin());
+    expect([content, finish]).toEqual([text, 'stop']);
+  };
+}
 
 /** The answer is encoded, and has some text. */
 function isEncoded(path: string, text = 'hello hello'): Visit {
