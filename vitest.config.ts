@@ -39,8 +39,8 @@ export default defineConfig({
     pool: 'forks',
     // Many tests wait for most of their time.
     maxWorkers: 3,
-    testTimeout: 45_000,
-    hookTimeout: 45_000,
+    testTimeout: 90_000,
+    hookTimeout: 90_000,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
   },
 });

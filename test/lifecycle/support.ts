@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 
 /** A lifecycle for one test: without signals, and in no hurry to cut. */
 export function makeLife(options: LifecycleOptions = {}): Lifecycle {
-  const life = lifecycle({ signals: false, preDrain: 0, spread: 0, drainTimeout: '10s', ...options });
+  const life = lifecycle({ signals: false, preDrain: 0, spread: 0, drainTimeout: '1m', ...options });
   onTestFinished(() => life.close());
   return life;
 }

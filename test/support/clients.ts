@@ -8,6 +8,8 @@ export interface Reading {
   readonly headers: Record<string, string | string[] | undefined>;
   /** Text so far. */
   readonly text: string;
+  /** Bytes so far. */
+  readonly length: number;
   /** Resolves at the end: `end` for a complete body, `aborted` for one that was cut. */
   readonly over: Promise<'end' | 'aborted'>;
   /** Leaves without a word. */
@@ -47,6 +49,9 @@ function openHttp1(running: Running, { path = '/', method = 'GET', headers = {} 
         get text() {
           return Buffer.concat(chunks).toString();
         },
+        get length() {
+          return chunks.reduce((sum, { length }) => sum + length, 0);
+        },
         over,
         destroy: () => req.destroy(),
         pause: () => void res.pause(),
@@ -80,6 +85,9 @@ function openHttp2(running: Running, { path = '/', method = 'GET', headers = {} 
         headers: fields as Record<string, string>,
         get text() {
           return Buffer.concat(chunks).toString();
+        },
+        get length() {
+          return chunks.reduce((sum, { length }) => sum + length, 0);
         },
         over,
         destroy: () => {

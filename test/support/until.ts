@@ -1,13 +1,22 @@
-/** Waits for a condition; a hang becomes a failure that says what was there instead. */
+// How often a wait looks, in milliseconds. SLUICE_POLL=400 finds conditions that are true for a moment only.
+const interval = Number(process.env['SLUICE_POLL'] ?? 2);
+
+// A slow machine with other work gets there too: only a hang waits for so long.
+const patience = 40_000;
+
+/**
+ * Waits for a condition, which must stay true once it is: a slow machine looks late. A hang becomes a failure that says
+ * what was there instead.
+ */
 export async function until(
   condition: () => boolean,
   describe: () => string = () => 'the condition never came true',
-  limit = 20_000,
+  limit = patience,
 ): Promise<void> {
   const end = Date.now() + limit;
   while (!condition()) {
     if (Date.now() > end) throw new Error(`timed out: ${describe()}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await new Promise((resolve) => setTimeout(resolve, interval));
   }
 }
 
@@ -24,7 +33,7 @@ export async function parked(count: () => number, least = 0): Promise<number> {
 }
 
 /** Fails instead of hanging when a promise does not settle. */
-export async function settles<T>(promise: Promise<T>, limit = 20_000): Promise<T> {
+export async function settles<T>(promise: Promise<T>, limit = patience): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const sentinel = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error('the promise never settled')), limit);
