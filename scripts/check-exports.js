@@ -1,37 +1,37 @@
-// Folder = subpath = entry file: the exports map says neither more nor less than src has.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+// Folder = subpath = entry file: package.json says neither more nor less than src has. With --write it is brought in
+// line, for a new part.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { folders, packageFields } from './subpaths.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-/** @type {{ exports: Record<string, string | Record<string, string>> }} */
-const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const file = join(root, 'package.json');
+/** @type {Record<string, unknown>} */
+const manifest = JSON.parse(readFileSync(file, 'utf8'));
+const fields = packageFields();
 
-const folders = readdirSync(join(root, 'src'), { withFileTypes: true })
-  .filter((entry) => entry.isDirectory() && entry.name !== 'internal')
-  .map((entry) => entry.name);
+if (process.argv.includes('--write')) writeFileSync(file, `${JSON.stringify({ ...manifest, ...fields }, null, 2)}\n`);
+else for (const problem of [...differences(), ...missing()]) fail(problem);
+console.log(`${folders.length} subpaths checked`);
 
-/** @type {Record<string, string | Record<string, string>>} */
-const expected = { '.': targets('index'), './package.json': './package.json' };
-for (const folder of folders) expected[`./${folder}`] = targets(`${folder}/index`);
-
-/** @param {string} entry */
-function targets(entry) {
-  return { types: `./dist/${entry}.d.ts`, default: `./dist/${entry}.js` };
+function differences() {
+  return Object.entries(fields)
+    .filter(([field, value]) => JSON.stringify(manifest[field]) !== JSON.stringify(value))
+    .map(([field]) => `"${field}" of package.json is not what src asks for: run npm run check:exports -- --write`);
 }
 
-const problems = [];
-for (const subpath of new Set([...Object.keys(expected), ...Object.keys(exports)])) {
-  const [want, have] = [JSON.stringify(expected[subpath]), JSON.stringify(exports[subpath])];
-  if (want !== have)
-    problems.push(`${subpath}: package.json has ${have ?? 'nothing'}, src asks for ${want ?? 'nothing'}`);
-}
-for (const target of Object.values(expected).flatMap((value) =>
-  typeof value === 'string' ? [value] : Object.values(value),
-)) {
-  if (!existsSync(join(root, target))) problems.push(`${target} is not there: run npm run build`);
+function missing() {
+  const targets = Object.values(fields.exports).flatMap((value) =>
+    typeof value === 'string' ? [value] : Object.values(value).flatMap((target) => Object.values(target)),
+  );
+  return targets
+    .filter((target) => !existsSync(join(root, target)))
+    .map((target) => `${target} is not there: run npm run build`);
 }
 
-for (const problem of problems) console.error(problem);
-console.log(`${Object.keys(exports).length} exports checked, ${problems.length} wrong`);
-process.exitCode = problems.length === 0 ? 0 : 1;
+/** @param {string} problem */
+function fail(problem) {
+  console.error(problem);
+  process.exitCode = 1;
+}

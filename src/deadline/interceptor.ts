@@ -1,6 +1,6 @@
 import type { AsyncResource } from 'node:async_hooks';
 import { captureScope } from '../internal/context/async-scope.ts';
-import { background, Context, type RequestContext, requireContext } from '../internal/context/context.ts';
+import { background, type Context, type RequestContext, requireContext } from '../internal/context/context.ts';
 import { contextHere, runIn } from '../internal/context/request-context.ts';
 import {
   type PropagateOptions,

@@ -1,6 +1,6 @@
 import type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/http/message.ts';
 import { requireFunction } from '../internal/option.ts';
-import { openStream, serveStream, type StreamKind } from '../internal/writer/serve.ts';
+import { type NotInferred, openStream, serveStream, type StreamKind } from '../internal/writer/serve.ts';
 import { jsonSeqFormat, ndjsonFormat, type RecordFormat } from '../internal/format/records.ts';
 import { type RecordOptions, resolveRecordOptions } from './options.ts';
 import { OutRecordStream, type RecordStream } from './stream.ts';
@@ -30,7 +30,7 @@ export type RecordMiddleware<Req extends HttpRequest> = (req: Req, res: HttpResp
  */
 export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(
   handler: RecordHandler<T, Req>,
-  options?: RecordOptions<NoInfer<T>>,
+  options?: RecordOptions<NotInferred<T>>,
 ): RecordMiddleware<Req> {
   requireFunction('ndjson.handler', handler);
   const kind = recordKind<T>('ndjson', ndjsonFormat, options);
@@ -45,7 +45,7 @@ export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(
  */
 export function jsonSeq<T = unknown, Req extends HttpRequest = RoutedRequest>(
   handler: RecordHandler<T, Req>,
-  options?: RecordOptions<NoInfer<T>>,
+  options?: RecordOptions<NotInferred<T>>,
 ): RecordMiddleware<Req> {
   requireFunction('jsonSeq.handler', handler);
   const kind = recordKind<T>('jsonSeq', jsonSeqFormat, options);

@@ -6,7 +6,7 @@ import {
   type RoutedRequest,
 } from '../internal/http/message.ts';
 import { requireFunction } from '../internal/option.ts';
-import { openStream, serveStream, type StreamKind } from '../internal/writer/serve.ts';
+import { type NotInferred, openStream, serveStream, type StreamKind } from '../internal/writer/serve.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
 import { decodeLastEventId, type EventStream, formatPrelude, OutEventStream } from './stream.ts';
 import { stopId } from '../internal/format/event-stream.ts';
@@ -28,7 +28,7 @@ export type { EventStream } from './stream.ts';
 export type SseHandler<M extends object = AnyEvents, Req extends HttpRequest = RoutedRequest> = (
   stream: EventStream<M>,
   req: Req,
-) => EventItems<NoInfer<M>> | Promise<unknown> | undefined | void;
+) => EventItems<NotInferred<M>> | Promise<unknown> | undefined | void;
 
 // The map comes from the call or from the annotation of `stream`. A map that is inferred from what happens to be sent
 // would be useless.
@@ -47,7 +47,7 @@ type EventItems<M extends object> =
  */
 export function sse<M extends object = AnyEvents, Req extends HttpRequest = RoutedRequest>(
   handler: SseHandler<M, Req>,
-  options?: SseOptions<NoInfer<Sendable<M>>>,
+  options?: SseOptions<NotInferred<Sendable<M>>>,
 ): (req: Req, res: HttpResponse, next?: Next) => void {
   requireFunction('sse.handler', handler);
   const kind = eventStreamKind<M>(options);

@@ -13,6 +13,12 @@ import { seamOf } from '../seam/response.ts';
 import { OutStream } from './stream.ts';
 import type { ResolvedStreamOptions } from './options.ts';
 
+/**
+ * `T`, where it must not be what a type parameter is inferred from. `NoInfer` does the same, and needs TypeScript 5.4 in
+ * the application.
+ */
+export type NotInferred<T> = [T][T extends unknown ? 0 : never];
+
 /** One kind of stream: its media types, its options, and the object that a handler gets. */
 export interface StreamKind<S> {
   /** The first is sent to a client that accepts several equally, or none. */
