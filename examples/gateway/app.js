@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import express from 'express';
 import { deadline, heartbeat } from 'sluice';
 import { setCompression } from './compression.js';
+import { docs } from './docs.js';
 import { follow } from './follow.js';
 import { metrics } from './metrics.js';
 import { tokens } from './tokens.js';
@@ -33,9 +34,10 @@ export function createApp({ sampler, compression, life, file }) {
   app.get(
     '/metrics',
     traffic.meter('metrics'),
-    metrics({ sampler, compression, traffic, life, registry: beat.registry }),
+    metrics({ sampler, compression, traffic, life, registry: beat.registry, file }),
   );
   app.get('/tokens', traffic.meter('tokens'), tokens());
+  app.get('/docs/:page', docs());
   app.use('/uplot', express.static(dirname(createRequire(import.meta.url).resolve('uplot'))));
   app.use(express.static(join(import.meta.dirname, 'public')));
   return app;

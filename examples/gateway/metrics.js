@@ -1,5 +1,6 @@
 // @ts-check
 import os from 'node:os';
+import { basename } from 'node:path';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import process from 'node:process';
 import { clearInterval, setInterval } from 'node:timers';
@@ -8,11 +9,12 @@ import { describeCompression } from './compression.js';
 import { History } from './history.js';
 import { pageOf } from './traffic.js';
 
-const interval = 500;
+// Milliseconds between samples.
+const interval = Number(process.env['INTERVAL'] ?? 500);
 const fiveMinutes = (5 * 60_000) / interval;
 const oneMinute = 60_000 / interval;
-// With every second sample, which comes a second after the last but one, give or take.
-const reportInterval = 900;
+// With every second sample, which comes two intervals after the last but one, give or take.
+const reportInterval = 1.8 * interval;
 // The histogram holds the time between two wake-ups of a timer, so what is below this is no delay.
 const resolution = 10;
 
@@ -27,6 +29,7 @@ const resolution = 10;
  * @property {string} runtime
  * @property {number} startedAt - milliseconds since 1970; tells one process from the next
  * @property {number} interval - milliseconds between samples
+ * @property {string | null} file - the name of the followed file; `null` where none is followed
  */
 
 /**
@@ -96,7 +99,7 @@ export function createSampler() {
 /**
  * `GET /metrics`: a `host` event, then samples from where the client left off, a `compression` event whenever that is
  * switched, and a `lifecycle` event when this process begins to drain. A page that says its name gets a `compression`
- * event at once, and each second what its streams have cost and how the streams of all clients are.
+ * event at once, and with every second sample what its streams have cost and how the streams of all clients are.
  *
  * @param {object} parts
  * @param {Sampler} parts.sampler
@@ -104,8 +107,10 @@ export function createSampler() {
  * @param {import('./traffic.js').Traffic} parts.traffic
  * @param {import('sluice').Lifecycle} parts.life
  * @param {import('sluice').ConnectionRegistry} parts.registry
+ * @param {string | undefined} parts.file - the path of the followed file
  */
-export function metrics({ sampler, compression, traffic, life, registry }) {
+export function metrics({ sampler, compression, traffic, life, registry, file }) {
+  const host = { ...sampler.host, file: file === undefined ? null : basename(file) };
   const handler = /** @type {import('sluice').SseHandler<MetricsEvents>} */ (
     async function* (stream, req) {
       const page = pageOf(req);
@@ -119,7 +124,7 @@ export function metrics({ sampler, compression, traffic, life, registry }) {
           void stream.send({ event: 'lifecycle', data: { state } });
         }),
       );
-      yield { event: 'host', data: sampler.host };
+      yield { event: 'host', data: host };
       if (life.state !== 'active') yield { event: 'lifecycle', data: { state: life.state } };
       if (page !== undefined) yield { event: 'compression', data: describeCompression(compression) };
       const lastId = stream.lastEventId || idFromQuery(req);
@@ -165,7 +170,7 @@ function idFromQuery(req) {
   return typeof req.query?.after === 'string' ? req.query.after : '';
 }
 
-/** @returns {Host} */
+/** @returns {Omit<Host, 'file'>} */
 function describeHost() {
   const cpus = os.cpus();
   return {

@@ -19,7 +19,7 @@ function isSameOrigin({ 'sec-fetch-site': site, origin, host }) {
   return origin === undefined || hostOf(origin) === host;
 }
 
-/** @param {string} origin - may be `null`, for one that nobody is to know */
+/** @param {string} origin - may be `null`, for one that the browser keeps to itself */
 function hostOf(origin) {
   return URL.canParse(origin) ? new URL(origin).host : undefined;
 }

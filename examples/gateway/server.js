@@ -10,7 +10,7 @@ import { createCompression } from './compression.js';
 import { createSampler } from './metrics.js';
 
 const port = process.env['PORT'] ?? '3000';
-// Whoever reaches this server reads the followed file: only this machine does, unless told otherwise.
+// Clients of this server can read the followed file. So only this machine reaches it, unless HOST says otherwise.
 const host = process.env['HOST'] ?? '127.0.0.1';
 const file = process.argv[2];
 
@@ -25,7 +25,7 @@ async function run() {
   if (file !== undefined) await access(file, constants.R_OK);
   const sampler = createSampler();
   const compression = createCompression();
-  // Short, for somebody who waits in front of it: behind a load balancer the defaults fit.
+  // Short, since you wait for it. Behind a load balancer the defaults fit.
   const life = lifecycle({ signals: ['SIGINT', 'SIGTERM'], preDrain: '1s', spread: '1s', drainTimeout: '10s' });
   const server = createServer(createApp({ sampler, compression, life, file }));
   life.attach(server);

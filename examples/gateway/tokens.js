@@ -97,7 +97,7 @@ const sentences = [
   'Each of these words left the server in an event of its own, the moment it was there.',
   'The loop that makes them awaits every send, so a reader who falls behind slows the writer down instead of filling its memory.',
   'Each event has an id; restart the server in the middle of this sentence and the answer goes on at the next word.',
-  'When you close the page, the generator is told through an abort signal and stops making words that nobody will read.',
+  'When you close the page, the generator is told through an abort signal and stops making words that no one will read.',
   'An error in the middle would cut the connection, because a clean end would pass half an answer for a whole one.',
   'The last event says that the answer is complete, and the end after it asks the browser not to come back.',
   'Text may hold quotes, “curly” ones, line breaks and signs such as ∑ or é: framing is the library’s work.',

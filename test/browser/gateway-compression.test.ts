@@ -11,17 +11,18 @@ import {
   lastingPort,
   launchBrowser,
   listen,
+  newestId,
   openPage,
   patient,
   startGateway,
   startTimeout,
   take,
-  temporaryFile,
   useGateway,
 } from './support.ts';
 
 const timeout = 120_000;
-const untouched = useGateway();
+// Each test leaves the switch on.
+const shared = useGateway();
 
 interface State {
   readonly enabled: boolean;
@@ -46,6 +47,12 @@ async function set(url: string, enabled: boolean): Promise<void> {
   expect(await post(url, JSON.stringify({ enabled }))).toBe(204);
 }
 
+/** The same, until the test is over. */
+async function setForTest(url: string, enabled: boolean): Promise<void> {
+  onTestFinished(() => set(url, !enabled));
+  await set(url, enabled);
+}
+
 /** The state that a page is told when it comes. */
 async function stateOf(url: string): Promise<State> {
   const [, compression] = await take(eventsOf(`${url}/metrics?page=asking`), 2);
@@ -61,7 +68,7 @@ async function nextState(events: ReturnType<typeof eventsOf>): Promise<State> {
 }
 
 /** The stream of metrics with its bytes as they came, in gzip. */
-async function openRaw({ port }: Pick<Gateway, 'port'>, path = '/metrics'): Promise<RawClient> {
+async function openRaw({ port }: Pick<Gateway, 'port'>, path: string): Promise<RawClient> {
   const client = await connectRaw(port);
   onTestFinished(() => client.destroy());
   client.send(getRequest(path, { 'Accept-Encoding': 'gzip', Accept: 'text/event-stream' }));
@@ -85,8 +92,7 @@ async function bytesOfNext(client: RawClient, count: number): Promise<number> {
 
 describe('the compression of the gateway', { timeout }, () => {
   it('goes for everything that it sends', async () => {
-    const file = await temporaryFile('1\n');
-    const { url } = await startGateway({ file: file.path });
+    const { url } = shared;
 
     for (const path of [
       '/',
@@ -110,20 +116,23 @@ describe('the compression of the gateway', { timeout }, () => {
   });
 
   it('is switched, and every client of /metrics is told', async () => {
-    const { url } = await startGateway();
+    const { url } = shared;
+    const { version } = await stateOf(url);
     const clients = [eventsOf(`${url}/metrics`), eventsOf(`${url}/metrics`), eventsOf(`${url}/metrics?page=one`)];
     await Promise.all(clients.map((client) => take(client, 3)));
 
     await set(url, false);
-    for (const client of clients) expect(await nextState(client)).toMatchObject({ enabled: false, version: 1 });
+    for (const client of clients)
+      expect(await nextState(client)).toMatchObject({ enabled: false, version: version + 1 });
     // As it is already: that is no change.
     await set(url, false);
     await set(url, true);
-    for (const client of clients) expect(await nextState(client)).toMatchObject({ enabled: true, version: 2 });
+    for (const client of clients)
+      expect(await nextState(client)).toMatchObject({ enabled: true, version: version + 2 });
 
     expect(await stateOf(url)).toEqual({
       enabled: true,
-      version: 2,
+      version: version + 2,
       tier: expect.any(Number),
       load: expect.any(Number),
     });
@@ -131,8 +140,8 @@ describe('the compression of the gateway', { timeout }, () => {
   });
 
   it('sends what comes while it is off as it is, and says why', async () => {
-    const { url } = await startGateway();
-    await set(url, false);
+    const { url } = shared;
+    await setForTest(url, false);
 
     for (const path of ['/style.css', '/metrics']) {
       const response = await fetch(url + path, { headers: { 'accept-encoding': 'gzip' } });
@@ -143,16 +152,16 @@ describe('the compression of the gateway', { timeout }, () => {
   });
 
   it('makes the events of an open stream shorter from the moment it is on, and no longer when it is off', async () => {
-    const gateway = await startGateway();
-    const client = await openRaw(gateway);
+    const { url } = shared;
+    const client = await openRaw(shared, `/metrics?after=${await newestId(url)}`);
     await bytesOfNext(client, 3);
 
     const on = await bytesOfNext(client, 4);
-    await set(gateway.url, false);
+    await setForTest(url, false);
     // The change itself, and what was under way.
     await bytesOfNext(client, 4);
     const off = await bytesOfNext(client, 4);
-    await set(gateway.url, true);
+    await set(url, true);
     await bytesOfNext(client, 4);
     const onAgain = await bytesOfNext(client, 4);
 
@@ -166,7 +175,7 @@ describe('the compression of the gateway', { timeout }, () => {
   });
 
   it('tells a page what came over the wire, to the byte', async () => {
-    const client = await openRaw(untouched, '/metrics?page=one');
+    const client = await openRaw(shared, `/metrics?page=one&after=${await newestId(shared.url)}`);
     const reports = (): { page: { streams: { metrics: { text: number; wire: number } } } }[] => {
       const { events } = new EventParser().push(Buffer.from(decode(parseChunked(client.received).chunks)));
       return events.filter(({ type }) => type === 'traffic').map(({ data }) => JSON.parse(data));
@@ -189,8 +198,7 @@ describe('the compression of the gateway', { timeout }, () => {
   });
 
   it('counts the streams of each page on their own', async () => {
-    const file = await temporaryFile('line\n');
-    const { url } = await startGateway({ file: file.path });
+    const { url } = shared;
     const streamsOf = async (page: string): Promise<Record<string, { open: boolean; text: number }>> => {
       const events = eventsOf(`${url}/metrics?page=${page}`);
       for (;;) {
@@ -216,25 +224,27 @@ describe('the compression of the gateway', { timeout }, () => {
   it.each([
     ['of another site', { 'sec-fetch-site': 'cross-site' }],
     ['of another origin of the site', { 'sec-fetch-site': 'same-site' }],
-    ['of nobody', { 'sec-fetch-site': 'none' }],
+    ['that a user opened', { 'sec-fetch-site': 'none' }],
     ['of another origin', { origin: 'http://example.com' }],
     ['of another port', { origin: 'http://localhost:1' }],
     ['of an origin without a name', { origin: 'null' }],
   ])('is not switched by a page %s', async (_what, headers) => {
-    const { url } = untouched;
+    const { url } = shared;
+    const before = await stateOf(url);
 
     expect(await post(url, '{"enabled":false}', headers)).toBe(403);
 
-    expect(await stateOf(url)).toMatchObject({ enabled: true, version: 0 });
+    expect(await stateOf(url)).toMatchObject({ enabled: true, version: before.version });
   });
 
   it('is switched by a page of its own, also where the browser says only its origin', async () => {
-    const { url } = await startGateway();
+    const { url } = shared;
+    const { version } = await stateOf(url);
 
     expect(await post(url, '{"enabled":false}', { 'sec-fetch-site': 'same-origin', origin: url })).toBe(204);
     expect(await post(url, '{"enabled":true}', { origin: url })).toBe(204);
 
-    expect(await stateOf(url)).toMatchObject({ enabled: true, version: 2 });
+    expect(await stateOf(url)).toMatchObject({ enabled: true, version: version + 2 });
   });
 
   it.each([
@@ -244,12 +254,13 @@ describe('the compression of the gateway', { timeout }, () => {
     ['a string', '{"enabled":"false"}'],
     ['no JSON', '{enabled'],
   ])('is not switched by %s', async (_what, body) => {
-    const { url } = untouched;
+    const { url } = shared;
+    const before = await stateOf(url);
 
     expect(await post(url, body)).toBe(400);
     expect(await post(url, '{"enabled":false}', { 'content-type': 'text/plain' })).toBe(400);
 
-    expect(await stateOf(url)).toMatchObject({ enabled: true, version: 0 });
+    expect(await stateOf(url)).toMatchObject({ enabled: true, version: before.version });
   });
 });
 
@@ -339,7 +350,8 @@ describe.skipIf(lacksBrowser('the compression card of the gateway'))(
     afterAll(() => browser?.close());
 
     it('switches the open streams of every page, which go on', async () => {
-      const { url } = await startGateway();
+      const { url } = shared;
+      const { version } = await stateOf(url);
       const [first, second] = [await openPage(browser, url), await openPage(browser, url)];
       await expectCoding(first, 'metrics', 'gzip');
       await expectCoding(second, 'metrics', 'gzip');
@@ -353,17 +365,17 @@ describe.skipIf(lacksBrowser('the compression card of the gateway'))(
     }`);
       const seen = (): Promise<{ ids: number[]; opened: number; states: boolean[] }> => first.evaluate('seen');
       await expect.poll(async () => (await seen()).opened, patient).toBe(1);
-      await expectState(first, true, 0);
+      await expectState(first, true, version);
 
       await first.getByRole('switch', { name: 'Compression' }).click();
-      await expectState(first, false, 1);
-      await expectState(second, false, 1);
+      await expectState(first, false, version + 1);
+      await expectState(second, false, version + 1);
       await expect.poll(() => first.textContent(`${card} [data-stream="metrics"]`), patient).toContain('gzip, stored');
       const off = await costOfNextEvents(first);
 
       await second.keyboard.press('c');
-      await expectState(second, true, 2);
-      await expectState(first, true, 2);
+      await expectState(second, true, version + 2);
+      await expectState(first, true, version + 2);
       const on = await costOfNextEvents(first);
 
       expect(off).toBeGreaterThan(1);
@@ -377,8 +389,7 @@ describe.skipIf(lacksBrowser('the compression card of the gateway'))(
     });
 
     it('is in gzip, and says so', async () => {
-      const file = await temporaryFile('line\n');
-      const { url } = await startGateway({ file: file.path });
+      const { url } = shared;
       const page = await openPage(browser, 'about:blank');
       const codings = new Map<string, string | undefined>();
       page.on('response', (response) =>
@@ -397,27 +408,19 @@ describe.skipIf(lacksBrowser('the compression card of the gateway'))(
       expect(await page.textContent(`${card} .encoders`)).toMatch(/^\d+$/);
     });
 
-    it('shows a page that comes later how it is set', async () => {
-      const { url } = await startGateway();
-      await set(url, false);
-
+    it('shows a page that comes while it is off so, and compresses its metrics from where they are', async () => {
+      const { url } = shared;
+      await setForTest(url, false);
+      const { version } = await stateOf(url);
       const page = await openPage(browser, url);
-
-      await expectState(page, false, 1);
+      await expectState(page, false, version);
       await expectCoding(page, 'metrics', 'identity');
       await expectCoding(page, 'files', 'identity');
-    });
-
-    it('compresses the metrics of a page that came while it was off, from where they are', async () => {
-      const { url } = await startGateway();
-      await set(url, false);
-      const page = await openPage(browser, url);
-      await expectCoding(page, 'metrics', 'identity');
       const requests = requestsFor(page, '/metrics');
 
       await page.getByRole('switch', { name: 'Compression' }).click();
 
-      await expectState(page, true, 2);
+      await expectState(page, true, version + 1);
       await expectCoding(page, 'metrics', 'gzip');
       expect(await costOfNextEvents(page)).toBeLessThan(0.6);
       expect(requests).toEqual([expect.stringMatching(/[?&]after=\d+$/)]);
@@ -426,9 +429,10 @@ describe.skipIf(lacksBrowser('the compression card of the gateway'))(
     });
 
     it('leaves the key alone where a user types', async () => {
-      const { url } = await startGateway();
+      const { url } = shared;
+      const { version } = await stateOf(url);
       const page = await openPage(browser, url);
-      await expectState(page, true, 0);
+      await expectState(page, true, version);
 
       await page.getByLabel('Prompt').fill('');
       await page.keyboard.type('cC');
@@ -436,11 +440,12 @@ describe.skipIf(lacksBrowser('the compression card of the gateway'))(
       await page.keyboard.press('Control+c');
       await page.keyboard.press('c');
 
-      await expectState(page, false, 1);
+      await expectState(page, false, version + 1);
+      await set(url, true);
       expect(await page.getByLabel('Prompt').inputValue()).toBe('cC');
     });
 
-    it('goes on counting after the server was killed', async () => {
+    it('goes on counting after the server was killed, and says meanwhile that it cannot be switched', async () => {
       const killed = await startGateway({ port: await lastingPort() });
       const page = await openPage(browser, killed.url);
       await expectCoding(page, 'metrics', 'gzip');
@@ -449,28 +454,21 @@ describe.skipIf(lacksBrowser('the compression card of the gateway'))(
       const before = (await costOf(page, 'metrics'))!;
 
       await killed.stop('SIGKILL');
+      await page.getByRole('switch', { name: 'Compression' }).click();
+      await expect.poll(() => page.textContent(`${card} .failure`), patient).toMatch(/^Not switched: ./);
+      expect(await page.getAttribute(card, 'data-enabled')).toBe('false');
       await startGateway({ port: killed.port });
 
       // That of the new server, which is as it began.
       await expectState(page, true, 0);
+      expect(await page.textContent(`${card} .failure`)).toBe('');
       await expect.poll(async () => (await costOf(page, 'metrics'))!.text, patient).toBeGreaterThan(before.text);
       expect((await costOf(page, 'metrics'))!.wire).toBeGreaterThan(before.wire);
     });
 
-    it('says that it could not be switched', async () => {
-      const gateway = await startGateway();
-      const page = await openPage(browser, gateway.url);
-      await expectState(page, true, 0);
-      await gateway.stop('SIGKILL');
-
-      await page.getByRole('switch', { name: 'Compression' }).click();
-
-      await expect.poll(() => page.textContent(`${card} .failure`), patient).toMatch(/^Not switched: ./);
-      expect(await page.getAttribute(card, 'data-enabled')).toBe('true');
-    });
-
     it('is not switched by a page of another origin', async () => {
-      const { url } = untouched;
+      const { url } = shared;
+      const { version } = await stateOf(url);
       const other = await listen((_req, res) =>
         res.setHeader('content-type', 'text/html').end('<!doctype html><title>other</title>'),
       );
@@ -489,7 +487,7 @@ describe.skipIf(lacksBrowser('the compression card of the gateway'))(
 
       await expect.poll(() => statuses, patient).toContain(403);
       expect(statuses).not.toContain(204);
-      expect(await stateOf(url)).toMatchObject({ enabled: true, version: 0 });
+      expect(await stateOf(url)).toMatchObject({ enabled: true, version });
     });
   },
 );

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
 import { EventParser, type ParsedEvent } from '../support/event-parser.ts';
 
@@ -47,12 +47,27 @@ export async function launchBrowser(): Promise<Browser> {
   });
 }
 
-/** Opens a page for one test. An error that the page's script does not catch fails the test. */
-export async function openPage(browser: Browser, url: string): Promise<Page> {
-  const page = await browser.newPage();
+/** What the console of a page says is wrong, from its start. */
+const consoleErrors = new WeakMap<Page, string[]>();
+
+export function consoleErrorsOf(page: Page): readonly string[] {
+  return consoleErrors.get(page)!;
+}
+
+/**
+ * Opens a page for one test, which moves nothing by itself unless told otherwise. An error that the page's script does
+ * not catch fails the test.
+ */
+export async function openPage(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Page> {
+  const page = await browser.newPage({ reducedMotion: 'reduce', ...options });
   page.setDefaultTimeout(patient.timeout);
   const errors: Error[] = [];
   page.on('pageerror', (error) => errors.push(error));
+  const messages: string[] = [];
+  consoleErrors.set(page, messages);
+  page.on('console', (message) => {
+    if (message.type() === 'error') messages.push(message.text());
+  });
   onTestFinished(async () => {
     await page.close();
     expect(errors).toEqual([]);
@@ -82,18 +97,23 @@ export async function listen(listener: RequestListener, port = 0): Promise<Liste
   return { url: `http://localhost:${(server.address() as AddressInfo).port}`, close };
 }
 
-/** A file of one test. */
+/** A file, and how to add to it. */
 export interface TemporaryFile {
   readonly path: string;
   append(text: string): Promise<void>;
 }
 
 export async function temporaryFile(text = ''): Promise<TemporaryFile> {
+  const { remove, ...file } = await createFile(text);
+  onTestFinished(remove);
+  return file;
+}
+
+async function createFile(text: string): Promise<TemporaryFile & { remove(): Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
   const path = join(folder, 'followed.log');
   await writeFile(path, text);
-  return { path, append: (more) => appendFile(path, more) };
+  return { path, append: (more) => appendFile(path, more), remove: () => rm(folder, { recursive: true }) };
 }
 
 /** How a process ended, and what it said. */
@@ -127,7 +147,7 @@ export function runExample(path: string, options?: ExampleOptions): Program {
 function spawnExample(path: string, { args = [], port = 0 }: ExampleOptions = {}): Program {
   const script = fileURLToPath(new URL(`../../examples/${path}`, import.meta.url));
   const child = spawn(process.execPath, [script, ...args], {
-    env: { ...process.env, GOVERNOR: 'off', PORT: String(port) },
+    env: { ...process.env, GOVERNOR: 'off', INTERVAL: '200', PORT: String(port) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const kill = (): void => {
@@ -179,21 +199,40 @@ export async function startGateway({
   return whenListening(runExample('gateway/server.js', { args: file === undefined ? [] : [file], port }));
 }
 
-/** A gateway for all tests of a file or a `describe`, none of which changes anything about it. */
-export function useGateway(): Pick<Gateway, 'url' | 'port'> {
+/** A gateway for several tests, which leave it as they found it. It follows a file. */
+export interface SharedGateway {
+  readonly url: string;
+  readonly port: number;
+  readonly child: ChildProcess;
+  readonly file: TemporaryFile;
+}
+
+/** Starts a gateway for all tests of a file or a `describe`. */
+export function useGateway({ follows = true } = {}): SharedGateway {
   let program: Program | undefined;
   let gateway: Gateway | undefined;
+  let file: (TemporaryFile & { remove(): Promise<void> }) | undefined;
   beforeAll(async () => {
-    program = spawnExample('gateway/server.js');
+    file = await createFile('line\n');
+    program = spawnExample('gateway/server.js', follows ? { args: [file.path] } : {});
     gateway = await whenListening(program);
   }, startTimeout);
-  afterAll(() => program?.stop('SIGKILL'));
+  afterAll(async () => {
+    await program?.stop('SIGKILL');
+    await file?.remove();
+  });
   return {
     get url() {
       return gateway!.url;
     },
     get port() {
       return gateway!.port;
+    },
+    get child() {
+      return gateway!.child;
+    },
+    get file() {
+      return file!;
     },
   };
 }
@@ -222,18 +261,21 @@ export async function* eventsOf(url: string, lastEventId = ''): AsyncGenerator<P
 }
 
 /** The records of a response as they come. Leaving the loop closes the connection. */
-export async function* recordsOf(url: string): AsyncGenerator<unknown, void> {
+export async function* recordsOf(url: string, headers: Record<string, string> = {}): AsyncGenerator<unknown, void> {
   const decoder = new TextDecoder();
   let rest = '';
-  for await (const chunk of await bodyOf(url, { accept: 'application/x-ndjson' })) {
+  for await (const chunk of await bodyOf(url, { accept: 'application/x-ndjson', ...headers })) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
     rest = lines.pop()!;
     for (const line of lines) yield JSON.parse(line);
   }
 }
 
+/** Open until the test is over, at most. */
 async function bodyOf(url: string, headers: Record<string, string>): Promise<AsyncIterable<Uint8Array>> {
-  const response = await fetch(url, { headers });
+  const over = new AbortController();
+  onTestFinished(() => over.abort());
+  const response = await fetch(url, { headers, signal: over.signal });
   if (response.status !== 200 || !response.body)
     throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
   return response.body;
@@ -248,4 +290,44 @@ export async function take<T>(source: AsyncGenerator<T, void>, count: number): P
     items.push(value);
   }
   return items;
+}
+
+/** The id of a sample that is taken from now on. */
+export async function newestId(url: string): Promise<string> {
+  const now = Date.now();
+  for await (const { type, data, lastEventId } of eventsOf(`${url}/metrics`)) {
+    if (type === 'sample' && (JSON.parse(data) as { time: number }).time >= now) return lastEventId;
+  }
+  throw new Error('The stream ended');
+}
+
+/** What a gateway says of its connections. */
+export interface Stats {
+  readonly connections: number;
+  readonly ended: Record<string, number>;
+}
+
+/** What a page is told the next time. The question is a connection itself. */
+export async function nextStats(url: string): Promise<Stats> {
+  for await (const { type, data } of eventsOf(`${url}/metrics?page=asking`)) {
+    if (type === 'connections') return JSON.parse(data) as Stats;
+  }
+  throw new Error('The stream ended');
+}
+
+/** A client in a process of its own, that reads a stream until it is killed. */
+export async function startClient(url: string): Promise<{ kill(): Promise<void> }> {
+  const program = `const { body } = await fetch(${JSON.stringify(url)}); for await (const chunk of body) process.stdout.write(chunk);`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const closed = once(child, 'close');
+  const kill = async (): Promise<void> => {
+    child.kill('SIGKILL');
+    await closed;
+  };
+  onTestFinished(kill);
+  await once(child.stdout, 'data');
+  child.stdout.resume();
+  return { kill };
 }

@@ -1,37 +1,45 @@
 import uPlot from '/uplot/uPlot.esm.js';
 
 const height = 172;
-const span = 120;
-const leastSpan = 30;
-const clock = new Intl.DateTimeFormat(undefined, {
+/** The time of day, the same everywhere on the page. */
+export const clock = new Intl.DateTimeFormat(undefined, {
   hour: '2-digit',
   minute: '2-digit',
   second: '2-digit',
   hourCycle: 'h23',
 });
 
-/** A colour of the style sheet, as the current colour scheme has it. */
-export function color(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/**
+ * A colour for a canvas, as the current colour scheme has it.
+ *
+ * @param {string} css - with variables of the style sheet
+ */
+function resolve(css) {
+  const style = getComputedStyle(document.documentElement);
+  return css.replaceAll(/var\((--[\w-]+)\)/g, (_, name) => style.getPropertyValue(name).trim());
 }
 
-/** One card of the page: the newest value as text, the last two minutes as lines, and gaps as shaded bands. */
+/** One card of the page: the newest value as text, the last minutes as lines, and gaps as shaded bands. */
 export class Chart {
   #card;
   #plot;
   #columns;
   #gaps = [];
+  #timeline;
 
   /**
    * @param {HTMLElement} card
    * @param {object} options
-   * @param {{ label: string, color: () => string, width?: number, fill?: boolean }[]} options.series
+   * @param {import('./timeline.js').Timeline} options.timeline - of the page
+   * @param {{ label: string, color: string, width?: number, fill?: boolean }[]} options.series - `color` as CSS has it
    * @param {(value: number) => string} options.format - a value with its unit
    * @param {(value: number) => string} [options.tick] - the same for the axis, where digits would repeat
    * @param {(highest: number) => number} options.top - the upper end of the scale, which starts at 0
    */
   constructor(card, options) {
     this.#card = card;
+    this.#timeline = options.timeline;
+    this.#timeline.add(this);
     this.#columns = Array.from({ length: options.series.length + 1 }, () => []);
     const target = card.querySelector('.plot');
     this.#plot = new uPlot(this.#describe(target.clientWidth, options), this.#columns, target);
@@ -41,7 +49,7 @@ export class Chart {
   /** @param {{ time: number, values: number[], text: string, note?: string }} point - `time` in seconds since 1970 */
   add({ time, values, text, note = '' }) {
     this.#append(time, values);
-    this.#forget(time - span);
+    this.#timeline.note(time);
     this.#card.querySelector('.value strong').textContent = text;
     this.#card.querySelector('.value small').textContent = note;
   }
@@ -52,13 +60,18 @@ export class Chart {
     this.#gaps.push({ from, to, label });
   }
 
-  draw() {
+  /** Ends the lines where nothing is known, though nothing is missing. */
+  breakAt(time) {
+    this.#append(time, []);
+  }
+
+  /** @param {{ min: number, max: number }} window - in seconds since 1970 */
+  draw(window) {
+    this.#forget(window.min);
     const [times] = this.#columns;
-    const newest = times.at(-1);
-    if (newest === undefined) return;
     this.#plot.batch(() => {
       this.#plot.setData(this.#columns, false);
-      this.#plot.setScale('x', { min: Math.max(newest - span, Math.min(times[0], newest - leastSpan)), max: newest });
+      this.#plot.setScale('x', window);
     });
     if (this.#plot.cursor.left < 0) this.#plot.setLegend({ idx: times.length - 1 });
   }
@@ -79,8 +92,8 @@ export class Chart {
 
   #describe(width, { series, format, tick = format, top }) {
     const axis = {
-      stroke: () => color('--muted'),
-      grid: { stroke: () => color('--grid'), width: 1 },
+      stroke: () => resolve('var(--muted)'),
+      grid: { stroke: () => resolve('var(--grid)'), width: 1 },
       ticks: { show: false },
       font: '11px system-ui',
     };
@@ -90,7 +103,11 @@ export class Chart {
       padding: [8, 26, 0, 0],
       cursor: { sync: { key: 'metrics' }, drag: { setScale: false }, points: { size: 5 } },
       // More entries than fit would leave no room for the lines.
-      legend: { show: series.length <= 5 },
+      legend: {
+        show: series.length <= 5,
+        // Elements, so that a variable in it follows the colour scheme.
+        markers: { width: 0, fill: (_plot, index) => series[index - 1]?.color ?? 'none' },
+      },
       scales: { x: { auto: false }, y: { range: (_plot, _low, high) => [0, top(high ?? 0)] } },
       axes: [
         { ...axis, space: 90, size: 26, values: (_plot, times) => times.map((time) => clock.format(time * 1000)) },
@@ -98,11 +115,11 @@ export class Chart {
       ],
       series: [
         { label: 'Time', value: (_plot, time) => (time == null ? '–' : clock.format(time * 1000)) },
-        ...series.map(({ label, color: stroke, width = 1.5, fill = false }) => ({
+        ...series.map(({ label, color, width = 1.5, fill = false }) => ({
           label,
-          stroke,
+          stroke: () => resolve(color),
           width,
-          fill: fill ? () => `color-mix(in srgb, ${stroke()} 18%, transparent)` : undefined,
+          fill: fill ? () => `color-mix(in srgb, ${resolve(color)} 18%, transparent)` : undefined,
           points: { show: false },
           value: (_plot, value) => (value == null ? '–' : format(value)),
         })),
@@ -120,9 +137,9 @@ export class Chart {
     for (const { from, to, label } of this.#gaps) {
       const left = plot.valToPos(from, 'x', true);
       const width = plot.valToPos(to, 'x', true) - left;
-      ctx.fillStyle = color('--gap');
+      ctx.fillStyle = resolve('var(--gap)');
       ctx.fillRect(left, bbox.top, width, bbox.height);
-      ctx.fillStyle = color('--warn');
+      ctx.fillStyle = resolve('var(--warn)');
       ctx.font = `${11 * devicePixelRatio}px system-ui`;
       ctx.textAlign = 'left';
       ctx.textBaseline = 'top';
@@ -134,7 +151,12 @@ export class Chart {
   /** Says in the document what is on the canvas, which nothing can be read from. */
   #publish(plot) {
     const [times, values] = plot.data;
-    this.#card.dataset.points = String(values.filter((value) => value !== null).length);
-    this.#card.dataset.newest = String(times.at(-1) ?? '');
+    const { min, max } = plot.scales.x;
+    Object.assign(this.#card.dataset, {
+      points: String(values.filter((value) => value !== null).length),
+      newest: String(times.at(-1) ?? ''),
+      window: `${min}–${max}`,
+      gaps: this.#gaps.map(({ from, to }) => `${from}–${to}`).join(' '),
+    });
   }
 }

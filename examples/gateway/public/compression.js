@@ -1,4 +1,4 @@
-import { Chart, color } from './charts.js';
+import { Chart } from './charts.js';
 import { connectSwitch } from './switch.js';
 import { sumOf, Traffic, trafficOfFiles } from './traffic.js';
 
@@ -23,8 +23,9 @@ export class CompressionCard {
    * @param {object} options
    * @param {string} options.url - of the switch
    * @param {() => void} options.reopen - asks for the stream of metrics anew, from where it is
+   * @param {import('./timeline.js').Timeline} options.timeline - of the page
    */
-  constructor(card, { url, reopen }) {
+  constructor(card, { url, reopen, timeline }) {
     this.#card = card;
     this.#reopen = reopen;
     this.#setSwitch = connectSwitch(this.#find('[role="switch"]'), {
@@ -33,9 +34,10 @@ export class CompressionCard {
       onFailure: (reason) => (this.#find('.failure').textContent = reason === '' ? '' : `Not switched: ${reason}`),
     });
     this.#chart = new Chart(card, {
+      timeline,
       series: [
-        { label: 'Text', color: () => color('--series-2'), width: 1.5 },
-        { label: 'On the wire', color: () => color('--series-1'), width: 2, fill: true },
+        { label: 'Text', color: 'var(--series-2)', width: 1.5 },
+        { label: 'On the wire', color: 'var(--series-1)', width: 2, fill: true },
       ],
       format: rate,
       top: (highest) => Math.max(500, highest * 1.15),
@@ -48,6 +50,7 @@ export class CompressionCard {
   /** The stream of metrics is a new one. */
   opened() {
     this.#isPlain = undefined;
+    this.#find('.failure').textContent = '';
   }
 
   takeState(state) {
@@ -69,10 +72,6 @@ export class CompressionCard {
     Object.assign(this.#rows, streams);
     this.#showRows();
     this.#chartRate(report.time / 1000, spent);
-  }
-
-  draw() {
-    this.#chart.draw();
   }
 
   #find(selector) {
@@ -104,8 +103,8 @@ export class CompressionCard {
 
   #chartRate(at, spent) {
     if (!spent) return;
-    if (at - this.#drawnAt > 3)
-      this.#chart.addGap({ from: this.#drawnAt, to: at, label: `${(at - this.#drawnAt).toFixed(1)} s` });
+    // Samples that were missed come later, rates do not.
+    if (at - this.#drawnAt > 3) this.#chart.breakAt((this.#drawnAt + at) / 2);
     this.#drawnAt = at;
     this.#chart.add({
       time: at,
@@ -113,7 +112,6 @@ export class CompressionCard {
       text: rate(spent.wire),
       note: `for ${rate(spent.text)} text`,
     });
-    this.#chart.draw();
   }
 }
 

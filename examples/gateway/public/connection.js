@@ -2,7 +2,7 @@ import { withParams } from './address.js';
 
 // An EventSource that also notices a server that is silent, and outlives being refused.
 
-// Samples come twice a second: after this much silence the connection is dead, though nobody said so.
+// Samples come twice a second: after this much silence the connection is dead, though nothing closed it.
 const longestSilence = 10_000;
 const reopenDelay = 3_000;
 const patience = 15_000;
@@ -13,16 +13,19 @@ const patience = 15_000;
  * @param {string} url
  * @param {object} options
  * @param {Record<string, (data: unknown) => void>} options.events - what to do with the data of each event, by its name
- * @param {(state: 'live' | 'reconnecting' | 'gone') => void} options.onState - `gone`: no answer for a while, still trying
+ * @param {(state: 'live' | 'reconnecting' | 'gone') => void} options.onState - `live`: the first event of a stream is
+ * there; `gone`: no answer for a while, still trying
  */
 export function connect(url, { events, onState }) {
   let source;
+  let isLive;
   let lastId = '';
   let lostAt;
   let timer;
 
   function open() {
     source?.close();
+    isLive = false;
     // The header that carries the last id belongs to one EventSource, and is not known to the next.
     source = new EventSource(lastId === '' ? url : withParams(url, [['after', lastId]]));
     source.addEventListener('open', opened);
@@ -31,6 +34,7 @@ export function connect(url, { events, onState }) {
       source.addEventListener(name, (event) => {
         lastId = event.lastEventId || lastId;
         reopenAfter(longestSilence);
+        live();
         take(JSON.parse(event.data));
       });
     }
@@ -38,9 +42,15 @@ export function connect(url, { events, onState }) {
   }
 
   function opened() {
+    reopenAfter(longestSilence);
+  }
+
+  /** Not before it has an event: a server that drains answers, and only to say that the next one is to be asked. */
+  function live() {
+    if (isLive) return;
+    isLive = true;
     lostAt = undefined;
     onState('live');
-    reopenAfter(longestSilence);
   }
 
   function failed() {
@@ -50,6 +60,7 @@ export function connect(url, { events, onState }) {
   }
 
   function lost() {
+    isLive = false;
     lostAt ??= Date.now();
     onState(Date.now() - lostAt < patience ? 'reconnecting' : 'gone');
   }

@@ -2,23 +2,34 @@ const mostLines = 500;
 const retryDelay = 1_000;
 
 /**
- * Shows the lines of the followed file, and asks again whenever the response breaks off. Ends only where the server
- * follows no file.
+ * Shows the lines of the file that the server follows, and asks again whenever the response breaks off. Where it follows
+ * none, there is no card either.
  *
  * @param {string} url
  * @param {HTMLElement} panel
+ * @returns {(file: string | null) => void} takes the name of the file, which the server says whenever it is asked
  */
-export async function follow(url, panel) {
+export function showFile(url, panel) {
+  let stop;
+  return (file) => {
+    panel.hidden = file === null;
+    panel.querySelector('.name').textContent = file ?? '';
+    if (file === null) {
+      stop?.abort();
+      stop = undefined;
+      show(panel, 'off', 'Off');
+    } else if (!stop) {
+      stop = new AbortController();
+      void follow(url, panel, stop.signal);
+    }
+  };
+}
+
+async function follow(url, panel, signal) {
   const list = panel.querySelector('.lines');
-  for (;;) {
+  while (!signal.aborted) {
     try {
-      const response = await fetch(url, { headers: { accept: 'application/x-ndjson' } });
-      if (response.status === 404) {
-        const { error } = await response.json();
-        list.dataset.empty = error;
-        show(panel, 'off', 'Off');
-        return;
-      }
+      const response = await fetch(url, { headers: { accept: 'application/x-ndjson' }, signal });
       if (!response.ok) throw new Error(`the server answered ${response.status}`);
       // The server starts with the file's last lines again.
       list.replaceChildren();
@@ -26,7 +37,7 @@ export async function follow(url, panel) {
       await readRecords(response, (records) => append(list, records));
       throw new Error('the server ended the stream');
     } catch (error) {
-      show(panel, 'reconnecting', `Reconnecting: ${error.message}`);
+      if (!signal.aborted) show(panel, 'reconnecting', `Reconnecting: ${error.message}`);
     }
     await new Promise((resolve) => setTimeout(resolve, retryDelay));
   }
