@@ -33,11 +33,15 @@ describe('the examples of the documentation', () => {
   });
 
   it.for(others.map((example) => [example.key, example] as const))('%s', async ([, example]) => {
-    const { beside, shorter, visit } = rowOf(example);
+    const { beside, calls, shorter, visit } = rowOf(example);
+    const called = calls === undefined ? undefined : await start(examples.get(calls)!, room);
     const other = beside === undefined ? undefined : await start(examples.get(beside)!, room);
     const code = shorter ? example.code.replaceAll(...shorter) : example.code;
     if (shorter) expect(code).not.toBe(example.code);
-    const running = await start({ ...example, code }, room, other ? { globals: browserOf(other.origin()) } : {});
+    const running = await start({ ...example, code }, room, {
+      ...(other && { globals: browserOf(other.origin()) }),
+      ...(called && { upstream: called.origin() }),
+    });
     await visit?.(other ? { ...running, origin: other.origin } : running);
   });
 

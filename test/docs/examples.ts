@@ -2,10 +2,12 @@ import { once } from 'node:events';
 import diagnostics from 'node:diagnostics_channel';
 import http2 from 'node:http2';
 import net from 'node:net';
+import type { LanguageModel } from 'ai';
+import type { RequestHandler } from 'express';
 import { expect } from 'vitest';
 import { WebSocket } from 'ws';
 import { makeCertificate } from '../support/certificate.ts';
-import { complete } from './models.ts';
+import { chatText, clientOf, complete, hello, modelOf } from './models.ts';
 import { until } from '../support/until.ts';
 import { closeSources, each, get, gets, mounts, type Visit } from './visits.ts';
 
@@ -16,6 +18,8 @@ export interface Row {
   readonly visit?: Visit;
   /** An example that runs beside it: the server of a page, or what it observes. It is the one that is visited. */
   readonly beside?: string;
+  /** An example whose server it calls. */
+  readonly calls?: string;
   /** Waits of the example that the test makes shorter. */
   readonly shorter?: readonly [from: string, to: string];
   /** Runs in a process of its own until SIGTERM, and has to drain and to exit with 0. */
@@ -233,6 +237,45 @@ export const rows: Record<string, Row> = {
   'docs/lifecycle.md: Work outside of requests': drains,
   'docs/lifecycle.md: Signals and the end of the process': drains,
   'docs/lifecycle.md: The report': drains,
+
+  'docs/llm.md: Language models': visited(completes('You said: hello')),
+  'docs/llm.md: Language models (2)': {
+    calls: 'docs/llm.md: Language models',
+    visit: async ({ printed }) => expect(await printed()).toEqual(['You said: hello']),
+  },
+  'docs/llm.md: Abort the model': { calls: 'docs/llm.md: Language models', visit: completes('You said: hello') },
+  'docs/llm.md: Errors with a status': { calls: 'docs/llm.md: Language models', visit: completes('You said: hello') },
+  'docs/llm.md: Errors in the middle of an answer': {
+    visit: async ({ origin, printed }) => {
+      await expect(complete(origin())).rejects.toMatchObject({ message: 'The model failed', type: 'server_error' });
+      expect((await printed())[0]).toContain('out of memory');
+    },
+  },
+  'docs/llm.md: Answers without stream: true': {
+    visit: async ({ origin }) => {
+      const { choices } = await clientOf(origin()).chat.completions.create({ model: 'mine', messages: [hello] });
+      expect(choices[0]?.message.content).toBe('The answer.');
+      await expect(complete(origin())).resolves.toMatchObject({ content: 'The answer.' });
+    },
+  },
+  'docs/llm.md: The AI SDK': {
+    visit: async ({ exports, mount, origin }) => {
+      const { default: express } = await import('express');
+      const chat = exports['chat'] as (model: LanguageModel) => RequestHandler;
+      await mount(express.Router().use(express.json(), chat(modelOf(['The ', 'answer.']))));
+      expect(await chatText(origin())).toBe('The answer.');
+    },
+  },
+  'docs/llm.md: The AI SDK (2)': {
+    visit: async ({ origin }) => expect(await chatText(`${origin()}/api/chat`)).toBe('The answer.'),
+  },
+  'docs/llm.md: Read it in a browser': {
+    visit: async ({ exports }) => {
+      const readEvents = exports['readEvents'] as (response: Response) => AsyncIterable<string>;
+      const response = new Response(':ok\ndata: {"a":1}\n\n:\nid: 1\ndata: [DONE]\n\n');
+      expect(await all(readEvents(response))).toEqual(['{"a":1}', '[DONE]']);
+    },
+  },
 
   'docs/records.md: JSON records: sluice/records': visited(
     gets('/rows', '{"row":3}\n'),

@@ -111,6 +111,8 @@ export interface Running {
 }
 
 export interface StartOptions {
+  /** Where the services that the example calls listen, in place of one that answers `{"price":12}` to all. */
+  readonly upstream?: string;
   /** What a page in a browser has, and Node has not. */
   readonly globals?: Record<string, unknown>;
 }
@@ -118,16 +120,18 @@ export interface StartOptions {
 let started = 0;
 
 /** Runs an example in this process, until the test is over. */
-export async function start(example: Example, room: Room, { globals = {} }: StartOptions = {}): Promise<Running> {
+export async function start(example: Example, room: Room, options: StartOptions = {}): Promise<Running> {
+  const { globals = {} } = options;
   const calls: string[] = [];
-  const upstream = await listen(
+  const prices = await listen(
     http.createServer((req, res) => {
       calls.push(`${req.method!} ${req.url!}`);
       res.setHeader('Content-Type', 'application/json');
       res.end(JSON.stringify({ price: 12 }));
     }),
   );
-  onTestFinished(() => upstream.close());
+  onTestFinished(() => prices.close());
+  const upstream = options.upstream ?? prices.origin;
   for (const [name, value] of Object.entries(globals)) vi.stubGlobal(name, value);
   onTestFinished(() => void vi.unstubAllGlobals());
   const servers = watchServers();
@@ -137,7 +141,7 @@ export async function start(example: Example, room: Room, { globals = {} }: Star
   const code = example.code
     .replaceAll(/\blisten\(300[01]\)/g, 'listen(0)')
     .replaceAll(/\bport: 3000\b/g, 'port: server.address().port')
-    .replaceAll(/\blocalhost:(3001|4000)\b/g, `127.0.0.1:${upstream.port}`);
+    .replaceAll(/\blocalhost:(3000|3001|4000)\b/g, new URL(upstream).host);
   // A module is evaluated once, an example as often as it is used.
   const path = room.write(
     `${++started}-${fileNameOf(example, 'js')}`,
@@ -149,7 +153,7 @@ export async function start(example: Example, room: Room, { globals = {} }: Star
   return {
     exports,
     calls,
-    upstream: upstream.origin,
+    upstream,
     origin: (server = 0) => mounted?.origin ?? `http://127.0.0.1:${(servers[server]!.address() as AddressInfo).port}`,
     async printed() {
       await until(
@@ -172,15 +176,17 @@ function stripTypes(code: string): string {
   return ts.transpileModule(code, { compilerOptions }).outputText;
 }
 
+// Two examples may run in one test: the spy of the second replaces that of the first.
+const listenUnwatched = Server.prototype.listen;
+
 /** The servers that begin to listen from now on; closed when the test is over. */
 function watchServers(): Server[] {
   const servers: Server[] = [];
-  const original = Server.prototype.listen;
   const sockets = new Set<{ destroy(): void }>();
   const spy = vi.spyOn(Server.prototype, 'listen').mockImplementation(function (this: Server, ...args: unknown[]) {
     servers.push(this);
     this.on('connection', (socket) => void sockets.add(socket));
-    return Reflect.apply(original, this, args) as Server;
+    return Reflect.apply(listenUnwatched, this, args) as Server;
   });
   onTestFinished(async () => {
     spy.mockRestore();
