@@ -104,7 +104,7 @@ describe('docs/heartbeat.md', () => {
   });
 
   it('has a row for each value and function that the subpath exports', ({ expect }) => {
-    const names = tables(page.slice(0, page.indexOf('\n## '))).get('name');
+    const names = tables(section('Quick start')).get('name');
     expect(names?.toSorted()).toEqual(Object.keys(subpath).toSorted());
   });
 
@@ -145,8 +145,8 @@ describe('docs/heartbeat.md', () => {
         .replaceAll(' ', '-'),
     );
     const listed = [
-      ...page.slice(page.indexOf('\n[What happens]'), page.indexOf('\n## ')).matchAll(/\]\(#([\w-]+)\)/g),
+      ...page.slice(page.indexOf('\n[What happens]'), page.indexOf('\n## What')).matchAll(/\]\(#([\w-]+)\)/g),
     ].map(([, slug]) => slug);
-    expect(listed).toEqual(titles);
+    expect(['quick-start', ...listed]).toEqual(titles);
   });
 });
