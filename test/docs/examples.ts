@@ -178,7 +178,6 @@ export const rows: Record<string, Row> = {
   },
 
   'docs/from-compression.md: From compression': visited(isEncoded('/')),
-  'docs/from-compression.md: From compression (2)': visited(isEncoded('/')),
   'docs/from-compression.md: What to check': visited(isEncoded('/')),
   'docs/from-compression.md: Types': {
     visit: async ({ exports, mount, origin }) => {
