@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import { membersOf, sectionOf, tablesOf, unionOf } from '../support/page-tables.ts';
+
+// The tables of the pages list what the source has, and nothing else.
+
+function rows(page: string, section: string, head: string): string[] | undefined {
+  return tablesOf(sectionOf(`docs/${page}.md`, section))
+    .get(head)
+    ?.toSorted();
+}
+
+const within = (owner: string, members: readonly string[]): string[] => members.map((name) => `${owner}.${name}`);
+
+describe('docs/compress.md', () => {
+  it('has a row for each option', () => {
+    const grouped = ['streams', 'budget'];
+    const options = [...membersOf('CompressOptions'), ...membersOf('CompressionProfile')];
+    expect(rows('compress', 'Options', 'option')).toEqual(
+      [
+        ...options.filter((name) => !grouped.includes(name)),
+        ...within('streams', membersOf('StreamCompressionOptions')),
+        ...within('budget', membersOf('BudgetOptions')),
+      ].toSorted(),
+    );
+    expect(rows('compress', 'The governor', 'option')).toEqual(membersOf('GovernorOptions'));
+    expect(rows('compress', '`webCodec`', 'option')).toEqual(membersOf('WebCodecOptions'));
+  });
+
+  it('has a row for each reason', () => {
+    const reasons = [...unionOf('IdentityReason'), ...unionOf('NegotiationReason')];
+    const late = ['no-gain', 'codec-failed'];
+    expect(rows('compress', 'Why is this not compressed?', 'reason')).toEqual(
+      [...new Set([...reasons, ...late])].filter((reason) => reason !== 'negotiated').toSorted(),
+    );
+  });
+
+  it('has a row for each member of the middleware, of a switch and of a codec', () => {
+    expect(rows('compress', 'Options', 'member of the middleware')).toEqual(membersOf('Compression'));
+    expect(rows('compress', 'The switch', 'member')).toEqual(
+      [...membersOf('CompressionSwitch'), ...membersOf('SwitchState')].toSorted(),
+    );
+    expect(rows('compress', 'Your own codec', 'member')).toEqual(membersOf('Codec'));
+  });
+});
+
+describe('docs/deadline.md', () => {
+  it('has a row for each option', () => {
+    expect(rows('deadline', 'Options', 'option')).toEqual(membersOf('DeadlineOptions'));
+    expect(rows('deadline', 'Passing it on', 'option of all three')).toEqual(membersOf('PropagateOptions'));
+    for (const field of unionOf('TimeoutField'))
+      expect(sectionOf('docs/deadline.md', 'Passing it on')).toContain(field);
+  });
+
+  it('has a row for each header and for each member of a context', () => {
+    expect(rows('deadline', 'Headers', 'request header')).toEqual(unionOf('DeadlineSource'));
+    expect(rows('deadline', 'The context', 'member')).toEqual(membersOf('RequestContext'));
+  });
+});
+
+describe('docs/lifecycle.md', () => {
+  it('has a row for each option and for each member', () => {
+    expect(rows('lifecycle', 'Options', 'option')).toEqual(membersOf('LifecycleOptions'));
+    const members = rows('lifecycle', 'The lifecycle', 'member');
+    expect(members?.filter((name) => name !== 'req')).toEqual(membersOf('Lifecycle'));
+  });
+
+  it('has a row for each field of the report', () => {
+    const fields = tablesOf(sectionOf('docs/lifecycle.md', 'The report')).get('field');
+    expect([...new Set(fields!.map((name) => name.split('.')[0]!))].toSorted()).toEqual(
+      [...membersOf('DrainReport'), 'streams', 'webSockets', 'holds'].toSorted(),
+    );
+    expect(rows('lifecycle', 'The report', 'in `untold`')).toEqual(
+      [...unionOf('UntoldReason'), ...unionOf('FiniteReason')].toSorted(),
+    );
+  });
+});
