@@ -24,16 +24,21 @@ export abstract class SluiceError extends Error {
 }
 
 /**
- * An option has the wrong type or is out of range. Thrown by the factory, before any request; `pipeBody`, `reconnect`
- * and `swap` reject with it.
+ * An option has the wrong type, is out of range, contradicts another one, or does not exist. Thrown by the factory,
+ * before any request; `pipeBody`, `pipe`, `reconnect` and `swap` reject with it.
  */
 export class InvalidOptionError extends SluiceError {
   override readonly code = 'ERR_SLUICE_OPTION_INVALID';
   /** The option's name, with its owner: `sse.maxBuffered`. */
   readonly option: string;
 
-  constructor(option: string, expected: string, value: unknown) {
-    super(`Expected \`${option}\` to be ${expected}, got ${describe(value)}`);
+  /** @param fault - what it was expected to be; or the rest of a sentence that begins with the option */
+  constructor(option: string, fault: string | { readonly sentence: string }, value?: unknown) {
+    super(
+      typeof fault === 'string'
+        ? `Expected \`${option}\` to be ${fault}, got ${describe(value)}`
+        : `Option \`${option}\` ${fault.sentence}`,
+    );
     this.option = option;
   }
 }

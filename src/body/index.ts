@@ -1,5 +1,5 @@
 import { ResponseStartedError } from '../errors.ts';
-import { type HttpRequest, type HttpResponse, isGone } from '../internal/http/message.ts';
+import { type HttpRequest, type HttpResponse, isGone, requireExchange } from '../internal/http/message.ts';
 import { seamOf } from '../internal/seam/response.ts';
 import { type BodyOptions, resolveBodyOptions } from './options.ts';
 import { type BodySource, openBody } from './source.ts';
@@ -34,6 +34,7 @@ export async function pipeBody(
   options?: BodyOptions,
 ): Promise<void> {
   const resolved = resolveBodyOptions(options);
+  requireExchange('pipeBody', req, res);
   const body = openBody(source);
   const transfer = new Transfer(req, res, body, resolved);
   if ((res.writableEnded || seamOf(res)?.hasWriter === true) && !isGone(res)) {

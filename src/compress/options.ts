@@ -3,19 +3,29 @@ import { longestDelay } from '../internal/time/clock.ts';
 import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
 import {
   type Duration,
+  type OptionAdvice,
+  type OptionNames,
   readBag,
   readBoolean,
   readDuration,
   readFunction,
   readInteger,
   readOneOf,
+  readOptions,
   readSize,
   type Size,
 } from '../internal/option.ts';
 import { isCodingToken, toLowerCase } from './policy/accept-encoding.ts';
 import type { EtagMode } from './policy/etag.ts';
 import type { Governor, GovernorOptions } from './control/governor.ts';
-import { type CheckedProfile, checkProfile, type CompressionProfile } from './control/profile.ts';
+import {
+  type CheckedProfile,
+  checkProfile,
+  type CompressionProfile,
+  ignoredZlibOptions,
+  profileNames,
+  refuseBesideCodecs,
+} from './control/profile.ts';
 import type { CompressionSwitch } from './control/switch.ts';
 
 /** How event streams are encoded. */
@@ -117,15 +127,67 @@ export interface ResolvedCompressOptions {
   readonly budget: { readonly encoders: number; readonly bytes: number };
 }
 
+const names: OptionNames<CompressOptions> = {
+  ...profileNames,
+  filter: true,
+  enforceEncoding: true,
+  etag: true,
+  switch: true,
+  governor: true,
+  streams: true,
+  randomPadding: true,
+  idleFlush: true,
+  serverTiming: true,
+  budget: true,
+};
+const streamsNames: OptionNames<StreamCompressionOptions> = { history: true, types: true, directChunks: true };
+const paddingNames: OptionNames<RandomPaddingOptions> = { max: true };
+const budgetNames: OptionNames<BudgetOptions> = { encoders: true, bytes: true };
+
+const ofCodecs = 'Give it to the codec: `codecs: [brotli({ quality: 4 }), gzip({ level: 6 })]`.';
+
+const advice: OptionAdvice = {
+  single: 'threshold',
+  ignored: ignoredZlibOptions,
+  instead: {
+    encodings: 'codecs',
+    encoding: 'codecs',
+    codings: 'codecs',
+    algorithms: 'codecs',
+    minSize: 'threshold',
+    minLength: 'threshold',
+    size: 'threshold',
+    types: 'filter',
+    contentType: 'filter',
+    mimeTypes: 'filter',
+    customTypes: 'filter',
+    shouldCompress: 'filter',
+    padding: 'randomPadding',
+    enabled: 'Turn it on and off by its switch: `compression.switch.disable()`.',
+    history: 'It is a part of `streams`: `streams: { history }`.',
+    directChunks: 'It is a part of `streams`: `streams: { directChunks }`.',
+    quality: ofCodecs,
+    gzip: ofCodecs,
+    deflate: ofCodecs,
+    zstd: ofCodecs,
+    br: ofCodecs,
+    zlib: ofCodecs,
+    zlibOptions: ofCodecs,
+    brotliOptions: ofCodecs,
+  },
+};
+
 /**
  * Fills in defaults and checks. `null` is no options, and a default in what `compression` has too, as it is there.
  * Throws `InvalidOptionError`.
  */
 export function resolveCompressOptions(given: CompressOptions | null | undefined): ResolvedCompressOptions {
-  const options = readBag('compress', given ?? undefined);
+  const options = readOptions<CompressOptions>('compress', given ?? undefined, names, advice);
   const { threshold, brotli } = options as { readonly [name in keyof CompressOptions]: unknown };
+  const profile = checkProfile('compress', threshold === null || brotli === null ? withoutNulls(options) : options);
+  refuseBesideCodecs('compress', profile);
   return {
-    profile: checkProfile('compress', threshold === null || brotli === null ? withoutNulls(options) : options),
+    profile,
     filter: readFunction('compress.filter', options.filter ?? undefined),
     enforceEncoding: readCoding('compress.enforceEncoding', options.enforceEncoding ?? 'identity'),
     etag: readOneOf('compress.etag', options.etag ?? 'weak', ['weak', 'suffix', 'drop', 'keep']),
@@ -150,7 +212,7 @@ function withoutNulls(options: CompressOptions): CompressOptions {
 }
 
 function resolveStreams(given: StreamCompressionOptions | undefined): ResolvedCompressOptions['streams'] {
-  const options = readBag('compress.streams', given);
+  const options = readOptions('compress.streams', given, streamsNames);
   return {
     // Text further back than this is out of reach of a zlib window with its look-ahead.
     history: readInteger(
@@ -171,12 +233,12 @@ function readTypes(option: string, value: unknown): readonly string[] {
 
 function resolvePadding(given: boolean | RandomPaddingOptions): ResolvedCompressOptions['randomPadding'] {
   if (given === false) return undefined;
-  const options = given === true ? {} : readBag('compress.randomPadding', given);
+  const options = given === true ? {} : readOptions('compress.randomPadding', given, paddingNames);
   return { max: readSize('compress.randomPadding.max', options.max ?? 32, { min: 1, max: 65_536 }) };
 }
 
 function resolveBudget(given: BudgetOptions | undefined): ResolvedCompressOptions['budget'] {
-  const options = readBag('compress.budget', given);
+  const options = readOptions('compress.budget', given, budgetNames);
   const encoders = options.encoders ?? 50_000;
   return {
     encoders: encoders === Infinity ? Infinity : readInteger('compress.budget.encoders', encoders),

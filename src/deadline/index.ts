@@ -1,7 +1,7 @@
 import { background, type Context, requireContext, type RequestContext } from '../internal/context/context.ts';
 import { contextFor, contextHere, contextIn, runIn, setContext } from '../internal/context/request-context.ts';
 import { DeadlineQueue } from '../internal/time/deadline-queue.ts';
-import type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
+import { type HttpRequest, type HttpResponse, type Next, requireRequest } from '../internal/http/message.ts';
 import { requireFunction } from '../internal/option.ts';
 import { decideDeadline } from './policy/decide.ts';
 import { type DeadlineOptions, resolveDeadlineOptions } from './options.ts';
@@ -51,10 +51,12 @@ export function deadline(given?: DeadlineOptions): Deadline {
 
 /**
  * Returns the context of a request. Without `deadline` or `lifecycle` before it, the context has no deadline and never
- * aborts.
+ * aborts. Throws `InvalidOptionError` for what is no request.
  */
 export function contextOf(req: HttpRequest): RequestContext {
-  return contextFor(req) ?? background;
+  const context = contextFor(req);
+  if (!context) requireRequest('contextOf.req', req);
+  return context ?? background;
 }
 
 /**

@@ -1,7 +1,17 @@
 import { InvalidOptionError } from '../errors.ts';
 import type { DeadlineExceededError } from '../errors.ts';
 import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
-import { type Duration, readBag, readBoolean, readDuration, readFunction, readInteger } from '../internal/option.ts';
+import {
+  type Duration,
+  type OptionAdvice,
+  type OptionNames,
+  readBoolean,
+  readDuration,
+  readFunction,
+  readInteger,
+  readOptions,
+  refuseWhen,
+} from '../internal/option.ts';
 import { type DeadlineSource, deadlineSources } from './policy/source.ts';
 
 /** Options of `deadline`. Durations are milliseconds or a string for `ms`; `Infinity` is no bound. */
@@ -45,13 +55,49 @@ export interface ResolvedDeadlineOptions {
   readonly asyncContext: boolean;
 }
 
+const names: OptionNames<DeadlineOptions> = {
+  default: true,
+  max: true,
+  idle: true,
+  sources: true,
+  trust: true,
+  status: true,
+  onExpired: true,
+  asyncContext: true,
+};
+
+const advice: OptionAdvice = {
+  single: 'default',
+  instead: {
+    timeout: 'default',
+    ms: 'default',
+    time: 'default',
+    duration: 'default',
+    deadline: 'default',
+    maxTime: 'max',
+    limit: 'max',
+    headers: 'sources',
+    fields: 'sources',
+    statusCode: 'status',
+    onTimeout: 'onExpired',
+    respond: 'It always answers. `onExpired` answers in its own way.',
+    margin: 'It is an option of what makes calls: `contextFetch`, `deadlineInterceptor`, `propagate`.',
+  },
+};
+
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
 export function resolveDeadlineOptions(given: DeadlineOptions | undefined): ResolvedDeadlineOptions {
-  const options = readBag('deadline', given);
+  const options = readOptions('deadline', given, names, advice);
+  const [usual, max, idle] = (['default', 'max', 'idle'] as const).map((name) =>
+    readTimeout(`deadline.${name}`, options[name]),
+  ) as [number, number, number];
+  const beyond = 'is longer than `max`, which ends the request before.';
+  refuseWhen(usual > max && usual !== Infinity, 'deadline.default', beyond);
+  refuseWhen(idle > max && idle !== Infinity, 'deadline.idle', beyond);
   return {
-    default: readTimeout('deadline.default', options.default),
-    max: readTimeout('deadline.max', options.max),
-    idle: readTimeout('deadline.idle', options.idle),
+    default: usual,
+    max,
+    idle,
     sources: readSources(options.sources ?? deadlineSources),
     trusts: readTrust(options.trust ?? true),
     status: readInteger('deadline.status', options.status ?? 504, { min: 400, max: 599 }),

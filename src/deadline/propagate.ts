@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../errors.ts';
 import { type Context, type RequestContext, requireContext } from '../internal/context/context.ts';
-import { type Duration, readBag, readDuration, readOneOf } from '../internal/option.ts';
+import { type Duration, type OptionNames, readDuration, readOneOf, readOptions } from '../internal/option.ts';
 import { type TimeoutField, timeoutFields, timeoutGrammars } from './policy/timeout-field.ts';
 
 export type { TimeoutField } from './policy/timeout-field.ts';
@@ -26,9 +26,18 @@ export interface ResolvedPropagateOptions {
   readonly margin: number;
 }
 
+const names: OptionNames<PropagateOptions> = { fields: true, margin: true };
+
+const instead = {
+  timeout: 'Give it to the call: `fetch(url, { timeout })`, or make a child: `context.child({ timeout })`.',
+  headers: 'fields',
+};
+
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
 export function resolvePropagateOptions(owner: string, given: PropagateOptions | undefined): ResolvedPropagateOptions {
-  const { fields = ['grpc-timeout', 'x-request-timeout-ms'], margin = 10 } = readBag(owner, given);
+  const { fields = ['grpc-timeout', 'x-request-timeout-ms'], margin = '10ms' } = readOptions(owner, given, names, {
+    instead,
+  });
   if (!Array.isArray(fields)) throw new InvalidOptionError(`${owner}.fields`, 'a list of fields', fields);
   return {
     fields: fields.map((field) => readOneOf(`${owner}.fields`, field, timeoutFields)),
@@ -46,8 +55,12 @@ export function resolvePropagateOptions(owner: string, given: PropagateOptions |
 export function propagate<H extends object>(context: RequestContext, headers: H, options?: PropagateOptions): H {
   const resolved = resolvePropagateOptions('propagate', options);
   const known = requireContext('propagate.context', context);
-  if (!isHeaders(headers) && !isRecord(headers)) {
-    throw new InvalidOptionError('propagate.headers', 'a Headers object or an object of fields', headers);
+  if (typeof headers !== 'object' || (headers as unknown) === null || accessOf(headers) === undefined) {
+    throw new InvalidOptionError(
+      'propagate.headers',
+      'a Headers, a Map, an object of headers, or an array of names with their values',
+      headers,
+    );
   }
   writeTimeout(known, headers, resolved);
   return headers;
@@ -58,7 +71,7 @@ export function writeTimeout(context: Context, headers: object, { fields, margin
   context.throwIfAborted();
   const left = context.remaining();
   if (left === Infinity) return;
-  const access = isHeaders(headers) ? accessHeaders(headers) : accessRecord(headers as OutgoingFields);
+  const access = accessOf(headers) ?? accessRecord(headers as OutgoingFields);
   const carried = timeoutFields.map((field) => ({ field, texts: access.read(field) }));
   const own = carried.flatMap(({ field, texts }) => texts.map((text) => readTimeout(field, text)));
   const timeout = Math.min(left - Math.min(margin, left / 10), ...own);
@@ -97,8 +110,16 @@ function isHeaders(value: unknown): value is HeadersLike {
   return [get, set, append].every((method) => typeof method === 'function');
 }
 
-function isRecord(value: unknown): value is OutgoingFields {
-  return typeof value === 'object' && value !== null && !(Symbol.iterator in value);
+/** `undefined` for what cannot be read and changed. */
+function accessOf(headers: object): FieldAccess | undefined {
+  if (isHeaders(headers)) return accessHeaders(headers);
+  if (headers instanceof Map) return accessMap(headers as Map<string, unknown>);
+  if (Array.isArray(headers)) return headers.every(isPair) ? accessPairs(headers) : undefined;
+  return Symbol.iterator in headers ? undefined : accessRecord(headers as OutgoingFields);
+}
+
+function isPair(value: unknown): value is [string, unknown] {
+  return Array.isArray(value) && value.length === 2 && typeof value[0] === 'string';
 }
 
 function accessHeaders(headers: HeadersLike): FieldAccess {
@@ -114,6 +135,33 @@ function accessRecord(record: OutgoingFields): FieldAccess {
       const [name = field, ...others] = namesOf(field);
       for (const other of others) Reflect.deleteProperty(record, other);
       record[name] = value;
+    },
+  };
+}
+
+function accessMap(map: Map<string, unknown>): FieldAccess {
+  const record = Object.fromEntries(map);
+  const access = accessRecord(record);
+  return {
+    read: (field) => access.read(field),
+    write: (field, value) => {
+      access.write(field, value);
+      for (const name of map.keys()) if (!Object.hasOwn(record, name)) map.delete(name);
+      for (const [name, each] of Object.entries(record)) map.set(name, each);
+    },
+  };
+}
+
+function accessPairs(pairs: [string, unknown][]): FieldAccess {
+  const isOf = (field: TimeoutField, [name]: [string, unknown]): boolean => name.toLowerCase() === field;
+  return {
+    read: (field) => pairs.filter((pair) => isOf(field, pair)).flatMap(([, value]) => splitValues(value)),
+    write: (field, value) => {
+      const first = pairs.find((pair) => isOf(field, pair));
+      const kept = pairs.filter((pair) => pair === first || !isOf(field, pair));
+      if (first) first[1] = value;
+      else kept.push([field, value]);
+      pairs.splice(0, pairs.length, ...kept);
     },
   };
 }

@@ -2,7 +2,17 @@ import { InvalidOptionError } from '../errors.ts';
 import { longestDelay } from '../internal/time/clock.ts';
 import { mediaTypeOf } from '../internal/http/accept.ts';
 import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
-import { type Duration, readBag, readDuration, readFunction, readInteger, readOneOf } from '../internal/option.ts';
+import {
+  type Duration,
+  type OptionAdvice,
+  type OptionNames,
+  readBag,
+  readDuration,
+  readFunction,
+  readInteger,
+  readOneOf,
+  readOptions,
+} from '../internal/option.ts';
 import { type CommentStyle, commentStyles, formatEvent } from '../internal/format/event-stream.ts';
 import { formatBeat, formatOf, formatVisible, type StreamFormat } from '../internal/format/keep-alive.ts';
 import {
@@ -14,6 +24,8 @@ import {
 } from '../internal/format/boundary.ts';
 import { encodeHeartbeat } from '../internal/format/frame.ts';
 import {
+  healthAdvice,
+  healthNames,
   type HealthOptions,
   readSpan,
   type ResolvedHealthOptions,
@@ -90,9 +102,38 @@ export interface ResolvedHeartbeatOptions extends ResolvedHealthOptions {
   readonly retryAfter: number;
 }
 
+const names: OptionNames<HeartbeatOptions> = {
+  ...healthNames,
+  padding: true,
+  event: true,
+  comments: true,
+  record: true,
+  frames: true,
+  idleProducer: true,
+  filter: true,
+  drain: true,
+  reconnectDelay: true,
+  retryAfter: true,
+};
+
+const advice: OptionAdvice = {
+  single: 'every',
+  instead: {
+    ...healthAdvice,
+    name: 'event',
+    type: 'event',
+    message: 'event',
+    comment: 'comments',
+    data: 'event',
+    retry: 'reconnectDelay',
+    minInterval: 'It is an option of `watchHttp2`.',
+    maxPendingPings: 'It is an option of `watchWebSockets`.',
+  },
+};
+
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
 export function resolveHeartbeatOptions(given: HeartbeatOptions | undefined): ResolvedHeartbeatOptions {
-  const options = readBag('heartbeat', given);
+  const options = readOptions('heartbeat', given, names, advice);
   return {
     ...resolveHealthOptions('heartbeat', options),
     idleProducer: readSpan('heartbeat.idleProducer', options.idleProducer ?? Infinity),

@@ -1,9 +1,9 @@
 import type { Http2SecureServer, Http2Server, Http2Session } from 'node:http2';
 import { Server } from 'node:net';
 import { InvalidOptionError } from '../errors.ts';
-import { type HealthOptions, resolveHealthOptions } from '../internal/health/options.ts';
+import { healthAdvice, healthNames, type HealthOptions, resolveHealthOptions } from '../internal/health/options.ts';
 import { callEach } from '../internal/listeners.ts';
-import { type Duration, readBag, readBoolean, readDuration } from '../internal/option.ts';
+import { type Duration, type OptionNames, readBoolean, readDuration, readOptions } from '../internal/option.ts';
 import { defaultInterval, type ResolvedWatchHttp2Options, transportOf } from './session-transport.ts';
 
 /** Options of `watchHttp2`. */
@@ -33,8 +33,10 @@ export function watchHttp2(
   throw new InvalidOptionError('watchHttp2.target', 'a server or a session of node:http2', target);
 }
 
+const names: OptionNames<WatchHttp2Options> = { ...healthNames, minInterval: true, whileIdle: true };
+
 function resolveWatchHttp2Options(given: WatchHttp2Options | undefined): ResolvedWatchHttp2Options {
-  const options = readBag('watchHttp2', given);
+  const options = readOptions('watchHttp2', given, names, { instead: healthAdvice });
   return {
     ...resolveHealthOptions('watchHttp2', options),
     minInterval: readDuration('watchHttp2.minInterval', options.minInterval ?? defaultInterval),

@@ -2,10 +2,16 @@ import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { type CloseReason, InvalidOptionError } from '../errors.ts';
 import { captureScope } from '../internal/context/async-scope.ts';
-import { readBag, readBoolean, readFunction } from '../internal/option.ts';
+import { type OptionNames, readBoolean, readFunction, readOptions } from '../internal/option.ts';
 import { writtenBytes } from '../internal/health/ack-probe.ts';
 import { encodeHeartbeat } from '../internal/format/frame.ts';
-import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from '../internal/health/options.ts';
+import {
+  healthAdvice,
+  healthNames,
+  type HealthOptions,
+  type ResolvedHealthOptions,
+  resolveHealthOptions,
+} from '../internal/health/options.ts';
 import type { MonitoredConnection } from '../internal/health/connection.ts';
 import { written } from '../internal/health/policy/note.ts';
 import {
@@ -54,8 +60,10 @@ export function watchSocket(duplex: Duplex, given?: WatchSocketOptions): () => v
   return () => transport.release();
 }
 
+const names: OptionNames<WatchSocketOptions> = { ...healthNames, send: true, answers: true, atBoundary: true };
+
 function resolveWatchSocketOptions(given: WatchSocketOptions | undefined): ResolvedWatchSocketOptions {
-  const options = readBag('watchSocket', given);
+  const options = readOptions('watchSocket', given, names, { instead: healthAdvice });
   return {
     ...resolveHealthOptions('watchSocket', options),
     send: readBoolean('watchSocket.send', options.send ?? true),

@@ -4,11 +4,17 @@ import type { Socket } from 'node:net';
 import { type CloseReason, InvalidOptionError } from '../errors.ts';
 import { callEach } from '../internal/listeners.ts';
 import { type EngineServerLike, engineOf, type SocketServerLike } from '../internal/http/engine-io.ts';
-import { readBag, readInteger } from '../internal/option.ts';
+import { type OptionNames, readInteger, readOptions } from '../internal/option.ts';
 import { writtenBytes } from '../internal/health/ack-probe.ts';
 import { EngineSockets } from './engine-sockets.ts';
 import type { WatchedWebSocket, WatchedWebSocketServer } from '../internal/http/web-socket.ts';
-import { type HealthOptions, type ResolvedHealthOptions, resolveHealthOptions } from '../internal/health/options.ts';
+import {
+  healthAdvice,
+  healthNames,
+  type HealthOptions,
+  type ResolvedHealthOptions,
+  resolveHealthOptions,
+} from '../internal/health/options.ts';
 import type { MonitoredConnection } from '../internal/health/connection.ts';
 import { heard, written } from '../internal/health/policy/note.ts';
 import {
@@ -48,8 +54,10 @@ export function watchWebSockets(target: WebSocketsTarget, given?: WatchWebSocket
   throw new InvalidOptionError('watchWebSockets.target', expected, target);
 }
 
+const names: OptionNames<WatchWebSocketsOptions> = { ...healthNames, maxPendingPings: true };
+
 function resolveWatchWebSocketsOptions(given: WatchWebSocketsOptions | undefined): ResolvedWatchWebSocketsOptions {
-  const options = readBag('watchWebSockets', given);
+  const options = readOptions('watchWebSockets', given, names, { instead: healthAdvice });
   return {
     ...resolveHealthOptions('watchWebSockets', options),
     maxPendingPings: readInteger('watchWebSockets.maxPendingPings', options.maxPendingPings ?? 3, { min: 1, max: 100 }),

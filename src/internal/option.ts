@@ -1,6 +1,8 @@
 import parseBytes from 'bytes';
 import parseMs from 'ms';
+import debug from 'debug';
 import { InvalidOptionError } from '../errors.ts';
+import { nearestName } from './nearest-name.ts';
 
 /** Milliseconds, or a string that `ms` reads: `'30s'`, `'1.5m'`. */
 export type Duration = number | string;
@@ -25,6 +27,8 @@ export interface Range {
   readonly max?: number;
 }
 
+const log = debug('sluice:option');
+
 // `bytes` falls back to parseInt, which reads '64 potatoes' as 64 and '1e3' as 1.
 const sizePattern = /^\d+(\.\d+)?\s*(b|kb|mb|gb|tb|pb)?$/i;
 
@@ -32,7 +36,15 @@ const sizePattern = /^\d+(\.\d+)?\s*(b|kb|mb|gb|tb|pb)?$/i;
 export function readDuration(option: string, value: unknown, range: Range = {}): number {
   const parsed =
     typeof value === 'string' && value !== '' ? (parseMs(value as parseMs.StringValue) as number | undefined) : value;
+  if (looksLikeSeconds(value)) log('`%s` is %d ms. Write "%ds" for seconds.', option, value, value);
   return inRange(option, 'a duration: milliseconds or a string like "30s"', parsed, range, value);
+}
+
+// Few things in a service are to take less than a tenth of a second, and few more than that many seconds.
+const fewSeconds = 100;
+
+function looksLikeSeconds(value: unknown): boolean {
+  return typeof value === 'number' && value > 0 && value < fewSeconds;
 }
 
 /** Reads a size option as bytes. Throws `InvalidOptionError`. */
@@ -62,6 +74,15 @@ export function readFunction<F extends (...args: never[]) => unknown>(
   return value;
 }
 
+/** Reads a signal; `undefined` stays `undefined`. Throws `InvalidOptionError`. */
+export function readSignal(option: string, value: AbortSignal | undefined): AbortSignal | undefined {
+  // By its shape: under Jest with jsdom the global class is not Node's.
+  const isSignal =
+    typeof value === 'object' && (value as unknown) !== null && 'aborted' in value && 'addEventListener' in value;
+  if (value !== undefined && !isSignal) throw new InvalidOptionError(option, 'an AbortSignal', value);
+  return value;
+}
+
 /** Reads an option that is one of a few words. Throws `InvalidOptionError`. */
 export function readOneOf<T extends string>(option: string, value: unknown, allowed: readonly T[]): T {
   const found = allowed.find((word) => word === value);
@@ -71,13 +92,88 @@ export function readOneOf<T extends string>(option: string, value: unknown, allo
   return found;
 }
 
-/** Reads an options bag: `undefined` is an empty one. Throws `InvalidOptionError`. */
+/** Reads an object whose keys are free: `undefined` is an empty one. Throws `InvalidOptionError`. */
 export function readBag<T extends object>(option: string, value: T | undefined): Partial<T> {
   if (value === undefined) return {};
   if (typeof value !== 'object' || (value as unknown) === null || Array.isArray(value)) {
     throw new InvalidOptionError(option, 'an object', value);
   }
   return value;
+}
+
+/** All options of an object, by name. TypeScript tells of one that is missing here. */
+export type OptionNames<T> = { readonly [Name in keyof T]-?: true };
+
+/** What to say of an object of options that is not right. */
+export interface OptionAdvice {
+  /**
+   * What an option of another package, or a likely wrong name, is called here. What is not the name of an option is a
+   * sentence that says where to find it.
+   */
+  readonly instead?: Readonly<Record<string, string>>;
+  /** The option that a single value is meant for: `default` of `deadline('5s')`. */
+  readonly single?: string;
+  /** Names that are accepted and have no effect. */
+  readonly ignored?: readonly string[];
+  /** How the function is called right, for one that was mounted without a call. @defaultValue `app.use(owner())` */
+  readonly call?: string;
+}
+
+/**
+ * Reads an object of options: `undefined` is an empty one. Throws `InvalidOptionError`, also for an option that does not
+ * exist.
+ * @param owner - the name of what has the options, for error messages
+ */
+export function readOptions<T extends object>(
+  owner: string,
+  value: T | undefined,
+  names: OptionNames<T>,
+  advice: OptionAdvice = {},
+): Partial<T> {
+  if (value === undefined) return {};
+  refuseRequest(owner, value, advice.call);
+  if (typeof value !== 'object' || (value as unknown) === null || Array.isArray(value) || isEmitter(value)) {
+    const example = advice.single === undefined ? '' : `, as in \`${owner}({ ${advice.single}: … })\``;
+    throw new InvalidOptionError(owner, `an object${example}`, value);
+  }
+  for (const name of Object.keys(value)) {
+    if (!Object.hasOwn(names, name) && advice.ignored?.includes(name) !== true)
+      throw unknownOption(owner, name, Object.keys(names), advice.instead ?? {});
+  }
+  return value;
+}
+
+/**
+ * Throws `InvalidOptionError` for a factory that was mounted without a call, and is called with a request. Each request
+ * would else hang: the factory makes a middleware and does not call `next`.
+ */
+export function refuseRequest(owner: string, value: unknown, call = `app.use(${owner}())`): void {
+  if (typeof value !== 'object' || value === null || !('httpVersion' in value && 'headers' in value)) return;
+  throw new InvalidOptionError(owner, {
+    sentence: `was mounted without a call: it got a request in place of its options. Call it: \`${call}\``,
+  });
+}
+
+/** Servers, sockets and responses, in the place of options. */
+function isEmitter(value: object): boolean {
+  return 'emit' in value && typeof value.emit === 'function';
+}
+
+function unknownOption(
+  owner: string,
+  name: string,
+  names: readonly string[],
+  instead: Readonly<Record<string, string>>,
+): InvalidOptionError {
+  const found = Object.hasOwn(instead, name) ? instead[name] : nearestName(name, names);
+  const options = names.length === 0 ? 'It has no options.' : `The options are: ${names.join(', ')}.`;
+  const cure = found === undefined ? options : names.includes(found) ? `Did you mean \`${found}\`?` : found;
+  return new InvalidOptionError(`${owner}.${name}`, { sentence: `does not exist. ${cure}` });
+}
+
+/** Throws `InvalidOptionError` where two options contradict each other. */
+export function refuseWhen(isRefused: boolean, option: string, sentence: string): void {
+  if (isRefused) throw new InvalidOptionError(option, { sentence });
 }
 
 function inRange(option: string, kind: string, parsed: unknown, range: Range, value: unknown): number {
@@ -90,6 +186,6 @@ function inRange(option: string, kind: string, parsed: unknown, range: Range, va
 }
 
 /** Checks a required function argument. Throws `InvalidOptionError`. */
-export function requireFunction(option: string, value: unknown): void {
-  if (typeof value !== 'function') throw new InvalidOptionError(option, 'a function', value);
+export function requireFunction(option: string, value: unknown, expected = 'a function'): void {
+  if (typeof value !== 'function') throw new InvalidOptionError(option, expected, value);
 }

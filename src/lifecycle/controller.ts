@@ -4,7 +4,7 @@ import { callEach, Listeners } from '../internal/listeners.ts';
 import { engineOf } from '../internal/http/engine-io.ts';
 import { offerContext } from '../internal/context/request-context.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
-import { readOneOf, requireFunction } from '../internal/option.ts';
+import { readOneOf, refuseWhen, requireFunction } from '../internal/option.ts';
 import { refuse, type RefusalOptions } from '../internal/writer/refusal.ts';
 import { seamOf } from '../internal/seam/response.ts';
 import { Connections } from './connections.ts';
@@ -83,8 +83,10 @@ export class LifecycleController {
     };
   }
 
-  startDrain(): Promise<DrainReport> {
+  /** @param options - a mistake: there are none. A drain must not fail of it: the mistake is reported. */
+  startDrain(options?: unknown): Promise<DrainReport> {
     this.drain.begin(this.#isProbed);
+    if (typeof options === 'object' && options !== null) reportDrainOptions(options);
     return this.drain.over;
   }
 
@@ -144,6 +146,15 @@ export class LifecycleController {
       reportLifecycleError(error);
       return false;
     }
+  }
+}
+
+function reportDrainOptions(options: object): void {
+  try {
+    for (const name of Object.keys(options))
+      refuseWhen(true, `drain.${name}`, 'does not exist. Give it to `lifecycle`.');
+  } catch (error) {
+    reportLifecycleError(error);
   }
 }
 

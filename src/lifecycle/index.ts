@@ -74,7 +74,7 @@ function assemble(life: LifecycleController): Lifecycle {
     state: { get: () => life.state, enumerable: true },
     signal: { value: life.drain.signal, enumerable: true },
     attach: { value: (server: object) => life.attach(server) },
-    drain: { value: () => life.startDrain() },
+    drain: { value: (options?: object) => life.startDrain(options) },
     ready: { value: makeReadiness(() => life.stateForProbe()) },
     live: { value: makeLiveness(() => life.stateForProbe()) },
     on: { value: (event: 'state', listener: (change: LifecycleChange) => void) => life.on(event, listener) },

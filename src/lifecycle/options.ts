@@ -2,7 +2,17 @@ import { constants } from 'node:os';
 import { InvalidOptionError } from '../errors.ts';
 import { longestDelay } from '../internal/time/clock.ts';
 import type { HttpRequest } from '../internal/http/message.ts';
-import { type Duration, readBag, readBoolean, readDuration, readFunction, readInteger } from '../internal/option.ts';
+import {
+  type Duration,
+  type OptionAdvice,
+  type OptionNames,
+  readBoolean,
+  readDuration,
+  readFunction,
+  readInteger,
+  readOptions,
+  refuseWhen,
+} from '../internal/option.ts';
 import { isProbe } from './probes.ts';
 
 /** Options of `lifecycle`. Durations are milliseconds or a string for `ms`. */
@@ -88,18 +98,68 @@ export interface ResolvedLifecycleOptions {
   readonly webSocketCode: number;
 }
 
+const names: OptionNames<LifecycleOptions> = {
+  drainTimeout: true,
+  preDrain: true,
+  spread: true,
+  signals: true,
+  forceAfter: true,
+  exit: true,
+  keepAlive: true,
+  retryAfter: true,
+  reconnectDelay: true,
+  exempt: true,
+  webSocketCode: true,
+};
+
+const listen = "Listen: `life.on('state', ({ state }) => …)`, or wait for `life.drain()`.";
+const probes = "Mount `life.ready` and `life.live`: `app.get('/readyz', life.ready)`.";
+const attach = 'Call `life.attach(server)`.';
+
+const advice: OptionAdvice = {
+  single: 'drainTimeout',
+  instead: {
+    timeout: 'drainTimeout',
+    gracefulTerminationTimeout: 'drainTimeout',
+    forceTimeout: 'drainTimeout',
+    shutdownTimeout: 'drainTimeout',
+    grace: 'drainTimeout',
+    delay: 'preDrain',
+    signal: 'signals',
+    keepAliveTimeout: 'keepAlive',
+    server: attach,
+    servers: attach,
+    onSignal: listen,
+    onShutdown: listen,
+    beforeShutdown: listen,
+    onSendFailureDuringShutdown: listen,
+    onDrain: listen,
+    healthChecks: probes,
+    readiness: probes,
+    liveness: probes,
+    logger: 'Nothing is printed. Subscribe to the diagnostics channels, or set DEBUG=sluice:lifecycle.',
+  },
+};
+
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
 export function resolveLifecycleOptions(given: LifecycleOptions | undefined): ResolvedLifecycleOptions {
-  const options = readBag('lifecycle', given);
+  const options = readOptions('lifecycle', given, names, advice);
   const drainTimeout =
     options.drainTimeout === Infinity
       ? Infinity
       : readDuration('lifecycle.drainTimeout', options.drainTimeout ?? '25s', { max: longestDelay });
   const max = Math.min(drainTimeout, longestDelay);
+  const preDrain = readDuration('lifecycle.preDrain', options.preDrain ?? Math.min(5000, drainTimeout / 5), { max });
+  const spread = readDuration('lifecycle.spread', options.spread ?? Math.min(10_000, (drainTimeout * 2) / 5), { max });
+  refuseWhen(
+    options.preDrain !== undefined && options.spread !== undefined && preDrain + spread > drainTimeout,
+    'lifecycle.spread',
+    'does not fit: `preDrain` and `spread` together are longer than `drainTimeout`, of which they are parts.',
+  );
   return {
     drainTimeout,
-    preDrain: readDuration('lifecycle.preDrain', options.preDrain ?? Math.min(5000, drainTimeout / 5), { max }),
-    spread: readDuration('lifecycle.spread', options.spread ?? Math.min(10_000, (drainTimeout * 2) / 5), { max }),
+    preDrain,
+    spread,
     signals: readSignals('lifecycle.signals', options.signals ?? ['SIGTERM']),
     forceAfter: readForceAfter('lifecycle.forceAfter', options.forceAfter ?? '1s'),
     exit: readBoolean('lifecycle.exit', options.exit ?? false),

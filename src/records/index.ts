@@ -1,5 +1,11 @@
-import type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/http/message.ts';
-import { requireFunction } from '../internal/option.ts';
+import {
+  type HttpRequest,
+  type HttpResponse,
+  type Next,
+  requireExchange,
+  type RoutedRequest,
+} from '../internal/http/message.ts';
+import { refuseRequest, requireFunction } from '../internal/option.ts';
 import { type NotInferred, openStream, serveStream, type StreamKind } from '../internal/writer/serve.ts';
 import { jsonSeqFormat, ndjsonFormat, type RecordFormat } from '../internal/format/records.ts';
 import { type RecordOptions, resolveRecordOptions } from './options.ts';
@@ -32,7 +38,7 @@ export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(
   handler: RecordHandler<T, Req>,
   options?: RecordOptions<NotInferred<T>>,
 ): RecordMiddleware<Req> {
-  requireFunction('ndjson.handler', handler);
+  requireHandler('ndjson', handler);
   const kind = recordKind<T>('ndjson', ndjsonFormat, options);
   return function ndjson(req, res, next) {
     serveStream(kind, (stream) => handler(stream, req), req, res, next);
@@ -47,7 +53,7 @@ export function jsonSeq<T = unknown, Req extends HttpRequest = RoutedRequest>(
   handler: RecordHandler<T, Req>,
   options?: RecordOptions<NotInferred<T>>,
 ): RecordMiddleware<Req> {
-  requireFunction('jsonSeq.handler', handler);
+  requireHandler('jsonSeq', handler);
   const kind = recordKind<T>('jsonSeq', jsonSeqFormat, options);
   return function jsonSeq(req, res, next) {
     serveStream(kind, (stream) => handler(stream, req), req, res, next);
@@ -64,7 +70,9 @@ export function openNdjson<T = unknown>(
   res: HttpResponse,
   options?: RecordOptions<T>,
 ): RecordStream<T> {
-  return openStream(recordKind<T>('ndjson', ndjsonFormat, options), req, res);
+  const kind = recordKind<T>('ndjson', ndjsonFormat, options);
+  requireExchange('openNdjson', req, res);
+  return openStream(kind, req, res);
 }
 
 /** Opens a JSON text sequence outside of a handler, as `openNdjson` does. */
@@ -73,7 +81,14 @@ export function openJsonSeq<T = unknown>(
   res: HttpResponse,
   options?: RecordOptions<T>,
 ): RecordStream<T> {
-  return openStream(recordKind<T>('jsonSeq', jsonSeqFormat, options), req, res);
+  const kind = recordKind<T>('jsonSeq', jsonSeqFormat, options);
+  requireExchange('openJsonSeq', req, res);
+  return openStream(kind, req, res);
+}
+
+function requireHandler(owner: string, handler: unknown): void {
+  refuseRequest(owner, handler, `app.get('/rows', ${owner}(handler))`);
+  requireFunction(`${owner}.handler`, handler, `a function; the path belongs to \`app.get(path, ${owner}(handler))\``);
 }
 
 function recordKind<T>(

@@ -1,5 +1,6 @@
-import { readOneOf, type Resolved } from '../internal/option.ts';
-import { resolveStreamOptions, type StreamOptions } from '../internal/writer/options.ts';
+import type { Fields } from '../internal/http/headers.ts';
+import { type OptionNames, readOneOf, readOptions, type Resolved } from '../internal/option.ts';
+import { resolveStreamOptions, streamAdvice, streamNames, type StreamOptions } from '../internal/writer/options.ts';
 
 /**
  * Options of `ndjson`, `jsonSeq` and their `open…` forms, for records of type `T`. `overflow: 'latest'` needs a `key`.
@@ -14,18 +15,20 @@ export interface RecordOptions<T = unknown> extends StreamOptions<T, unknown> {
   drain?: 'resumable' | 'finite';
 }
 
-export type ResolvedRecordOptions<T> = Resolved<RecordOptions<T>, 'onError' | 'key' | 'gap'>;
+export type ResolvedRecordOptions<T> = Resolved<RecordOptions<T>, 'onError' | 'key' | 'gap'> & {
+  readonly headers: Fields;
+};
+
+const names: OptionNames<RecordOptions> = { ...streamNames, drain: true };
 
 /**
  * Fills in defaults and checks. Throws `InvalidOptionError`.
  * @param owner - the factory's name, for error messages
  */
-export function resolveRecordOptions<T>(
-  owner: string,
-  options: RecordOptions<T> | undefined,
-): ResolvedRecordOptions<T> {
+export function resolveRecordOptions<T>(owner: string, given: RecordOptions<T> | undefined): ResolvedRecordOptions<T> {
+  const options = readOptions(owner, given, names, { instead: streamAdvice });
   return {
     ...resolveStreamOptions<T, unknown>(owner, options),
-    drain: readOneOf(`${owner}.drain`, options?.drain ?? 'finite', ['resumable', 'finite']),
+    drain: readOneOf(`${owner}.drain`, options.drain ?? 'finite', ['resumable', 'finite']),
   };
 }

@@ -1,3 +1,4 @@
+import { InvalidRecordError } from '../errors.ts';
 import type { FiniteReason } from '../internal/seam/layer.ts';
 import { type ItemStream, OutItemStream } from '../internal/writer/item-stream.ts';
 import type { OutStream } from '../internal/writer/stream.ts';
@@ -29,6 +30,12 @@ export class OutRecordStream<T> extends OutItemStream<T, unknown> {
 
   protected override format(value: unknown): string {
     return formatRecord(this.#format, value);
+  }
+
+  protected override extraError(method: 'send' | 'end'): InvalidRecordError {
+    const cure =
+      method === 'send' ? '`send` takes one record, and returns a promise' : '`end` takes nothing: send it before';
+    return new InvalidRecordError(`Unexpected argument: ${cure}`);
   }
 
   protected override defaultGap(dropped: number): unknown {

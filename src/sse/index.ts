@@ -3,9 +3,10 @@ import {
   type HttpResponse,
   type Next,
   requestField,
+  requireExchange,
   type RoutedRequest,
 } from '../internal/http/message.ts';
-import { requireFunction } from '../internal/option.ts';
+import { refuseRequest, requireFunction } from '../internal/option.ts';
 import { type NotInferred, openStream, serveStream, type StreamKind } from '../internal/writer/serve.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
 import { decodeLastEventId, type EventStream, formatPrelude, OutEventStream } from './stream.ts';
@@ -49,7 +50,8 @@ export function sse<M extends object = AnyEvents, Req extends HttpRequest = Rout
   handler: SseHandler<M, Req>,
   options?: SseOptions<NotInferred<Sendable<M>>>,
 ): (req: Req, res: HttpResponse, next?: Next) => void {
-  requireFunction('sse.handler', handler);
+  refuseRequest('sse', handler, "app.get('/events', sse(handler))");
+  requireFunction('sse.handler', handler, 'a function; the path belongs to `app.get(path, sse(handler))`');
   const kind = eventStreamKind<M>(options);
   return function sse(req, res, next) {
     serveStream(kind, (stream) => handler(stream, req), req, res, next);
@@ -68,7 +70,9 @@ export function openEventStream<M extends object = AnyEvents>(
   res: HttpResponse,
   options?: SseOptions<Sendable<M>>,
 ): EventStream<M> {
-  return openStream(eventStreamKind<M>(options), req, res);
+  const kind = eventStreamKind<M>(options);
+  requireExchange('openEventStream', req, res);
+  return openStream(kind, req, res);
 }
 
 function eventStreamKind<M extends object>(options: SseOptions<Sendable<M>> | undefined): StreamKind<EventStream<M>> {

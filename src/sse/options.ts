@@ -1,5 +1,15 @@
-import { type Duration, readBag, readBoolean, readDuration, readOneOf, type Resolved } from '../internal/option.ts';
-import { resolveStreamOptions, type StreamOptions } from '../internal/writer/options.ts';
+import {
+  type Duration,
+  type OptionAdvice,
+  type OptionNames,
+  readBoolean,
+  readDuration,
+  readOneOf,
+  readOptions,
+  type Resolved,
+} from '../internal/option.ts';
+import { resolveStreamOptions, streamAdvice, streamNames, type StreamOptions } from '../internal/writer/options.ts';
+import type { Fields } from '../internal/http/headers.ts';
 import { type CommentStyle, commentStyles, type EventInput } from '../internal/format/event-stream.ts';
 
 /**
@@ -49,13 +59,39 @@ export interface SseOptions<Item extends EventInput | string = EventInput | stri
 export type ResolvedSseOptions<Item extends EventInput | string = never> = Resolved<
   SseOptions<Item>,
   'onError' | 'key' | 'gap' | 'retry'
->;
+> & { readonly headers: Fields };
+
+const names: OptionNames<SseOptions> = {
+  ...streamNames,
+  retry: true,
+  prelude: true,
+  comments: true,
+  reconnectDelay: true,
+  drain: true,
+};
+
+const heartbeats = "Heartbeats come from a middleware: `app.use(heartbeat({ every: '15s' }))`.";
+
+const advice: OptionAdvice = {
+  instead: {
+    ...streamAdvice,
+    keepAlive: heartbeats,
+    keepAliveInterval: heartbeats,
+    pingInterval: heartbeats,
+    heartbeat: heartbeats,
+    every: heartbeats,
+    trustClientEventId: '`stream.lastEventId` is the id that the client sent.',
+    serializer: 'Send strings: they go as they are.',
+    initialRetry: 'retry',
+    reconnect: 'reconnectDelay',
+  },
+};
 
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
 export function resolveSseOptions<Item extends EventInput | string>(
   given: SseOptions<Item> | undefined,
 ): ResolvedSseOptions<Item> {
-  const options = readBag('sse', given);
+  const options = readOptions('sse', given, names, advice);
   const resolved = resolveStreamOptions<Item, EventInput | string>('sse', options, dispatchedType);
   return {
     ...resolved,

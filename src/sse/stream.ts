@@ -1,9 +1,10 @@
+import { InvalidEventError } from '../errors.ts';
 import { namesMediaType } from '../internal/http/accept.ts';
 import type { FiniteReason } from '../internal/seam/layer.ts';
 import { type ItemStream, OutItemStream } from '../internal/writer/item-stream.ts';
 import { retryDelay } from '../internal/time/clock.ts';
 import { type HttpRequest, requestField } from '../internal/http/message.ts';
-import { readInteger } from '../internal/option.ts';
+import { type OptionNames, readInteger, readOptions } from '../internal/option.ts';
 import type { OutStream } from '../internal/writer/stream.ts';
 import {
   type EventInput,
@@ -38,6 +39,11 @@ export interface EventStream<M extends object = AnyEvents> extends ItemStream<Se
   stop(): Promise<void>;
 }
 
+type ReconnectOptions = NonNullable<Parameters<EventStream['reconnect']>[0]>;
+
+const reconnectNames: OptionNames<ReconnectOptions> = { retry: true };
+const reconnectAdvice = { single: 'retry', instead: { delay: 'retry', reconnectDelay: 'retry', after: 'retry' } };
+
 /** `EventStream` over a response. */
 export class OutEventStream<M extends object>
   extends OutItemStream<Sendable<M>, EventInput | string>
@@ -70,6 +76,15 @@ export class OutEventStream<M extends object>
     return text;
   }
 
+  protected override extraError(method: 'send' | 'end', first: unknown): InvalidEventError {
+    const name = typeof first === 'string' && first.length < 50 ? JSON.stringify(first) : '…';
+    const fault =
+      method === 'send'
+        ? `is not an argument of its own. Write \`send({ event: ${name}, data: … })\``
+        : 'is nothing that `end` takes. Send it before';
+    return new InvalidEventError('event', fault);
+  }
+
   /** Without an id: the client keeps the id of the last event before the gap. */
   protected override defaultGap(dropped: number): EventInput {
     return { event: 'sluice.gap', data: { dropped } };
@@ -79,9 +94,9 @@ export class OutEventStream<M extends object>
     return this.send({ comment: text });
   }
 
-  async reconnect(options: { retry?: number } = {}): Promise<void> {
-    const retry =
-      options.retry === undefined ? this.#spread() : readInteger('reconnect.retry', options.retry, { min: 1 });
+  async reconnect(options?: ReconnectOptions): Promise<void> {
+    const { retry: given } = readOptions('reconnect', options, reconnectNames, reconnectAdvice);
+    const retry = given === undefined ? this.#spread() : readInteger('reconnect.retry', given, { min: 1 });
     await this.out.leave('draining', { last: formatRetryHint(retry, this.#options.comments) });
   }
 

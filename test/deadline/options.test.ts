@@ -56,7 +56,9 @@ describe('deadline', () => {
     ['30s', '"30s" (string)'],
     [[], 'Array (object)'],
   ])('refuses %o in place of options', (value, got) => {
-    expect(() => deadline(value as never)).toThrow(`Expected \`deadline\` to be an object, got ${got}`);
+    expect(() => deadline(value as never)).toThrow(
+      `Expected \`deadline\` to be an object, as in \`deadline({ default: … })\`, got ${got}`,
+    );
   });
 
   it('fills in defaults', () => {

@@ -217,7 +217,7 @@ describe('a drain', () => {
   });
 
   it('shortens the window to what drainTimeout leaves', () => {
-    const { drain, part } = make({ preDrain: '20s', spread: '25s' });
+    const { drain, part } = make({ preDrain: '20s', spread: undefined as never });
     const gone: number[] = [];
     part.farewells = Array.from({ length: 5 }, (_, index) => () => gone.push(index));
     drain.begin(true);

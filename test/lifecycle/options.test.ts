@@ -91,7 +91,7 @@ describe('the options of lifecycle', () => {
     [{ drainTimeout: 0 }, 0, 0],
     [{ drainTimeout: '5m' }, 5000, 10_000],
     [{ drainTimeout: Infinity }, 5000, 10_000],
-    [{ drainTimeout: '10s', preDrain: '10s', spread: '10s' }, 10_000, 10_000],
+    [{ drainTimeout: '10s', preDrain: '4s', spread: '6s' }, 4000, 6000],
     [{ drainTimeout: '30s', spread: '10s' }, 5000, 10_000],
     [{ preDrain: 0, spread: 0 }, 0, 0],
   ] satisfies [LifecycleOptions, number, number][])('%o gives its parts their shares', (options, preDrain, spread) => {

@@ -27,7 +27,7 @@ const shared: [option: string, value: unknown, expected: string, got: string][] 
   ['gap', true, 'a function', 'true (boolean)'],
   ['headers', 'X: y', 'an object', '"X: y" (string)'],
   ['headers', null, 'an object', 'null'],
-  ['headers', ['X', 'y'], 'an object', 'Array (object)'],
+  ['headers', ['X', 'y'], 'an object, a Headers, or a list of names with their values', 'Array (object)'],
   ['negotiate', 'respond', 'one of "ignore", "next", "strict"', '"respond" (string)'],
   ['negotiate', true, 'one of "ignore", "next", "strict"', 'true (boolean)'],
   ['closeTimeout', 'soon', 'a duration: milliseconds or a string like "30s", from 0 to 2147483647', '"soon" (string)'],

@@ -536,19 +536,16 @@ describe('the latest of each key', () => {
     expect(stream.bufferedBytes).toBe(0);
   });
 
-  it('has no gap, and none is asked for', async () => {
-    const gap = vi.fn(() => 'gap');
-    expect(await arriving({ gap }, ['1', '2', '3'])).toEqual({ data: ['3'], dropped: 2 });
-    expect(gap).not.toHaveBeenCalled();
+  it('has no gap', async () => {
+    expect(await arriving({}, ['1', '2', '3'])).toEqual({ data: ['3'], dropped: 2 });
   });
 });
 
 describe('overflow close', () => {
-  it('is what happens without the option: nothing is dropped, and no key is asked for', async () => {
-    const key = vi.fn(() => 'k');
-    const { stream } = await held({ maxBuffered: 5000, key });
+  it('is what happens without the option: nothing is dropped', async () => {
+    const { stream } = await held({ maxBuffered: 5000 });
     for (let number = 0; number < 20; number++) void stream.send({ data: 'x'.repeat(900) });
-    expect([stream.state, stream.dropped, key.mock.calls.length]).toEqual(['closed', 0, 0]);
+    expect([stream.state, stream.dropped]).toEqual(['closed', 0]);
     expect(stream.signal.reason).toMatchObject({ code: 'ERR_SLUICE_SLOW_CONSUMER' });
   });
 });

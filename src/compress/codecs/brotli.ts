@@ -5,12 +5,12 @@ import {
   constants,
   createBrotliCompress,
 } from 'node:zlib';
-import { readBag, readInteger, readSize, type Size } from '../../internal/option.ts';
+import { type OptionNames, readInteger, readOptions, readSize, type Size } from '../../internal/option.ts';
 import { trustCodec } from './checked-codec.ts';
 import { type Codec, type EncodeSettings, type StreamEncoder, unknownBody } from '../codec.ts';
 import { poolThreshold } from './cores.ts';
 import { bitsFor } from './history-window.ts';
-import { brotliRules, checkParams, type Params, readParams } from './params.ts';
+import { codecAdvice, brotliRules, checkParams, type Params, readParams } from './params.ts';
 import { levelAt, readTierLevels, type TierLevels } from '../policy/tier.ts';
 import { TransformBlocks } from './transform-blocks.ts';
 
@@ -72,8 +72,16 @@ export function brotli(options?: BrotliOptions): Codec {
   );
 }
 
+const names: OptionNames<BrotliOptions> = {
+  quality: true,
+  windowBits: true,
+  params: true,
+  chunkSize: true,
+  syncThreshold: true,
+};
+
 function resolveBrotliOptions(given: BrotliOptions | undefined) {
-  const options = readBag('brotli', given);
+  const options = readOptions('brotli', given, names, codecAdvice('brotli', 'quality'));
   const { [qualityParam]: quality, ...rest } = readParams('brotli.params', options.params, brotliRules);
   return {
     qualities: readTierLevels('brotli.quality', options.quality ?? (quality as number | undefined), [4, 3, 2], {

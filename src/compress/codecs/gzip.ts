@@ -8,11 +8,12 @@ import {
   gzipSync,
   type ZlibOptions,
 } from 'node:zlib';
-import { readBag, readInteger, readSize, type Size } from '../../internal/option.ts';
+import { type OptionNames, readInteger, readOptions, readSize, type Size } from '../../internal/option.ts';
 import type { BlockSettings, Codec, EncodeSettings, StreamEncoder } from '../codec.ts';
 import { trustCodec } from './checked-codec.ts';
 import { type DeflateFrame, padHeader } from '../format/gzip-member.ts';
 import { poolThreshold } from './cores.ts';
+import { codecAdvice } from './params.ts';
 import { bitsFor, historyMemory, HistoryWindow, type HistoryWindowSettings } from './history-window.ts';
 import { levelAt, readTierLevels, type TierLevels } from '../policy/tier.ts';
 
@@ -54,8 +55,17 @@ export function deflate(options?: GzipOptions): Codec {
   return deflateCodec('deflate', 'zlib', resolveGzipOptions('deflate', options));
 }
 
+const names: OptionNames<GzipOptions> = {
+  level: true,
+  windowBits: true,
+  memLevel: true,
+  chunkSize: true,
+  strategy: true,
+  syncThreshold: true,
+};
+
 function resolveGzipOptions(owner: string, given: GzipOptions | undefined) {
-  const options = readBag(owner, given);
+  const options = readOptions(owner, given, names, codecAdvice(owner, 'level'));
   return {
     levels: readTierLevels(`${owner}.level`, options.level === -1 ? undefined : options.level, [6, 4, 1], { max: 9 }),
     windowBits: readInteger(`${owner}.windowBits`, options.windowBits ?? 15, { min: 9, max: 15 }),

@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../../errors.ts';
-import { readBag, readInteger } from '../../internal/option.ts';
+import { type OptionAdvice, readBag, readInteger } from '../../internal/option.ts';
 import type { Codec } from '../codec.ts';
 import { openOnce } from './warm-up.ts';
 
@@ -21,6 +21,15 @@ export const brotliRules: ParamRules = { names: 'BROTLI_PARAM_*, 0 to 8', has: (
 
 /** zstd's (zstd.h: `ZSTD_c_compressionLevel` is the first). Levels may be negative. */
 export const zstdRules: ParamRules = { names: 'ZSTD_c_*, 100 or more', has: (param) => param >= 100, min: -(2 ** 17) };
+
+/** What to say of the options of a codec that are not right. @param level - what it calls its level */
+export function codecAdvice(owner: string, level: 'level' | 'quality'): OptionAdvice {
+  return {
+    single: level,
+    instead: { level, quality: level, threshold: 'It is an option of `compress`.' },
+    call: `compress({ codecs: [${owner}()] })`,
+  };
+}
 
 /** Checks and copies params. Throws `InvalidOptionError`. */
 export function readParams(option: string, value: Params | undefined, { names, has, min }: ParamRules): Params {

@@ -1,5 +1,5 @@
 import { CodecUnavailableError, InvalidOptionError } from '../../errors.ts';
-import { readBag } from '../../internal/option.ts';
+import { type OptionNames, readOptions } from '../../internal/option.ts';
 import { isContentCoding, toLowerCase } from '../policy/accept-encoding.ts';
 import type { Codec, NegotiationContext } from '../codec.ts';
 
@@ -82,9 +82,11 @@ interface Resolved {
   readonly weight: ((context: NegotiationContext) => number | undefined) | undefined;
 }
 
+const names: OptionNames<WebCodecOptions> = { CompressionStream: true, format: true, weight: true };
+
 function resolve(token: string, given: WebCodecOptions | undefined): Resolved {
   const coding = readToken(token);
-  const options = readBag('webCodec', given);
+  const options = readOptions('webCodec', given, names);
   const { CompressionStream: Class, format = formats.get(coding) } = options;
   if (Class !== undefined && typeof Class !== 'function')
     throw new InvalidOptionError('webCodec.CompressionStream', 'a class like CompressionStream', Class);

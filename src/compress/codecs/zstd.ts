@@ -1,12 +1,19 @@
 import type { Transform } from 'node:stream';
 import zlib from 'node:zlib';
 import { CodecUnavailableError, InvalidOptionError } from '../../errors.ts';
-import { readBag, readFunction, readInteger, readSize, type Size } from '../../internal/option.ts';
+import {
+  type OptionNames,
+  readFunction,
+  readInteger,
+  readOptions,
+  readSize,
+  type Size,
+} from '../../internal/option.ts';
 import { trustCodec } from './checked-codec.ts';
 import { type BlockSettings, type Codec, type EncodeSettings, type StreamEncoder, unknownBody } from '../codec.ts';
 import { poolThreshold } from './cores.ts';
 import { bitsFor } from './history-window.ts';
-import { checkParams, type Params, readParams, zstdRules } from './params.ts';
+import { codecAdvice, checkParams, type Params, readParams, zstdRules } from './params.ts';
 import { levelAt, readTierLevels, type TierLevels } from '../policy/tier.ts';
 import { TransformBlocks } from './transform-blocks.ts';
 import { createAddonStream, type ImportZstdAddon, loadZstdAddon, type ZstdAddon } from './zstd-addon.ts';
@@ -93,8 +100,17 @@ export function zstd(options?: ZstdOptions): Codec {
   return trustCodec(addonCodec(undefined, resolved));
 }
 
+const names: OptionNames<ZstdOptions> = {
+  level: true,
+  windowBits: true,
+  params: true,
+  chunkSize: true,
+  syncThreshold: true,
+  addon: true,
+};
+
 function resolveZstdOptions(given: ZstdOptions | undefined) {
-  const options = readBag('zstd', given);
+  const options = readOptions('zstd', given, names, codecAdvice('zstd', 'level'));
   const params = readParams('zstd.params', options.params, zstdRules);
   const { [param.level]: level, ...rest } = params;
   if (Number(params[param.windowLog] ?? 0) > largestWindow)

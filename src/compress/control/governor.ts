@@ -3,10 +3,11 @@ import { InvalidOptionError } from '../../errors.ts';
 import { Listeners } from '../../internal/listeners.ts';
 import {
   type Duration,
-  readBag,
+  type OptionNames,
   readDuration,
   readFunction,
   readOneOf,
+  readOptions,
   requireFunction,
 } from '../../internal/option.ts';
 import { LoadMeter } from './load.ts';
@@ -79,9 +80,17 @@ const defaultThresholds: Thresholds = [0.45, 0.75, 0.95];
 // cheaper level for longer.
 const defaultHysteresis = 0.1;
 
+const names: OptionNames<GovernorOptions> = {
+  interval: true,
+  thresholds: true,
+  hysteresis: true,
+  dwell: true,
+  sample: true,
+};
+
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
 export function resolveGovernorOptions(given: GovernorOptions | undefined): ResolvedGovernorOptions {
-  const options = readBag('governor', given);
+  const options = readOptions('governor', given, names, { call: 'compress({ governor: createGovernor() })' });
   const thresholds = readThresholds('governor.thresholds', options.thresholds ?? defaultThresholds);
   return {
     interval: readDuration('governor.interval', options.interval ?? '1s', { min: 1, max: longestDelay }),

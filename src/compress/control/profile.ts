@@ -1,5 +1,15 @@
 import { InvalidOptionError } from '../../errors.ts';
-import { readBag, readBoolean, readFunction, readInteger, readSize, type Size } from '../../internal/option.ts';
+import {
+  type OptionNames,
+  readBag,
+  readBoolean,
+  readFunction,
+  readInteger,
+  readOptions,
+  readSize,
+  refuseWhen,
+  type Size,
+} from '../../internal/option.ts';
 import type { Codec, NegotiationContext } from '../codec.ts';
 import { isContentCoding } from '../policy/accept-encoding.ts';
 import { brotliRules, type Params, readParams } from '../codecs/params.ts';
@@ -47,6 +57,36 @@ export interface CheckedProfile extends CompressionProfile {
   readonly threshold?: number | undefined;
 }
 
+/** All that a profile may say. */
+export const profileNames: OptionNames<CompressionProfile> = {
+  name: true,
+  codecs: true,
+  threshold: true,
+  live: true,
+  level: true,
+  memLevel: true,
+  chunkSize: true,
+  windowBits: true,
+  strategy: true,
+  brotli: true,
+  weigh: true,
+};
+
+const brotliNames: OptionNames<BrotliProfile> = { params: true, chunkSize: true };
+
+const ofCodec = 'Give it to the codec: `codecs: [brotli({ quality: 4 }), gzip()]`.';
+
+/** Options of `node:zlib` that `compression` passes on, and that have no effect here. */
+export const ignoredZlibOptions: readonly string[] = [
+  'flush',
+  'finishFlush',
+  'dictionary',
+  'info',
+  'maxOutputLength',
+  'rejectGarbageAfterEnd',
+  'highWaterMark',
+];
+
 // What zlib takes. windowBits 8 is left out: createGzip refuses it.
 const zlibRanges = {
   level: { min: -1, max: 9 },
@@ -57,7 +97,7 @@ const zlibRanges = {
 } as const;
 
 /**
- * Checks a profile, and copies it so that what its owner does to it later changes nothing. The codecs themselves are
+ * Checks the values of a profile, but not its names, and copies it so that what its owner does to it later changes nothing. The codecs themselves are
  * not copied. Throws `InvalidOptionError`.
  * @param owner - what the profile belongs to, for error messages
  */
@@ -74,6 +114,15 @@ export function checkProfile(owner: string, given: CompressionProfile | undefine
   });
 }
 
+/** Throws `InvalidOptionError` for options of the default codecs, where there are others. */
+export function refuseBesideCodecs(owner: string, profile: CompressionProfile): void {
+  if (profile.codecs === undefined) return;
+  for (const name of [...(Object.keys(zlibRanges) as (keyof typeof zlibRanges)[]), 'brotli'] as const) {
+    const cure = name === 'brotli' ? 'brotli({ quality })' : `gzip({ ${name} })`;
+    refuseWhen(profile[name] !== undefined, `${owner}.${name}`, `has no effect beside \`codecs\`: write \`${cure}\`.`);
+  }
+}
+
 function readName(option: string, value: unknown): string {
   if (typeof value !== 'string') throw new InvalidOptionError(option, 'a string', value);
   return value;
@@ -85,7 +134,8 @@ function readCodecs(option: string, value: unknown): readonly Codec[] {
 }
 
 function readCodec(option: string, value: unknown): Codec {
-  if (typeof value !== 'object' || value === null) throw new InvalidOptionError(option, 'a codec', value);
+  if (typeof value !== 'object' || value === null)
+    throw new InvalidOptionError(option, 'a codec, made by a call: `gzip()`, `brotli()`', value);
   const codec = value as Partial<Codec>;
   const { coding, levels, pads } = codec;
   if (!isContentCoding(coding))
@@ -122,7 +172,10 @@ function readZlib(
 }
 
 function readBrotli(option: string, value: BrotliProfile): BrotliProfile {
-  const { params, chunkSize } = readBag(option, value);
+  const { params, chunkSize } = readOptions(option, value, brotliNames, {
+    ignored: ignoredZlibOptions,
+    instead: { quality: ofCodec, level: ofCodec, windowBits: ofCodec },
+  });
   return Object.freeze({
     ...(params !== undefined && { params: readParams(`${option}.params`, params, brotliRules) }),
     ...(chunkSize !== undefined && { chunkSize: readInteger(`${option}.chunkSize`, chunkSize, { min: 64 }) }),

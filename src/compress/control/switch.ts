@@ -1,8 +1,14 @@
 import { Listeners } from '../../internal/listeners.ts';
-import { readOneOf, requireFunction } from '../../internal/option.ts';
+import { readOneOf, readOptions, requireFunction } from '../../internal/option.ts';
 import { checkCodec } from '../codecs/checked-codec.ts';
 import { makeCodecSet } from './codec-set.ts';
-import { type CheckedProfile, checkProfile, type CompressionProfile } from './profile.ts';
+import {
+  type CheckedProfile,
+  checkProfile,
+  type CompressionProfile,
+  profileNames,
+  refuseBesideCodecs,
+} from './profile.ts';
 import { reportCompressError, compressEvents } from '../events.ts';
 import { warmUp } from '../codecs/warm-up.ts';
 
@@ -49,8 +55,12 @@ export function createSwitch(profile?: CompressionProfile): CompressionSwitch {
   return new ProfileSwitch(readProfile(profile));
 }
 
+const advice = { call: 'compress({ switch: createSwitch() })' };
+
 function readProfile(given: CompressionProfile | undefined): CheckedProfile {
-  const profile = checkProfile('switch.profile', given);
+  const owner = 'switch.profile';
+  const profile = checkProfile(owner, readOptions(owner, given, profileNames, advice));
+  refuseBesideCodecs(owner, profile);
   // What its codecs are made of is checked by making them: not at the first response.
   makeCodecSet(profile, {});
   return profile;

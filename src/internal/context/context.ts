@@ -6,7 +6,7 @@ import { callEach } from '../listeners.ts';
 import { type Clock, systemClock } from '../time/clock.ts';
 import type { ChildContext, ChildOptions, RequestContext } from './contract.ts';
 import type { DeadlineQueue, Queued } from '../time/deadline-queue.ts';
-import { readBag, readDuration } from '../option.ts';
+import { type OptionNames, readDuration, readOptions } from '../option.ts';
 
 export type { ChildContext, ChildOptions, RequestContext } from './contract.ts';
 
@@ -22,6 +22,8 @@ interface ContextSettings {
 }
 
 const none: ContextSettings = {};
+const childNames: OptionNames<ChildOptions> = { timeout: true };
+const childAdvice = { single: 'timeout', instead: { deadline: 'timeout', ms: 'timeout', default: 'timeout' } };
 
 /**
  * A node of a tree of contexts. It makes its controller, timer and set of children only when they are needed. A parent
@@ -101,7 +103,7 @@ export class Context implements ChildContext, Queued {
   }
 
   child(options?: ChildOptions): Context {
-    const { timeout = Infinity } = readBag('child', options);
+    const { timeout = Infinity } = readOptions('child', options, childNames, childAdvice);
     return new Context(this, timeout === Infinity ? Infinity : readDuration('child.timeout', timeout));
   }
 

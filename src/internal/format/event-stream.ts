@@ -1,4 +1,5 @@
 import { InvalidEventError } from '../../errors.ts';
+import { checkEventFields } from './event-fields.ts';
 import { toJson } from './json.ts';
 
 /** The last event id of a client that was told to stay away: its next request is answered 204. */
@@ -48,9 +49,13 @@ export function formatEvent(event: EventInput | string, comments: CommentStyle =
   if (typeof event !== 'object' || (event as unknown) === null || ArrayBuffer.isView(event)) {
     throw new InvalidEventError('event', 'must be an object with event fields, or a string of data');
   }
+  checkEventFields(event);
   const text = formatFields(event);
   if (text === '')
-    throw new InvalidEventError('event', 'has no field: expected one of event, id, data, retry, comment');
+    throw new InvalidEventError(
+      'event',
+      'has no field: expected one of event, id, data, retry, comment. A value alone is `{ data: value }`',
+    );
   return needsBlankLine(event) ? `${text}\n` : ended(text, comments);
 }
 

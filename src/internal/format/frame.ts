@@ -1,5 +1,5 @@
 import { InvalidChunkError } from '../../errors.ts';
-import { readFunction } from '../option.ts';
+import { type OptionNames, readFunction, readOptions } from '../option.ts';
 
 // CRC-16/CCITT-FALSE: x¹⁶ + x¹² + x⁵ + 1, highest bit first, nothing reflected and nothing inverted at the end. The
 // catalogue of CRCs lists it as CRC-16/IBM-3740, with 0x29b1 for "123456789".
@@ -48,6 +48,8 @@ export interface HeartbeatParserOptions {
   onHeartbeat?: () => void;
 }
 
+const names: OptionNames<HeartbeatParserOptions> = { onHeartbeat: true };
+
 /** What one chunk held. */
 export interface ParsedChunk {
   /** Heartbeats that ended in the chunk. */
@@ -95,8 +97,9 @@ export class HeartbeatParser {
   #crcErrors = 0;
   #skippedBytes = 0;
 
-  constructor(options: HeartbeatParserOptions = {}) {
-    this.#onHeartbeat = readFunction('HeartbeatParser.onHeartbeat', options.onHeartbeat);
+  constructor(options?: HeartbeatParserOptions) {
+    const { onHeartbeat } = readOptions('HeartbeatParser', options, names);
+    this.#onHeartbeat = readFunction('HeartbeatParser.onHeartbeat', onHeartbeat);
   }
 
   /** Heartbeats found so far. */

@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../../errors.ts';
-import { readBag, readBoolean, readInteger } from '../option.ts';
+import { type OptionNames, readBoolean, readInteger, readOptions } from '../option.ts';
 import type { BoundaryTracker } from './boundary.ts';
 
 /** Options of `LengthPrefixBoundary`: how the frames of a protocol say how long they are. */
@@ -76,8 +76,15 @@ export class LengthPrefixBoundary implements BoundaryTracker {
   }
 }
 
+const names: OptionNames<LengthPrefixOptions> = {
+  lengthBytes: true,
+  offset: true,
+  includesHeader: true,
+  littleEndian: true,
+};
+
 function resolveLengthPrefixOptions(owner: string, options: LengthPrefixOptions): Required<LengthPrefixOptions> {
-  const { lengthBytes, offset = 0, includesHeader = false, littleEndian = false } = readBag(owner, options);
+  const { lengthBytes, offset = 0, includesHeader = false, littleEndian = false } = readOptions(owner, options, names);
   return {
     lengthBytes: readLengthBytes(`${owner}.lengthBytes`, lengthBytes),
     offset: readInteger(`${owner}.offset`, offset),

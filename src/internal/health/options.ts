@@ -1,5 +1,14 @@
 import { InvalidOptionError } from '../../errors.ts';
-import { type Duration, readBag, readDuration, readInteger, readOneOf, readSize, type Size } from '../option.ts';
+import {
+  type Duration,
+  type OptionNames,
+  readDuration,
+  readInteger,
+  readOneOf,
+  readSize,
+  refuseWhen,
+  type Size,
+} from '../option.ts';
 import { AckProbe } from './ack-probe.ts';
 import type { HealthPolicy } from './policy/judge.ts';
 import { type ConnectionRegistry, Registry, requireRegistry } from './registry.ts';
@@ -71,13 +80,55 @@ export interface ResolvedHealthOptions extends HealthPolicy {
   readonly registry: Registry;
 }
 
+/** The options that `heartbeat` and all watchers have. */
+export const healthNames: OptionNames<HealthOptions> = {
+  every: true,
+  jitter: true,
+  readDeadline: true,
+  writeDeadline: true,
+  minRate: true,
+  failures: true,
+  grace: true,
+  maxAge: true,
+  ackProbe: true,
+  maxBuffered: true,
+  registry: true,
+};
+
+const ofRegistry = 'It is an option of `createRegistry`, whose result is the option `registry`.';
+
+/** What other names are called here. */
+export const healthAdvice: Readonly<Record<string, string>> = {
+  interval: 'every',
+  period: 'every',
+  pingInterval: 'every',
+  heartbeatInterval: 'every',
+  keepAlive: 'every',
+  keepAliveInterval: 'every',
+  timeout: 'readDeadline',
+  pingTimeout: 'readDeadline',
+  readTimeout: 'readDeadline',
+  writeTimeout: 'writeDeadline',
+  retries: 'failures',
+  maxFailures: 'failures',
+  maxConnections: ofRegistry,
+  maxPerClient: ofRegistry,
+  clientKey: ofRegistry,
+};
+
 /**
- * Fills in defaults and checks. @param owner - the function's name, for error messages. Throws `InvalidOptionError`.
+ * Fills in defaults and checks values, but not names. @param owner - the function's name, for error messages. Throws
+ * `InvalidOptionError`.
  */
-export function resolveHealthOptions(owner: string, given: HealthOptions | undefined): ResolvedHealthOptions {
-  const options = readBag(owner, given);
+export function resolveHealthOptions(owner: string, options: HealthOptions): ResolvedHealthOptions {
   const every = readSpan(`${owner}.every`, options.every ?? '15s');
-  const readDeadline = readSpan(`${owner}.readDeadline`, options.readDeadline ?? 2 * every);
+  const readDeadline =
+    options.readDeadline === undefined ? 2 * every : readSpan(`${owner}.readDeadline`, options.readDeadline);
+  refuseWhen(
+    readDeadline <= every && every !== Infinity,
+    `${owner}.readDeadline`,
+    'must be longer than `every`: a client is asked for a sign of life only after `every`.',
+  );
   return {
     every,
     jitter: readShare(`${owner}.jitter`, options.jitter ?? 0.1),

@@ -4,7 +4,7 @@ import { captureScope } from '../context/async-scope.ts';
 import { type Clock, systemClock } from '../time/clock.ts';
 import { Listeners } from '../listeners.ts';
 import type { HttpRequest } from '../http/message.ts';
-import { readBag, readFunction, readInteger, readOneOf, requireFunction } from '../option.ts';
+import { type OptionNames, readFunction, readInteger, readOneOf, readOptions, requireFunction } from '../option.ts';
 import { TimingWheel } from '../time/timing-wheel.ts';
 import { AckProbe } from './ack-probe.ts';
 import { Acknowledgements } from './acknowledgements.ts';
@@ -39,6 +39,10 @@ export interface RegistryOptions {
   // A method, so that functions typed for a framework's request fit.
   clientKey?(req: HttpRequest): string;
 }
+
+const names: OptionNames<RegistryOptions> = { maxConnections: true, maxPerClient: true, clientKey: true };
+
+const instead = { max: 'maxConnections', limit: 'maxConnections', key: 'clientKey', perClient: 'maxPerClient' };
 
 /** All watched connections, whatever their transport. */
 export interface ConnectionRegistry {
@@ -105,7 +109,7 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
 
   /** @param clock - the clock of all connections */
   constructor(given?: RegistryOptions, clock: Clock = systemClock) {
-    const options = readBag('registry', given);
+    const options = readOptions('registry', given, names, { instead, call: 'createRegistry()' });
     this.#exactClock = clock;
     this.#clock = wholeMilliseconds(this.#exactClock);
     this.wheel = new TimingWheel(reportHeartbeatError, this.#clock);

@@ -3,20 +3,45 @@ import { InvalidOptionError } from '../../errors.ts';
 import type { HttpResponse } from './message.ts';
 import { readBag } from '../option.ts';
 
-/** Response fields by name; a list sends the field several times. */
-export type Fields = Record<string, string | number | readonly string[]>;
+/** The value of a response header; a list sends the header several times. */
+export type FieldValue = string | number | readonly string[];
+
+/** Response headers by name. */
+export type Fields = Record<string, FieldValue>;
+
+/** Response headers as an object, as a `Headers` or a `Map`, or as a list of names with their values. */
+export type FieldsInit = Fields | Iterable<readonly [string, FieldValue]>;
 
 /**
- * Reads an option of response fields. Here, because Node refuses a bad field only when a request is being answered.
+ * Reads an option of response headers. Here, because Node refuses a bad header only when a request is being answered.
  * Throws `InvalidOptionError`.
  */
-export function readFields(option: string, value: Fields | undefined): Fields {
-  const fields = readBag(option, value) as Fields;
+export function readFields(option: string, value: FieldsInit | undefined): Fields {
+  const fields = isIterable(value) ? collectPairs(option, value) : (readBag(option, value) as Fields);
   for (const [name, field] of Object.entries(fields)) {
-    if (!isField(name, field))
-      throw new InvalidOptionError(`${option}.${name}`, 'a header field that HTTP allows', field);
+    if (!isField(name, field)) throw new InvalidOptionError(`${option}.${name}`, 'a header that HTTP allows', field);
   }
   return { ...fields };
+}
+
+function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.iterator in value;
+}
+
+/** A name that comes again, in whatever case, adds to the values: cookies of a `Headers` are pairs of their own. */
+function collectPairs(option: string, pairs: Iterable<unknown>): Fields {
+  const names = new Map<string, string>();
+  const fields: Fields = {};
+  for (const pair of pairs) {
+    const [name, value] = Array.isArray(pair) && pair.length === 2 ? (pair as [unknown, FieldValue]) : [];
+    if (typeof name !== 'string' || value === undefined)
+      throw new InvalidOptionError(option, 'an object, a Headers, or a list of names with their values', pairs);
+    const known = names.get(name.toLowerCase());
+    if (known === undefined) names.set(name.toLowerCase(), name);
+    const before = known === undefined ? undefined : fields[known];
+    fields[known ?? name] = before === undefined ? value : [before, value].flat().map(String);
+  }
+  return fields;
 }
 
 function isField(name: string, field: unknown): boolean {

@@ -1,5 +1,6 @@
 import { type IncomingMessage, OutgoingMessage, type ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import { InvalidOptionError } from '../../errors.ts';
 
 /** A request as `node:http` or the compatibility API of `node:http2` makes it; Express' and Connect's are these. */
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
@@ -16,6 +17,19 @@ export type RoutedRequest = HttpRequest & { body?: any; params?: any; query?: an
 
 /** What Express and Connect pass as third argument. */
 export type Next = (error?: unknown) => void;
+
+/** Throws `InvalidOptionError` for arguments in a wrong order, and for missing ones. @param owner - the function */
+export function requireExchange(owner: string, req: unknown, res: unknown): void {
+  requireRequest(`${owner}.req`, req);
+  const isResponse = typeof res === 'object' && res !== null && 'setHeader' in res;
+  if (!isResponse) throw new InvalidOptionError(`${owner}.res`, 'a response', res);
+}
+
+/** Throws `InvalidOptionError` for what is no request, such as a response in its place. */
+export function requireRequest(option: string, req: unknown): void {
+  const isRequest = typeof req === 'object' && req !== null && 'headers' in req;
+  if (!isRequest) throw new InvalidOptionError(option, 'a request', req);
+}
 
 /** Whether the response is a stream of an HTTP/2 connection. */
 export function isHttp2(res: HttpResponse): res is Http2ServerResponse {

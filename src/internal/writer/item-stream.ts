@@ -3,6 +3,7 @@ import type { CloseReason } from '../../errors.ts';
 import type { RequestContext } from '../context/contract.ts';
 import { watched } from '../deferred.ts';
 import { publishError } from '../events.ts';
+import { requireFunction } from '../option.ts';
 import type { Departure, FiniteReason } from '../seam/layer.ts';
 import type { GapOf, KeyOf, ResolvedItemOptions } from './options.ts';
 import type { GapFormat } from './outbox.ts';
@@ -86,6 +87,9 @@ export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements It
   /** The item that says that others are missing, unless the application makes one. */
   protected abstract defaultGap(dropped: number): AnyItem;
 
+  /** The error of a call of `send` or `end` with an argument that it does not take. */
+  protected abstract extraError(method: 'send' | 'end', first: unknown): Error;
+
   abstract finiteBecause(): FiniteReason | undefined;
 
   abstract leave(): Promise<void>;
@@ -114,10 +118,12 @@ export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements It
     return this.out.outbox.dropped;
   }
 
-  send(item: Item): Promise<void> {
+  /** @param extra - a mistake: `send` takes one argument. A number is the index that `forEach` gives. */
+  send(item: Item, extra?: unknown): Promise<void> {
     if (this.out.state !== 'open') return refused(this.out);
     let text: string;
     try {
+      if (extra !== undefined && typeof extra !== 'number') throw this.extraError('send', item);
       text = this.format(item);
     } catch (error) {
       return rejectItem(this.out, error);
@@ -147,11 +153,14 @@ export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements It
   }
 
   onClose(listener: (reason: CloseReason) => void): () => void {
+    requireFunction('onClose.listener', listener);
     return this.out.onClosed(listener);
   }
 
-  end(): Promise<void> {
-    return this.out.finish();
+  /** @param extra - a mistake: `end` takes nothing. The stream ends all the same. */
+  end(extra?: unknown): Promise<void> {
+    const ended = this.out.finish();
+    return extra === undefined ? ended : rejectItem(this.out, this.extraError('end', extra));
   }
 
   destroy(error?: Error): void {

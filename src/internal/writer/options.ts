@@ -1,15 +1,16 @@
 import { InvalidOptionError } from '../../errors.ts';
 import { longestDelay } from '../time/clock.ts';
-import { type Fields, readFields } from '../http/headers.ts';
+import { type Fields, type FieldsInit, readFields } from '../http/headers.ts';
 import type { HttpRequest } from '../http/message.ts';
 import {
   type Duration,
-  readBag,
+  type OptionNames,
   readBoolean,
   readDuration,
   readFunction,
   readOneOf,
   readSize,
+  refuseWhen,
   type Resolved,
   type Size,
 } from '../option.ts';
@@ -66,7 +67,7 @@ export interface StreamOptions<Item, AnyItem> {
    * Response headers to set, over the stream's own. A `Cache-Control` given here, or set on `res` before, is used as it
    * is: without `no-transform` a compressing middleware or proxy may then compress.
    */
-  headers?: Fields;
+  headers?: FieldsInit;
   /**
    * What to do with a request whose `Accept` excludes the media type. `'ignore'` streams all the same: many clients
    * that want a stream ask for something else, such as SDKs for language models that always send `application/json`.
@@ -89,28 +90,63 @@ export interface StreamOptions<Item, AnyItem> {
 }
 
 /** `key` is there with `overflow: 'latest'`, and only then. */
-export type ResolvedItemOptions<Item, AnyItem> = Resolved<StreamOptions<Item, AnyItem>, 'onError' | 'key' | 'gap'>;
+export type ResolvedItemOptions<Item, AnyItem> = Resolved<StreamOptions<Item, AnyItem>, 'onError' | 'key' | 'gap'> & {
+  readonly headers: Fields;
+};
 
 /** Without the options that depend on the items. */
 export type ResolvedStreamOptions = Omit<ResolvedItemOptions<never, never>, 'key' | 'gap'>;
 
+/** The options that all streams have. */
+export const streamNames: OptionNames<StreamOptions<unknown, unknown>> = {
+  onError: true,
+  maxBuffered: true,
+  overflow: true,
+  key: true,
+  gap: true,
+  headers: true,
+  negotiate: true,
+  closeTimeout: true,
+  directChunks: true,
+};
+
+/** What other names are called here. */
+export const streamAdvice: Readonly<Record<string, string>> = {
+  status: 'A stream is always answered with 200.',
+  statusCode: 'A stream is always answered with 200.',
+  highWaterMark: 'maxBuffered',
+  maxQueue: 'maxBuffered',
+  bufferSize: 'maxBuffered',
+  limit: 'maxBuffered',
+  backpressure: 'overflow',
+  timeout: 'Limit the time of a stream by a middleware: `app.use(deadline({ max }))`.',
+  maxAge: 'Limit the age of streams by a middleware: `app.use(heartbeat({ maxAge }))`.',
+  onClose: 'Call `stream.onClose(listener)` in the handler.',
+  signal: 'Use `stream.signal` in the handler, and `stream.destroy()` to close.',
+};
+
 /**
- * Fills in defaults and checks. Throws `InvalidOptionError`.
+ * Fills in defaults and checks values, but not names. Throws `InvalidOptionError`.
  * @param owner - the factory's name, for error messages
  */
 export function resolveStreamOptions<Item, AnyItem>(
   owner: string,
-  given: StreamOptions<Item, AnyItem> | undefined,
+  options: StreamOptions<Item, AnyItem>,
   defaultKey?: KeyOf<Item>,
 ): ResolvedItemOptions<Item, AnyItem> {
-  const options = readBag(owner, given);
   const overflow = readOneOf(`${owner}.overflow`, options.overflow ?? 'close', ['close', 'drop', 'latest']);
+  const maxBuffered = readSize(`${owner}.maxBuffered`, options.maxBuffered ?? '1mb', { max: Infinity });
+  refuseWhen(
+    maxBuffered === Infinity && overflow === 'drop',
+    `${owner}.overflow`,
+    `has no effect with an infinite \`maxBuffered\`: nothing overflows.`,
+  );
   return {
     onError: readFunction(`${owner}.onError`, options.onError),
-    maxBuffered: readSize(`${owner}.maxBuffered`, options.maxBuffered ?? '1mb', { max: Infinity }),
+    maxBuffered,
     overflow,
-    key: readKey(`${owner}.key`, options.key ?? defaultKey, overflow),
-    gap: readFunction(`${owner}.gap`, options.gap),
+    key: readKey(`${owner}.key`, options.key, overflow, defaultKey),
+    gap: refuseWithout(`${owner}.gap`, readFunction(`${owner}.gap`, options.gap), overflow, 'drop'),
     headers: readFields(`${owner}.headers`, options.headers),
     negotiate: readOneOf(`${owner}.negotiate`, options.negotiate ?? 'ignore', ['ignore', 'next', 'strict']),
     closeTimeout: readDuration(`${owner}.closeTimeout`, options.closeTimeout ?? '5s', { max: longestDelay }),
@@ -118,8 +154,19 @@ export function resolveStreamOptions<Item, AnyItem>(
   };
 }
 
-function readKey<Item>(option: string, value: KeyOf<Item> | undefined, overflow: Overflow): KeyOf<Item> | undefined {
-  const key = readFunction(option, value);
+function refuseWithout<T>(option: string, value: T, overflow: Overflow, needed: Overflow): T {
+  const isUnused = value !== undefined && overflow !== needed;
+  refuseWhen(isUnused, option, `has an effect with \`overflow: '${needed}'\` only.`);
+  return value;
+}
+
+function readKey<Item>(
+  option: string,
+  value: KeyOf<Item> | undefined,
+  overflow: Overflow,
+  defaultKey: KeyOf<Item> | undefined,
+): KeyOf<Item> | undefined {
+  const key = refuseWithout(option, readFunction(option, value), overflow, 'latest') ?? defaultKey;
   if (overflow !== 'latest') return undefined;
   if (!key) throw new InvalidOptionError(option, 'a function, for overflow "latest"', value);
   return (item) => {

@@ -1,5 +1,6 @@
 import { InvalidSourceError } from '../../errors.ts';
 import { inScope } from '../context/async-scope.ts';
+import { type OptionNames, readOptions, readSignal } from '../option.ts';
 import { isAbort } from './policy/aborts.ts';
 
 /** Anything that can be pulled from, one item at a time. */
@@ -138,13 +139,17 @@ export interface PipeOptions {
   signal?: AbortSignal;
 }
 
+const pipeNames: OptionNames<PipeOptions> = { signal: true };
+const pipeAdvice = { instead: { end: 'The stream stays open. Call `stream.end()` after it.' } };
+
 /** Opens a source and pumps it, until it ends or the reader or the signal stops it. Rejects as `pump`. */
 export async function pipeInto<T>(
   reader: ReaderGone,
   source: PullSource<T>,
   take: (item: T) => Promise<void>,
-  { signal }: PipeOptions = {},
+  options?: PipeOptions,
 ): Promise<void> {
+  const signal = readSignal('pipe.signal', readOptions('pipe', options, pipeNames, pipeAdvice).signal);
   await pump(openPull(source), signal ? goneOrAborted(reader, signal) : reader, take);
 }
 

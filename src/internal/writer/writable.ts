@@ -4,6 +4,7 @@ import { ClientClosedError, closeError, DeadlineExceededError } from '../../erro
 import { reportError } from '../events.ts';
 import { type HttpResponse, isGone, isHttp2, needsDrain } from '../http/message.ts';
 import { callEach } from '../listeners.ts';
+import { type OptionNames, readOptions, readSignal } from '../option.ts';
 import { startTimer } from '../time/clock.ts';
 
 /** What ends a wait besides the response. */
@@ -16,6 +17,9 @@ export interface WaitOptions {
   readonly deadline?: number | Date | undefined;
 }
 
+const names: OptionNames<WaitOptions> = { signal: true, deadline: true };
+const advice = { instead: { timeout: 'Give the point in time: `{ deadline: Date.now() + 5000 }`.' } };
+
 /**
  * Resolves when `res` takes more bytes: at once if it does already, else at its next `'drain'`.
  *
@@ -26,8 +30,9 @@ export interface WaitOptions {
  * Behind `compression`, `res` says that it has room while the encoder is full. Only the return value of `res.write` is
  * true then.
  */
-export async function waitWritable(res: HttpResponse, options: WaitOptions = {}): Promise<void> {
-  options.signal?.throwIfAborted();
+export async function waitWritable(res: HttpResponse, given?: WaitOptions): Promise<void> {
+  const options = readOptions('waitWritable', given, names, advice);
+  readSignal('waitWritable.signal', options.signal)?.throwIfAborted();
   if (isGone(res)) throw new ClientClosedError();
   if (res.writableEnded) throw closeError('ended');
   if (needsDrain(res)) await waitForDrain(res, options);

@@ -90,6 +90,7 @@ describe('checkProfile', () => {
     expect(checkProfile('x', { codecs: [{ coding, available: true }] }).codecs).toHaveLength(1);
   });
 
+  const made = 'a codec, made by a call: `gzip()`, `brotli()`';
   const rows: [option: string, profile: unknown, expected: string, got: string][] = [
     ['x', 'gzip', 'an object', '"gzip" (string)'],
     ['x', null, 'an object', 'null'],
@@ -97,10 +98,10 @@ describe('checkProfile', () => {
     ['x.name', { name: 5 }, 'a string', '5 (number)'],
     ['x.codecs', { codecs: 'gzip' }, 'an array of codecs', '"gzip" (string)'],
     ['x.codecs', { codecs: gzip }, 'an array of codecs', 'Object (object)'],
-    ['x.codecs[0]', { codecs: ['gzip'] }, 'a codec', '"gzip" (string)'],
-    ['x.codecs[1]', { codecs: [gzip, null] }, 'a codec', 'null'],
-    ['x.codecs[0]', { codecs: new Array(1) }, 'a codec', 'undefined (undefined)'],
-    ['x.codecs[0]', { codecs: [() => gzip] }, 'a codec', 'anonymous (function)'],
+    ['x.codecs[0]', { codecs: ['gzip'] }, made, '"gzip" (string)'],
+    ['x.codecs[1]', { codecs: [gzip, null] }, made, 'null'],
+    ['x.codecs[0]', { codecs: new Array(1) }, made, 'undefined (undefined)'],
+    ['x.codecs[0]', { codecs: [() => gzip] }, made, 'anonymous (function)'],
     ...['', 'g zip', 'gzip,br', 'gzip;q=1', 'GZIP', 'gz\u0131p', 'gzip\n', 'identity', '*', 5, undefined].map(
       (coding): [string, unknown, string, string] => [
         'x.codecs[0].coding',

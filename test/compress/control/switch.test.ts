@@ -368,13 +368,13 @@ describe('swap', () => {
   it('reads the profile at the call, and not when its turn comes', async () => {
     const toggle = createSwitch();
     const { codec, loaded } = slow('x');
-    const given = { codecs: [codec], level: 4 };
+    const given = { codecs: [codec], threshold: 4 };
     const swapped = toggle.swap(given);
-    given.level = 9;
+    given.threshold = 9;
     given.codecs.pop();
     loaded();
     await settles(swapped);
-    expect(toggle.profile).toEqual({ codecs: [codec], level: 4 });
+    expect(toggle.profile).toEqual({ codecs: [codec], threshold: 4 });
   });
 
   it.each([true, false])('keeps what is thrown while it warms up (enabled: %s)', async (enabled) => {
@@ -540,19 +540,19 @@ describe('swaps at the same time', () => {
 });
 
 it('never shows half a change, whatever is thrown and swapped at random', async () => {
-  const toggle = createSwitch({ name: '0', level: 0 });
+  const toggle = createSwitch({ name: '0', threshold: 0 });
   const seen: SwitchState[] = [toggle.current];
   toggle.on('change', (state) => seen.push(state));
   const swaps: Promise<void>[] = [];
   for (let index = 1; index <= 300; index++) {
-    const level = index % 10;
+    const threshold = index % 10;
     const codec: Codec = { ...ready, load: () => turns(index % 3) };
-    swaps.push(toggle.swap({ name: String(index), level, codecs: [codec] }));
+    swaps.push(toggle.swap({ name: String(index), threshold, codecs: [codec] }));
     if (index % 2 === 0) toggle.disable();
     else toggle.enable();
     if (index % 7 === 0) await turns(1);
     const { current } = toggle;
-    expect(current.profile.level).toBe(Number(current.profile.name) % 10);
+    expect(current.profile.threshold).toBe(Number(current.profile.name) % 10);
   }
   await settles(Promise.all(swaps));
   expect(seen.map(({ version }) => version)).toEqual(seen.map((_state, index) => index));

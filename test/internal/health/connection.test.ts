@@ -878,6 +878,9 @@ function kernelOf({ clock, awaited, registry }: ReturnType<typeof bench>) {
 
 const kernelOnly = { transport: 'http1', answers: false, quietBy: 'writes' } as const;
 
+// Not to be had by options.
+const shortDeadline = { every: 30_000, readDeadline: 10_000 };
+
 /** A stream to a client that only reads: each heartbeat is 3 bytes. */
 function quietStream(setting: Omit<Setting, 'isProbed' | 'transport'> = {}) {
   const made = bench({ ...setting, transport: kernelOnly, isProbed: true });
@@ -937,7 +940,7 @@ describe('a peer whose kernel alone answers', () => {
 
   it('is not late for what it acknowledged long ago, before the first look', () => {
     // A stream that is busy, with a deadline that is shorter than the time between two looks.
-    const { advance, kernel, write, states } = quietStream({ options: { every: '30s', readDeadline: '10s' } });
+    const { advance, kernel, write, states } = quietStream({ policy: shortDeadline });
     advance(600_000, 1000, (now) => {
       kernel.acknowledged = kernel.written;
       write(now);
@@ -946,7 +949,7 @@ describe('a peer whose kernel alone answers', () => {
   });
 
   it('is late when it is, with a deadline that is shorter than the time between two looks', () => {
-    const { advance, ends, clock, transport, write } = quietStream({ options: { every: '30s', readDeadline: '10s' } });
+    const { advance, ends, clock, transport, write } = quietStream({ policy: shortDeadline });
     write(clock.now());
     advance(55_000);
     expect(ends.map(({ reason }) => reason)).toEqual(['heartbeat-timeout']);
