@@ -29,6 +29,9 @@ export interface HistoryWindowSettings {
 // What one costs while it waits, beside its history: the object, its buffer and the view on it.
 const overhead = 400;
 
+// One for all: a stream that has said nothing has no buffer of its own.
+const noHistory = Buffer.alloc(0);
+
 // As much text as two matches of a useful length need.
 const leastHistory = 16;
 
@@ -49,7 +52,7 @@ export class HistoryWindow implements BlockEncoder {
   #settings: HistoryWindowSettings;
   /** `undefined`: stored. */
   #level: number | undefined;
-  #history = Buffer.alloc(0);
+  #history: Buffer = noHistory;
   #used = 0;
   #started = false;
   #checksum: number;
@@ -81,7 +84,7 @@ export class HistoryWindow implements BlockEncoder {
   }
 
   close(): void {
-    this.#history = Buffer.alloc(0);
+    this.#history = noHistory;
     this.#used = 0;
   }
 

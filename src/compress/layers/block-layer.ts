@@ -34,9 +34,9 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
   /** Of the writes whose block is being made. */
   #underway: WriteCallback | undefined;
   /** Of flushes of the text that waits. */
-  #flushed = new Callbacks();
+  #flushed: Callbacks | undefined;
   /** Of flushes of the block that is being made. */
-  #flushing = new Callbacks();
+  #flushing: Callbacks | undefined;
   #end: { readonly callback: (() => void) | undefined } | undefined;
 
   constructor(input: BlockLayerInput) {
@@ -74,9 +74,10 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
 
   override flush(callback: (() => void) | undefined): void {
     // Nothing new: an empty flush would be bytes for nothing.
-    if (this.textBytes > 0) this.#flushed.add(callback);
-    else if (this.bufferedBytes > 0) this.#flushing.add(callback);
-    else this.below.flush(callback);
+    if (this.bufferedBytes === 0) this.below.flush(callback);
+    else if (!callback) return;
+    else if (this.textBytes > 0) (this.#flushed ??= new Callbacks()).add(callback);
+    else (this.#flushing ??= new Callbacks()).add(callback);
   }
 
   override drained(): void {
@@ -92,12 +93,12 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
     this.#encodingBytes = 0;
     this.#block = undefined;
     this.written.add(this.#underway);
-    for (const callbacks of [this.written, this.#flushing, this.#flushed]) callbacks.close();
+    for (const callbacks of [this.written, this.#flushing, this.#flushed]) callbacks?.close();
   }
 
-  override flushTick(): void {
+  protected override tickEnded(): void {
     if (this.#state === 'scheduled') this.#encode();
-    else if (this.#state === 'ready') this.attempt(() => this.#deliver());
+    else if (this.#state === 'ready') this.#deliver();
   }
 
   protected override encodeSoon(): void {
@@ -126,7 +127,7 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
     this.#run(true, (block) => {
       const callback = this.#underway;
       this.#underway = undefined;
-      const flushed = this.#flushing.take();
+      const flushed = this.#flushing?.take();
       // A write of its own only where one has a callback.
       if (callback) this.below.write(block, undefined, callback);
       this.below.end(callback ? undefined : block, undefined, this.#end?.callback);
@@ -138,14 +139,12 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
   /** @param deliver - called with the block, and whether that is within this call */
   #run(last: boolean, deliver: (block: Uint8Array, now: boolean) => void): void {
     this.#underway = this.written.take();
-    this.#flushing.add(this.#flushed.take());
-    const { encoder, tuning } = this.input;
+    const flushed = this.#flushed?.take();
+    if (flushed) (this.#flushing ??= new Callbacks()).add(flushed);
     const text = this.takeText();
     try {
-      const result = this.inScope(() => {
-        if (tuning) encoder.retune?.(tuning());
-        return encoder.encode(text, last);
-      });
+      // A tick is in that scope already, and comes a thousand times as often as an end.
+      const result = last ? this.inScope(() => this.#encodeText(text, true)) : this.#encodeText(text, false);
       if (!isThenable(result)) {
         deliver(result, true);
         return;
@@ -161,6 +160,12 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
     }
   }
 
+  #encodeText(text: Uint8Array, last: boolean): ReturnType<BlockEncoder['encode']> {
+    const { encoder, tuning } = this.input;
+    if (tuning) encoder.retune?.(tuning());
+    return encoder.encode(text, last);
+  }
+
   #deliver(): void {
     const block = this.#block;
     const callback = this.#underway;
@@ -169,7 +174,7 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
     this.#state = 'idle';
     if (block && block.length > 0) this.isBlocked = !this.below.write(block, undefined, callback);
     else callback?.();
-    const flushed = this.#flushing.take();
+    const flushed = this.#flushing?.take();
     if (flushed) this.below.flush(flushed);
     this.#goOn();
   }

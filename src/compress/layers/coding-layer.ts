@@ -1,10 +1,14 @@
+import type { AsyncResource } from 'node:async_hooks';
 import { captureScope } from '../../internal/context/async-scope.ts';
 import { type Chunk, Layer, type LayerKind, type Rank, rank, type WriteCallback } from '../../internal/seam/layer.ts';
 import type { Seam } from '../../internal/seam/response.ts';
+import { streamOf } from '../../internal/writer/stream.ts';
 import type { Flushable } from '../../internal/writer/tick.ts';
 import { bytesOf } from '../codecs/checked-stream.ts';
 import { reportCompressError } from '../events.ts';
 import { Callbacks, refuse } from './callbacks.ts';
+
+const noBytes = new Uint8Array();
 
 /** What every layer that encodes is given. */
 export interface CodingLayerInput {
@@ -35,15 +39,17 @@ export abstract class CodingLayer<Input extends CodingLayerInput = CodingLayerIn
   /** The floor below is full. */
   protected isBlocked = false;
   protected textBytes = 0;
-  #text: Uint8Array[] = [];
+  /** Usually one. A list that is there from the start would take memory in each stream that says nothing. */
+  #text: Uint8Array[] | undefined;
   /** The writer was told to wait. */
   #isFull = false;
-  /** The async context of the code that sent the head. */
-  readonly #scope = captureScope();
+  /** The async context of the code that sent the head. A stream of ours has it already. */
+  readonly #scope: AsyncResource;
 
   constructor(input: Input) {
     super();
     this.input = input;
+    this.#scope = streamOf(input.seam.res)?.scope ?? captureScope();
   }
 
   /** Whether the body goes on. */
@@ -58,7 +64,8 @@ export abstract class CodingLayer<Input extends CodingLayerInput = CodingLayerIn
   /** Called after each write, which may have been empty. */
   protected abstract encodeSoon(): void;
 
-  abstract flushTick(): void;
+  /** The end of a tick in which the layer asked for it. It runs in the async context of the response. */
+  protected abstract tickEnded(): void;
 
   abstract override close(): void;
 
@@ -77,23 +84,28 @@ export abstract class CodingLayer<Input extends CodingLayerInput = CodingLayerIn
     return !this.#isFull;
   }
 
+  flushTick(): void {
+    this.step(() => this.tickEnded());
+  }
+
   protected take(chunk: Chunk, encoding: BufferEncoding | undefined): void {
     const bytes = bytesOf(chunk, encoding);
     if (bytes.length === 0) return;
-    this.#text.push(bytes);
+    if (this.#text) this.#text.push(bytes);
+    else this.#text = [bytes];
     this.textBytes += bytes.length;
   }
 
   /** Hands over all text that was written and not taken. */
   protected takeText(): Uint8Array {
-    const [first = new Uint8Array(), ...more] = this.#text;
-    const text = more.length === 0 ? first : Buffer.concat(this.#text, this.textBytes);
+    const texts = this.#text;
+    const text = texts && texts.length > 1 ? Buffer.concat(texts, this.textBytes) : (texts?.[0] ?? noBytes);
     this.dropText();
     return text;
   }
 
   protected dropText(): void {
-    this.#text = [];
+    this.#text = undefined;
     this.textBytes = 0;
   }
 

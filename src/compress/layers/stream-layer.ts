@@ -119,7 +119,7 @@ export class StreamLayer extends CodingLayer<StreamLayerInput> {
     for (const callbacks of [this.#encoded, this.written, ...this.#unpassed, ...this.#flushes]) callbacks.close();
   }
 
-  override flushTick(): void {
+  protected override tickEnded(): void {
     this.#scheduled = false;
     if (this.#state === 'open') this.#encode();
   }

@@ -6,7 +6,14 @@ export type Verb = 'write' | 'end' | 'writeHead' | 'flush' | 'emit';
 
 export type Method = (...args: never[]) => unknown;
 
-type Methods = Partial<Record<Verb, Method>>;
+/** `null`: there was none. `undefined`: not replaced. */
+type Methods = Record<Verb, Method | null | undefined>;
+
+// With all of its properties from the start: an object that grows takes twice the memory, for as long as a stream is
+// open.
+function noMethods(): Methods {
+  return { write: undefined, end: undefined, writeHead: undefined, flush: undefined, emit: undefined };
+}
 
 /** The methods and the state of a response below the library: Node's, or those of a patch that came before ours. */
 export class ResponseCore {
@@ -15,8 +22,9 @@ export class ResponseCore {
   isAtWork = false;
   /** The methods of a response that was taken from its handler. */
   detached: Readonly<Record<string, Method>> | undefined;
-  readonly #native: Methods = {};
-  readonly #own: Methods = {};
+  /** Made with the first patch: an event stream that is not compressed needs none. */
+  #native: Methods | undefined;
+  #own: Methods | undefined;
 
   constructor(res: HttpResponse) {
     this.res = res;
@@ -24,20 +32,22 @@ export class ResponseCore {
 
   /** Puts a method of ours in the place of the one that is there, once. */
   patch(verb: Verb, method: Method): void {
-    if (verb in this.#native) return;
-    const target = this.res as unknown as Record<Verb, Method>;
-    this.#native[verb] = target[verb];
-    this.#own[verb] = target[verb] = method;
+    const native = (this.#native ??= noMethods());
+    if (native[verb] !== undefined) return;
+    native[verb] = this.#current(verb) ?? null;
+    (this.#own ??= noMethods())[verb] = method;
+    (this.res as unknown as Record<Verb, Method>)[verb] = method;
   }
 
   /** Remembers a method that something else is about to replace. */
   remember(verb: Verb): void {
-    this.#native[verb] ??= this.#current(verb);
+    const native = (this.#native ??= noMethods());
+    if (native[verb] === undefined) native[verb] = this.#current(verb) ?? null;
   }
 
   /** Our method, where it replaced one. */
   own(verb: Verb): Method | undefined {
-    return this.#own[verb];
+    return this.#own?.[verb] ?? undefined;
   }
 
   get nativeWrite(): (chunk: Chunk, encoding?: BufferEncoding, callback?: WriteCallback) => boolean {
@@ -50,14 +60,14 @@ export class ResponseCore {
 
   get nativeFlush(): (() => void) | undefined {
     // Where it is not ours, the one on the response is below.
-    return this.#own.flush ? this.#native.flush : this.#current('flush');
+    return this.own('flush') ? (this.#native?.flush ?? undefined) : this.#current('flush');
   }
 
   /** Whether a `flush` is there that is not ours. */
   get hasOtherFlush(): boolean {
-    if (this.#native.flush !== undefined) return true;
-    const current = this.#current('flush') as Method | undefined;
-    return current !== undefined && current !== this.#own.flush;
+    if (this.#native?.flush) return true;
+    const current = this.#current('flush');
+    return current !== undefined && current !== this.own('flush');
   }
 
   nativeWriteHead(args: readonly unknown[]): void {
@@ -86,10 +96,10 @@ export class ResponseCore {
   }
 
   #below(verb: Verb): Method {
-    return this.#native[verb] ?? this.#current(verb);
+    return this.#native?.[verb] ?? (this.#current(verb) as Method);
   }
 
-  #current(verb: Verb): Method {
-    return (this.res as unknown as Record<Verb, Method>)[verb];
+  #current(verb: Verb): Method | undefined {
+    return (this.res as unknown as Partial<Record<Verb, Method>>)[verb];
   }
 }

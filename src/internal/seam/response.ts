@@ -24,7 +24,7 @@ import { useDictionaryMode } from './dictionary-mode.ts';
 import { watchSilentClose } from './lifetime.ts';
 import { boundFlush, methods, type ResponseVerbs, type Seamed, seamKey } from './methods.ts';
 import { ResponseHead } from './response-head.ts';
-import { LayerStack, overrides } from './stack.ts';
+import { type LayersHost, LayerStack, overrides } from './stack.ts';
 import { openStrictLength } from './strict-length.ts';
 import { WritableState } from './writable-state.ts';
 
@@ -34,7 +34,7 @@ type EndCallback = (() => void) | undefined;
  * Where the library meets a response, once for all middlewares. It owns those of `write, end, writeHead, flush, emit`
  * that a layer needs; the others stay Node's.
  */
-export class Seam implements ResponseVerbs {
+export class Seam implements ResponseVerbs, LayersHost {
   readonly res: HttpResponse;
   readonly core: ResponseCore;
   readonly layers: LayerStack;
@@ -58,7 +58,7 @@ export class Seam implements ResponseVerbs {
     this.core = new ResponseCore(res);
     this.#body = new BodyEnd(this.core);
     this.bottom = new Bottom(this.core, this.#body);
-    this.layers = new LayerStack(this.bottom, (layer) => this.#layerAdded(layer));
+    this.layers = new LayerStack(this.bottom, this);
     this.head = new ResponseHead(this.core, this.layers);
     this.state = new WritableState(this.core, this.layers, this.#body);
   }
@@ -95,12 +95,20 @@ export class Seam implements ResponseVerbs {
    * to pass the answer on.
    */
   send(chunk: Chunk): boolean | undefined {
+    const { core, layers } = this;
     const res = this.res as ServerResponse & { flush?: () => void };
-    const own = this.core.own('write');
-    if (!own && this.bottom.writeDirect(chunk)) return true;
+    const own = core.own('write');
     const ok = own && res.write !== own ? res.write(chunk) : this.write(chunk, undefined, undefined);
-    if (this.layers.transforms || this.core.hasOtherFlush) res.flush?.();
+    if (!layers.transforms && !core.hasOtherFlush) return ok;
+    const { flush } = res;
+    if (flush !== undefined && flush === core.own('flush')) this.flush(undefined);
+    else flush?.call(res);
     return ok;
+  }
+
+  /** Writes to the socket, past Node, what `send` would: where no layer and no patch would see it. `false`: it cannot. */
+  sendDirect(chunk: Chunk): boolean {
+    return !this.core.own('write') && this.bottom.writeDirect(chunk);
   }
 
   /** Sends the head as the handler would by `res.flushHeaders`. */
@@ -162,9 +170,11 @@ export class Seam implements ResponseVerbs {
       if (callback) process.nextTick(callback, new ClientClosedError());
       return;
     }
-    // What the layers hold takes the head along.
-    const holdsBytes = res.headersSent && layers.bufferedBytes > 0;
-    if (!this.bottom.isHeadOnWire && !holdsBytes) this.flushHeaders();
+    if (!this.bottom.isHeadOnWire) {
+      // What the layers hold takes the head along.
+      const holdsBytes = res.headersSent && layers.bufferedBytes > 0;
+      if (!holdsBytes) this.flushHeaders();
+    }
     layers.top.flush(callback);
   }
 
@@ -204,7 +214,7 @@ export class Seam implements ResponseVerbs {
   }
 
   /** Takes over the methods that a layer needs and that are not ours yet. */
-  #layerAdded(layer: Layer): void {
+  layerAdded(layer: Layer): void {
     const { core } = this;
     const all = layer.kind !== 'observer';
     if (layer.close && !this.#watchesClose) this.#watchClose();

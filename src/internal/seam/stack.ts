@@ -1,5 +1,11 @@
 import { type Departure, Layer, type Rank } from './layer.ts';
 
+/** What has layers. */
+export interface LayersHost {
+  /** Called for each layer that comes. */
+  layerAdded(layer: Layer): void;
+}
+
 /** The layers of one response, in the order of their ranks. */
 export class LayerStack {
   /** The topmost layer that handles writes, ends or flushes. */
@@ -7,14 +13,13 @@ export class LayerStack {
   /** Whether a layer may change the body, or one that has left could. */
   transforms = false;
   readonly #bottom: Layer;
-  readonly #onAdded: (layer: Layer) => void;
+  readonly #host: LayersHost;
   /** Top down, without the bottom. */
   #layers: Layer[] = [];
 
-  /** @param onAdded - called for each layer that comes */
-  constructor(bottom: Layer, onAdded: (layer: Layer) => void) {
+  constructor(bottom: Layer, host: LayersHost) {
     this.top = this.#bottom = bottom;
-    this.#onAdded = onAdded;
+    this.#host = host;
   }
 
   /** Adds a layer at its rank; within a rank the one added last is nearest to the handler. */
@@ -69,7 +74,7 @@ export class LayerStack {
   #added(layer: Layer): void {
     this.#link();
     if (layer.kind !== 'observer') this.transforms = true;
-    this.#onAdded(layer);
+    this.#host.layerAdded(layer);
   }
 
   #link(): void {

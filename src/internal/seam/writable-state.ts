@@ -47,7 +47,12 @@ export class WritableState {
   }
 
   get ended(): boolean {
-    return this.#body.hasEnded || (this.#core.nativeState('writableEnded') as boolean);
+    const { res } = this.#core;
+    if (this.#body.hasEnded) return true;
+    if (isHttp2(res)) return this.#core.nativeState('writableEnded') as boolean;
+    // Asked for each event: Node's own answer, without its getter. It looks ended only where the handler has ended it.
+    // eslint-disable-next-line @typescript-eslint/no-deprecated
+    return res.finished;
   }
 
   get finished(): boolean {

@@ -1,3 +1,4 @@
+import type { AsyncResource } from 'node:async_hooks';
 import { type CloseReason, closeError, StreamClosedError } from '../../errors.ts';
 import { captureScope } from '../context/async-scope.ts';
 import { Context } from '../context/context.ts';
@@ -44,7 +45,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
   #departure: Departure | undefined;
   #closeListeners: Set<CloseListener> | undefined;
   /** The async context of the handler: everything that the stream does by itself, or for others, runs in it. */
-  #scope = captureScope();
+  readonly scope: AsyncResource = captureScope();
 
   constructor(req: HttpRequest, res: HttpResponse, head: StreamHead, options: ResolvedStreamOptions) {
     super();
@@ -84,7 +85,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
   get context(): Context {
     if (!this.#context) {
       // Its signal may first be used by code at work for another request, such as a broadcast.
-      this.#context = new Context(contextIn(this.req), Infinity, { scope: this.#scope });
+      this.#context = new Context(contextIn(this.req), Infinity, { scope: this.scope });
       if (this.#state === 'closed') this.#context.abort(this.closedError);
     }
     return this.#context;
@@ -124,16 +125,18 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
   }
 
   writeChunk(chunk: Chunk): WriteResult {
-    return this.#scope.runInAsyncScope(this.#writeChunk, this, chunk);
+    return this.scope.runInAsyncScope(this.#writeChunk, this, chunk);
   }
 
   #writeChunk(chunk: Chunk): WriteResult {
-    if (this.res.writableEnded) {
-      // The application ended the response under the stream. Node would emit an error for a write.
-      this.finishClose('ended');
-      return 'closed';
-    }
     try {
+      // What is ended is not written to directly.
+      if (this.#seam.sendDirect(chunk)) return 'room';
+      if (this.res.writableEnded) {
+        // The application ended the response under the stream. Node would emit an error for a write.
+        this.finishClose('ended');
+        return 'closed';
+      }
       // A patch of `res.write` may forget to return the answer. But an answer counts, and not `needsDrain`: behind
       // `compression` it is the encoder's, and so is the 'drain' that follows a `false`.
       const hasRoom = this.#seam.send(chunk) ?? !needsDrain(this.res);
@@ -147,7 +150,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
 
   /** Calls a function in the async context of the handler: its caller may be at work for another request. */
   inScope<T>(call: () => T): T {
-    return this.#scope.runInAsyncScope(call);
+    return this.scope.runInAsyncScope(call);
   }
 
   /**

@@ -1,19 +1,36 @@
 /** Has bytes to write when the tick ends. */
 export interface Flushable {
+  /**
+   * Called once for each `atTickEnd`. The code around it works for other responses too: it enters the async context of
+   * its own.
+   */
   flushTick(): void;
 }
+
+let queue: Flushable[] = [];
 
 /**
  * Calls `flushTick` when the code that runs now is done, so that many sends become one write.
  *
- * Every call is a tick of its own, which costs 0.1 µs. Node runs it in the async context of this call, and a flush
- * that throws does not keep others from their turn. One queue for all streams would do neither. Node runs ticks in
- * order, so all blocks of a broadcast are encoded before the first is written.
+ * One tick for all: of a broadcast to a thousand clients, a tick for each costs a tenth of all that an event costs.
+ * The order is that of the calls, so all blocks of a broadcast are encoded before the first is written.
  */
 export function atTickEnd(flushable: Flushable): void {
-  process.nextTick(flush, flushable);
+  if (queue.push(flushable) === 1) process.nextTick(flushAll);
 }
 
-function flush(flushable: Flushable): void {
-  flushable.flushTick();
+function flushAll(): void {
+  const flushables = queue;
+  queue = [];
+  flushFrom(flushables, 0);
+}
+
+function flushFrom(flushables: readonly Flushable[], start: number): void {
+  let next = start;
+  try {
+    while (next < flushables.length) flushables[next++]?.flushTick();
+  } finally {
+    // One that throws keeps no other from its turn.
+    if (next < flushables.length) process.nextTick(flushFrom, flushables, next);
+  }
 }

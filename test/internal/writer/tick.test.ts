@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { expect, it, onTestFinished } from 'vitest';
-import { type EventStream, sse } from '../../../src/index.ts';
+import { brotli, compress, type EventStream, sse } from '../../../src/index.ts';
 import { atTickEnd } from '../../../src/internal/writer/tick.ts';
 import { bare } from '../../support/carriers.ts';
 import type { Reading } from '../../support/clients.ts';
@@ -38,16 +38,62 @@ it('a flush that throws takes no other flush of its tick with it', async () => {
   ]);
 });
 
-it('flushes run when the code that runs now is done, in their order, each in its own async context', async () => {
-  const storage = new AsyncLocalStorage<string>();
+it('flushes run in one tick when the code that runs now is done, in their order; later ones in the next tick', async () => {
   const flushed: unknown[] = [];
-  for (const name of ['a', 'b', 'c'])
-    storage.run(name, () => atTickEnd({ flushTick: () => flushed.push([name, storage.getStore()]) }));
+  const note = (name: string) => ({ flushTick: () => void flushed.push(name) });
+  atTickEnd(note('a'));
+  atTickEnd({
+    flushTick() {
+      flushed.push('b');
+      atTickEnd(note('d'));
+    },
+  });
   process.nextTick(() => flushed.push('the next tick'));
+  atTickEnd(note('c'));
   expect(flushed).toEqual([]);
   await turns(1);
-  expect(flushed).toEqual([['a', 'a'], ['b', 'b'], ['c', 'c'], 'the next tick']);
+  expect(flushed).toEqual(['a', 'b', 'c', 'the next tick', 'd']);
 });
+
+for (const [coding, layers] of [
+  ['identity', []],
+  ['gzip', [compress()]],
+  ['br', [compress({ codecs: [brotli()] })]],
+] as const) {
+  it(`what streams write in one tick, in ${coding}, is written in the async context of each`, async () => {
+    const storage = new AsyncLocalStorage<number>();
+    const streams: EventStream[] = [];
+    const seen: [visitor: number, store: number | undefined][] = [];
+    let visitors = 0;
+    const running = await serve(
+      bare,
+      (_req, res, next) => {
+        const visitor = visitors++;
+        const { write } = res as { write: (...args: unknown[]) => boolean };
+        // Below the library: it sees what the layers write, when they write it.
+        res.write = (...args: unknown[]) => {
+          seen.push([visitor, storage.getStore()]);
+          return write.apply(res, args);
+        };
+        storage.run(visitor, next);
+      },
+      ...layers,
+      sse((stream) => void streams.push(stream)),
+    );
+    for (let client = 0; client < 3; client++) {
+      await running.visit({ headers: { 'Accept-Encoding': coding } });
+      await until(() => streams.length === client + 1 && seen.length > client);
+    }
+    seen.length = 0;
+    storage.run(-1, () => {
+      for (const stream of streams) void stream.send('news');
+    });
+    await until(() => seen.length >= 3);
+    await turns(1);
+    expect(seen.filter(([visitor, store]) => visitor !== store)).toEqual([]);
+    expect(new Set(seen.map(([visitor]) => visitor))).toEqual(new Set([0, 1, 2]));
+  });
+}
 
 it('a stream whose response throws closes alone: the other streams of its tick get their event', async () => {
   const caught = catchUncaught();
