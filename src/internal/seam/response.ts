@@ -106,7 +106,7 @@ export class Seam implements ResponseVerbs, LayersHost {
     return ok;
   }
 
-  /** Writes to the socket, past Node, what `send` would: where no layer and no patch would see it. `false`: it cannot. */
+  /** Writes past Node, where no layer and no patch would see what `send` writes. `false`: one would, or Node has to. */
   sendDirect(chunk: Chunk): boolean {
     return !this.core.own('write') && this.bottom.writeDirect(chunk);
   }

@@ -130,7 +130,6 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
 
   #writeChunk(chunk: Chunk): WriteResult {
     try {
-      // What is ended is not written to directly.
       if (this.#seam.sendDirect(chunk)) return 'room';
       if (this.res.writableEnded) {
         // The application ended the response under the stream. Node would emit an error for a write.
