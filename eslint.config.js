@@ -89,4 +89,5 @@ export default tseslint.config(
       '@typescript-eslint/no-deprecated': 'off',
     },
   },
+  { files: ['**/*.cjs'], rules: { '@typescript-eslint/no-require-imports': 'off' } },
 );

@@ -1,63 +1,45 @@
-// What users get: the packed tarball, looked at by publint and attw, installed, imported and required.
+// What users get: the tarball, installed in a fresh folder, and used there by each version of Node, by test runners,
+// bundlers and versions of TypeScript (pack/jobs.js).
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findDeadLinks } from './pack/check-links.js';
+import { jobsOf } from './pack/jobs.js';
+import { runAll } from './pack/run-all.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const work = mkdtempSync(join(tmpdir(), 'sluice-pack-'));
+const wanted = /^(dist\/.*\.(js|mjs|d\.ts|d\.mts)|dist\/package\.json|docs\/.*\.md|package\.json|[A-Z]+\.md|LICENSE)$/;
 
-/** @param {string} command @param {readonly string[]} args @param {string} [cwd] */
-function run(command, args, cwd = root) {
-  console.log(`$ ${command} ${args.join(' ')}`);
-  return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+const user = mkdtempSync(join(realpathSync(tmpdir()), 'sluice-pack-'));
+try {
+  const tarball = pack();
+  writeFileSync(join(user, 'package.json'), '{ "private": true }\n');
+  execFileSync('npm', ['install', '--silent', tarball], { cwd: user, stdio: ['ignore', 'inherit', 'inherit'] });
+  checkFiles(join(user, 'node_modules/sluice'));
+  if (!(await runAll(jobsOf(user, tarball), availableParallelism()))) process.exitCode = 1;
+} finally {
+  rmSync(user, { recursive: true, force: true });
 }
 
-/** The program that every subpath must survive, by import and by require. */
-const useEsm = `
-import * as root from 'sluice';
-import { sse } from 'sluice/sse';
-import { ndjson } from 'sluice/records';
-import { pipeBody } from 'sluice/body';
-import { compress } from 'sluice/compress';
-import { deadline } from 'sluice/deadline';
-import { lifecycle } from 'sluice/lifecycle';
-const parts = { sse, ndjson, pipeBody, compress, deadline, lifecycle };
-if (Object.entries(parts).some(([name, part]) => root[name] !== part)) throw new Error('a subpath is another copy');
-console.log('imported', Object.keys(root).length);
-`;
-const useCjs = `
-const root = require('sluice');
-for (const subpath of ['sse', 'records', 'body', 'compress', 'deadline', 'lifecycle']) require('sluice/' + subpath);
-if (require('sluice/sse').sse !== root.sse) throw new Error('a subpath is another copy');
-import('sluice').then((esm) => {
-  if (esm.sse !== root.sse) throw new Error('import and require are two copies');
-  console.log('required', Object.keys(root).length);
-});
-`;
-
-try {
+function pack() {
   // Without a build where `dist` is fresh: tests may run from it at this moment.
   const fresh = process.env['SLUICE_DIST_FRESH'] === '1' ? ['--ignore-scripts'] : [];
-  run('npm', ['pack', '--silent', ...fresh, '--pack-destination', work]);
-  const tarball = join(work, readdirSync(work).find((name) => name.endsWith('.tgz')) ?? '');
-  const files = run('tar', ['-tzf', tarball]).split('\n').filter(Boolean);
-  const strays = files.filter(
-    (name) => !/^package\/(dist\/|docs\/|package\.json$|(README|CHANGELOG|SECURITY)\.md$|LICENSE$)/.test(name),
-  );
-  if (strays.length > 0) throw new Error(`packed by mistake: ${strays.join(', ')}`);
-  console.log(run('npx', ['publint', '--strict', tarball]));
-  console.log(run('npx', ['attw', '--no-color', tarball]));
+  const args = ['pack', '--silent', ...fresh, '--pack-destination', user];
+  execFileSync('npm', args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  return join(user, readdirSync(user).find((name) => name.endsWith('.tgz')) ?? '');
+}
 
-  const { name } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  writeFileSync(join(work, 'package.json'), JSON.stringify({ name: 'user', private: true }));
-  run('npm', ['install', '--silent', tarball], work);
-  writeFileSync(join(work, 'esm.mjs'), useEsm);
-  writeFileSync(join(work, 'cjs.cjs'), useCjs);
-  process.stdout.write(run(process.execPath, ['esm.mjs'], work));
-  process.stdout.write(run(process.execPath, ['cjs.cjs'], work));
-  console.log(`${name}: ${files.length} files packed, imported and required on Node ${process.versions.node}`);
-} finally {
-  rmSync(work, { recursive: true, force: true });
+/** @param {string} folder */
+function checkFiles(folder) {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)));
+  const strays = files.filter((name) => !wanted.test(name));
+  if (strays.length > 0) throw new Error(`packed by mistake: ${strays.join(', ')}`);
+  const pages = files.filter((name) => name.endsWith('.md'));
+  const dead = findDeadLinks(folder, pages);
+  if (dead.length > 0) throw new Error(`links that lead nowhere in the package: ${dead.join(', ')}`);
+  console.log(`${files.length} files; every link of ${pages.length} pages leads to one`);
 }

@@ -99,11 +99,17 @@ function importPeer(): Promise<unknown> {
   return import(peerName);
 }
 
-// Not MODULE_NOT_FOUND, which is what its `require` of a missing binary throws. Vite has a module without a code in
-// place of every optional peer that is missing.
+// MODULE_NOT_FOUND only for the peer itself: its own `require` of a missing binary throws that code, too. Jest, webpack
+// and Vite put errors of their own in place of Node's. In Jest without `--experimental-vm-modules` no `import()` works.
 function isNotInstalled(error: unknown): boolean {
   const { code, message } = error as { code?: unknown; message?: unknown };
-  return code === 'ERR_MODULE_NOT_FOUND' || String(message).startsWith(`Could not resolve "${peerName}"`);
+  const text = String(message);
+  return (
+    code === 'ERR_MODULE_NOT_FOUND' ||
+    (code === 'MODULE_NOT_FOUND' && text.startsWith(`Cannot find module '${peerName}'`)) ||
+    String(code).startsWith('ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING') ||
+    text.startsWith(`Could not resolve "${peerName}"`)
+  );
 }
 
 function compressOf(imported: unknown): Compress | undefined {

@@ -123,10 +123,20 @@ function textIn(output: readonly Uint8Array[]): string {
 describe('loading', () => {
   const compress = async (): Promise<Uint8Array> => empty;
 
+  it.each([
+    ['Node', 'ERR_MODULE_NOT_FOUND', "Cannot find package '@mongodb-js/zstd' imported from a.js"],
+    ['Jest with ES modules', 'MODULE_NOT_FOUND', "Cannot find module '@mongodb-js/zstd' from 'a.js'"],
+    ['webpack', 'MODULE_NOT_FOUND', "Cannot find module '@mongodb-js/zstd'"],
+    ['Jest', 'ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING_FLAG', 'A dynamic import callback was invoked without a flag'],
+    ['a script in node:vm', 'ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING', 'A dynamic import callback was not specified.'],
+    ['Vite', undefined, 'Could not resolve "@mongodb-js/zstd" imported by "sluice".'],
+  ])('gives nothing where the peer is not installed, as %s says it', async (_loader, code, message) => {
+    const absent = Object.assign(new Error(message), { code });
+    expect(await loadZstdAddon(() => Promise.reject(absent))).toBeUndefined();
+  });
+
   it('gives nothing where the peer is not installed', async () => {
     expect(await loadZstdAddon()).toBeUndefined();
-    const absent = Object.assign(new Error("Cannot find package '@mongodb-js/zstd'"), { code: 'ERR_MODULE_NOT_FOUND' });
-    expect(await loadZstdAddon(() => Promise.reject(absent))).toBeUndefined();
   });
 
   it('loads the peer once', () => {

@@ -1,0 +1,189 @@
+// What is tried with the installed package, and how users would set that up.
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findNodes, installTools } from './tools.js';
+
+/** @typedef {import('./run-all.js').Job} Job */
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const programs = fileURLToPath(new URL('programs', import.meta.url));
+const own = join(root, 'node_modules');
+const tools = installTools();
+const node = process.execPath;
+
+/**
+ * @param {string} user - a folder in which the package is installed
+ * @param {string} tarball
+ * @returns {Job[]}
+ */
+export function jobsOf(user, tarball) {
+  return [
+    ...typeJobs(user),
+    ...testRunnerJobs(user),
+    { name: 'attw', cwd: root, commands: [[join(own, '.bin/attw'), '--no-color', tarball]] },
+    { name: 'publint', cwd: root, commands: [[join(own, '.bin/publint'), '--strict', tarball]] },
+    ...nodeJobs(user),
+    ...compilerJobs(user),
+  ];
+}
+
+/**
+ * A project of the user: the programs, and a few more files.
+ * @param {string} folder
+ * @param {Record<string, unknown>} manifest
+ * @param {Record<string, string>} files
+ */
+function openProject(folder, manifest, files) {
+  cpSync(programs, folder, { recursive: true });
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, ...manifest }));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  return folder;
+}
+
+/** Makes packages visible to a project. @param {string} folder @param {string} from @param {readonly string[]} names */
+function lend(folder, from, names) {
+  mkdirSync(join(folder, 'node_modules'), { recursive: true });
+  for (const name of names) symlinkSync(join(from, name), join(folder, 'node_modules', name));
+}
+
+/** @param {string} user @returns {Job[]} */
+function nodeJobs(user) {
+  const cwd = openProject(
+    join(user, 'node'),
+    {},
+    {
+      'use.test.cjs': "require('node:test').test('all parts', () => require('./use.cjs'));",
+      'use.test.mjs': "import { test } from 'node:test';\ntest('all parts', () => import('./use.mjs'));",
+    },
+  );
+  return findNodes().flatMap((binary) => {
+    const version = execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim();
+    return [
+      { name: `Node ${version}, require`, cwd, commands: [[binary, 'use.cjs']] },
+      { name: `Node ${version}, import`, cwd, commands: [[binary, 'use.mjs']] },
+      { name: `Node ${version}, require and import share their state`, cwd, commands: [[binary, 'use-both.mjs']] },
+      { name: `Node ${version}, --test`, cwd, commands: [[binary, '--test', 'use.test.cjs', 'use.test.mjs']] },
+    ];
+  });
+}
+
+/** @param {string} user @returns {Job[]} */
+function typeJobs(user) {
+  const folder = join(user, 'types');
+  for (const type of ['commonjs', 'module']) openProject(join(folder, type), { type }, {});
+  lend(folder, tools, ['@types']);
+  return ['typescript', 'typescript59', 'typescript54', 'typescript50'].map((name) => ({
+    name: `${name}, every module and moduleResolution`,
+    cwd: folder,
+    commands: [[node, fileURLToPath(new URL('check-types.js', import.meta.url)), join(tools, name), folder]],
+  }));
+}
+
+/** @param {string} user @returns {Job[]} */
+function testRunnerJobs(user) {
+  const jest = join(tools, 'jest/bin/jest.js');
+  const plain = openProject(
+    join(user, 'jest'),
+    {},
+    { 'use.test.js': "test('all parts', () => require('./use.cjs'));" },
+  );
+  const modules = openProject(
+    join(user, 'jest-modules'),
+    { type: 'module' },
+    { 'use.test.js': "import './use.mjs';\nimport './use-both.mjs';\ntest('all parts', () => {});" },
+  );
+  const vitest = openProject(
+    join(user, 'vitest'),
+    { type: 'module' },
+    {
+      'use.test.js':
+        "import { test } from 'vitest';\nimport './use.mjs';\nimport './use-both.mjs';\ntest('all parts', () => {});",
+    },
+  );
+  lend(vitest, own, ['vitest']);
+  return [
+    { name: 'Jest, without configuration', cwd: plain, commands: [[node, jest]] },
+    {
+      name: 'Jest, ES modules',
+      cwd: modules,
+      commands: [[node, jest]],
+      env: { NODE_OPTIONS: '--experimental-vm-modules' },
+    },
+    nestJob(user, 'commonjs', { module: 'commonjs', target: 'es2021', allowSyntheticDefaultImports: true }),
+    nestJob(user, 'nodenext', { module: 'nodenext', target: 'es2023', esModuleInterop: true, isolatedModules: true }),
+    { name: 'Vitest', cwd: vitest, commands: [[node, join(own, 'vitest/vitest.mjs'), 'run']] },
+  ];
+}
+
+/**
+ * Jest and ts-jest as `nest new` sets them up.
+ * @param {string} user
+ * @param {string} name
+ * @param {Record<string, unknown>} compilerOptions
+ * @returns {Job}
+ */
+function nestJob(user, name, compilerOptions) {
+  const cwd = openProject(
+    join(user, `nest-${name}`),
+    {
+      jest: {
+        moduleFileExtensions: ['js', 'json', 'ts'],
+        testRegex: '.*\\.spec\\.ts$',
+        transform: { '^.+\\.(t|j)s$': 'ts-jest' },
+        testEnvironment: 'node',
+      },
+    },
+    {
+      'tsconfig.json': JSON.stringify({
+        compilerOptions: {
+          emitDecoratorMetadata: true,
+          experimentalDecorators: true,
+          types: ['node', 'jest'],
+          ...compilerOptions,
+        },
+      }),
+      'use.spec.ts': [
+        "import { run } from './use';",
+        "it('all parts', async () => {",
+        '  expect(await run()).toMatchObject({ forced: false });',
+        '});',
+      ].join('\n'),
+    },
+  );
+  lend(cwd, tools, ['@types', 'ts-jest', 'typescript']);
+  return {
+    name: `Jest, ts-jest as Nest sets it up, ${name}`,
+    cwd,
+    commands: [[node, join(tools, 'jest/bin/jest.js')]],
+  };
+}
+
+// esbuild puts a `require` in place that loads no builtin module, unless there is one.
+const banner = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
+
+/** @param {string} user @returns {Job[]} */
+function compilerJobs(user) {
+  const main = "import { run } from './use.js';\nvoid run();";
+  const [cjs = '', esm = ''] = ['commonjs', 'module'].map((type) =>
+    openProject(join(user, `compilers-${type}`), { type }, { 'main.ts': main }),
+  );
+  const bundle = ['main.ts', '--bundle', '--platform=node', '--log-level=warning'];
+  /** @type {(name: string, cwd: string, file: string, ...args: string[]) => Job} */
+  const esbuild = (name, cwd, file, ...args) => ({
+    name: `esbuild, ${name}`,
+    cwd,
+    commands: [
+      [join(tools, '.bin/esbuild'), ...bundle, `--outfile=${file}`, ...args],
+      [node, file],
+    ],
+  });
+  return [
+    esbuild('CommonJS', cjs, 'bundle.js'),
+    esbuild('ES module', esm, 'bundle.js', '--format=esm', `--banner:js=${banner}`),
+    esbuild('ES module, packages external', esm, 'external.js', '--format=esm', '--packages=external'),
+    { name: 'tsx, CommonJS', cwd: cjs, commands: [[node, join(tools, 'tsx/dist/cli.mjs'), 'main.ts']] },
+    { name: 'tsx, ES module', cwd: esm, commands: [[node, join(tools, 'tsx/dist/cli.mjs'), 'main.ts']] },
+  ];
+}

@@ -1,0 +1,66 @@
+// A service made of all parts, and a client that tries it. Each part is a module, however it was loaded: parts that
+// were loaded in different ways still have to know of each other.
+const assert = require('node:assert');
+const { once } = require('node:events');
+const { createServer } = require('node:http');
+
+/**
+ * @typedef {object} Parts
+ * @property {typeof import('sluice')} sluice
+ * @property {typeof import('sluice/body')} body
+ * @property {typeof import('sluice/compress')} compress
+ * @property {typeof import('sluice/deadline')} deadline
+ * @property {typeof import('sluice/heartbeat')} heartbeat
+ * @property {typeof import('sluice/lifecycle')} lifecycle
+ * @property {typeof import('sluice/records')} records
+ * @property {typeof import('sluice/sse')} sse
+ */
+
+/** @param {Parts} parts */
+module.exports = async function tryService({ sluice, body, compress, deadline, heartbeat, lifecycle, records, sse }) {
+  const life = lifecycle.lifecycle({ signals: false, preDrain: 0, spread: 0 });
+  /** @type {unknown} */
+  let late;
+  /** @type {Record<string, import('node:http').RequestListener>} */
+  const routes = {
+    '/events': sse.sse(async (stream) => {
+      await stream.send({ event: 'tick', id: '1', data: { n: 1 } });
+      await stream.end();
+      late = await stream.send('too late').catch((/** @type {unknown} */ error) => error);
+    }),
+    '/endless': sse.sse((stream) => void stream.send({ id: '1', data: 'hello' })),
+    '/rows': records.ndjson(async function* (_stream, req) {
+      yield { hasDeadline: Number.isFinite(sluice.contextOf(req).remaining()) };
+    }),
+    '/body': (req, res) => void body.pipeBody(['a'.repeat(5000)], req, res),
+  };
+  const middlewares = [life, deadline.deadline({ default: '30s' }), heartbeat.heartbeat(), compress.compress()];
+  const server = createServer((req, res) => {
+    const handler = middlewares.reduceRight(
+      (next, middleware) => () => middleware(req, res, next),
+      () => routes[/** @type {string} */ (req.url)]?.(req, res),
+    );
+    handler();
+  });
+  life.attach(server);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  const get = (/** @type {string} */ path) => fetch(`http://127.0.0.1:${port}${path}`);
+
+  const events = await get('/events');
+  assert.strictEqual(events.headers.get('content-encoding'), 'gzip');
+  assert.match(await events.text(), /^event: tick\nid: 1\ndata: \{"n":1\}\n\n$/m);
+  assert.ok(late instanceof sluice.StreamClosedError, 'the error of a late send is of another copy');
+  assert.strictEqual(await (await get('/rows')).text(), '{"hasDeadline":true}\n');
+  const file = await get('/body');
+  assert.strictEqual(file.headers.get('content-encoding'), null); // no Content-Type
+  assert.strictEqual((await file.text()).length, 5000);
+
+  const endless = await get('/endless');
+  assert.ok(endless.body);
+  await endless.body.getReader().read();
+  const report = await life.drain();
+  assert.strictEqual(report.told.streams, 1, 'the drain does not know of the stream');
+  assert.strictEqual(report.forced, false);
+};

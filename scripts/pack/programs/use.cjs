@@ -1,0 +1,10 @@
+module.exports = require('./service.cjs')({
+  sluice: require('sluice'),
+  body: require('sluice/body'),
+  compress: require('sluice/compress'),
+  deadline: require('sluice/deadline'),
+  heartbeat: require('sluice/heartbeat'),
+  lifecycle: require('sluice/lifecycle'),
+  records: require('sluice/records'),
+  sse: require('sluice/sse'),
+});

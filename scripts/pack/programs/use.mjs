@@ -1,0 +1,11 @@
+import * as sluice from 'sluice';
+import * as body from 'sluice/body';
+import * as compress from 'sluice/compress';
+import * as deadline from 'sluice/deadline';
+import * as heartbeat from 'sluice/heartbeat';
+import * as lifecycle from 'sluice/lifecycle';
+import * as records from 'sluice/records';
+import * as sse from 'sluice/sse';
+import tryService from './service.cjs';
+
+await tryService({ sluice, body, compress, deadline, heartbeat, lifecycle, records, sse });

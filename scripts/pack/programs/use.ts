@@ -1,0 +1,66 @@
+// A service in TypeScript, without a framework. It is compiled with every version and resolution, and some runs.
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { compress, createSwitch, gzip, InvalidEventError, type SluiceError } from 'sluice';
+import { pipeBody, waitWritable } from 'sluice/body';
+import { type CompressOptions, negotiate } from 'sluice/compress';
+import { contextOf, deadline, type RequestContext } from 'sluice/deadline';
+import { createRegistry, heartbeat } from 'sluice/heartbeat';
+import { type DrainReport, lifecycle } from 'sluice/lifecycle';
+import { ndjson } from 'sluice/records';
+import { type EventStream, sse } from 'sluice/sse';
+
+interface Prices {
+  price: { symbol: string; value: number };
+  closed: { reason: string };
+}
+
+const options: CompressOptions = { codecs: [gzip({ level: 6 })], threshold: '1kb', switch: createSwitch() };
+const registry = createRegistry();
+const life = lifecycle({ signals: false, preDrain: 0 });
+const middlewares = [life, deadline({ default: '30s' }), heartbeat({ registry }), compress(options)];
+
+const clients = new Set<EventStream<Prices>>();
+
+const prices = sse<Prices>(async function* (stream) {
+  clients.add(stream);
+  stream.onClose((reason) => {
+    if (reason !== 'ended') console.error(reason);
+  });
+  await stream.send({ event: 'price', data: { symbol: 'A', value: 1 } });
+  yield { event: 'closed' as const, data: { reason: 'evening' } }; // TypeScript before 5.3 needs the `as const`
+});
+
+const rows = ndjson<{ row: number }>(async function* (_stream, req) {
+  const context: RequestContext = contextOf(req);
+  context.throwIfAborted();
+  yield { row: 1 };
+});
+
+async function download(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  await pipeBody(['a', new Uint8Array([98])], req, res);
+  await waitWritable(res).catch(() => undefined);
+}
+
+const server = createServer((req, res) => {
+  const route = req.url === '/prices' ? prices : req.url === '/rows' ? rows : undefined;
+  const last = (): void => {
+    if (route) route(req, res);
+    else void download(req, res);
+  };
+  middlewares.reduceRight<() => void>((next, middleware) => () => middleware(req, res, next), last)();
+});
+
+export async function run(): Promise<DrainReport> {
+  life.attach(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const texts = [];
+  for (const path of ['/prices', '/rows', '/download']) texts.push(await (await fetch(origin + path)).text());
+  if (!texts[0]!.includes('event: closed') || texts[1] !== '{"row":1}\n' || texts[2] !== 'ab')
+    throw new Error(texts.join());
+  if (negotiate('gzip', options.codecs ?? []).coding !== 'gzip') throw new Error('gzip is not chosen');
+  const error: SluiceError = new InvalidEventError('event', 'wrong');
+  if (!(error instanceof Error) || clients.size !== 1) throw new Error('wrong');
+  return life.drain();
+}
