@@ -5,7 +5,7 @@ import tseslint from 'typescript-eslint';
 import { seamMethods } from './scripts/lint/seam-methods.js';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'examples/gateway/public/', 'coverage/'] },
+  { ignores: ['dist/', 'node_modules/', 'examples/gateway/public/', 'examples/frameworks/nextjs/', 'coverage/'] },
   js.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   {
@@ -64,6 +64,14 @@ export default tseslint.config(
           ],
         },
       ],
+    },
+  },
+  {
+    // Modules of Nest are classes without members.
+    files: ['examples/frameworks/nestjs/**'],
+    rules: {
+      '@typescript-eslint/no-extraneous-class': 'off',
+      '@typescript-eslint/no-unsafe-class-instance-assignment': 'off',
     },
   },
   {

@@ -177,6 +177,17 @@ export const rows: Record<string, Row> = {
     },
   },
 
+  'docs/frameworks.md: NestJS': visited(gets('/readyz', '"active"')),
+  'docs/frameworks.md: React': visited(isEncoded('/', '<b>twelve</b>')),
+  'docs/frameworks.md: tRPC': visited(gets('/trpc/ticks', 'tick 1', 'tick 3')),
+  'docs/frameworks.md: GraphQL Yoga': {
+    visit: async ({ origin }) => {
+      const query = encodeURIComponent('subscription { ticks }');
+      const init = { headers: { Accept: 'text/event-stream' } };
+      await get(`${origin()}/graphql?query=${query}`, ['"ticks":1', '"ticks":3', 'complete'], init);
+    },
+  },
+
   'docs/from-compression.md: From compression': visited(isEncoded('/')),
   'docs/from-compression.md: What to check': visited(isEncoded('/')),
   'docs/from-compression.md: Types': {
