@@ -52,7 +52,7 @@ export class InvalidEventError extends SluiceError {
   /** The field at fault, or `event` for the object as a whole. */
   readonly field: string;
 
-  constructor(field: string, expected: string, options?: ErrorOptions) {
+  constructor(field: string, expected: string, options?: { cause?: unknown }) {
     super(`Event field \`${field}\` ${expected}`, options);
     this.field = field;
   }
@@ -98,7 +98,7 @@ export class CodecUnavailableError extends SluiceError {
   readonly coding: string;
 
   /** @param cure - what to install, for the message */
-  constructor(coding: string, cure: string, options?: ErrorOptions) {
+  constructor(coding: string, cure: string, options?: { cause?: unknown }) {
     super(`The content-coding \`${coding}\` is not available: ${cure}`, options);
     this.coding = coding;
   }
@@ -134,7 +134,7 @@ export class StreamClosedError extends SluiceError {
   /** Why it is closed. */
   readonly reason: CloseReason;
 
-  constructor(reason: CloseReason, message = `The stream is closed: ${reason}`, options?: ErrorOptions) {
+  constructor(reason: CloseReason, message = `The stream is closed: ${reason}`, options?: { cause?: unknown }) {
     super(message, options);
     this.reason = reason;
   }
@@ -144,7 +144,7 @@ export class StreamClosedError extends SluiceError {
 export class StreamEndedError extends StreamClosedError {
   override readonly code = 'ERR_SLUICE_STREAM_ENDED';
 
-  constructor(options?: ErrorOptions) {
+  constructor(options?: { cause?: unknown }) {
     super('ended', 'The server ended the stream', options);
   }
 }
@@ -153,7 +153,7 @@ export class StreamEndedError extends StreamClosedError {
 export class ClientClosedError extends StreamClosedError {
   override readonly code = 'ERR_SLUICE_CLIENT_CLOSED';
 
-  constructor(options?: ErrorOptions) {
+  constructor(options?: { cause?: unknown }) {
     super('client-closed', 'The client closed the connection', options);
   }
 }
@@ -162,7 +162,7 @@ export class ClientClosedError extends StreamClosedError {
 export class DeadlineExceededError extends StreamClosedError {
   override readonly code = 'ERR_SLUICE_DEADLINE_EXCEEDED';
 
-  constructor(options?: ErrorOptions) {
+  constructor(options?: { cause?: unknown }) {
     super('deadline', 'The deadline passed', options);
   }
 }
@@ -171,7 +171,7 @@ export class DeadlineExceededError extends StreamClosedError {
 export class IdleTimeoutError extends StreamClosedError {
   override readonly code = 'ERR_SLUICE_IDLE_TIMEOUT';
 
-  constructor(options?: ErrorOptions) {
+  constructor(options?: { cause?: unknown }) {
     super('idle', 'The stream was idle for too long', options);
   }
 }
@@ -180,7 +180,7 @@ export class IdleTimeoutError extends StreamClosedError {
 export class DrainingError extends StreamClosedError {
   override readonly code = 'ERR_SLUICE_DRAINING';
 
-  constructor(options?: ErrorOptions) {
+  constructor(options?: { cause?: unknown }) {
     super('draining', 'The client was asked to reconnect', options);
   }
 }
@@ -194,7 +194,7 @@ export class StreamRefusedError extends StreamClosedError {
   /** The limit that was reached: `maxConnections` or `maxPerClient`. */
   readonly limit: 'total' | 'client';
 
-  constructor(limit: 'total' | 'client', options?: ErrorOptions) {
+  constructor(limit: 'total' | 'client', options?: { cause?: unknown }) {
     super('draining', 'The stream was refused: too many are open', options);
     this.limit = limit;
   }
@@ -207,7 +207,7 @@ export class StreamRefusedError extends StreamClosedError {
 export class SlowConsumerError extends StreamClosedError {
   override readonly code = 'ERR_SLUICE_SLOW_CONSUMER';
 
-  constructor(options?: ErrorOptions) {
+  constructor(options?: { cause?: unknown }) {
     super('slow-consumer', 'The client reads too slowly', options);
   }
 }
@@ -216,7 +216,7 @@ export class SlowConsumerError extends StreamClosedError {
 export class HeartbeatTimeoutError extends StreamClosedError {
   override readonly code = 'ERR_SLUICE_HEARTBEAT_TIMEOUT';
 
-  constructor(options?: ErrorOptions) {
+  constructor(options?: { cause?: unknown }) {
     super('heartbeat-timeout', 'The peer stopped answering', options);
   }
 }
@@ -225,7 +225,7 @@ export class HeartbeatTimeoutError extends StreamClosedError {
 export class StreamFailedError extends StreamClosedError {
   override readonly code = 'ERR_SLUICE_STREAM_FAILED';
 
-  constructor(options?: ErrorOptions) {
+  constructor(options?: { cause?: unknown }) {
     super('error', 'The stream failed', options);
   }
 }
@@ -256,7 +256,7 @@ export const errorClasses: Readonly<Record<string, SluiceErrorClass>> = {
   ERR_SLUICE_STREAM_FAILED: StreamFailedError,
 };
 
-const byReason: Readonly<Record<CloseReason, new (options?: ErrorOptions) => StreamClosedError>> = {
+const byReason: Readonly<Record<CloseReason, new (options?: { cause?: unknown }) => StreamClosedError>> = {
   ended: StreamEndedError,
   'client-closed': ClientClosedError,
   deadline: DeadlineExceededError,

@@ -20,6 +20,7 @@ const settings = [
       moduleResolution: 'node10',
       // As `nest new` has it.
       target: 'es2021',
+      lib: ['es2021'],
       strictNullChecks: false,
       noImplicitAny: false,
       ...(major >= 6 ? { ignoreDeprecations: '6.0' } : {}),
@@ -28,7 +29,13 @@ const settings = [
   {
     name: 'commonjs, node10, strict',
     project: 'commonjs',
-    options: { module: 'commonjs', moduleResolution: 'node10', ...(major >= 6 ? { ignoreDeprecations: '6.0' } : {}) },
+    options: {
+      module: 'commonjs',
+      moduleResolution: 'node10',
+      target: 'es2020',
+      lib: ['es2020'],
+      ...(major >= 6 ? { ignoreDeprecations: '6.0' } : {}),
+    },
   },
   ...['node16', 'nodenext'].flatMap((module) =>
     /** @type {const} */ (['commonjs', 'module']).map((project) => ({

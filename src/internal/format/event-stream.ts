@@ -137,6 +137,6 @@ function formatLines(prefix: string, text: string): string {
   return lines.includes('\n') ? `${prefix}${lines.split('\n').join(`\n${prefix}`)}\n` : `${prefix}${text}\n`;
 }
 
-function invalidData(message: string, options?: ErrorOptions): InvalidEventError {
+function invalidData(message: string, options?: { cause?: unknown }): InvalidEventError {
   return new InvalidEventError('data', message, options);
 }

@@ -2,7 +2,7 @@
  * The JSON text of a value. `fail` makes the error for a value that has none: a cycle, a BigInt, a `toJSON` that throws
  * (with that as `cause`), or `undefined`, a function, a symbol.
  */
-export function toJson(value: unknown, fail: (message: string, options?: ErrorOptions) => Error): string {
+export function toJson(value: unknown, fail: (message: string, options?: { cause?: unknown }) => Error): string {
   let text: string | undefined;
   try {
     text = stringify(value);

@@ -27,6 +27,6 @@ export function formatRecord(format: RecordFormat, value: unknown): string {
   return format.before + toJson(value, invalidRecord) + format.after;
 }
 
-function invalidRecord(message: string, options?: ErrorOptions): InvalidRecordError {
+function invalidRecord(message: string, options?: { cause?: unknown }): InvalidRecordError {
   return new InvalidRecordError(`The record ${message}`, options);
 }
