@@ -133,6 +133,12 @@ export class StreamClosedError extends SluiceError {
   override readonly code: string = 'ERR_SLUICE_STREAM_CLOSED';
   /** Why it is closed. */
   readonly reason: CloseReason;
+  /**
+   * Of what `send` and its siblings reject with: the `reason` of the stream's signal, so that `error.cause.code` tells
+   * the reasons apart. Of a `StreamFailedError`: what went wrong. Else there may be none.
+   */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- what went wrong may be anything
+  declare readonly cause?: any;
 
   constructor(reason: CloseReason, message = `The stream is closed: ${reason}`, options?: { cause?: unknown }) {
     super(message, options);

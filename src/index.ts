@@ -26,6 +26,7 @@ export {
   type EtagMode,
   type Fingerprint,
   fingerprint,
+  type GovernedCompression,
   type Governor,
   type GovernorOptions,
   gzip,
@@ -38,6 +39,7 @@ export {
   type RandomPaddingOptions,
   type StreamCompressionOptions,
   type StreamEncoder,
+  type SwitchChange,
   type SwitchState,
   type Thresholds,
   type Tier,
@@ -74,20 +76,46 @@ export {
   runInContext,
   type TimeoutField,
 } from './deadline/index.ts';
-export * from './errors.ts';
+export { type DiagnosticsMessages, subscribe } from './diagnostics.ts';
+export {
+  BodyLengthError,
+  ClientClosedError,
+  type CloseReason,
+  CodecFailedError,
+  CodecUnavailableError,
+  DeadlineExceededError,
+  DrainingError,
+  HeartbeatTimeoutError,
+  IdleTimeoutError,
+  InvalidChunkError,
+  InvalidEventError,
+  InvalidOptionError,
+  InvalidRecordError,
+  InvalidSourceError,
+  ResponseStartedError,
+  SlowConsumerError,
+  SluiceError,
+  StreamClosedError,
+  StreamEndedError,
+  StreamFailedError,
+  StreamRefusedError,
+} from './errors.ts';
 export {
   type AckProbeMode,
   clientOfAddress,
   type ConnectionEnd,
   type ConnectionInfo,
+  type ConnectionOpen,
   type ConnectionRegistry,
   type ConnectionStateChange,
   createRegistry,
   encodeHeartbeat,
+  type EncodedStreamMessage,
   type HealthOptions,
   type HealthState,
   heartbeat,
   type Heartbeat,
+  type HeartbeatDecisionMessage,
   type HeartbeatErrorMessage,
   type HeartbeatOptions,
   HeartbeatParser,
@@ -96,6 +124,7 @@ export {
   type ParsedChunk,
   type RegistryOptions,
   type RegistryStats,
+  type RoundTrip,
   type StateCounts,
   type Transport,
   watchHttp2,
@@ -122,7 +151,10 @@ export {
   type WebSocketLike,
   type WebSocketServerLike,
 } from './lifecycle/index.ts';
-export type { HttpRequest, HttpResponse, Next, RoutedRequest } from './internal/http/message.ts';
+export type { StreamCloseMessage, StreamErrorMessage, StreamOpenMessage } from './internal/events.ts';
+export type { RoutedRequest, RoutedResponse } from './internal/http/framework.ts';
+export type { HttpRequest, HttpResponse, Next } from './internal/http/message.ts';
+export type { StreamMiddleware } from './internal/writer/handler.ts';
 export type { PipeOptions } from './internal/writer/pump.ts';
 export {
   jsonSeq,

@@ -167,7 +167,8 @@ function describeTraffic(compression, page) {
  * @returns {string}
  */
 function idFromQuery(req) {
-  return typeof req.query?.after === 'string' ? req.query.after : '';
+  const { after } = req.query;
+  return typeof after === 'string' ? after : '';
 }
 
 /** @returns {Omit<Host, 'file'>} */

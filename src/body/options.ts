@@ -4,14 +4,14 @@ import { type OptionNames, readInteger, readOptions, readSignal, type Resolved }
 /** Options of `pipeBody`. */
 export interface BodyOptions {
   /** The status, 200 to 599. Default: the status of a `Response` source, else `res.statusCode`. */
-  status?: number;
+  status?: number | undefined;
   /** Response headers to set, over those of a `Response` or `Blob` source and over those set on `res`. */
-  headers?: FieldsInit;
+  headers?: FieldsInit | undefined;
   /**
    * Stops the body: the source is cancelled and `pipeBody` rejects with `signal.reason`. If the body has begun, the
    * connection is cut.
    */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export type ResolvedBodyOptions = Resolved<BodyOptions, 'status' | 'signal'> & { readonly headers: Fields };

@@ -1,4 +1,5 @@
 import { defineErrors, defineEvents, type ErrorEvent, type ErrorMessage, type Events } from '../internal/events.ts';
+import type { RoutedRequest } from '../internal/http/framework.ts';
 import type { HttpRequest } from '../internal/http/message.ts';
 import type { BodyKind, Tier } from './codec.ts';
 import type { IdentityReason } from './policy/decide.ts';
@@ -8,7 +9,9 @@ export type CompressErrorMessage = ErrorMessage;
 
 /** A governor's step from one tier to another; the message on `sluice:compress:tier`. */
 export interface TierChange {
+  /** The tier from now on: 0 to 3. */
   readonly tier: Tier;
+  /** The tier before. */
   readonly previous: Tier;
   /** The smoothed load that decided it: 0 idle, 1 saturated. */
   readonly load: number;
@@ -25,22 +28,27 @@ export type CompressionReason = 'negotiated' | IdentityReason | 'no-gain' | 'cod
  * again.
  */
 export interface CompressionDecisionMessage {
-  readonly req: HttpRequest;
+  /** The request that the response answers. */
+  readonly req: RoutedRequest;
   /** The content-coding used; `identity` is none. */
   readonly coding: string;
+  /** Why this coding, or none. */
   readonly reason: CompressionReason;
+  /** What kind of body it is. */
   readonly kind: BodyKind;
-  /** The governor's, 0 without one. */
+  /** The tier of the governor; 0 without one. */
   readonly tier: Tier;
-  /** The switch's version. */
+  /** The version of the switch: how often it was changed. */
   readonly version: number;
 }
 
 /** Message on `sluice:compress:switch`: the switch was thrown. */
 export interface SwitchChange {
+  /** Whether anything new is compressed. */
   readonly enabled: boolean;
   /** Goes up by one with each change. */
   readonly version: number;
+  /** The profile from now on. */
   readonly profile: { readonly name?: string | undefined };
 }
 

@@ -10,7 +10,7 @@ import { isCompressible } from './policy/compressible.ts';
 import { acceptedCodings } from './policy/negotiate.ts';
 import type { CompressOptions } from './options.ts';
 import type { CompressionSwitch } from './control/switch.ts';
-import type { Governor } from './control/governor.ts';
+import type { Governor, GovernorOptions } from './control/governor.ts';
 
 export { brotli, type BrotliOptions } from './codecs/brotli.ts';
 export type {
@@ -32,7 +32,13 @@ export { deflate, gzip, type GzipOptions } from './codecs/gzip.ts';
 export { negotiate, type Negotiation, type NegotiationReason } from './policy/negotiate.ts';
 export type { BudgetOptions, CompressOptions, RandomPaddingOptions, StreamCompressionOptions } from './options.ts';
 export type { BrotliProfile, CheckedProfile, CompressionProfile } from './control/profile.ts';
-export type { CompressErrorMessage, CompressionDecisionMessage, CompressionReason, TierChange } from './events.ts';
+export type {
+  CompressErrorMessage,
+  CompressionDecisionMessage,
+  CompressionReason,
+  SwitchChange,
+  TierChange,
+} from './events.ts';
 export { type CompressionSwitch, createSwitch, type SwitchState } from './control/switch.ts';
 export type { Thresholds, TierLevels } from './policy/tier.ts';
 export { webCodec, type WebCodecOptions } from './codecs/web-codec.ts';
@@ -66,8 +72,15 @@ export interface Compression {
   close(): void;
 }
 
+/** A middleware of `compress` with a governor. */
+export interface GovernedCompression extends Compression {
+  /** The governor of the options, or the one that their `governor` makes. */
+  readonly governor: Governor;
+}
+
 /** The factory, with the default of its option `filter`. */
 export interface Compress {
+  (options: CompressOptions & { readonly governor: Governor | GovernorOptions }): GovernedCompression;
   (options?: CompressOptions | null): Compression;
   /** Whether a response is of a type that is worth compressing: for filters that add to it. */
   filter(req: HttpRequest, res: HttpResponse): boolean;
@@ -78,7 +91,7 @@ export interface Compress {
  * message by message. Replaces `compression` as it is: the same options, `compress.filter`, `res.flush()`. Throws
  * `InvalidOptionError`.
  */
-export const compress: Compress = Object.assign(makeCompression, { filter });
+export const compress: Compress = Object.assign(makeCompression, { filter }) as Compress;
 
 function makeCompression(options?: CompressOptions | null): Compression {
   const compressor = new Compressor(options);

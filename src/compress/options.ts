@@ -1,5 +1,6 @@
 import { InvalidOptionError } from '../errors.ts';
 import { longestDelay } from '../internal/time/clock.ts';
+import type { Hook, RoutedRequest, RoutedResponse } from '../internal/http/framework.ts';
 import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
 import {
   type Duration,
@@ -35,19 +36,19 @@ export interface StreamCompressionOptions {
    * makes events smaller only where they repeat something from longer ago.
    * @defaultValue `'1kb'`
    */
-  history?: Size;
+  history?: Size | undefined;
   /**
    * Media types, in lower case, that are flushed at the end of each tick, beside `text/event-stream`, JSON lines and
    * JSON sequences: `['text/html']`.
    */
-  types?: readonly string[];
+  types?: readonly string[] | undefined;
   /**
    * Lets chunks of streams that are no writer's of this library be framed here and written in one piece, past
    * `res.write`, where that is provably the same: a third less CPU time for an event. A writer has an option of its
    * own.
    * @defaultValue `true`
    */
-  directChunks?: boolean;
+  directChunks?: boolean | undefined;
 }
 
 /** Padding that hides the length of a body from attacks that compare lengths (BREACH). */
@@ -56,7 +57,7 @@ export interface RandomPaddingOptions {
    * Most bytes to add, about; each response gets 1 to this many. Codings round it up to their own units, of up to 5
    * bytes. @defaultValue `32`
    */
-  max?: Size;
+  max?: Size | undefined;
 }
 
 /** Bounds of what is open at a time. Past them a response is sent as it is. */
@@ -65,9 +66,9 @@ export interface BudgetOptions {
    * Encoders that are open. A complete body, which needs one for a moment only, is encoded in any case. `Infinity`: no
    * bound. @defaultValue `50000`
    */
-  encoders?: number;
+  encoders?: number | undefined;
   /** Memory that they hold, by their own estimates. `Infinity`: no bound. @defaultValue `'512mb'` */
-  bytes?: Size;
+  bytes?: Size | undefined;
 }
 
 /**
@@ -77,8 +78,7 @@ export interface BudgetOptions {
  */
 export interface CompressOptions extends CompressionProfile {
   /** Whether a response may be compressed. @defaultValue `compress.filter`: by its `Content-Type` */
-  // A method, so that filters typed for a framework's request and response fit.
-  filter?(req: HttpRequest, res: HttpResponse): unknown;
+  filter?: Hook<[req: RoutedRequest, res: RoutedResponse]> | undefined;
   /**
    * The `Accept-Encoding` of requests that have none: a content-coding, `'*'` or `'identity'`. @defaultValue
    * `'identity'`
@@ -188,7 +188,7 @@ export function resolveCompressOptions(given: CompressOptions | null | undefined
   refuseBesideCodecs('compress', profile);
   return {
     profile,
-    filter: readFunction('compress.filter', options.filter ?? undefined),
+    filter: readFunction('compress.filter', options.filter ?? undefined) as ResolvedCompressOptions['filter'],
     enforceEncoding: readCoding('compress.enforceEncoding', options.enforceEncoding ?? 'identity'),
     etag: readOneOf('compress.etag', options.etag ?? 'weak', ['weak', 'suffix', 'drop', 'keep']),
     switch: readMember('compress.switch', options.switch, 'swap', 'a switch made by createSwitch()'),

@@ -13,12 +13,12 @@ export interface ContextFetchInit {
   /**
    * The context of the call. `backgroundContext`: for work that outlives the request. @defaultValue `currentContext()`
    */
-  context?: RequestContext;
+  context?: RequestContext | undefined;
   /**
    * How long the call may take, its body included: milliseconds or a string for `ms`. It never outlives the context.
    * @defaultValue `Infinity`
    */
-  timeout?: Duration;
+  timeout?: Duration | undefined;
 }
 
 /** A function like `fetch`: Node's, that of `undici`, or a wrapper. */

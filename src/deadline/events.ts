@@ -1,9 +1,10 @@
 import { defineEvents, type Events } from '../internal/events.ts';
-import type { HttpRequest } from '../internal/http/message.ts';
+import type { RoutedRequest } from '../internal/http/framework.ts';
 
 /** Message on `sluice:deadline:expired`: a request ran out of time. */
 export interface DeadlineExpiredMessage {
-  readonly req: HttpRequest;
+  /** The request that ran out of time. */
+  readonly req: RoutedRequest;
   /** Why: `DeadlineExceededError` or `IdleTimeoutError`. */
   readonly reason: Error;
   /** What happened to the response: answered with a status, cut, or closed by the stream that it carried. */
@@ -12,7 +13,8 @@ export interface DeadlineExpiredMessage {
 
 /** Message on `sluice:deadline:late`: a handler used its response after the deadline had answered it. No effect. */
 export interface DeadlineLateMessage {
-  readonly req: HttpRequest;
+  /** The request whose handler was late. */
+  readonly req: RoutedRequest;
   /** The method of the response that was called. */
   readonly method: string;
 }

@@ -78,7 +78,7 @@ function answersItself({ req, res, options }: ExpiryInput, reason: DeadlineExcee
   if (!options.onExpired) return false;
   return endsIn(res, () => {
     try {
-      const result = options.onExpired?.(reason, req, res) as unknown;
+      const result = options.onExpired?.(reason, req, res);
       // An async function can throw too.
       if (isThenable(result)) result.then(undefined, (error: unknown) => reportError(req, error));
     } catch (error) {

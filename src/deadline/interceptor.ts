@@ -17,7 +17,7 @@ export interface DeadlineDispatchOptions {
   /**
    * The context of the call. `backgroundContext`: for work that outlives the request. @defaultValue `currentContext()`
    */
-  context?: RequestContext;
+  context?: RequestContext | undefined;
 }
 
 /** The `dispatch` of `undici`. The library does not import `undici`: the application has its own. */

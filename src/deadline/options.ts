@@ -1,5 +1,6 @@
 import { InvalidOptionError } from '../errors.ts';
 import type { DeadlineExceededError } from '../errors.ts';
+import type { Hook, RoutedRequest, RoutedResponse } from '../internal/http/framework.ts';
 import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
 import {
   type Duration,
@@ -17,30 +18,29 @@ import { type DeadlineSource, deadlineSources } from './policy/source.ts';
 /** Options of `deadline`. Durations are milliseconds or a string for `ms`; `Infinity` is no bound. */
 export interface DeadlineOptions {
   /** How long a request may take, unless its client asks for less. @defaultValue `Infinity` */
-  default?: Duration;
+  default?: Duration | undefined;
   /** How long any request may take, streams included. Nothing renews it. @defaultValue `Infinity` */
-  max?: Duration;
+  max?: Duration | undefined;
   /**
    * Replaces `default` once the headers of a streamed response are sent: how long nothing may move. Each write, each
    * read of the request and each byte that the client takes renews it. The client's own deadline and `max` still hold.
    * @defaultValue `Infinity`: `default` holds to the end
    */
-  idle?: Duration;
+  idle?: Duration | undefined;
   /** The request fields to read. The shortest deadline counts. @defaultValue all known fields */
-  sources?: readonly DeadlineSource[];
+  sources?: readonly DeadlineSource[] | undefined;
   /** Whether to read the fields of a request. They can only shorten a deadline. @defaultValue `true` */
-  // A method, so that a function typed for a framework's request fits.
-  trust?: boolean | ((req: HttpRequest) => boolean);
+  trust?: boolean | Hook<[req: RoutedRequest]> | undefined;
   /** The status of a deadline that passes before the headers are sent. @defaultValue `504` */
-  status?: number;
+  status?: number | undefined;
   /** Answers instead of `status`, before it returns. A response that it leaves open gets `status`. */
-  onExpired?(error: DeadlineExceededError, req: HttpRequest, res: HttpResponse): void;
+  onExpired?: Hook<[error: DeadlineExceededError, req: RoutedRequest, res: RoutedResponse]> | undefined;
   /**
    * Whether `currentContext()` finds the context. `contextOf(req)` always does. `false` makes a request a little
    * cheaper.
    * @defaultValue `true`
    */
-  asyncContext?: boolean;
+  asyncContext?: boolean | undefined;
 }
 
 /** `DeadlineOptions` with every default filled in. */
@@ -49,9 +49,9 @@ export interface ResolvedDeadlineOptions {
   readonly max: number;
   readonly idle: number;
   readonly sources: readonly DeadlineSource[];
-  readonly trusts: (req: HttpRequest) => boolean;
+  readonly trusts: (req: HttpRequest) => unknown;
   readonly status: number;
-  readonly onExpired: DeadlineOptions['onExpired'];
+  readonly onExpired: ((error: DeadlineExceededError, req: HttpRequest, res: HttpResponse) => unknown) | undefined;
   readonly asyncContext: boolean;
 }
 
@@ -101,7 +101,7 @@ export function resolveDeadlineOptions(given: DeadlineOptions | undefined): Reso
     sources: readSources(options.sources ?? deadlineSources),
     trusts: readTrust(options.trust ?? true),
     status: readInteger('deadline.status', options.status ?? 504, { min: 400, max: 599 }),
-    onExpired: readFunction('deadline.onExpired', options.onExpired),
+    onExpired: readFunction('deadline.onExpired', options.onExpired) as ResolvedDeadlineOptions['onExpired'],
     asyncContext: readBoolean('deadline.asyncContext', options.asyncContext ?? true),
   };
 }
@@ -121,8 +121,8 @@ function readSources(value: unknown): readonly DeadlineSource[] {
   return [...(value as DeadlineSource[])];
 }
 
-function readTrust(trust: unknown): (req: HttpRequest) => boolean {
-  if (typeof trust === 'function') return trust as (req: HttpRequest) => boolean;
+function readTrust(trust: unknown): (req: HttpRequest) => unknown {
+  if (typeof trust === 'function') return trust as (req: HttpRequest) => unknown;
   const trusts = readBoolean('deadline.trust', trust);
   return () => trusts;
 }

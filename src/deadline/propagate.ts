@@ -11,13 +11,13 @@ export interface PropagateOptions {
    * The fields to write. A field that the call carries already is shortened if it is too long, listed here or not.
    * @defaultValue `['grpc-timeout', 'x-request-timeout-ms']`
    */
-  fields?: readonly TimeoutField[];
+  fields?: readonly TimeoutField[] | undefined;
   /**
    * Time to keep back for the network and for your own answer: milliseconds or a string for `ms`. At most a tenth of
    * the remaining time, so that a short deadline survives many hops. `0`: none.
    * @defaultValue `10`
    */
-  margin?: Duration;
+  margin?: Duration | undefined;
 }
 
 /** `PropagateOptions` with every default filled in. */

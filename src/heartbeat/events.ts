@@ -1,17 +1,20 @@
 import { defineEvents, type Events } from '../internal/events.ts';
+import type { RoutedRequest } from '../internal/http/framework.ts';
 import { type HttpRequest, requestPath } from '../internal/http/message.ts';
 import type { Injection } from './policy/injection.ts';
 
 /** Message on `sluice:heartbeat:decision`, once for each head: whether a body carries heartbeats. */
 export interface HeartbeatDecisionMessage {
-  readonly req: HttpRequest;
+  /** The request that the response answers. */
+  readonly req: RoutedRequest;
   /** `inject`, or why it carries none. */
   readonly reason: string;
 }
 
 /** Message on `sluice:heartbeat:encoded`: an event stream that cannot carry heartbeats. */
 export interface EncodedStreamMessage {
-  readonly req: HttpRequest;
+  /** The request that the stream answers. */
+  readonly req: RoutedRequest;
   /** The `Content-Encoding` that it had already. */
   readonly coding: string;
 }

@@ -83,8 +83,9 @@ export class HeartbeatHeadLayer extends Layer {
   }
 
   #isWanted(res: HttpResponse): boolean {
+    const { filter } = this.#options;
     try {
-      return this.#options.filter?.(this.#req, res) ?? true;
+      return filter === undefined || Boolean(filter(this.#req, res));
     } catch (error) {
       this.#options.registry.fail(error);
       return false;

@@ -9,7 +9,13 @@ import type { ConnectionRegistry } from '../internal/health/registry.ts';
 export { type CloseReason, StreamRefusedError } from '../errors.ts';
 export { clientOfAddress } from '../internal/health/policy/address.ts';
 export type { RegistryStats, StateCounts } from '../internal/health/policy/counters.ts';
-export type { ConnectionEnd, ConnectionInfo, ConnectionStateChange } from '../internal/health/connection-info.ts';
+export type {
+  ConnectionEnd,
+  ConnectionInfo,
+  ConnectionOpen,
+  ConnectionStateChange,
+  RoundTrip,
+} from '../internal/health/connection-info.ts';
 export {
   encodeHeartbeat,
   HeartbeatParser,
@@ -24,6 +30,7 @@ export type { HeartbeatOptions } from './options.ts';
 export type { LengthPrefixOptions } from '../internal/format/length-prefix-boundary.ts';
 export { type ConnectionRegistry, createRegistry, type RegistryOptions } from '../internal/health/registry.ts';
 export type { HeartbeatErrorMessage } from '../internal/health/events.ts';
+export type { EncodedStreamMessage, HeartbeatDecisionMessage } from './events.ts';
 export { watchSocket, type WatchSocketOptions } from './watch-sockets.ts';
 export { watchWebSockets, type WatchWebSocketsOptions } from './watch-web-sockets.ts';
 

@@ -1,6 +1,7 @@
 import { InvalidOptionError } from '../errors.ts';
 import { longestDelay } from '../internal/time/clock.ts';
 import { mediaTypeOf } from '../internal/http/accept.ts';
+import type { Hook, RoutedRequest, RoutedResponse } from '../internal/http/framework.ts';
 import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
 import {
   type Duration,
@@ -38,18 +39,18 @@ import { LengthPrefixBoundary, type LengthPrefixOptions } from '../internal/form
 /** Options of `heartbeat`. */
 export interface HeartbeatOptions extends HealthOptions {
   /** Bytes to add to each heartbeat, for proxies that hold small chunks back: 0 to 8,192. @defaultValue `0` */
-  padding?: number;
+  padding?: number | undefined;
   /**
    * The name of an event with empty data, which clients get instead of a comment that they skip. @defaultValue none
    */
-  event?: string;
+  event?: string | undefined;
   /**
    * How comments and retry hints are written into event streams. `'line'`: as lines. No blank line comes without an
    * event, because some clients take each for a message. `'block'`: with a blank line after each, for readers that
    * split the stream at blank lines.
    * @defaultValue `'line'`
    */
-  comments?: CommentStyle;
+  comments?: CommentStyle | undefined;
   /**
    * A record that readers of NDJSON and JSON sequences get instead of an empty line or element that they skip.
    * @defaultValue none
@@ -60,42 +61,41 @@ export interface HeartbeatOptions extends HealthOptions {
    * ends: `'write'`: with each `res.write`; an object: by the length in front of each message.
    * @defaultValue none
    */
-  frames?: Record<string, 'write' | LengthPrefixOptions>;
+  frames?: Record<string, 'write' | LengthPrefixOptions> | undefined;
   /**
    * How long a handler may write nothing before its stream is closed with the reason `idle`. Heartbeats do not count:
    * they would hide a handler that hangs.
    * @defaultValue `Infinity`
    */
-  idleProducer?: Duration;
+  idleProducer?: Duration | undefined;
   /**
    * Whether a stream gets heartbeats and is watched. If it throws, the stream does not, and the error is published on
    * `sluice:heartbeat:error`. @defaultValue every stream
    */
-  // A method, so that functions typed for a framework's request fit.
-  filter?(req: HttpRequest, res: HttpResponse): boolean;
+  filter?: Hook<[req: RoutedRequest, res: RoutedResponse]> | undefined;
   /**
    * What a drain of `lifecycle` does with event streams that `sse` did not make. `'auto'`: a client whose stream
    * answers a GET is told to reconnect, if the stream has sent an event with an id, or the request came with one. Other
    * streams run to their end. `'resumable'`: all clients whose stream answers a GET are told. `'finite'`: none is.
    * @defaultValue `'auto'`
    */
-  drain?: DrainMode;
+  drain?: DrainMode | undefined;
   /**
    * The retry hint for event sources that are sent away or refused, spread evenly between half and one and a half times
    * this. At least 1 ms. @defaultValue `'2s'`
    */
-  reconnectDelay?: Duration;
+  reconnectDelay?: Duration | undefined;
   /**
    * The `Retry-After` of a refused request, spread in the same way. Sent as whole seconds, at least 1.
    * @defaultValue `'5s'`
    */
-  retryAfter?: Duration;
+  retryAfter?: Duration | undefined;
 }
 
 /** `HeartbeatOptions` with every default filled in. */
 export interface ResolvedHeartbeatOptions extends ResolvedHealthOptions {
   readonly formatOf: (mediaType: string) => HeartbeatFormat | undefined;
-  readonly filter: ((req: HttpRequest, res: HttpResponse) => boolean) | undefined;
+  readonly filter: ((req: HttpRequest, res: HttpResponse) => unknown) | undefined;
   readonly drain: DrainMode;
   readonly reconnectDelay: number;
   readonly comments: CommentStyle;
@@ -138,7 +138,7 @@ export function resolveHeartbeatOptions(given: HeartbeatOptions | undefined): Re
     ...resolveHealthOptions('heartbeat', options),
     idleProducer: readSpan('heartbeat.idleProducer', options.idleProducer ?? Infinity),
     formatOf: makeFormats(options),
-    filter: readFunction('heartbeat.filter', options.filter),
+    filter: readFunction('heartbeat.filter', options.filter) as ResolvedHeartbeatOptions['filter'],
     drain: readOneOf('heartbeat.drain', options.drain ?? 'auto', ['auto', 'resumable', 'finite']),
     comments: readOneOf('heartbeat.comments', options.comments ?? 'line', commentStyles),
     reconnectDelay: readDuration('heartbeat.reconnectDelay', options.reconnectDelay ?? '2s', {

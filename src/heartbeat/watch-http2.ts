@@ -13,9 +13,9 @@ export interface WatchHttp2Options extends HealthOptions {
    * with ENHANCE_YOUR_CALM. Such a peer gets half as many for ten minutes, also on its next session.
    * @defaultValue `'10s'`
    */
-  minInterval?: Duration;
+  minInterval?: Duration | undefined;
   /** Whether to ping sessions without open streams. Sessions of a client are always pinged. @defaultValue `false` */
-  whileIdle?: boolean;
+  whileIdle?: boolean | undefined;
 }
 
 /**

@@ -26,18 +26,18 @@ import {
 /** Options of `watchSocket`. */
 export interface WatchSocketOptions extends HealthOptions {
   /** Whether the peer knows the frame of `encodeHeartbeat`, so that it can be sent. @defaultValue `true` */
-  send?: boolean;
+  send?: boolean | undefined;
   /**
    * Whether the peer sends something by itself at least every `every`, heartbeats for instance. If not, only what its
    * kernel acknowledges is a sign of life.
    * @defaultValue `true`
    */
-  answers?: boolean;
+  answers?: boolean | undefined;
   /**
    * Whether a heartbeat may be written now: `false` while a message is half written. If it throws, none is written, and
    * the error is published on `sluice:heartbeat:error`. @defaultValue always
    */
-  atBoundary?: () => boolean;
+  atBoundary?: (() => boolean) | undefined;
 }
 
 interface ResolvedWatchSocketOptions extends ResolvedHealthOptions {

@@ -31,7 +31,7 @@ type WebSocketsTarget = WatchedWebSocketServer | WatchedWebSocket | SocketServer
 /** Options of `watchWebSockets`. */
 export interface WatchWebSocketsOptions extends HealthOptions {
   /** The most pings that may wait for their pong, 1 to 100. @defaultValue `3` */
-  maxPendingPings?: number;
+  maxPendingPings?: number | undefined;
 }
 
 interface ResolvedWatchWebSocketsOptions extends ResolvedHealthOptions {

@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel';
 import debug from 'debug';
 import type { CloseReason } from '../errors.ts';
+import type { RoutedRequest, RoutedResponse } from './http/framework.ts';
 import type { HttpRequest, HttpResponse } from './http/message.ts';
 import { warnUnheard } from './unheard.ts';
 
@@ -13,17 +14,28 @@ export interface Event<M extends object> {
   readonly name: string;
   /** Whether a message reaches a subscriber or the debug log. Ask before you make one that costs something. */
   readonly isHeard: boolean;
-  publish(message: M): void;
+  publish(message: Published<M>): void;
 }
+
+/** A message as this library makes it: whatever the framework is. */
+type Published<M> = {
+  readonly [Name in keyof M]: Name extends 'req'
+    ? HttpRequest | Extract<M[Name], undefined>
+    : Name extends 'res'
+      ? HttpResponse
+      : M[Name];
+};
 
 /** The events of one part, by the last word of their channel. */
 export type Events<M extends Record<keyof M, object>> = { readonly [Name in keyof M]: Event<M[Name]> };
 
 /** The message on `sluice:<part>:error`: an error that no caller could be told of. */
 export interface ErrorMessage {
-  readonly error: unknown;
-  /** The request it belongs to, if there is one. */
-  readonly req: HttpRequest | undefined;
+  /** What was thrown, or what a promise rejected with. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as Express types the error of an error handler
+  readonly error: any;
+  /** The request that it belongs to, if there is one. */
+  readonly req: RoutedRequest | undefined;
 }
 
 /**
@@ -49,7 +61,8 @@ function defineEvent<M extends object>(name: string, log: debug.Debugger, lineOf
       // `debug` leaves `enabled` undefined while no namespace was ever enabled.
       return subscribers.hasSubscribers || (log.enabled as boolean | undefined) === true;
     },
-    publish(message) {
+    publish(published) {
+      const message = published as M;
       if (log.enabled) log(...(lineOf(message) as [string, ...unknown[]]));
       if (subscribers.hasSubscribers) subscribers.publish(message);
     },
@@ -59,9 +72,9 @@ function defineEvent<M extends object>(name: string, log: debug.Debugger, lineOf
 /** How a part reports errors that have no caller. */
 export interface ErrorEvent extends Event<ErrorMessage> {
   /** Publishes the error. Emits the process warning `SLUICE_UNHANDLED` if the channel has no subscriber. */
-  report(message: ErrorMessage): void;
+  report(message: Published<ErrorMessage>): void;
   /** Emits that warning alone, for an error that is published already. */
-  warnIfUnheard(message: ErrorMessage): void;
+  warnIfUnheard(message: Published<ErrorMessage>): void;
 }
 
 /** Makes the channel `sluice:<part>:error`. @param hook - the option that takes such errors too, if there is one */
@@ -75,12 +88,12 @@ export function defineErrors(part: string, hook?: string): ErrorEvent {
   const event = defineEvent<ErrorMessage>(name, log, ({ req, error }) =>
     req ? ['%s %s: %O', req.method, req.url, error] : ['%O', error],
   );
-  const warnIfUnheard = ({ req, error }: ErrorMessage): void => {
+  const warnIfUnheard = ({ req, error }: Published<ErrorMessage>): void => {
     if (!subscribers.hasSubscribers) warnUnheard(error, { cure, req });
   };
   return Object.assign(event, {
     warnIfUnheard,
-    report(message: ErrorMessage): void {
+    report(message: Published<ErrorMessage>): void {
       event.publish(message);
       warnIfUnheard(message);
     },
@@ -92,15 +105,19 @@ export type StreamErrorMessage = ErrorMessage;
 
 /** Message on `sluice:stream:open`: the headers of a stream are on their way. */
 export interface StreamOpenMessage {
-  readonly req: HttpRequest;
-  /** Messages about one response have the same `res`. */
-  readonly res: HttpResponse;
+  /** The request that the stream answers. */
+  readonly req: RoutedRequest;
+  /** Its response. Messages about one response have the same `res`. */
+  readonly res: RoutedResponse;
 }
 
 /** Message on `sluice:stream:close`. */
 export interface StreamCloseMessage {
-  readonly req: HttpRequest;
-  readonly res: HttpResponse;
+  /** The request that the stream answered. */
+  readonly req: RoutedRequest;
+  /** Its response. */
+  readonly res: RoutedResponse;
+  /** Why it closed. */
   readonly reason: CloseReason;
 }
 

@@ -141,7 +141,7 @@ export class LifecycleController {
 
   #isExempt(req: HttpRequest): boolean {
     try {
-      return this.#options.exempt(req);
+      return Boolean(this.#options.exempt(req));
     } catch (error) {
       reportLifecycleError(error);
       return false;

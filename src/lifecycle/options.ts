@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { InvalidOptionError } from '../errors.ts';
 import { longestDelay } from '../internal/time/clock.ts';
+import type { Hook, RoutedRequest } from '../internal/http/framework.ts';
 import type { HttpRequest } from '../internal/http/message.ts';
 import {
   type Duration,
@@ -22,64 +23,63 @@ export interface LifecycleOptions {
    * Kubernetes, less the `preStop` hook. `Infinity`: only a second signal cuts.
    * @defaultValue `'25s'`
    */
-  drainTimeout?: Duration;
+  drainTimeout?: Duration | undefined;
   /**
    * How long a drain still serves everything, because load balancers learn late. Part of `drainTimeout`. `0`: not at
    * all. Skipped if nothing is open and no probe ever came: there is no load balancer then.
    * @defaultValue `'5s'`, or a fifth of `drainTimeout` where that is less
    */
-  preDrain?: Duration;
+  preDrain?: Duration | undefined;
   /**
    * The window after `preDrain` over which resumable streams and WebSockets are asked to reconnect, one by one. Part of
    * `drainTimeout`: at most four fifths of what `preDrain` leaves. `0`: all at once.
    * @defaultValue `'10s'`, or two fifths of `drainTimeout` where that is less
    */
-  spread?: Duration;
+  spread?: Duration | undefined;
   /**
    * Signals that begin a drain. A second one, after `forceAfter`, cuts the rest. Until `dead` they no longer end the
    * process by themselves. `false` or `[]`: none, for a lifecycle of only a part of the process.
    * @defaultValue `['SIGTERM']`
    */
-  signals?: readonly NodeJS.Signals[] | false;
+  signals?: readonly NodeJS.Signals[] | false | undefined;
   /**
    * How long after the first signal a second one cuts the rest. An earlier one is the same Ctrl-C, which under npm
    * reaches the process twice. `Infinity`: none cuts.
    * @defaultValue `'1s'`
    */
-  forceAfter?: Duration;
+  forceAfter?: Duration | undefined;
   /**
    * Whether to call `process.exit` after a drain: with 0 if nothing was cut, else 1. Without it the process ends when
    * nothing keeps it alive, which leaves time to close databases.
    * @defaultValue `false`
    */
-  exit?: boolean;
+  exit?: boolean | undefined;
   /**
    * The `keepAliveTimeout` that `attach` sets on a server that still has Node's default of 5 s. `headersTimeout` is
    * raised above it. Keep it longer than the idle timeout of the load balancer, which would else send a request on a
    * connection that is being closed. `false`: changes neither.
    * @defaultValue `'75s'`
    */
-  keepAlive?: Duration | false;
+  keepAlive?: Duration | false | undefined;
   /**
    * The `Retry-After` of a refused request, spread evenly between 0.5 and 1.5 times this. Sent as whole seconds, at
    * least 1.
    * @defaultValue `'5s'`
    */
-  retryAfter?: Duration;
+  retryAfter?: Duration | undefined;
   /** The retry hint to a refused event source, with the same spread. At least 1 ms. @defaultValue `'2s'` */
-  reconnectDelay?: Duration;
+  reconnectDelay?: Duration | undefined;
   /**
    * Requests that are served at any time. An error that it throws is published on `sluice:lifecycle:error` and means
    * no.
    * @defaultValue paths that end in `/livez`, `/readyz` or `/healthz`
    */
-  // A method, so that functions typed for a framework's request fit.
-  exempt?(req: HttpRequest): boolean;
+  exempt?: Hook<[req: RoutedRequest]> | undefined;
   /**
    * The close code for WebSockets: 1012 means service restart, 1001 going away.
    * @defaultValue `1012`
    */
-  webSocketCode?: number;
+  webSocketCode?: number | undefined;
 }
 
 /** `LifecycleOptions` with every default filled in. */
@@ -94,7 +94,7 @@ export interface ResolvedLifecycleOptions {
   readonly keepAlive: number | undefined;
   readonly retryAfter: number;
   readonly reconnectDelay: number;
-  readonly exempt: (req: HttpRequest) => boolean;
+  readonly exempt: (req: HttpRequest) => unknown;
   readonly webSocketCode: number;
 }
 
@@ -172,7 +172,8 @@ export function resolveLifecycleOptions(given: LifecycleOptions | undefined): Re
       min: 1,
       max: longestDelay,
     }),
-    exempt: readFunction('lifecycle.exempt', options.exempt) ?? isProbe,
+    exempt:
+      (readFunction('lifecycle.exempt', options.exempt) as ResolvedLifecycleOptions['exempt'] | undefined) ?? isProbe,
     webSocketCode: readCloseCode('lifecycle.webSocketCode', options.webSocketCode ?? 1012),
   };
 }

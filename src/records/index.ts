@@ -1,47 +1,48 @@
-import {
-  type HttpRequest,
-  type HttpResponse,
-  type Next,
-  requireExchange,
-  type RoutedRequest,
-} from '../internal/http/message.ts';
+import type { RoutedRequest } from '../internal/http/framework.ts';
+import { type HttpRequest, type HttpResponse, type Next, requireExchange } from '../internal/http/message.ts';
 import { refuseRequest, requireFunction } from '../internal/option.ts';
+import type { HandlerRequest, NoSource, StreamMiddleware } from '../internal/writer/handler.ts';
 import { type NotInferred, openStream, serveStream, type StreamKind } from '../internal/writer/serve.ts';
 import { jsonSeqFormat, ndjsonFormat, type RecordFormat } from '../internal/format/records.ts';
 import { type RecordOptions, resolveRecordOptions } from './options.ts';
 import { OutRecordStream, type RecordStream } from './stream.ts';
 
 export { type CloseReason, InvalidRecordError, StreamClosedError } from '../errors.ts';
-export type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/http/message.ts';
+export type { RoutedRequest } from '../internal/http/framework.ts';
+export type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
+export type { StreamMiddleware } from '../internal/writer/handler.ts';
 export type { PipeOptions } from '../internal/writer/pump.ts';
 export type { RecordOptions } from './options.ts';
 export type { RecordStream } from './stream.ts';
 
 /**
  * Handles one client. The records of a generator, or of any async source, are sent one by one, and the stream ends with
- * it. When the handler returns a promise, the stream ends when that resolves. When it returns nothing, the stream stays
- * open, and the application keeps it.
+ * it. When the handler returns a promise, the stream ends when that resolves. When it returns anything else, the stream
+ * stays open, and the application keeps it.
  */
-export type RecordHandler<T = unknown, Req extends HttpRequest = RoutedRequest> = (
+export type RecordHandler<T = unknown, Req = RoutedRequest> = (
   stream: RecordStream<T>,
   req: Req,
-) => AsyncIterable<T> | Generator<T, unknown> | ReadableStream<T> | Promise<unknown> | undefined | void;
+) => AsyncIterable<T> | Generator<T, unknown> | ReadableStream<T> | NoSource;
+
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- a `key` may read any member, where no type says what is sent
+type Read<T> = unknown extends T ? any : T;
 
 /** A handler for a route, or a middleware. */
-export type RecordMiddleware<Req extends HttpRequest> = (req: Req, res: HttpResponse, next?: Next) => void;
+export type RecordMiddleware<Req extends HttpRequest = RoutedRequest> = StreamMiddleware<Req>;
 
 /**
  * Makes a handler for newline-delimited JSON: `app.get('/rows', ndjson(async function* (stream, req) { … }))`. Errors,
  * `Accept` and clients that left are treated as `sse` treats them. Throws `InvalidOptionError`.
  */
 export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(
-  handler: RecordHandler<T, Req>,
-  options?: RecordOptions<NotInferred<T>>,
-): RecordMiddleware<Req> {
+  handler: RecordHandler<T, HandlerRequest<Req>>,
+  options?: RecordOptions<NotInferred<Read<T>>>,
+): StreamMiddleware<Req> {
   requireHandler('ndjson', handler);
   const kind = recordKind<T>('ndjson', ndjsonFormat, options);
-  return function ndjson(req, res, next) {
-    serveStream(kind, (stream) => handler(stream, req), req, res, next);
+  return function ndjson(req: HttpRequest, res: HttpResponse, next?: Next): void {
+    serveStream(kind, (stream) => handler(stream, req as HandlerRequest<Req>), req, res, next);
   };
 }
 
@@ -50,13 +51,13 @@ export function ndjson<T = unknown, Req extends HttpRequest = RoutedRequest>(
  * `Accept` and clients that left are treated as `sse` treats them. Throws `InvalidOptionError`.
  */
 export function jsonSeq<T = unknown, Req extends HttpRequest = RoutedRequest>(
-  handler: RecordHandler<T, Req>,
-  options?: RecordOptions<NotInferred<T>>,
-): RecordMiddleware<Req> {
+  handler: RecordHandler<T, HandlerRequest<Req>>,
+  options?: RecordOptions<NotInferred<Read<T>>>,
+): StreamMiddleware<Req> {
   requireHandler('jsonSeq', handler);
   const kind = recordKind<T>('jsonSeq', jsonSeqFormat, options);
-  return function jsonSeq(req, res, next) {
-    serveStream(kind, (stream) => handler(stream, req), req, res, next);
+  return function jsonSeq(req: HttpRequest, res: HttpResponse, next?: Next): void {
+    serveStream(kind, (stream) => handler(stream, req as HandlerRequest<Req>), req, res, next);
   };
 }
 
@@ -68,7 +69,7 @@ export function jsonSeq<T = unknown, Req extends HttpRequest = RoutedRequest>(
 export function openNdjson<T = unknown>(
   req: HttpRequest,
   res: HttpResponse,
-  options?: RecordOptions<T>,
+  options?: RecordOptions<Read<T>>,
 ): RecordStream<T> {
   const kind = recordKind<T>('ndjson', ndjsonFormat, options);
   requireExchange('openNdjson', req, res);
@@ -79,7 +80,7 @@ export function openNdjson<T = unknown>(
 export function openJsonSeq<T = unknown>(
   req: HttpRequest,
   res: HttpResponse,
-  options?: RecordOptions<T>,
+  options?: RecordOptions<Read<T>>,
 ): RecordStream<T> {
   const kind = recordKind<T>('jsonSeq', jsonSeqFormat, options);
   requireExchange('openJsonSeq', req, res);

@@ -6,13 +6,14 @@ import { resolveStreamOptions, streamAdvice, streamNames, type StreamOptions } f
  * Options of `ndjson`, `jsonSeq` and their `open…` forms, for records of type `T`. `overflow: 'latest'` needs a `key`.
  * With `overflow: 'drop'`, the default `gap` is a record `{"sluice.gap":{"dropped":N}}`.
  */
-export interface RecordOptions<T = unknown> extends StreamOptions<T, unknown> {
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- what a `key` reads, where no type says what is sent
+export interface RecordOptions<T = any> extends StreamOptions<T, unknown> {
   /**
    * Whether the client can go on at another process where it stopped here. When the process drains, `lifecycle` closes
    * a `'resumable'` stream without an end, and lets a `'finite'` one run to its end.
    * @defaultValue `'finite'`
    */
-  drain?: 'resumable' | 'finite';
+  drain?: 'resumable' | 'finite' | undefined;
 }
 
 export type ResolvedRecordOptions<T> = Resolved<RecordOptions<T>, 'onError' | 'key' | 'gap'> & {

@@ -3,6 +3,10 @@ import type { EventInput } from '../internal/format/event-stream.ts';
 /** Any event with any data: the map of a stream without types. */
 export type AnyEvents = Record<string, unknown>;
 
+/** Any event, as it is sent and as the application reads it: in a stream without a map, data have no type. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type AnyEvent = EventInput & { data?: any };
+
 /** The fields whose types do not depend on the map. */
 type Fields = Omit<EventInput, 'event' | 'data'>;
 
@@ -14,7 +18,7 @@ type Named<K extends string> = K extends 'message' ? { event?: K } : { event: K 
  * event without name and data (an id, a retry hint, a comment) fits every map.
  */
 export type EventOf<M extends object> = string extends keyof M
-  ? EventInput
+  ? AnyEvent
   : | { [K in keyof M & string]: Named<K> & { data: M[K] } & Fields }[keyof M & string]
     | (Fields & { event?: never; data?: never });
 

@@ -1,12 +1,13 @@
+import type { RoutedRequest } from '../internal/http/framework.ts';
 import {
   type HttpRequest,
   type HttpResponse,
   type Next,
   requestField,
   requireExchange,
-  type RoutedRequest,
 } from '../internal/http/message.ts';
 import { refuseRequest, requireFunction } from '../internal/option.ts';
+import type { HandlerRequest, NoSource, StreamMiddleware } from '../internal/writer/handler.ts';
 import { type NotInferred, openStream, serveStream, type StreamKind } from '../internal/writer/serve.ts';
 import type { AnyEvents, Sendable } from './event-map.ts';
 import { decodeLastEventId, type EventStream, formatPrelude, OutEventStream } from './stream.ts';
@@ -14,7 +15,9 @@ import { stopId } from '../internal/format/event-stream.ts';
 import { resolveSseOptions, type SseOptions } from './options.ts';
 
 export { type CloseReason, InvalidEventError, StreamClosedError } from '../errors.ts';
-export type { HttpRequest, HttpResponse, Next, RoutedRequest } from '../internal/http/message.ts';
+export type { RoutedRequest } from '../internal/http/framework.ts';
+export type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
+export type { StreamMiddleware } from '../internal/writer/handler.ts';
 export type { PipeOptions } from '../internal/writer/pump.ts';
 export type { EventInput } from '../internal/format/event-stream.ts';
 export type { AnyEvents, EventOf, Sendable, TextOf } from './event-map.ts';
@@ -23,13 +26,13 @@ export type { EventStream } from './stream.ts';
 
 /**
  * Handles one client. The events of a generator, or of any async source, are sent one by one, and the stream ends with
- * it. When the handler returns a promise, the stream ends when that resolves. When it returns nothing, the stream stays
- * open, and the application keeps it.
+ * it. When the handler returns a promise, the stream ends when that resolves. When it returns anything else, the stream
+ * stays open, and the application keeps it: `sse((stream) => clients.add(stream))`.
  */
-export type SseHandler<M extends object = AnyEvents, Req extends HttpRequest = RoutedRequest> = (
+export type SseHandler<M extends object = AnyEvents, Req = RoutedRequest> = (
   stream: EventStream<M>,
   req: Req,
-) => EventItems<NotInferred<M>> | Promise<unknown> | undefined | void;
+) => EventItems<NotInferred<M>> | NoSource;
 
 // The map comes from the call or from the annotation of `stream`. A map that is inferred from what happens to be sent
 // would be useless.
@@ -47,14 +50,14 @@ type EventItems<M extends object> =
  * Throws `InvalidOptionError`.
  */
 export function sse<M extends object = AnyEvents, Req extends HttpRequest = RoutedRequest>(
-  handler: SseHandler<M, Req>,
+  handler: SseHandler<M, HandlerRequest<Req>>,
   options?: SseOptions<NotInferred<Sendable<M>>>,
-): (req: Req, res: HttpResponse, next?: Next) => void {
+): StreamMiddleware<Req> {
   refuseRequest('sse', handler, "app.get('/events', sse(handler))");
   requireFunction('sse.handler', handler, 'a function; the path belongs to `app.get(path, sse(handler))`');
   const kind = eventStreamKind<M>(options);
-  return function sse(req, res, next) {
-    serveStream(kind, (stream) => handler(stream, req), req, res, next);
+  return function sse(req: HttpRequest, res: HttpResponse, next?: Next): void {
+    serveStream(kind, (stream) => handler(stream, req as HandlerRequest<Req>), req, res, next);
   };
 }
 

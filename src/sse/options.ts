@@ -8,58 +8,68 @@ import {
   readOptions,
   type Resolved,
 } from '../internal/option.ts';
-import { resolveStreamOptions, streamAdvice, streamNames, type StreamOptions } from '../internal/writer/options.ts';
+import {
+  type KeyOf,
+  resolveStreamOptions,
+  streamAdvice,
+  streamNames,
+  type StreamOptions,
+} from '../internal/writer/options.ts';
 import type { Fields } from '../internal/http/headers.ts';
+import type { AnyEvent } from './event-map.ts';
 import { type CommentStyle, commentStyles, type EventInput } from '../internal/format/event-stream.ts';
 
 /**
  * Options of `sse` and `openEventStream`. `Item` is what is sent on the stream: `Sendable<M>` for a stream with a map
  * `M`.
  *
- * With `overflow: 'latest'`, the default `key` is the name of the event, `message` for none. Comments, a lone id and a
- * lone retry hint never have a key, since no client dispatches them. With `overflow: 'drop'`, the default `gap` is an
- * event `sluice.gap` with data `{"dropped":N}` and no id.
+ * With `overflow: 'latest'`, the default `key` is the name of the event, `message` for none. A `key` of your own gets a
+ * bare string as `{ data }`. Comments, a lone id and a lone retry hint never have a key: no client dispatches them.
+ * With `overflow: 'drop'`, the default `gap` is an event `sluice.gap` with data `{"dropped":N}` and no id.
  */
-export interface SseOptions<Item extends EventInput | string = EventInput | string> extends StreamOptions<
-  Item,
+export interface SseOptions<Item extends EventInput | string = AnyEvent | string> extends StreamOptions<
+  Exclude<Item, string>,
   EventInput | string
 > {
   /**
    * A `retry:` sent with the head: how long the client waits before it reconnects. Milliseconds or a string for `ms`.
    * Default: none; browsers then wait about 3 s.
    */
-  retry?: Duration;
+  retry?: Duration | undefined;
   /**
    * Whether the body begins with the comment `:ok`: some HTTP/2 proxies hold the head back until the first byte of the
    * body. `false`: the body begins with the first event, or with the hint of `retry`.
    * @defaultValue `true`
    */
-  prelude?: boolean;
+  prelude?: boolean | undefined;
   /**
    * How comments and lone retry hints are sent. `'line'`: as lines, without a blank line, which some clients take for a
    * message. `'block'`: with a blank line behind each, for readers that split the stream at blank lines.
    * @defaultValue `'line'`
    */
-  comments?: CommentStyle;
+  comments?: CommentStyle | undefined;
   /**
    * The default retry hint of `reconnect()`, spread evenly between half and one and a half times this: the clients of a
    * closing process do not all reconnect at once. Milliseconds or a string for `ms`, at least 1.
    * @defaultValue `'2s'`
    */
-  reconnectDelay?: Duration;
+  reconnectDelay?: Duration | undefined;
   /**
    * Whether the client can go on at another process where it stopped here. When the process drains, `lifecycle` tells
    * the client of a `'resumable'` stream to reconnect, and lets a `'finite'` one run to its end. `'auto'`: resumable
    * after the first event with an id, or if the request has a `Last-Event-ID`.
    * @defaultValue `'auto'`
    */
-  drain?: 'auto' | 'resumable' | 'finite';
+  drain?: 'auto' | 'resumable' | 'finite' | undefined;
 }
 
-export type ResolvedSseOptions<Item extends EventInput | string = never> = Resolved<
-  SseOptions<Item>,
-  'onError' | 'key' | 'gap' | 'retry'
-> & { readonly headers: Fields };
+export interface ResolvedSseOptions extends Omit<
+  Resolved<SseOptions<never>, 'onError' | 'gap' | 'retry'>,
+  'key' | 'headers'
+> {
+  readonly key: KeyOf<EventInput | string> | undefined;
+  readonly headers: Fields;
+}
 
 const names: OptionNames<SseOptions> = {
   ...streamNames,
@@ -88,11 +98,10 @@ const advice: OptionAdvice = {
 };
 
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
-export function resolveSseOptions<Item extends EventInput | string>(
-  given: SseOptions<Item> | undefined,
-): ResolvedSseOptions<Item> {
-  const options = readOptions('sse', given, names, advice);
-  const resolved = resolveStreamOptions<Item, EventInput | string>('sse', options, dispatchedType);
+export function resolveSseOptions(given: SseOptions<never> | undefined): ResolvedSseOptions {
+  const options = readOptions('sse', given, names, advice) as StreamOptions<EventInput, EventInput | string> &
+    SseOptions<never>;
+  const resolved = resolveStreamOptions<EventInput, EventInput | string>('sse', options, dispatchedType);
   return {
     ...resolved,
     key: resolved.key && ifDispatched(resolved.key),
@@ -115,9 +124,13 @@ export function dispatchedType(event: EventInput | string): string | undefined {
   return event.event === '' || 'data' in event ? 'message' : undefined;
 }
 
-/** The application's key, for events that clients dispatch. It is not called for comments, ids and retry hints. */
-export function ifDispatched<Event extends EventInput | string>(
-  key: (event: Event) => string | undefined,
-): (event: Event) => string | undefined {
-  return (event) => (dispatchedType(event) === undefined ? undefined : key(event));
+/**
+ * The application's key, for events that clients dispatch. It is not called for comments, ids and retry hints. It gets a
+ * bare string as the event that this is.
+ */
+export function ifDispatched(key: KeyOf<EventInput>): KeyOf<EventInput | string> {
+  return (event) => {
+    if (typeof event === 'string') return key({ data: event });
+    return dispatchedType(event) === undefined ? undefined : key(event);
+  };
 }

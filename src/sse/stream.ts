@@ -50,10 +50,10 @@ export class OutEventStream<M extends object>
   implements EventStream<M>
 {
   readonly lastEventId: string;
-  #options: ResolvedSseOptions<Sendable<M>>;
+  #options: ResolvedSseOptions;
   #hasIds: boolean;
 
-  constructor(out: OutStream, lastEventId: string, options: ResolvedSseOptions<Sendable<M>>) {
+  constructor(out: OutStream, lastEventId: string, options: ResolvedSseOptions) {
     super(out, options);
     this.lastEventId = lastEventId;
     this.#options = options;

@@ -333,18 +333,17 @@ describe('SequenceBoundary', () => {
   });
 });
 
+type Frame = { [Name in keyof LengthPrefixOptions]-?: Exclude<LengthPrefixOptions[Name], undefined> };
+
 describe('LengthPrefixBoundary', () => {
-  const options: fc.Arbitrary<Required<LengthPrefixOptions>> = fc.record({
+  const options: fc.Arbitrary<Frame> = fc.record({
     lengthBytes: fc.constantFrom(1, 2, 4, 8),
     offset: fc.nat({ max: 5 }),
     includesHeader: fc.boolean(),
     littleEndian: fc.boolean(),
   });
 
-  function frameOf(
-    payload: Uint8Array,
-    { lengthBytes, offset, includesHeader, littleEndian }: Required<LengthPrefixOptions>,
-  ): Buffer {
+  function frameOf(payload: Uint8Array, { lengthBytes, offset, includesHeader, littleEndian }: Frame): Buffer {
     const length = payload.length + (includesHeader ? offset + lengthBytes : 0);
     const field = Buffer.alloc(8);
     field.writeBigUInt64BE(BigInt(length));

@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import http from 'node:http';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
+  type AnyEvents,
   type EventStream,
   type HttpRequest,
   type HttpResponse,
@@ -60,7 +61,7 @@ const early: [string, SseHandler][] = [
   ],
 ];
 
-const late: [string, SseHandler][] = [
+const late: [string, SseHandler<AnyEvents, HttpRequest>][] = [
   [
     'an async generator',
     async function* () {

@@ -1,9 +1,11 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
+  type AnyEvents,
   type CloseReason,
   type EventInput,
   type EventStream,
+  type HttpRequest,
   InvalidEventError,
   InvalidOptionError,
   openEventStream,
@@ -553,7 +555,7 @@ describe('overflow close', () => {
 /** Where events come from that a client may have missed. */
 const log = Array.from({ length: 120 }, (_each, index) => ({ id: String(index + 1), data: bulk(index + 1) }));
 
-const replays: [string, SseHandler][] = [
+const replays: [string, SseHandler<AnyEvents, HttpRequest>][] = [
   [
     'a source',
     async function* (stream) {

@@ -21,21 +21,21 @@ export interface BrotliOptions {
    * the highest that any tier uses. Below 2 it is not offered to event streams: it then finds nothing across flushes.
    * @defaultValue `[4, 3, 2]`
    */
-  quality?: number | TierLevels;
+  quality?: number | TierLevels | undefined;
   /**
    * log₂ of the window, 10 to 24. An upper bound: a body that is known to be small gets a window of its size.
    * @defaultValue `22` for complete bodies, `20` for long ones, `16` for event streams
    */
-  windowBits?: number;
+  windowBits?: number | undefined;
   /** `BROTLI_PARAM_*` of `zlib.constants` → value, over what the other options say. */
-  params?: Params;
+  params?: Params | undefined;
   /** Bytes of each piece of output of a long body. @defaultValue `16384` */
-  chunkSize?: number;
+  chunkSize?: number | undefined;
   /**
    * Bodies of at least this size are encoded in the thread pool, smaller ones at once. @defaultValue `'16kb'`; `'64kb'`
    * where the process may use one core only
    */
-  syncThreshold?: Size;
+  syncThreshold?: Size | undefined;
 }
 
 type Resolved = ReturnType<typeof resolveBrotliOptions>;

@@ -24,23 +24,23 @@ export interface GzipOptions {
    * highest that any tier uses.
    * @defaultValue `[6, 4, 1]`
    */
-  level?: number | TierLevels;
+  level?: number | TierLevels | undefined;
   /**
    * log₂ of the window, 9 to 15. An upper bound: a body that is known to be small gets a window of its size.
    * @defaultValue `15`
    */
-  windowBits?: number;
+  windowBits?: number | undefined;
   /** Size of the tables, 1 to 9. An upper bound, as `windowBits`. @defaultValue `8` */
-  memLevel?: number;
+  memLevel?: number | undefined;
   /** Bytes of each piece of output of a long body. @defaultValue `16384` */
-  chunkSize?: number;
+  chunkSize?: number | undefined;
   /** `Z_DEFAULT_STRATEGY` (0) to `Z_FIXED` (4) of `zlib.constants`. @defaultValue `0` */
-  strategy?: number;
+  strategy?: number | undefined;
   /**
    * Bodies, and blocks of an event stream, of at least this size are encoded in the thread pool, smaller ones at once.
    * @defaultValue `'16kb'`; `'64kb'` where the process may use one core only
    */
-  syncThreshold?: Size;
+  syncThreshold?: Size | undefined;
 }
 
 type Resolved = ReturnType<typeof resolveGzipOptions>;

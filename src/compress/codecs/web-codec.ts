@@ -18,19 +18,19 @@ export interface WebCodecOptions {
    * @defaultValue the platform's, else that of the optional peer `compression-streams-polyfill`, which has `gzip` and
    * `deflate`
    */
-  CompressionStream?: CompressionStreamClass;
+  CompressionStream?: CompressionStreamClass | undefined;
   /**
    * What the class calls the format of this coding. A format that is not that of the coding (RFC 9110 8.4.1) gives
    * bodies that no client can read.
    * @defaultValue `'brotli'` for `br`; the coding itself for `gzip`, `deflate` and `zstd`; others have to say it
    */
-  format?: string;
+  format?: string | undefined;
   /**
    * The server's own weight, 0 to 1, over the built-in one; 0 refuses. A function may give `undefined` to leave it to
    * that.
    * @defaultValue the built-in one
    */
-  weight?: number | ((context: NegotiationContext) => number | undefined);
+  weight?: number | ((context: NegotiationContext) => number | undefined) | undefined;
 }
 
 const formats: ReadonlyMap<string, string> = new Map([

@@ -26,26 +26,26 @@ export interface ZstdOptions {
    * any tier uses.
    * @defaultValue `[3, 3, 1]`; complete bodies up to 128 kB `[6, 3, 1]`
    */
-  level?: number | TierLevels;
+  level?: number | TierLevels | undefined;
   /**
    * log₂ of the window, 10 to 23: a browser refuses more than 8 MB (RFC 9659). An upper bound.
    * @defaultValue what the level has, at most 23; event streams `15`
    */
-  windowBits?: number;
+  windowBits?: number | undefined;
   /** `ZSTD_c_*` of `zlib.constants` → value, over what the other options say. */
-  params?: Params;
+  params?: Params | undefined;
   /** Bytes of each piece of output of a long body. @defaultValue `16384` */
-  chunkSize?: number;
+  chunkSize?: number | undefined;
   /**
    * Bodies of at least this size are encoded in the thread pool, smaller ones at once; the addon always uses the pool.
    * @defaultValue `'32kb'`; `'128kb'` where the process may use one core only
    */
-  syncThreshold?: Size;
+  syncThreshold?: Size | undefined;
   /**
    * Where to get `@mongodb-js/zstd` from, to be used even where Node has zstd. @defaultValue
    * `() => import('@mongodb-js/zstd')`, where Node has none
    */
-  addon?: ImportZstdAddon;
+  addon?: ImportZstdAddon | undefined;
 }
 
 interface NativeOptions {

@@ -18,32 +18,32 @@ import { initialTier, nextTier, type Thresholds, type TierPolicy, type TierState
 /** Options of `createGovernor`. */
 export interface GovernorOptions {
   /** How often the load is sampled. Milliseconds or a string for `ms`, at least 1. @defaultValue `'1s'` */
-  interval?: Duration;
+  interval?: Duration | undefined;
   /**
    * The loads at which the tiers 1, 2 and 3 begin: three ascending numbers over 0, where 0 is idle and 1 saturated.
    * Load over 1 is work that waits, so a threshold may be over 1 too. `Infinity`: that tier is never reached.
    * @defaultValue `[0.45, 0.75, 0.95]`
    */
-  thresholds?: Thresholds;
+  thresholds?: Thresholds | undefined;
   /**
    * How far the load must fall below the threshold of its tier before the tier is left. A load, 0 or more and less than
    * the first threshold.
    * @defaultValue `0.1`, or half the first threshold where that is less
    */
-  hysteresis?: number;
+  hysteresis?: number | undefined;
   /**
    * How long it must stay there; each tier on the way down has a dwell of its own. Milliseconds or a string for `ms`.
    * `0`: the next sample decides. `Infinity`: the tier only goes up.
    * @defaultValue `'5s'`
    */
-  dwell?: Duration;
+  dwell?: Duration | undefined;
   /**
    * The load since the last call, 0 (idle) to 1 (saturated) or more, in place of the built-in one: the worst of the
    * process's CPU time over the cores it may use, the event loop's utilisation and what `observe` is told. When it
    * throws, or returns anything else, the tier stays, and the error is published on the diagnostics channel
    * `sluice:compress:error`.
    */
-  sample?: () => number;
+  sample?: (() => number) | undefined;
 }
 
 /** Watches the load, and says how much CPU compression may take. */

@@ -17,9 +17,9 @@ import { brotliRules, type Params, readParams } from '../codecs/params.ts';
 /** Brotli's part of a profile, as `BrotliOptions` of `node:zlib`. */
 export interface BrotliProfile {
   /** `BROTLI_PARAM_*` of `zlib.constants` (0 to 8) → value. */
-  readonly params?: Params;
+  readonly params?: Params | undefined;
   /** Bytes of each piece of output, at least 64. */
-  readonly chunkSize?: number;
+  readonly chunkSize?: number | undefined;
 }
 
 /** What may change while the service runs. Whatever it leaves out is taken from the options of the middleware. */

@@ -6,7 +6,7 @@ export interface ChildOptions {
    * How long it may take from now on: milliseconds or a string for `ms`. `Infinity`: no own limit. It never outlives
    * its parent. @defaultValue `Infinity`
    */
-  timeout?: Duration;
+  timeout?: Duration | undefined;
 }
 
 /** One deadline and one signal for a piece of work: a request, a stream in it, or a call that it makes. */

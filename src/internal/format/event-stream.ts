@@ -11,9 +11,9 @@ export const stopId = 'sluice.stop';
  */
 export interface EventInput {
   /** The event's type; the client's default is `message`. No CR, LF or NUL. */
-  event?: string;
+  event?: string | undefined;
   /** What a reconnecting client sends as `Last-Event-ID`; `''` makes it forget. No CR, LF or NUL. */
-  id?: string;
+  id?: string | undefined;
   /**
    * The payload. A string goes as it is, over as many lines as it has; anything else as JSON. Without it the event
    * moves the client's id or retry time and is not dispatched; with `event` alone, it is dispatched with empty data.
@@ -22,9 +22,9 @@ export interface EventInput {
   /**
    * Milliseconds after which the client reconnects: an integer, 0 or more. 0 makes clients reconnect in a tight loop.
    */
-  retry?: number;
+  retry?: number | undefined;
   /** A comment, which clients skip. May have several lines. */
-  comment?: string;
+  comment?: string | undefined;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../../errors.ts';
-import { type OptionNames, readBoolean, readInteger, readOptions } from '../option.ts';
+import { type OptionNames, readBoolean, readInteger, readOptions, type Resolved } from '../option.ts';
 import type { BoundaryTracker } from './boundary.ts';
 
 /** Options of `LengthPrefixBoundary`: how the frames of a protocol say how long they are. */
@@ -7,14 +7,14 @@ export interface LengthPrefixOptions {
   /** Bytes of the length field, an unsigned integer. */
   lengthBytes: 1 | 2 | 4 | 8;
   /** Bytes of a frame before its length field. @defaultValue `0` */
-  offset?: number;
+  offset?: number | undefined;
   /**
    * Whether the length counts the whole frame, with the field and what is before it, and not only what follows.
    * @defaultValue `false`
    */
-  includesHeader?: boolean;
+  includesHeader?: boolean | undefined;
   /** Whether the lowest byte of the length comes first. @defaultValue `false` */
-  littleEndian?: boolean;
+  littleEndian?: boolean | undefined;
 }
 
 /**
@@ -23,7 +23,7 @@ export interface LengthPrefixOptions {
  * known. Throws `InvalidOptionError`.
  */
 export class LengthPrefixBoundary implements BoundaryTracker {
-  readonly #options: Required<LengthPrefixOptions>;
+  readonly #options: Resolved<LengthPrefixOptions>;
   readonly #headerBytes: number;
   #phase: 'header' | 'payload' | 'lost' = 'header';
   #headerSeen = 0;
@@ -83,7 +83,7 @@ const names: OptionNames<LengthPrefixOptions> = {
   littleEndian: true,
 };
 
-function resolveLengthPrefixOptions(owner: string, options: LengthPrefixOptions): Required<LengthPrefixOptions> {
+function resolveLengthPrefixOptions(owner: string, options: LengthPrefixOptions): Resolved<LengthPrefixOptions> {
   const { lengthBytes, offset = 0, includesHeader = false, littleEndian = false } = readOptions(owner, options, names);
   return {
     lengthBytes: readLengthBytes(`${owner}.lengthBytes`, lengthBytes),

@@ -22,57 +22,57 @@ export type AckProbeMode = 'auto' | boolean;
  */
 export interface HealthOptions {
   /** How long a connection is silent before a heartbeat is sent. @defaultValue `'15s'` */
-  every?: Duration;
+  every?: Duration | undefined;
   /**
    * The share by which `every` and `maxAge` vary up and down, from 0 to 1, so that clients that connected together do
    * not stay in step. @defaultValue `0.1`
    */
-  jitter?: number;
+  jitter?: number | undefined;
   /**
    * How long after its last sign of life a peer is late, if it was asked for one. Varies by a fifteenth, and by no more
    * than 2 s.
    * @defaultValue twice `every`
    */
-  readDeadline?: Duration;
+  readDeadline?: Duration | undefined;
   /**
    * How long written bytes may wait while the peer takes none of them. A reader that is slow but goes on is not late.
    * @defaultValue `'10s'`
    */
-  writeDeadline?: Duration;
+  writeDeadline?: Duration | undefined;
   /**
    * Bytes per second that a peer has to take on average while bytes wait for it. It has `writeDeadline`, and a second
    * more for each `minRate` bytes that it took. 0: any progress is enough.
    * @defaultValue `0`
    */
-  minRate?: Size;
+  minRate?: Size | undefined;
   /** How often in a row a connection must be found late before it is given up, at least 1. @defaultValue `3` */
-  failures?: number;
+  failures?: number | undefined;
   /** How long a connection must have been late before it is given up. @defaultValue `'5s'` */
-  grace?: Duration;
+  grace?: Duration | undefined;
   /**
    * After how long a connection is ended gently, so that none outlives a deploy or a token. Varies by `jitter`.
    * @defaultValue `Infinity`
    */
-  maxAge?: Duration;
+  maxAge?: Duration | undefined;
   /**
    * Linux shows what the peer's kernel has acknowledged. That is the only sign of life of a client that only reads.
    * `'auto'`: reads it where it can be read, and uses TCP keep-alive elsewhere. `true`: refuses a platform without it.
    * `false`: does not read it.
    * @defaultValue `'auto'`
    */
-  ackProbe?: AckProbeMode;
+  ackProbe?: AckProbeMode | undefined;
   /**
    * Bytes that may wait in the process for a peer before it is given up as a slow consumer. Checked with each write
    * that finds the queue full, and once a second where writes are not seen (WebSockets, sockets). The streams of `sse`
    * and `records` have a limit of their own.
    * @defaultValue `Infinity`
    */
-  maxBuffered?: Size;
+  maxBuffered?: Size | undefined;
   /**
    * The registry that watches and counts the connections. Share one to have the numbers of several middlewares and
    * watchers in one place. @defaultValue a new registry
    */
-  registry?: ConnectionRegistry;
+  registry?: ConnectionRegistry | undefined;
 }
 
 /** `HealthOptions` with every default filled in. */

@@ -3,6 +3,7 @@ import { type CloseReason, InvalidOptionError } from '../../errors.ts';
 import { captureScope } from '../context/async-scope.ts';
 import { type Clock, systemClock } from '../time/clock.ts';
 import { Listeners } from '../listeners.ts';
+import type { Hook, RoutedRequest } from '../http/framework.ts';
 import type { HttpRequest } from '../http/message.ts';
 import { type OptionNames, readFunction, readInteger, readOneOf, readOptions, requireFunction } from '../option.ts';
 import { TimingWheel } from '../time/timing-wheel.ts';
@@ -28,16 +29,16 @@ export interface RegistryOptions {
    * make room.
    * @defaultValue `Infinity`
    */
-  maxConnections?: number;
+  maxConnections?: number | undefined;
   /** The same for each client. @defaultValue `Infinity` */
-  maxPerClient?: number;
+  maxPerClient?: number | undefined;
   /**
    * Names the client of a request. Called when its stream begins, and when it arrives if it asks for an event stream
-   * while a limit is reached. If it throws, the default counts, and the error is published on `sluice:heartbeat:error`.
+   * while a limit is reached. If it returns `undefined`, the default counts; if it throws, too, and the error is
+   * published on `sluice:heartbeat:error`.
    * @defaultValue the address of the connection; for an IPv6 address its /64, as `clientOfAddress` returns it
    */
-  // A method, so that functions typed for a framework's request fit.
-  clientKey?(req: HttpRequest): string;
+  clientKey?: Hook<[req: RoutedRequest], string | undefined> | undefined;
 }
 
 const names: OptionNames<RegistryOptions> = { maxConnections: true, maxPerClient: true, clientKey: true };
@@ -97,7 +98,7 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
   readonly pingBackoff: PingBackoff = new PingBackoff();
   readonly #clock: Clock;
   readonly #exactClock: Clock;
-  readonly #clientKey: ((req: HttpRequest) => string) | undefined;
+  readonly #clientKey: ((req: HttpRequest) => unknown) | undefined;
   readonly #connections = new Map<number, MonitoredConnection>();
   readonly #states = new Listeners<ConnectionStateChange>(reportHeartbeatError);
   readonly #ends = new Listeners<ConnectionEnd>(reportHeartbeatError);
@@ -113,7 +114,8 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
     this.#exactClock = clock;
     this.#clock = wholeMilliseconds(this.#exactClock);
     this.wheel = new TimingWheel(reportHeartbeatError, this.#clock);
-    this.#clientKey = readFunction('registry.clientKey', options.clientKey);
+    this.#clientKey = readFunction('registry.clientKey', options.clientKey) as
+      ((req: HttpRequest) => unknown) | undefined;
     this.limit = new ConnectionLimit({
       total: readLimit('registry.maxConnections', options.maxConnections),
       perClient: readLimit('registry.maxPerClient', options.maxPerClient),
@@ -258,7 +260,7 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
 
   #clientOf(req: HttpRequest): string {
     try {
-      const key: unknown = this.#clientKey?.(req);
+      const key = this.#clientKey?.(req);
       if (typeof key === 'string') return key;
     } catch (error) {
       this.fail(error);

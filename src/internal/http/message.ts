@@ -8,13 +8,6 @@ export type HttpRequest = IncomingMessage | Http2ServerRequest;
 /** A response as `node:http` or the compatibility API of `node:http2` makes it; Express' and Connect's are these. */
 export type HttpResponse = ServerResponse | Http2ServerResponse;
 
-/**
- * A request as a handler sees it, with what routers and body parsers add. Typed `any` as Express types them: their
- * shape is the application's. A handler that annotates `req` with its framework's type gets that.
- */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
-export type RoutedRequest = HttpRequest & { body?: any; params?: any; query?: any };
-
 /** What Express and Connect pass as third argument. */
 export type Next = (error?: unknown) => void;
 

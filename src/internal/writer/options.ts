@@ -1,7 +1,7 @@
 import { InvalidOptionError } from '../../errors.ts';
 import { longestDelay } from '../time/clock.ts';
 import { type Fields, type FieldsInit, readFields } from '../http/headers.ts';
-import type { HttpRequest } from '../http/message.ts';
+import type { Hook, RoutedRequest } from '../http/framework.ts';
 import {
   type Duration,
   type OptionNames,
@@ -38,55 +38,56 @@ export interface StreamOptions<Item, AnyItem> {
    * Without it, such errors are published on the diagnostics channel `sluice:stream:error` and the debug namespace
    * `sluice:stream`. If the channel has no subscriber, they are process warnings `SLUICE_UNHANDLED`.
    */
-  onError?: (error: unknown, req: HttpRequest) => void;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as Express types the error of an error handler
+  onError?: Hook<[error: any, req: RoutedRequest]> | undefined;
   /**
    * Bytes that may wait for a client that does not read, counted over the stream's own queue, encoders and Node's
    * queue. `overflow` decides what happens to an item when more than that waits before it. So one item may be larger,
    * and a sender that awaits each `send` never gets there. `Infinity`: no bound.
    * @defaultValue `'1mb'`
    */
-  maxBuffered?: Size;
+  maxBuffered?: Size | undefined;
   /**
    * What happens to a client for which more than `maxBuffered` waits. `'close'`: the stream is closed with reason
    * `slow-consumer`. `'drop'`: the item is dropped, and `gap` says so. `'latest'`: while the client lags only the
    * newest item of each `key` waits; the stream is closed when those alone are more than `maxBuffered`.
    * @defaultValue `'close'`
    */
-  overflow?: Overflow;
+  overflow?: Overflow | undefined;
   /**
    * With `'latest'`: of the items with the same key only the newest waits. An item whose key is `undefined` is not
    * superseded. Called only while the client lags. If it throws, the error is reported and the item is not superseded.
    */
-  key?: KeyOf<Item>;
+  key?: KeyOf<Item> | undefined;
   /**
    * With `'drop'`: makes the item that is sent where others are missing, from their number; `undefined` for none. If it
    * throws, or returns what cannot be framed, the error is reported and the default is sent.
    */
-  gap?: GapOf<AnyItem>;
+  gap?: GapOf<AnyItem> | undefined;
   /**
    * Response headers to set, over the stream's own. A `Cache-Control` given here, or set on `res` before, is used as it
    * is: without `no-transform` a compressing middleware or proxy may then compress.
    */
-  headers?: FieldsInit;
+  headers?: FieldsInit | undefined;
   /**
    * What to do with a request whose `Accept` excludes the media type. `'ignore'` streams all the same: many clients
    * that want a stream ask for something else, such as SDKs for language models that always send `application/json`.
    * `'next'` passes it to the next handler of the route, `'strict'` answers 406.
    * @defaultValue `'ignore'`
    */
-  negotiate?: Negotiation;
+  negotiate?: Negotiation | undefined;
   /**
    * How long a close without an end (an error, `reconnect`) may take to send what is queued. Milliseconds or a string
    * for `ms`; after it the connection is cut.
    * @defaultValue `'5s'`
    */
-  closeTimeout?: Duration;
+  closeTimeout?: Duration | undefined;
   /**
    * Frame chunks here and write them to the socket in one piece, where that is provably the same as `res.write`
    * (HTTP/1.1, `res.write` not patched below). About half the CPU per event. `false` always goes through Node.
    * @defaultValue `true`
    */
-  directChunks?: boolean;
+  directChunks?: boolean | undefined;
 }
 
 /** `key` is there with `overflow: 'latest'`, and only then. */

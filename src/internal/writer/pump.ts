@@ -136,7 +136,7 @@ export async function pump<T>(
 /** Options of `pipe`. */
 export interface PipeOptions {
   /** Stops the pipe: the source is cancelled and `pipe` rejects with `signal.reason`. The stream stays open. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 const pipeNames: OptionNames<PipeOptions> = { signal: true };

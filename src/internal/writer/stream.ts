@@ -5,6 +5,7 @@ import { Context } from '../context/context.ts';
 import { contextIn } from '../context/request-context.ts';
 import { handled } from '../deferred.ts';
 import { reportError, streamEvents } from '../events.ts';
+import type { RoutedRequest } from '../http/framework.ts';
 import { type HttpRequest, type HttpResponse, isGone, needsDrain } from '../http/message.ts';
 import { callEach } from '../listeners.ts';
 import { abortResponse, closeUnterminated, endResponse } from '../seam/closing.ts';
@@ -214,7 +215,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
       const { onError } = this.#options;
       reportError(this.req, error, onError !== undefined || (this.#state !== 'open' && followsFromClose(error)));
       try {
-        onError?.(error, this.req);
+        onError?.(error, this.req as RoutedRequest);
       } catch (failure) {
         reportError(this.req, failure);
       }
