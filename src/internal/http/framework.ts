@@ -5,7 +5,7 @@ import type { HttpRequest, HttpResponse } from './message.ts';
 // type is then `any`, which alone can hold `unknown`. (A conditional type that asks of a type with an error itself has
 // that error: hence the object around it.) Written as a JSDoc comment with a line of its own, it is still there in the declarations.
 
-/* eslint-disable @typescript-eslint/ban-ts-comment, @typescript-eslint/no-explicit-any */
+/* eslint-disable @typescript-eslint/ban-ts-comment, @typescript-eslint/consistent-type-imports, @typescript-eslint/no-explicit-any */
 
 /** @ts-ignore */
 type ExpressRequest = import('express').Request<any>;
