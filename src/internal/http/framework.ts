@@ -2,10 +2,11 @@ import type { HttpRequest, HttpResponse } from './message.ts';
 
 // Types that follow the application: those of Express where `@types/express` is installed, else those of Node. An
 // application without `@types/express` would see an error here if it checks its libraries. `@ts-ignore` hides that: the
-// type is then `any`, which alone can hold `unknown`. (A conditional type that asks of a type with an error itself has
-// that error: hence the object around it.) Written as a JSDoc comment with a line of its own, it is still there in the declarations.
+// type is then `any`, which alone can hold `unknown`. (A conditional type that asks of a type with an error has that
+// error itself: hence the objects.) Written as a JSDoc comment with a line of its own, it is kept in the declarations.
 
-/* eslint-disable @typescript-eslint/ban-ts-comment, @typescript-eslint/consistent-type-imports, @typescript-eslint/no-explicit-any */
+/* eslint-disable @typescript-eslint/ban-ts-comment, @typescript-eslint/no-explicit-any */
+/* eslint-disable @typescript-eslint/consistent-type-imports */
 
 /** @ts-ignore */
 type ExpressRequest = import('express').Request<any>;
@@ -14,7 +15,7 @@ type ExpressRequest = import('express').Request<any>;
 type ExpressResponse = import('express').Response;
 
 /** The request of Node. What routers and body parsers add is `any`, as in Express. */
-type PlainRequest = HttpRequest & { body?: any; params?: any; query?: any; originalUrl?: string };
+type PlainRequest = HttpRequest & { body?: any; params?: any; query?: any; originalUrl?: string | undefined };
 
 /* eslint-enable */
 
