@@ -5,7 +5,16 @@ import tseslint from 'typescript-eslint';
 import { seamMethods } from './scripts/lint/seam-methods.js';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'examples/gateway/public/', 'examples/frameworks/nextjs/', 'test/types/projects/', 'coverage/'] },
+  {
+    ignores: [
+      'dist/',
+      'node_modules/',
+      'examples/gateway/public/',
+      'examples/frameworks/nextjs/',
+      'test/types/projects/',
+      'coverage/',
+    ],
+  },
   js.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   {
