@@ -18,6 +18,7 @@ export abstract class SluiceError extends Error {
   /** One of the codes in `docs/errors.md`. */
   abstract readonly code: string;
 
+  /** The name of the class. */
   override get name(): string {
     return this.constructor.name;
   }

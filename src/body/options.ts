@@ -3,13 +3,14 @@ import { type OptionNames, readInteger, readOptions, readSignal, type Resolved }
 
 /** Options of `pipeBody`. */
 export interface BodyOptions {
-  /** The status, 200 to 599. Default: the status of a `Response` source, else `res.statusCode`. */
+  /** The status, 200 to 599. @defaultValue the status of a `Response` source, else `res.statusCode` */
   status?: number | undefined;
-  /** Response headers to set, over those of a `Response` or `Blob` source and over those set on `res`. */
+  /** Response headers to set, over those of a `Response` or `Blob` source and over those set on `res`. @defaultValue none */
   headers?: FieldsInit | undefined;
   /**
    * Stops the body: the source is cancelled and `pipeBody` rejects with `signal.reason`. If the body has begun, the
    * connection is cut.
+   * @defaultValue none
    */
   signal?: AbortSignal | undefined;
 }

@@ -9,9 +9,9 @@ export type Tier = 0 | 1 | 2 | 3;
 
 /** What a weight may depend on. */
 export interface NegotiationContext {
-  /** @defaultValue `'complete'` */
+  /** The kind of the body. @defaultValue `'complete'` */
   readonly kind?: BodyKind;
-  /** @defaultValue `0` */
+  /** How loaded the machine is. @defaultValue `0` */
   readonly tier?: Tier;
   /** The client, by `fingerprint`. The built-in weights do not depend on it. */
   readonly family?: ClientFamily | undefined;

@@ -40,6 +40,7 @@ export interface StreamCompressionOptions {
   /**
    * Media types, in lower case, that are flushed at the end of each tick, beside `text/event-stream`, JSON lines and
    * JSON sequences: `['text/html']`.
+   * @defaultValue `[]`
    */
   types?: readonly string[] | undefined;
   /**
@@ -91,8 +92,10 @@ export interface CompressOptions extends CompressionProfile {
   /**
    * Follows the load of the machine; its options make one that `close()` ends. Without it everything is compressed at
    * tier 0.
+   * @defaultValue none
    */
   governor?: Governor | GovernorOptions | undefined;
+  /** How event streams are encoded. @defaultValue the defaults of its members */
   streams?: StreamCompressionOptions | undefined;
   /**
    * Hides the length of a compressed body; `true`: with the defaults. Codecs that cannot are then not used. Of event
@@ -108,6 +111,7 @@ export interface CompressOptions extends CompressionProfile {
   idleFlush?: Duration | undefined;
   /** Adds `Server-Timing: compress;desc="…"` with the coding, or the reason why there is none. @defaultValue `false` */
   serverTiming?: boolean | undefined;
+  /** What may be open at a time. @defaultValue the defaults of its members */
   budget?: BudgetOptions | undefined;
 }
 

@@ -4,7 +4,9 @@ import type { LifecycleState } from './policy/phase.ts';
 
 /** A change of state; the message on `sluice:lifecycle:state`. */
 export interface LifecycleChange {
+  /** The state from now on. */
   readonly state: LifecycleState;
+  /** The state before. */
   readonly previous: LifecycleState;
 }
 

@@ -5,15 +5,21 @@ import type { EngineServer, EngineSession } from '../internal/http/engine-io.ts'
 export interface WebSocketLike {
   /** 2: closing. 3: closed. */
   readonly readyState?: number;
+  /** Begins the closing handshake. */
   close(code?: number, reason?: string): void;
+  /** Cuts the connection. */
   terminate(): void;
+  /** Adds a listener of the close. */
   on(event: 'close', listener: () => void): unknown;
 }
 
 /** A WebSocket server, such as that of `ws`: recognised by its `clients`. */
 export interface WebSocketServerLike {
+  /** The open WebSockets. */
   readonly clients: Set<WebSocketLike>;
+  /** Adds a listener of new WebSockets. */
   on(event: 'connection', listener: (client: WebSocketLike) => void): unknown;
+  /** Removes it. */
   off(event: 'connection', listener: (client: WebSocketLike) => void): unknown;
   /** Takes no new clients. */
   close(): void;

@@ -33,7 +33,7 @@ export interface SseOptions<Item extends EventInput | string = AnyEvent | string
 > {
   /**
    * A `retry:` sent with the head: how long the client waits before it reconnects. Milliseconds or a string for `ms`.
-   * Default: none; browsers then wait about 3 s.
+   * @defaultValue none; browsers then wait about 3 s
    */
   retry?: Duration | undefined;
   /**

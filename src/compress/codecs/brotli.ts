@@ -27,7 +27,7 @@ export interface BrotliOptions {
    * @defaultValue `22` for complete bodies, `20` for long ones, `16` for event streams
    */
   windowBits?: number | undefined;
-  /** `BROTLI_PARAM_*` of `zlib.constants` → value, over what the other options say. */
+  /** `BROTLI_PARAM_*` of `zlib.constants` → value, over what the other options say. @defaultValue none */
   params?: Params | undefined;
   /** Bytes of each piece of output of a long body. @defaultValue `16384` */
   chunkSize?: number | undefined;

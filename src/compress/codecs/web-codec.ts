@@ -15,6 +15,7 @@ export type CompressionStreamClass = new (format: never) => {
 /** Options of `webCodec`. */
 export interface WebCodecOptions {
   /**
+   * The class that encodes.
    * @defaultValue the platform's, else that of the optional peer `compression-streams-polyfill`, which has `gzip` and
    * `deflate`
    */

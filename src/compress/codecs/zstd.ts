@@ -32,7 +32,7 @@ export interface ZstdOptions {
    * @defaultValue what the level has, at most 23; event streams `15`
    */
   windowBits?: number | undefined;
-  /** `ZSTD_c_*` of `zlib.constants` → value, over what the other options say. */
+  /** `ZSTD_c_*` of `zlib.constants` → value, over what the other options say. @defaultValue none */
   params?: Params | undefined;
   /** Bytes of each piece of output of a long body. @defaultValue `16384` */
   chunkSize?: number | undefined;

@@ -42,6 +42,7 @@ export interface GovernorOptions {
    * process's CPU time over the cores it may use, the event loop's utilisation and what `observe` is told. When it
    * throws, or returns anything else, the tier stays, and the error is published on the diagnostics channel
    * `sluice:compress:error`.
+   * @defaultValue the built-in one
    */
   sample?: (() => number) | undefined;
 }

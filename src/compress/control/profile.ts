@@ -24,29 +24,39 @@ export interface BrotliProfile {
 
 /** What may change while the service runs. Whatever it leaves out is taken from the options of the middleware. */
 export interface CompressionProfile {
-  /** A name for logs. */
+  /** A name for logs. @defaultValue none */
   readonly name?: string | undefined;
-  /** What can be offered. None at all: everything goes out as it is. */
+  /**
+   * What can be offered. None at all: everything is sent as it is.
+   * @defaultValue zstd where Node has it, brotli, gzip and deflate
+   */
   readonly codecs?: readonly Codec[] | undefined;
-  /** Bodies that are known to be smaller are not compressed. Bytes, or a string for `bytes`. */
+  /** Bodies that are known to be smaller are not compressed. Bytes, or a string for `bytes`. @defaultValue `'1kb'` */
   readonly threshold?: Size | undefined;
-  /** Whether open event streams follow too, at their next flush; otherwise they keep what they began with. */
+  /**
+   * Whether open event streams follow too, at their next flush; otherwise they keep what they began with.
+   * @defaultValue `false`
+   */
   readonly live?: boolean | undefined;
-  /** gzip's and deflate's, 0 (stored) to 9 (smallest); -1: the default of zlib. */
+  /**
+   * The level of gzip and deflate, 0 (stored) to 9 (smallest); -1: the default of zlib.
+   * @defaultValue that of `gzip()`, which depends on the load
+   */
   readonly level?: number | undefined;
-  /** Size of gzip's and deflate's tables, 1 to 9. */
+  /** Size of the tables of gzip and deflate, 1 to 9. @defaultValue that of `gzip()` */
   readonly memLevel?: number | undefined;
-  /** Bytes of each piece of output of gzip and deflate, at least 64. */
+  /** Bytes of each piece of output of gzip and deflate, at least 64. @defaultValue that of `gzip()` */
   readonly chunkSize?: number | undefined;
-  /** log₂ of gzip's and deflate's window, 9 to 15. */
+  /** log₂ of the window of gzip and deflate, 9 to 15. @defaultValue that of `gzip()` */
   readonly windowBits?: number | undefined;
-  /** `Z_DEFAULT_STRATEGY` (0) to `Z_FIXED` (4) of `zlib.constants`. */
+  /** `Z_DEFAULT_STRATEGY` (0) to `Z_FIXED` (4) of `zlib.constants`. @defaultValue that of `gzip()` */
   readonly strategy?: number | undefined;
-  /** Brotli's own. */
+  /** The options of brotli. @defaultValue those of `brotli()` */
   readonly brotli?: BrotliProfile | undefined;
   /**
    * The server's weight of a coding, 0 to 1; 0 refuses it. `undefined` leaves it to the codec, and then to the built-in
    * one.
+   * @defaultValue the weights of the codecs
    */
   readonly weigh?: ((coding: string, context: NegotiationContext) => number | undefined) | undefined;
 }

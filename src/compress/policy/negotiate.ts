@@ -19,6 +19,7 @@ export type NegotiationReason =
 export interface Negotiation {
   /** The content-coding to use; `identity` is none. */
   readonly coding: string;
+  /** Why this one. */
   readonly reason: NegotiationReason;
 }
 

@@ -44,6 +44,7 @@ export interface HeartbeatParserOptions {
   /**
    * Called once for each heartbeat, when the parser has taken the whole chunk in which it ended. What it throws, `push`
    * throws; the chunk counts as taken, and its data are lost.
+   * @defaultValue none
    */
   onHeartbeat?: (() => void) | undefined;
 }

@@ -6,7 +6,9 @@ import type { Transport } from './transport.ts';
 export interface ConnectionInfo {
   /** A name, unique in its registry: for `evict`. */
   readonly id: string;
+  /** The kind of connection. */
   readonly transport: Transport;
+  /** Its health. */
   readonly state: HealthState;
   /** The address from which the connection was opened: often that of a proxy. */
   readonly remoteAddress: string | undefined;
@@ -29,24 +31,31 @@ export interface ConnectionInfo {
 
 /** A change of a connection's health. */
 export interface ConnectionStateChange {
+  /** The connection at this moment. */
   readonly connection: ConnectionInfo;
+  /** Its health from now on. */
   readonly state: HealthState;
+  /** Its health before. */
   readonly previous: HealthState;
 }
 
 /** The end of a connection. */
 export interface ConnectionEnd {
+  /** The connection at its end. */
   readonly connection: ConnectionInfo;
+  /** Why it ended. */
   readonly reason: CloseReason;
 }
 
 /** A connection is monitored from now on; the message on `sluice:heartbeat:open`. */
 export interface ConnectionOpen {
+  /** The connection at its beginning. */
   readonly connection: ConnectionInfo;
 }
 
 /** The round trip was measured anew; the message on `sluice:heartbeat:round-trip`. */
 export interface RoundTrip {
+  /** The connection that answered. */
   readonly connection: ConnectionInfo;
   /** Milliseconds. */
   readonly roundTrip: number;

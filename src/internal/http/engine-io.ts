@@ -2,15 +2,19 @@ import type { IncomingMessage } from 'node:http';
 
 /** A server of Engine.IO, which is what Socket.IO stands on: `io.engine`. */
 export interface EngineServerLike {
+  /** How many clients are connected. */
   readonly clientsCount: number;
+  /** Adds a listener. */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   on(event: string, listener: (...args: any[]) => void): unknown;
+  /** Removes a listener. */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   off(event: string, listener: (...args: any[]) => void): unknown;
 }
 
 /** A server of Socket.IO. */
 export interface SocketServerLike {
+  /** The server of Engine.IO that it stands on. */
   readonly engine: EngineServerLike;
 }
 

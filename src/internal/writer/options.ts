@@ -37,6 +37,7 @@ export interface StreamOptions<Item, AnyItem> {
    *
    * Without it, such errors are published on the diagnostics channel `sluice:stream:error` and the debug namespace
    * `sluice:stream`. If the channel has no subscriber, they are process warnings `SLUICE_UNHANDLED`.
+   * @defaultValue none
    */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as Express types the error of an error handler
   onError?: Hook<[error: any, req: RoutedRequest]> | undefined;
@@ -57,16 +58,19 @@ export interface StreamOptions<Item, AnyItem> {
   /**
    * With `'latest'`: of the items with the same key only the newest waits. An item whose key is `undefined` is not
    * superseded. Called only while the client lags. If it throws, the error is reported and the item is not superseded.
+   * @defaultValue for event streams the name of the event; record streams need one
    */
   key?: KeyOf<Item> | undefined;
   /**
    * With `'drop'`: makes the item that is sent where others are missing, from their number; `undefined` for none. If it
    * throws, or returns what cannot be framed, the error is reported and the default is sent.
+   * @defaultValue an event, or a record, `sluice.gap` with the number
    */
   gap?: GapOf<AnyItem> | undefined;
   /**
    * Response headers to set, over the stream's own. A `Cache-Control` given here, or set on `res` before, is used as it
    * is: without `no-transform` a compressing middleware or proxy may then compress.
+   * @defaultValue none
    */
   headers?: FieldsInit | undefined;
   /**

@@ -135,7 +135,10 @@ export async function pump<T>(
 
 /** Options of `pipe`. */
 export interface PipeOptions {
-  /** Stops the pipe: the source is cancelled and `pipe` rejects with `signal.reason`. The stream stays open. */
+  /**
+   * Stops the pipe: the source is cancelled and `pipe` rejects with `signal.reason`. The stream stays open.
+   * @defaultValue none
+   */
   signal?: AbortSignal | undefined;
 }
 

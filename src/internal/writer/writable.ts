@@ -9,10 +9,11 @@ import { startTimer } from '../time/clock.ts';
 
 /** What ends a wait besides the response. */
 export interface WaitOptions {
-  /** Rejects the wait with `signal.reason`. */
+  /** Rejects the wait with `signal.reason`. @defaultValue none */
   readonly signal?: AbortSignal | undefined;
   /**
    * A point in time, in ms since the epoch or as a `Date`, after which the wait rejects with `DeadlineExceededError`.
+   * @defaultValue none
    */
   readonly deadline?: number | Date | undefined;
 }
