@@ -13,6 +13,7 @@ export default tseslint.config(
       'examples/frameworks/nextjs/',
       'test/types/projects/',
       'coverage/',
+      'test/lifecycle/fixtures/watched-*/',
     ],
   },
   js.configs.recommended,

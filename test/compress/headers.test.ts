@@ -11,7 +11,7 @@ import {
   gzip,
   type IdentityReason,
 } from '../../src/compress/index.ts';
-import { bare, type Carrier, carriers, h2c, type Middleware } from '../support/carriers.ts';
+import { bare, carriers, express5, h2c, type Middleware } from '../support/carriers.ts';
 import { type CodedReading, type CodedRequest, openCoded, type Protocol, protocols } from '../support/coded-clients.ts';
 import { carrierOf, type CompressSite, useSite, watchDecisions } from '../support/compress-site.ts';
 import { type Coding, codings } from '../support/decoders.ts';
@@ -365,7 +365,6 @@ describe('ETag', () => {
   );
 
   it('of one coding is no match for a client of another, in mode suffix', async () => {
-    const express5 = carriers.find(({ name }) => name === 'Express 5') as Carrier;
     const running = await serve(express5, compress({ etag: 'suffix' }), (_req, res) =>
       (res as unknown as { send(text: string): void }).send(body),
     );

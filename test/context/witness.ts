@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { onTestFinished } from 'vitest';
 import type { HttpRequest } from '../../src/index.ts';
-import { type Carrier, carriers, type Middleware } from '../support/carriers.ts';
+import { allCarriers, type Carrier, type Middleware } from '../support/carriers.ts';
 
 /** Whether an application's own store is set before the middlewares of the library, or by one behind them. */
 export type Mount = 'before' | 'behind';
@@ -32,7 +32,7 @@ export const fewPlaces: typeof places = [
 ];
 
 function placeOf(carrier: string, mount: Mount): Place & { readonly make: Carrier } {
-  const make = carriers.find(({ name }) => name === carrier);
+  const make = allCarriers.find(({ name }) => name === carrier);
   if (!make) throw new Error(`There is no carrier ${carrier}`);
   return { carrier, protocol: make.protocol, mount, make };
 }

@@ -26,7 +26,16 @@ import {
   type RequestContext,
   runInContext,
 } from '../../src/index.ts';
-import { bare, type Carrier, carriers, h2c, http1Carriers, listen, type Middleware } from '../support/carriers.ts';
+import {
+  bare,
+  type Carrier,
+  carriers,
+  express5,
+  h2c,
+  http1Carriers,
+  listen,
+  type Middleware,
+} from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { getRequest } from '../support/raw.ts';
 import { attend, serve } from '../support/serve.ts';
@@ -387,7 +396,7 @@ describe('trust', () => {
 
   it('that throws is an error of the request', async () => {
     const running = await serve(
-      carriers[0]!,
+      express5,
       deadline({
         trust: () => {
           throw new RangeError('mine');

@@ -4,7 +4,7 @@ import { Transform } from 'node:stream';
 import { gunzipSync } from 'node:zlib';
 import { expect, it, onTestFinished } from 'vitest';
 import { type BlockEncoder, type Codec, compress, gzip, sse } from '../../src/index.ts';
-import { carriers, type Middleware } from '../support/carriers.ts';
+import { express5, type Middleware } from '../support/carriers.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
 
@@ -104,8 +104,6 @@ function ask(port: number, agent: http.Agent, path: string): Promise<string> {
     req.on('error', () => resolve('cut'));
   });
 }
-
-const express5 = carriers[0]!;
 
 const title = 'every request gets its answer while a codec is swapped in of which %s';
 

@@ -16,7 +16,7 @@ import {
   sse,
   watchWebSockets,
 } from '../../src/index.ts';
-import { bare, type Carrier, carriers, h2c, listen, type Middleware } from '../support/carriers.ts';
+import { bare, type Carrier, express5, h2c, listen, type Middleware } from '../support/carriers.ts';
 import { connectRaw, getRequest, parseChunked, type RawClient } from '../support/raw.ts';
 import { serve, type Served } from '../support/serve.ts';
 import { settles, until } from '../support/until.ts';
@@ -276,7 +276,7 @@ describe('a seat', () => {
       { maxConnections: 1 },
       (req, res) =>
         void (req.url === '/' ? hello(req, res as http.ServerResponse) : handler(req, res as http.ServerResponse)),
-      { carrier: carriers[0]! },
+      { carrier: express5 },
     );
     for (let round = 0; round < 3; round += 1) {
       const client = await site.dial();

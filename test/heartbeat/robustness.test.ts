@@ -21,7 +21,7 @@ import {
   watchSocket,
   watchWebSockets,
 } from '../../src/index.ts';
-import { carriers, listen, type Middleware } from '../support/carriers.ts';
+import { bare, carriers, listen, type Middleware } from '../support/carriers.ts';
 import { spawnNode } from '../support/netns.ts';
 import { connectRaw, getRequest } from '../support/raw.ts';
 import { serve, type Served } from '../support/serve.ts';
@@ -614,7 +614,7 @@ describe('listeners of a registry', () => {
       throw new Error('mine');
     });
     const served = await serve(
-      carriers[3]!,
+      bare,
       heartbeat({ every: 10, registry }),
       sse((stream) => void stream.send('x')),
     );

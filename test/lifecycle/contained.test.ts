@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { carriers, http1Carriers, type Middleware } from '../support/carriers.ts';
+import { bare, carriers, http1Carriers, type Middleware } from '../support/carriers.ts';
 import { getRequest } from '../support/raw.ts';
 import { settles, until } from '../support/until.ts';
 import { makeLife, routes, serveAttached } from './support.ts';
@@ -104,7 +104,7 @@ describe('a drain with WebSockets that throw', () => {
     const clients = [new Client(), new Client(fail), new Client()];
     const server = Object.assign(new EventEmitter(), { clients: new Set(clients), close: fail });
     onTestFinished(life.attach(server));
-    const served = await serveAttached(carriers[3]!, life, routes({ '/': (_req, res) => res.end() }));
+    const served = await serveAttached(bare, life, routes({ '/': (_req, res) => res.end() }));
     expect((await served.visit()).status).toBe(200);
     await settles(life.drain());
     expect(clients.map(({ terminated }) => terminated)).toEqual([1, 1, 1]);

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { sse, type EventStream } from '../../src/index.ts';
-import { carriers, h2c, type Middleware } from '../support/carriers.ts';
+import { carriers, express5, h2c, type Middleware } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { useRandom } from '../support/random.ts';
 import { serve } from '../support/serve.ts';
@@ -110,7 +110,7 @@ describe('while a drain is announced', () => {
   it('a response whose head is out is left alone', async () => {
     const life = makeLife({ preDrain: '10s' });
     const gate = deferred();
-    const served = await serveAttached(carriers[0]!, life, async (_req, res) => {
+    const served = await serveAttached(express5, life, async (_req, res) => {
       (res as ServerResponse).write('first ');
       await gate.promise;
       res.end('last');
@@ -194,7 +194,7 @@ describe('when it leaves', () => {
     const life = makeLife();
     const gate = deferred();
     const served = await serveAttached(
-      carriers[0]!,
+      express5,
       life,
       sse(async (stream) => {
         await stream.send('no id');
@@ -261,14 +261,14 @@ describe('when it leaves', () => {
   ];
   it.each(accepts)('Accept: %s of a %s is answered %i', async (accept, method, status) => {
     const life = makeLife();
-    const served = await serve(carriers[0]!, life as Middleware);
+    const served = await serve(express5, life as Middleware);
     await life.drain();
     expect((await served.visit({ method, headers: { accept } })).status).toBe(status);
   });
 
   it('a client that was told to stop is not told to come back', async () => {
     const life = makeLife();
-    const served = await serve(carriers[0]!, life as Middleware);
+    const served = await serve(express5, life as Middleware);
     await life.drain();
     expect(
       (await served.visit({ headers: { accept: 'text/event-stream', 'last-event-id': 'sluice.stop' } })).status,
@@ -279,7 +279,7 @@ describe('when it leaves', () => {
     const values = [0, 0.999, 0, 0.999];
     useRandom(() => values.shift() ?? 0.5);
     const life = makeLife({ retryAfter: '4s', reconnectDelay: '2s' });
-    const served = await serve(carriers[0]!, life as Middleware);
+    const served = await serve(express5, life as Middleware);
     await life.drain();
     const after = [(await served.visit()).headers['retry-after'], (await served.visit()).headers['retry-after']];
     const sources = [await served.visit(eventStreamRequest), await served.visit(eventStreamRequest)];
@@ -292,7 +292,7 @@ describe('when it leaves', () => {
 
   it('a request that exempt picks is served', async () => {
     const life = makeLife({ exempt: (req) => req.url === '/admin' });
-    const served = await serve(carriers[0]!, life as Middleware, routes({ '/admin': (_req, res) => res.end('here') }));
+    const served = await serve(express5, life as Middleware, routes({ '/admin': (_req, res) => res.end('here') }));
     await life.drain();
     expect([(await served.visit({ path: '/admin' })).status, (await served.visit({ path: '/livez' })).status]).toEqual([
       200, 503,

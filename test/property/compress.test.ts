@@ -7,6 +7,7 @@ import { HistoryWindow } from '../../src/compress/codecs/history-window.ts';
 import { http1Client, http2Client } from '../support/body-clients.ts';
 import { bare, h2c } from '../support/carriers.ts';
 import { codings, decodeStrictly, gzipHeaderLength } from '../support/decoders.ts';
+import { runs } from '../support/runs.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
 
@@ -203,7 +204,7 @@ describe.each([
             );
             expect(called).toEqual(calls);
           }),
-          { numRuns: 40 },
+          { numRuns: runs(40) },
         );
       },
     );
@@ -333,7 +334,7 @@ it(
           encoder.close();
         },
       ),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
   },
 );
@@ -364,6 +365,6 @@ it('a history window that is stored keeps the text readable, and refers to it wh
         expect(soFar(frame, Buffer.concat([stored, again])).equals(Buffer.concat([text, text]))).toBe(true);
       },
     ),
-    { numRuns: 50 },
+    { numRuns: runs(50) },
   );
 });

@@ -10,6 +10,7 @@ import { allCodings, type Coding } from '../support/decoders.ts';
 import { EventParser } from '../support/event-parser.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { parseJsonSeq, parseNdjson } from '../support/record-parser.ts';
+import { runs } from '../support/runs.ts';
 import { settles, until } from '../support/until.ts';
 
 const every = 1000;
@@ -218,7 +219,7 @@ describe.each([
             expect(read(outcome.text)).toEqual(read(text));
             beats.push(outcome.heartbeats);
           }),
-          { numRuns: 50 },
+          { numRuns: runs(50) },
         );
         expectBeats(beats);
       },
@@ -238,7 +239,7 @@ describe('with padding', () => {
         expect(Buffer.byteLength(received)).toBeGreaterThanOrEqual(1500 * heartbeats);
         beats.push(heartbeats);
       }),
-      { numRuns: 50 },
+      { numRuns: runs(50) },
     );
     expectBeats(beats);
   });
@@ -263,7 +264,7 @@ describe('with heartbeats that are seen', () => {
         expect({ seen: seen.filter(({ type }) => type !== 'alive-and-well'), ...others }).toEqual(events(text));
         beats.push(heartbeats);
       }),
-      { numRuns: 80 },
+      { numRuns: runs(80) },
     );
     expectBeats(beats);
   });
@@ -281,7 +282,7 @@ describe('with heartbeats that are seen', () => {
         expect(seen.filter((each) => !isBeat(each))).toEqual(read(text));
         beats.push(heartbeats);
       }),
-      { numRuns: 80 },
+      { numRuns: runs(80) },
     );
     expectBeats(beats);
   });

@@ -6,6 +6,7 @@ import { h2c } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { type ParsedEvent, parseEvents } from '../support/event-parser.ts';
 import { type HeldConnection, holdConnection } from '../support/held-connection.ts';
+import { runs } from '../support/runs.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
 
@@ -165,7 +166,7 @@ describe('in memory, whatever the interleaving of sends and reads', () => {
         );
         dropped += outcome.dropped;
       }),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
     expect(dropped).toBeGreaterThan(1000);
   });
@@ -178,7 +179,7 @@ describe('in memory, whatever the interleaving of sends and reads', () => {
         expectLatest(outcome);
         superseded += outcome.dropped;
       }),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
     expect(superseded).toBeGreaterThan(1000);
   });
@@ -218,7 +219,7 @@ describe('in memory, whatever the interleaving of sends and reads', () => {
             expect([numbersOf(parseEvents(held.body)).numbers.length, stream.dropped]).toEqual([items.length, 0]);
           },
         ),
-        { numRuns: 100 },
+        { numRuns: runs(100) },
       );
     },
   );
@@ -264,7 +265,7 @@ describe('over HTTP/2, whatever the interleaving of sends and reads', () => {
         expectGapsToTell(outcome);
         dropped += outcome.dropped;
       }),
-      { numRuns: 40 },
+      { numRuns: runs(40) },
     );
     expect(dropped).toBeGreaterThan(100);
   });
@@ -277,7 +278,7 @@ describe('over HTTP/2, whatever the interleaving of sends and reads', () => {
         expectLatest(outcome);
         superseded += outcome.dropped;
       }),
-      { numRuns: 40 },
+      { numRuns: runs(40) },
     );
     expect(superseded).toBeGreaterThan(100);
   });
@@ -303,6 +304,6 @@ it('the latest items are, in order, the last of each key and all without one, an
       ]);
       for (const [itemKey, each] of left) if (itemKey !== undefined) expect(latest.lengthOf(itemKey)).toBe(each.length);
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
 });

@@ -7,6 +7,7 @@ import { bare, h2c } from '../support/carriers.ts';
 import { getRequest } from '../support/raw.ts';
 import { parseEvents } from '../support/event-parser.ts';
 import { parseJsonSeq, parseNdjson } from '../support/record-parser.ts';
+import { runs } from '../support/runs.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns } from '../support/until.ts';
 
@@ -31,7 +32,7 @@ it('records are read back by strict parsers, whatever the values', () => {
         expect(parseJsonSeq(values.map((value) => formatRecord(jsonSeqFormat, value)).join(''))).toEqual(read);
       },
     ),
-    { numRuns: 1000 },
+    { numRuns: runs(1000) },
   );
 });
 
@@ -97,7 +98,7 @@ describe.each([
         const expected = sentBy(next).map(({ event: type, id, data }) => ({ type, data, lastEventId: id }));
         expect(parseEvents(reading.text)).toEqual(expected);
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 
@@ -114,7 +115,7 @@ describe.each([
         expect(await settles(reading.over)).toBe('end');
         expect(parseNdjson(reading.text)).toEqual(sentBy(next).map(viaJson));
       }),
-      { numRuns: 40 },
+      { numRuns: runs(40) },
     );
   });
 });
@@ -139,6 +140,6 @@ it('a request arrives at the same stream however its bytes are cut', async () =>
       await settles(client.closed);
       expect(client.received).toContain('data: seven\n\n');
     }),
-    { numRuns: 25 },
+    { numRuns: runs(25) },
   );
 });
