@@ -1,5 +1,6 @@
 // The structure of src in numbers: import cycles, imports from a lower floor up, floors of each room, and what has
-// grown too long. With --strict the exit code is 1 where a limit is passed.
+// grown too long. With --strict it prints only what passes a limit, and the exit code is 1 then. The lines of all of
+// src are a number to look at: they hold nothing up.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -158,14 +159,16 @@ const rows = [
   ['lines', [], limits.lines, total],
 ];
 
-let passes = true;
+const isStrict = process.argv.includes('--strict');
 for (const [title, found, allowed, count = found.length] of rows) {
-  passes &&= count <= allowed;
-  console.log(`${count <= allowed ? 'ok  ' : 'over'} ${title}: ${count}, at most ${allowed}`);
+  const isOver = count > allowed;
+  if (isStrict && (!isOver || title === 'lines')) continue;
+  if (isStrict) process.exitCode = 1;
+  console.log(`${isOver ? 'over' : 'ok  '} ${title}: ${count}, at most ${allowed}`);
   for (const line of found.slice(0, 20)) console.log(`       ${line}`);
   if (found.length > 20) console.log(`       and ${found.length - 20} more`);
 }
-console.log(
-  `     ${files.length} files; floors: ${floors.map(({ room, floors: count }) => `${room} ${count}`).join(', ')}`,
-);
-if (process.argv.includes('--strict') && !passes) process.exitCode = 1;
+if (!isStrict)
+  console.log(
+    `     ${files.length} files; floors: ${floors.map(({ room, floors: count }) => `${room} ${count}`).join(', ')}`,
+  );

@@ -120,8 +120,8 @@ export interface OptionAdvice {
 }
 
 /**
- * Reads an object of options: `undefined` is an empty one. Throws `InvalidOptionError`, also for an option that does not
- * exist.
+ * Reads an object of options: `undefined` is an empty one. Throws `InvalidOptionError`, also for an option that does
+ * not exist.
  * @param owner - the name of what has the options, for error messages
  */
 export function readOptions<T extends object>(

@@ -107,8 +107,8 @@ const zlibRanges = {
 } as const;
 
 /**
- * Checks the values of a profile, but not its names, and copies it so that what its owner does to it later changes nothing. The codecs themselves are
- * not copied. Throws `InvalidOptionError`.
+ * Checks the values of a profile, but not its names, and copies it so that what its owner does to it later changes
+ * nothing. The codecs themselves are not copied. Throws `InvalidOptionError`.
  * @param owner - what the profile belongs to, for error messages
  */
 export function checkProfile(owner: string, given: CompressionProfile | undefined): CheckedProfile {

@@ -14,8 +14,8 @@ import { OutStream } from './stream.ts';
 import type { ResolvedStreamOptions } from './options.ts';
 
 /**
- * `T`, where it must not be what a type parameter is inferred from. `NoInfer` does the same, and needs TypeScript 5.4 in
- * the application.
+ * `T`, where it must not be what a type parameter is inferred from. `NoInfer` does the same, and needs TypeScript 5.4
+ * in the application.
  */
 export type NotInferred<T> = [T][T extends unknown ? 0 : never];
 
