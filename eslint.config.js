@@ -108,4 +108,31 @@ export default tseslint.config(
     },
   },
   { files: ['**/*.cjs'], rules: { '@typescript-eslint/no-require-imports': 'off' } },
+  // Tests ask for no types: that is most of what lint costs. What they would find there is a promise that a test does not
+  // wait for, and so cannot fail by.
+  { files: ['test/**', 'bench/**'], ...tseslint.configs.disableTypeChecked },
+  {
+    files: ['test/**'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: 'ExpressionStatement > CallExpression[callee.name=/^(until|settles|turns|parked|pause)$/]',
+          message: 'Await it.',
+        },
+        {
+          selector: 'ExpressionStatement > CallExpression[callee.object.property.name=/^(rejects|resolves)$/]',
+          message: 'Await it.',
+        },
+        {
+          selector: 'ExpressionStatement > CallExpression[callee.object.object.property.name=/^(rejects|resolves)$/]',
+          message: 'Await it.',
+        },
+        {
+          selector: 'ExpressionStatement > CallExpression[callee.object.callee.property.name="poll"]',
+          message: 'Await it.',
+        },
+      ],
+    },
+  },
 );

@@ -8,7 +8,7 @@ const report = process.env['SLUICE_REPORT'];
 // Tests that count what the whole process has (handles, listeners, memory, warnings given once), or that change it
 // (signals, prototypes of Node): each of these files has a process of its own. All others share a few processes.
 const alone = [
-  'test/{browser,docs,lint,upstream}/**/*.test.ts',
+  'test/{browser,context,docs,lint,upstream}/**/*.test.ts',
   'test/**/docs.test.ts',
   'test/faults/*.test.ts',
   'test/deadline/{context,leaks,middleware}.test.ts',
@@ -90,8 +90,8 @@ export default defineConfig({
     pool: 'forks',
     // Many tests wait for most of their time.
     maxWorkers: Number(process.env['SLUICE_WORKERS'] ?? 3),
-    testTimeout: 90_000,
-    hookTimeout: 90_000,
+    testTimeout: 150_000,
+    hookTimeout: 150_000,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
   },
 });

@@ -117,7 +117,7 @@ describe.each(fewPlaces)('$carrier, stores set $mount the middlewares', (place) 
   it('runs what a drain leads to in the context of the request, whichever request began it', async () => {
     const witness = new Witness(rows);
     const closed = new Set<string>();
-    const life = lifecycle({ signals: false, preDrain: 20, spread: 50, drainTimeout: 500 });
+    const life = lifecycle({ signals: false, preDrain: 20, spread: 50, drainTimeout: 2500 });
     const refusing = lifecycle({
       signals: false,
       preDrain: 0,

@@ -139,6 +139,8 @@ async function serveAll(compression: Compression): Promise<Service> {
     }
     res.end();
   });
+  // Node closes an idle connection after 5 s: just then the agent of a process that stood still may use it.
+  Object.assign(running.server, { keepAliveTimeout: 60_000 });
   return { origin: running, sent };
 }
 

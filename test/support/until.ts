@@ -2,7 +2,7 @@
 const interval = Number(process.env['SLUICE_POLL'] ?? 2);
 
 // A slow machine with other work gets there too: only a hang waits for so long.
-const patience = 40_000;
+const patience = 60_000;
 
 /**
  * Waits for a condition, which must stay true once it is: a slow machine looks late. A hang becomes a failure that says
