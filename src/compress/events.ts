@@ -1,6 +1,6 @@
 import { defineErrors, defineEvents, type ErrorEvent, type ErrorMessage, type Events } from '../internal/events.ts';
 import type { RoutedRequest } from '../internal/http/framework.ts';
-import type { HttpRequest } from '../internal/http/message.ts';
+import { type HttpRequest, requestLabel } from '../internal/http/message.ts';
 import type { BodyKind, Tier } from './codec.ts';
 import type { IdentityReason } from './policy/decide.ts';
 
@@ -59,7 +59,7 @@ interface CompressEvents {
 }
 
 export const compressEvents: Events<CompressEvents> = defineEvents<CompressEvents>('compress', {
-  decision: ({ req, coding, reason }) => ['%s %s %s: %s', req.method, req.url, coding, reason],
+  decision: ({ req, coding, reason }) => ['%s %s: %s', requestLabel(req), coding, reason],
   tier: ({ tier, previous, load }) => ['tier %d after %d at a load of %d', tier, previous, load],
   switch: ({ enabled, version, profile }) => [
     'switch %s, profile %s, version %d',

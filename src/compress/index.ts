@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type HttpRequest, type HttpResponse, type Next, requestField } from '../internal/http/message.ts';
+import { mountings } from '../internal/mounting.ts';
 import { rank } from '../internal/seam/layer.ts';
 import { mediaTypeOf } from '../internal/http/accept.ts';
 import { openSeam } from '../internal/seam/response.ts';
@@ -96,8 +97,13 @@ export const compress: Compress = Object.assign(makeCompression, { filter }) as 
 function makeCompression(options?: CompressOptions | null): Compression {
   const compressor = new Compressor(options);
   const { budget } = compressor;
+  mountings.compress.noteMade();
   function compress(req: HttpRequest, res: HttpResponse, next: Next): void {
-    if (!res.headersSent) openHeadLayer(compressor, req, res);
+    mountings.compress.notePassed(req, res);
+    if (!res.headersSent) {
+      ignoreWeakRange(req as IncomingMessage);
+      openHeadLayer(compressor, req, res);
+    }
     next();
   }
   return Object.defineProperties(compress, {
@@ -122,6 +128,16 @@ function openHeadLayer(compressor: Compressor, req: HttpRequest, res: HttpRespon
   if (before) seam.replace(before, layer);
   else seam.add(layer);
   if (compressor.options.etag === 'suffix') takeOffSuffixes(compressor, req as IncomingMessage);
+}
+
+/**
+ * RFC 9110 13.1.5: `If-Range` is compared strongly, so a weak tag never matches and the range is to be ignored. `send`
+ * compares weakly: a client that holds the start of an encoded body, whose tag is weak, would get the rest of the plain
+ * one.
+ */
+function ignoreWeakRange({ headers }: IncomingMessage): void {
+  const validator = headers['if-range'];
+  if (typeof validator === 'string' && validator.startsWith('W/')) delete headers.range;
 }
 
 /** The handler compares tags of its own with what the client sends. */

@@ -1,5 +1,6 @@
 import { defineEvents, type Events } from '../internal/events.ts';
 import type { RoutedRequest } from '../internal/http/framework.ts';
+import { requestLabel } from '../internal/http/message.ts';
 
 /** Message on `sluice:deadline:expired`: a request ran out of time. */
 export interface DeadlineExpiredMessage {
@@ -25,6 +26,6 @@ interface DeadlineEvents {
 }
 
 export const deadlineEvents: Events<DeadlineEvents> = defineEvents<DeadlineEvents>('deadline', {
-  expired: ({ req, outcome, reason }) => ['%s %s %s: %s', req.method, req.url, outcome, reason.message],
-  late: ({ req, method }) => ['%s %s called %s too late', req.method, req.url, method],
+  expired: ({ req, outcome, reason }) => ['%s %s: %s', requestLabel(req), outcome, reason.message],
+  late: ({ req, method }) => ['%s called %s too late', requestLabel(req), method],
 });

@@ -2,6 +2,7 @@ import { background, type Context, requireContext, type RequestContext } from '.
 import { contextFor, contextHere, contextIn, runIn, setContext } from '../internal/context/request-context.ts';
 import { DeadlineQueue } from '../internal/time/deadline-queue.ts';
 import { type HttpRequest, type HttpResponse, type Next, requireRequest } from '../internal/http/message.ts';
+import { mountings } from '../internal/mounting.ts';
 import { requireFunction } from '../internal/option.ts';
 import { decideDeadline } from './policy/decide.ts';
 import { type DeadlineOptions, resolveDeadlineOptions } from './options.ts';
@@ -37,8 +38,10 @@ export interface Deadline {
 export function deadline(given?: DeadlineOptions): Deadline {
   const options = resolveDeadlineOptions(given);
   let lateCalls = 0;
+  mountings.deadline.noteMade();
   const settings: DeadlineSettings = { options, queue: new DeadlineQueue(), onLate: () => void (lateCalls += 1) };
   function deadline(req: HttpRequest, res: HttpResponse, next: Next): void {
+    mountings.deadline.notePassed(req, res);
     const context = openContext(settings, req, res);
     if (!context) return;
     if (options.asyncContext) runIn(context, next);

@@ -1,6 +1,6 @@
 import { defineEvents, type Events } from '../internal/events.ts';
 import type { RoutedRequest } from '../internal/http/framework.ts';
-import { type HttpRequest, requestPath } from '../internal/http/message.ts';
+import { type HttpRequest, requestLabel } from '../internal/http/message.ts';
 import type { Injection } from './policy/injection.ts';
 
 /** Message on `sluice:heartbeat:decision`, once for each head: whether a body carries heartbeats. */
@@ -25,11 +25,10 @@ interface HeartbeatEvents {
 }
 
 export const heartbeatEvents: Events<HeartbeatEvents> = defineEvents<HeartbeatEvents>('heartbeat', {
-  decision: ({ req, reason }) => ['%s %s: %s', req.method, req.url, reason === 'inject' ? 'heartbeats' : reason],
+  decision: ({ req, reason }) => ['%s: %s', requestLabel(req), reason === 'inject' ? 'heartbeats' : reason],
   encoded: ({ req, coding }) => [
-    '%s %s: an encoded event stream gets no heartbeats (Content-Encoding: %s)',
-    req.method,
-    req.url,
+    '%s: an encoded event stream gets no heartbeats (Content-Encoding: %s)',
+    requestLabel(req),
     coding,
   ],
 });
@@ -47,7 +46,7 @@ let hasWarned = false;
 
 /** Reports an event stream that cannot carry heartbeats; the process warning comes once. */
 export function warnOfEncoded(req: HttpRequest, coding: string | undefined): void {
-  const stream = `${req.method ?? ''} ${requestPath(req)}`;
+  const stream = requestLabel(req);
   heartbeatEvents.encoded.publish({ req, coding: coding ?? '' });
   if (hasWarned) return;
   hasWarned = true;

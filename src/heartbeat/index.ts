@@ -1,5 +1,6 @@
 import { rank } from '../internal/seam/layer.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
+import { mountings } from '../internal/mounting.ts';
 import { openSeam } from '../internal/seam/response.ts';
 import { type Mount, refuseEarly, withMounts } from './admission.ts';
 import { HeartbeatHeadLayer } from './head-layer.ts';
@@ -51,7 +52,9 @@ export function heartbeat(given?: HeartbeatOptions): Heartbeat {
   const refusal = { ...options, text: 'Too many streams are open. Try again later.\n', closes: false };
   const mount: Mount = { registry: options.registry, refusal };
   const mounts = [mount];
+  mountings.heartbeat.noteMade();
   function heartbeat(req: HttpRequest, res: HttpResponse, next: Next): void {
+    mountings.heartbeat.notePassed(req, res);
     if (!res.headersSent) {
       if (refuseEarly(mount, req, res)) return;
       addHeadLayer(options, mounts, req, res);

@@ -7,6 +7,7 @@ import { type EngineServerLike, engineOf, type SocketServerLike } from '../inter
 import { type OptionNames, readInteger, readOptions } from '../internal/option.ts';
 import { writtenBytes } from '../internal/health/ack-probe.ts';
 import { EngineSockets } from './engine-sockets.ts';
+import { requestPath } from '../internal/http/message.ts';
 import type { WatchedWebSocket, WatchedWebSocketServer } from '../internal/http/web-socket.ts';
 import {
   healthAdvice,
@@ -146,7 +147,7 @@ class WebSocketTransport implements ConnectionTransport {
     // `ws` keeps the socket there while it is open.
     this.#socket = (client as { _socket?: Socket | null })._socket ?? undefined;
     this.remoteAddress = this.#socket?.remoteAddress;
-    this.label = req?.url?.split('?')[0];
+    this.label = req && requestPath(req);
     this.lookEvery = options.maxBuffered === Infinity ? Infinity : 1000;
     this.#connection = options.registry.add(this, options, this.#socket);
     this.#uncount = options.registry.count(req, this.remoteAddress);

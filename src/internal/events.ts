@@ -2,7 +2,7 @@ import { channel } from 'node:diagnostics_channel';
 import debug from 'debug';
 import type { CloseReason } from '../errors.ts';
 import type { RoutedRequest, RoutedResponse } from './http/framework.ts';
-import type { HttpRequest, HttpResponse } from './http/message.ts';
+import { type HttpRequest, type HttpResponse, requestLabel } from './http/message.ts';
 import { warnUnheard } from './unheard.ts';
 
 /** What `DEBUG=sluice:<part>` prints for a message: a format of `debug` and its values. */
@@ -74,7 +74,7 @@ export interface ErrorEvent extends Event<ErrorMessage> {
   /** Publishes the error. Emits the process warning `SLUICE_UNHANDLED` if the channel has no subscriber. */
   report(message: Published<ErrorMessage>): void;
   /** Emits that warning alone, for an error that is published already. */
-  warnIfUnheard(message: Published<ErrorMessage>): void;
+  warnIfUnheard(message: Published<ErrorMessage>, consequence?: string): void;
 }
 
 /** Makes the channel `sluice:<part>:error`. @param hook - the option that takes such errors too, if there is one */
@@ -86,10 +86,10 @@ export function defineErrors(part: string, hook?: string): ErrorEvent {
   const handle = hook === undefined ? subscribe : `give the stream an \`${hook}\`, or ${subscribe}`;
   const cure = `To handle such errors, ${handle}.`;
   const event = defineEvent<ErrorMessage>(name, log, ({ req, error }) =>
-    req ? ['%s %s: %O', req.method, req.url, error] : ['%O', error],
+    req ? ['%s: %O', requestLabel(req), error] : ['%O', error],
   );
-  const warnIfUnheard = ({ req, error }: Published<ErrorMessage>): void => {
-    if (!subscribers.hasSubscribers) warnUnheard(error, { cure, req });
+  const warnIfUnheard = ({ req, error }: Published<ErrorMessage>, consequence?: string): void => {
+    if (!subscribers.hasSubscribers) warnUnheard(error, { cure, req, consequence });
   };
   return Object.assign(event, {
     warnIfUnheard,
@@ -128,9 +128,12 @@ interface StreamEvents {
 
 /** The events of streams and bodies. Every part that works on a response reports them. */
 export const streamEvents: Events<StreamEvents> = defineEvents<StreamEvents>('stream', {
-  open: ({ req }) => ['%s %s opened', req.method, req.url],
-  close: ({ req, reason }) => ['%s %s closed: %s', req.method, req.url, reason],
+  open: ({ req }) => ['%s opened', requestLabel(req)],
+  close: ({ req, reason }) => ['%s closed: %s', requestLabel(req), reason],
 });
+
+/** For advice about handlers. */
+export const streamLog: debug.Debugger = debug('sluice:stream');
 
 export const streamErrors: ErrorEvent = defineErrors('stream', 'onError');
 
@@ -140,10 +143,11 @@ const published = new WeakSet();
 /**
  * Reports an error that has no caller.
  * @param isHandled - whether a hook of the application gets it
+ * @param consequence - what the client sees of it, as a sentence
  */
-export function reportError(req: HttpRequest, error: unknown, isHandled = false): void {
+export function reportError(req: HttpRequest, error: unknown, isHandled = false, consequence?: string): void {
   publishError(req, error);
-  if (!isHandled) streamErrors.warnIfUnheard({ req, error });
+  if (!isHandled) streamErrors.warnIfUnheard({ req, error }, consequence);
 }
 
 /** Publishes an error whose caller may ignore it. Each error once. */

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { type HttpRequest, requestPath } from './http/message.ts';
+import { type HttpRequest, requestLabel } from './http/message.ts';
 
 /** The code of the process warning about an error that nothing listens for. Part of the interface. */
 const warningCode = 'SLUICE_UNHANDLED';
@@ -40,16 +40,19 @@ const limit = new WarningLimit(() => performance.now());
 export interface Unheard {
   /** How to hear such errors, as a sentence. */
   readonly cure: string;
+  /** What the client sees of the error, as a sentence. */
+  readonly consequence?: string | undefined;
   readonly req?: HttpRequest | undefined;
 }
 
 /** Warns of an error that has no caller and no listener. */
-export function warnUnheard(error: unknown, { cure, req }: Unheard): void {
+export function warnUnheard(error: unknown, { cure, consequence, req }: Unheard): void {
   if (!limit.isDue(error)) return;
-  const subject = req ? `Unhandled error of ${req.method ?? ''} ${requestPath(req)}` : 'Unhandled error';
+  const subject = req ? `Unhandled error of ${requestLabel(req)}` : 'Unhandled error';
   const text = textOf(error);
   const [summary = ''] = text.split('\n', 1);
-  const detail = `${text.slice(summary.length + 1, 5000)}\n${cure}`;
+  const advice = consequence === undefined ? cure : `${consequence}\n${cure}`;
+  const detail = `${text.slice(summary.length + 1, 5000)}\n${advice}`;
   process.emitWarning(`${subject}: ${summary.slice(0, 500)}`, { type: 'SluiceWarning', code: warningCode, detail });
 }
 

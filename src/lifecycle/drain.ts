@@ -8,7 +8,8 @@ import type { DrainPart, DrainHost } from './drain-part.ts';
 import type { ResolvedLifecycleOptions } from './options.ts';
 import { isLeaving, nextPhase, type Phase, type PhaseEvent, stateOf } from './policy/phase.ts';
 import { type LifecycleChange, lifecycleEvents, reportLifecycleError } from './events.ts';
-import { decideStep, effectivePreDrain, type Plan, tellingWindow } from './policy/schedule.ts';
+import { decideStep, effectivePlan, type Plan, tellingWindow } from './policy/schedule.ts';
+import { isWatched } from './process.ts';
 import { type DrainEnd, type DrainReport, DrainCounters } from './policy/counters.ts';
 
 // How often to look for latecomers: streams that became resumable, connections that became idle unseen.
@@ -79,8 +80,12 @@ export class Drain implements DrainHost {
   /** @param isProbed - a probe came, so something outside watches the process */
   begin(isProbed: boolean): void {
     if (this.#phase !== 'active') return;
-    const isUnseen = !isProbed && this.#isEmpty();
-    this.#plan = { ...this.#plan, preDrain: effectivePreDrain(this.#plan.preDrain, isUnseen) };
+    this.#plan = effectivePlan(this.#plan, {
+      isProbed,
+      isEmpty: this.#isEmpty(),
+      isPreDrainGiven: !this.#options.isPreDrainDefault,
+      isWatched: isWatched(),
+    });
     this.#scope.runInAsyncScope(() => {
       this.#move('drain');
       this.advance();

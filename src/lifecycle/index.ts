@@ -1,5 +1,6 @@
 import type { EngineServerLike, SocketServerLike } from '../internal/http/engine-io.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
+import { mountings } from '../internal/mounting.ts';
 import type { AttachableServer } from './connections.ts';
 import { LifecycleController } from './controller.ts';
 import { type LifecycleOptions, resolveLifecycleOptions } from './options.ts';
@@ -67,7 +68,9 @@ export function lifecycle(options?: LifecycleOptions): Lifecycle {
 }
 
 function assemble(life: LifecycleController): Lifecycle {
+  mountings.lifecycle.noteMade();
   function lifecycle(req: HttpRequest, res: HttpResponse, next: Next): void {
+    mountings.lifecycle.notePassed(req, res);
     life.handle(req, res, next);
   }
   return Object.defineProperties(lifecycle, {

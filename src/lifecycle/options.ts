@@ -86,6 +86,8 @@ export interface LifecycleOptions {
 export interface ResolvedLifecycleOptions {
   readonly drainTimeout: number;
   readonly preDrain: number;
+  /** Whether `preDrain` is the default: then only a probe makes it worth the wait. */
+  readonly isPreDrainDefault: boolean;
   readonly spread: number;
   readonly signals: readonly NodeJS.Signals[];
   readonly forceAfter: number;
@@ -159,6 +161,7 @@ export function resolveLifecycleOptions(given: LifecycleOptions | undefined): Re
   return {
     drainTimeout,
     preDrain,
+    isPreDrainDefault: options.preDrain === undefined,
     spread,
     signals: readSignals('lifecycle.signals', options.signals ?? ['SIGTERM']),
     forceAfter: readForceAfter('lifecycle.forceAfter', options.forceAfter ?? '1s'),

@@ -14,6 +14,11 @@ export function decideSignal(sinceFirst: number | undefined, forceAfter: number)
   return sinceFirst >= forceAfter ? 'force' : 'ignore';
 }
 
+/** Whether `node --watch` runs the process, and waits for its end to start the next one. */
+export function isWatched(): boolean {
+  return process.env['WATCH_REPORT_DEPENDENCIES'] !== undefined;
+}
+
 /** Calls a listener for each of these signals, which then no longer end the process. Returns the undo. */
 export function watchSignals(signals: readonly NodeJS.Signals[], processOnSignal: () => void): () => void {
   for (const signal of signals) process.on(signal, processOnSignal);

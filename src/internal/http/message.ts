@@ -57,6 +57,11 @@ export function requestField(req: HttpRequest, name: string): string | undefined
   return Array.isArray(value) ? value.join(', ') : value;
 }
 
+/** A request in a line of text: `GET /api/events`, without the query, which may hold secrets. */
+export function requestLabel(req: HttpRequest): string {
+  return `${req.method ?? ''} ${requestPath(req)}`;
+}
+
 /** The path as the client asked for it, without its query: `''` for a request that has none. */
 export function requestPath(req: HttpRequest): string {
   // Routers take what they matched off `url`.

@@ -7,8 +7,9 @@ import { contextIn, runIn } from '../context/request-context.ts';
 import { isThenable } from '../deferred.ts';
 import { type Admission, decideAdmission } from './policy/admission.ts';
 import { answer } from './answer.ts';
-import { reportError } from '../events.ts';
-import { type HttpRequest, type HttpResponse, isGone, type Next, requestField } from '../http/message.ts';
+import { reportError, streamLog } from '../events.ts';
+import { type HttpRequest, type HttpResponse, isGone, type Next, requestField, requestLabel } from '../http/message.ts';
+import { tellUnpassed } from '../mounting.ts';
 import { seamOf } from '../seam/response.ts';
 import { OutStream } from './stream.ts';
 import type { ResolvedStreamOptions } from './options.ts';
@@ -108,6 +109,7 @@ function admit<S>(kind: StreamKind<S>, req: HttpRequest, res: HttpResponse): Adm
 }
 
 function startStream<S>(kind: StreamKind<S>, mediaType: string, req: HttpRequest, res: HttpResponse): OutStream {
+  tellUnpassed(req);
   const out = new OutStream(
     req,
     res,
@@ -155,9 +157,14 @@ async function runHandler<S>(
   try {
     const result = handler(stream);
     // A source first: the queries of some database clients are also promises.
-    if (!isHandlerSource(result) && !isThenable(result)) return;
+    if (!isHandlerSource(result) && !isThenable(result)) {
+      if (looksLikeEvents(result))
+        streamLog('%s: the handler returned a value, which is not sent', requestLabel(out.req));
+      return;
+    }
     const value = isHandlerSource(result) ? result : await result;
     if (isHandlerSource(value)) await pipeInto(out, value, (item) => kind.send(stream, item));
+    else if (!out.started && out.state === 'open') streamLog(emptyHandler, requestLabel(out.req));
     await out.finish();
   } catch (error) {
     await settleFailure(out, error, next);
@@ -168,6 +175,23 @@ function openLater(out: OutStream): void {
   if (out.state === 'open') out.outbox.flush();
 }
 
+const emptyHandler =
+  '%s: the async handler returned before it sent anything, which ends the stream. To keep the stream, leave out ' +
+  '`async` and return nothing, or await what ends it.';
+
+/** A list, a text or an event: nothing that is returned by the way, as `clients.add(stream)` does. */
+function looksLikeEvents(value: unknown): boolean {
+  return (
+    typeof value === 'string' ||
+    Array.isArray(value) ||
+    (typeof value === 'object' && value !== null && 'data' in value)
+  );
+}
+
+const cutConsequence =
+  'The handler had begun to send, so its client sees a connection that breaks: an EventSource connects again after ' +
+  'some seconds, and the handler runs again.';
+
 async function settleFailure(out: OutStream, error: unknown, next: Next | undefined): Promise<void> {
   if (isNormalEnd(out, error)) return;
   if (out.state === 'open' && !out.started && !out.res.headersSent) {
@@ -176,7 +200,7 @@ async function settleFailure(out: OutStream, error: unknown, next: Next | undefi
     else answerFailure(out, error);
     return;
   }
-  out.onSourceError(error);
+  out.onSourceError(error, out.state === 'open' ? cutConsequence : undefined);
   // The head is sent: only a body that does not end tells the client of the error.
   await out.leave('error', { cause: error });
 }
@@ -187,7 +211,7 @@ function isNormalEnd(out: OutStream, error: unknown): boolean {
 }
 
 function answerFailure(out: OutStream, error: unknown): void {
-  out.onSourceError(error);
+  out.onSourceError(error, 'The client got a 500: there was no `next` to pass the error to.');
   answer(out.res, { status: 500 });
 }
 

@@ -210,10 +210,11 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
   }
 
   /** Reports an error that has no caller. */
-  onSourceError(error: unknown): void {
+  onSourceError(error: unknown, consequence?: string): void {
     this.inScope(() => {
       const { onError } = this.#options;
-      reportError(this.req, error, onError !== undefined || (this.#state !== 'open' && followsFromClose(error)));
+      const isHandled = onError !== undefined || (this.#state !== 'open' && followsFromClose(error));
+      reportError(this.req, error, isHandled, consequence);
       try {
         onError?.(error, this.req as RoutedRequest);
       } catch (failure) {

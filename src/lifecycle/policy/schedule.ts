@@ -59,13 +59,39 @@ export function tellingWindow({ drainTimeout }: Plan, elapsed: number, wanted: n
   return Math.max(0, Math.min(wanted, (drainTimeout - elapsed) * tellingPart));
 }
 
+// How long a restart in development takes at most, in ms.
+const restartTimeout = 500;
+
+/** What a process knows of its surroundings when a drain begins. */
+export interface Surroundings {
+  /** A probe came: something outside watches the process. */
+  readonly isProbed: boolean;
+  /** Nothing is open. */
+  readonly isEmpty: boolean;
+  /** The application asked for `preDrain` itself. */
+  readonly isPreDrainGiven: boolean;
+  /** `node --watch` restarts the process. */
+  readonly isWatched: boolean;
+}
+
 /**
- * `preDrain` is for load balancers, which learn of a drain late, from probes or from their connections. Without either
- * it is 0.
- * @param isUnseen - no probe ever came, and nothing is open
+ * The timers of this drain. `preDrain` is for load balancers, which learn late.
+ *
+ * | probe came | `preDrain` given | something open | `preDrain` |
+ * |---|---|---|---|
+ * | yes | | | as it is |
+ * | no | yes | yes | as it is: a load balancer may watch connections |
+ * | no | yes | no | 0 |
+ * | no | no | | 0 |
+ *
+ * Under `node --watch` nothing waits: `preDrain` is 0, and what is open is told and cut within half a second.
  */
-export function effectivePreDrain(preDrain: number, isUnseen: boolean): number {
-  return isUnseen ? 0 : preDrain;
+export function effectivePlan<P extends Plan>(
+  plan: P,
+  { isProbed, isEmpty, isPreDrainGiven, isWatched }: Surroundings,
+): P {
+  if (isWatched) return { ...plan, preDrain: 0, drainTimeout: Math.min(plan.drainTimeout, restartTimeout) };
+  return isProbed || (isPreDrainGiven && !isEmpty) ? plan : { ...plan, preDrain: 0 };
 }
 
 /** At most the share of the time kept for it: a drain whose timers are on time ends at `drainTimeout`. */

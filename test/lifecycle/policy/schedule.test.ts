@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { nextPhase, type Phase, type PhaseEvent } from '../../../src/lifecycle/policy/phase.ts';
-import { decideStep, effectivePreDrain, tellingWindow } from '../../../src/lifecycle/policy/schedule.ts';
+import { decideStep, effectivePlan, tellingWindow } from '../../../src/lifecycle/policy/schedule.ts';
 import { decideSignal } from '../../../src/lifecycle/process.ts';
 
 const plan = { preDrain: 5000, drainTimeout: 25_000 };
@@ -81,7 +81,21 @@ describe('the window for telling', () => {
 
 describe('preDrain', () => {
   it('is left out where nothing sees the process', () => {
-    expect([effectivePreDrain(5000, true), effectivePreDrain(5000, false)]).toEqual([0, 5000]);
+    const preDrains = [true, false].flatMap((isProbed) =>
+      [true, false].flatMap((isPreDrainGiven) =>
+        [true, false].map((isEmpty) => {
+          const surroundings = { isProbed, isPreDrainGiven, isEmpty, isWatched: false };
+          return effectivePlan(plan, surroundings).preDrain;
+        }),
+      ),
+    );
+    expect(preDrains).toEqual([5000, 5000, 5000, 5000, 0, 5000, 0, 0]);
+  });
+
+  it('is left out under node --watch, and the rest is cut soon', () => {
+    const surroundings = { isProbed: true, isPreDrainGiven: true, isEmpty: false, isWatched: true };
+    expect(effectivePlan(plan, surroundings)).toEqual({ preDrain: 0, drainTimeout: 500 });
+    expect(effectivePlan({ preDrain: 5, drainTimeout: 50 }, surroundings)).toEqual({ preDrain: 0, drainTimeout: 50 });
   });
 });
 
