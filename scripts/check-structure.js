@@ -73,7 +73,7 @@ function roomOf(name) {
 // A part stands on `internal`, and names stand on all parts.
 /** @param {string} name */
 function floorOf(name) {
-  if (name === 'errors.ts') return 0;
+  if (name === 'errors.ts' || name.startsWith('errors/')) return 0;
   if (name.startsWith('internal/')) return 1;
   return name === 'index.ts' ? 3 : 2;
 }

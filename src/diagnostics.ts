@@ -32,6 +32,15 @@ import {
   lifecycleEvents,
 } from './lifecycle/events.ts';
 import type { DrainReport } from './lifecycle/policy/counters.ts';
+import {
+  type ProxyErrorMessage,
+  proxyErrors,
+  proxyEvents,
+  type ProxyFailureMessage,
+  type ProxyResponseMessage,
+  type ProxyRetryMessage,
+  type ProxyUpstreamMessage,
+} from './proxy/events.ts';
 
 /** The message of each diagnostics channel, by the channel's name. */
 export interface DiagnosticsMessages {
@@ -73,6 +82,16 @@ export interface DiagnosticsMessages {
   'sluice:lifecycle:drain': DrainReport;
   /** A listener or `exempt` threw. */
   'sluice:lifecycle:error': LifecycleErrorMessage;
+  /** The headers of an upstream's answer are on their way. */
+  'sluice:proxy:response': ProxyResponseMessage;
+  /** A request got no answer of an upstream, or not all of it. */
+  'sluice:proxy:failure': ProxyFailureMessage;
+  /** A request is sent again. */
+  'sluice:proxy:retry': ProxyRetryMessage;
+  /** An upstream gets no requests for a while, or gets them again. */
+  'sluice:proxy:upstream': ProxyUpstreamMessage;
+  /** A function of the application threw, and no caller could be told. */
+  'sluice:proxy:error': ProxyErrorMessage;
 }
 
 /** The channels. The compiler compares them with the messages. */
@@ -96,6 +115,11 @@ export const channels: { readonly [Name in keyof DiagnosticsMessages]: Event<Dia
   'sluice:lifecycle:state': lifecycleEvents.state,
   'sluice:lifecycle:drain': lifecycleEvents.drain,
   'sluice:lifecycle:error': lifecycleErrors,
+  'sluice:proxy:response': proxyEvents.response,
+  'sluice:proxy:failure': proxyEvents.failure,
+  'sluice:proxy:retry': proxyEvents.retry,
+  'sluice:proxy:upstream': proxyEvents.upstream,
+  'sluice:proxy:error': proxyErrors,
 };
 
 /**

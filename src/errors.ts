@@ -1,3 +1,22 @@
+import { InvalidOptionError } from './errors/invalid-option-error.ts';
+import {
+  BodyConsumedError,
+  UnproxiableRequestError,
+  UpstreamTimeoutError,
+  UpstreamUnreachableError,
+} from './errors/proxy-errors.ts';
+import { SluiceError } from './errors/sluice-error.ts';
+
+export { InvalidOptionError } from './errors/invalid-option-error.ts';
+export {
+  BodyConsumedError,
+  ProxyError,
+  UnproxiableRequestError,
+  UpstreamTimeoutError,
+  UpstreamUnreachableError,
+} from './errors/proxy-errors.ts';
+export { SluiceError } from './errors/sluice-error.ts';
+
 /**
  * Why a stream is closed.
  *
@@ -12,37 +31,6 @@
  */
 export type CloseReason =
   'ended' | 'client-closed' | 'deadline' | 'idle' | 'draining' | 'slow-consumer' | 'heartbeat-timeout' | 'error';
-
-/** Base of every error that the library makes. Match on `code`: it is stable, the message is not. */
-export abstract class SluiceError extends Error {
-  /** One of the codes in `docs/errors.md`. */
-  abstract readonly code: string;
-
-  /** The name of the class. */
-  override get name(): string {
-    return this.constructor.name;
-  }
-}
-
-/**
- * An option has the wrong type, is out of range, contradicts another one, or does not exist. Thrown by the factory,
- * before any request; `pipeBody`, `pipe`, `reconnect` and `swap` reject with it.
- */
-export class InvalidOptionError extends SluiceError {
-  override readonly code = 'ERR_SLUICE_OPTION_INVALID';
-  /** The option's name, with its owner: `sse.maxBuffered`. */
-  readonly option: string;
-
-  /** @param fault - what it was expected to be; or the rest of a sentence that begins with the option */
-  constructor(option: string, fault: string | { readonly sentence: string }, value?: unknown) {
-    super(
-      typeof fault === 'string'
-        ? `Expected \`${option}\` to be ${fault}, got ${describe(value)}`
-        : `Option \`${option}\` ${fault.sentence}`,
-    );
-    this.option = option;
-  }
-}
 
 /**
  * An event cannot be framed: a line break or NUL in `event` or `id`, a bad `retry`, data that JSON cannot hold. Nothing
@@ -237,6 +225,18 @@ export class StreamFailedError extends StreamClosedError {
   }
 }
 
+/** An optional package that a part stands on is not installed, or cannot be loaded. `cause` says why. */
+export class MissingPeerError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_PEER_MISSING';
+  /** The package to install. */
+  readonly peer: string;
+
+  constructor(peer: string, usedFor: string, options?: { cause?: unknown }) {
+    super(`${usedFor} needs the package \`${peer}\`: npm install ${peer}`, options);
+    this.peer = peer;
+  }
+}
+
 /** Any of the library's error classes; for the table below. */
 export type SluiceErrorClass = (abstract new (...args: never[]) => SluiceError) & { readonly name: string };
 
@@ -261,6 +261,11 @@ export const errorClasses: Readonly<Record<string, SluiceErrorClass>> = {
   ERR_SLUICE_SLOW_CONSUMER: SlowConsumerError,
   ERR_SLUICE_HEARTBEAT_TIMEOUT: HeartbeatTimeoutError,
   ERR_SLUICE_STREAM_FAILED: StreamFailedError,
+  ERR_SLUICE_PEER_MISSING: MissingPeerError,
+  ERR_SLUICE_PROXY_UPSTREAM_UNREACHABLE: UpstreamUnreachableError,
+  ERR_SLUICE_PROXY_UPSTREAM_TIMEOUT: UpstreamTimeoutError,
+  ERR_SLUICE_PROXY_REQUEST_REFUSED: UnproxiableRequestError,
+  ERR_SLUICE_PROXY_BODY_CONSUMED: BodyConsumedError,
 };
 
 const byReason: Readonly<Record<CloseReason, new (options?: { cause?: unknown }) => StreamClosedError>> = {
@@ -278,23 +283,4 @@ const byReason: Readonly<Record<CloseReason, new (options?: { cause?: unknown })
 export function closeError(reason: CloseReason, cause?: unknown): StreamClosedError {
   if (cause instanceof StreamClosedError && cause.reason === reason) return cause;
   return new byReason[reason](cause === undefined ? undefined : { cause });
-}
-
-function describe(value: unknown): string {
-  switch (typeof value) {
-    case 'string':
-      return `${JSON.stringify(value)} (string)`;
-    case 'object':
-      return value === null ? 'null' : `${constructorOf(value)} (object)`;
-    case 'function':
-      return `${value.name === '' ? 'anonymous' : value.name} (function)`;
-    default:
-      return `${String(value)} (${typeof value})`;
-  }
-}
-
-function constructorOf(value: object): string {
-  // One without a prototype has no constructor.
-  const { constructor } = value as { constructor?: unknown };
-  return typeof constructor === 'function' ? constructor.name : 'Object';
 }

@@ -78,6 +78,7 @@ export {
 } from './deadline/index.ts';
 export { type DiagnosticsMessages, subscribe } from './diagnostics.ts';
 export {
+  BodyConsumedError,
   BodyLengthError,
   ClientClosedError,
   type CloseReason,
@@ -92,6 +93,8 @@ export {
   InvalidOptionError,
   InvalidRecordError,
   InvalidSourceError,
+  MissingPeerError,
+  ProxyError,
   ResponseStartedError,
   SlowConsumerError,
   SluiceError,
@@ -99,6 +102,9 @@ export {
   StreamEndedError,
   StreamFailedError,
   StreamRefusedError,
+  UnproxiableRequestError,
+  UpstreamTimeoutError,
+  UpstreamUnreachableError,
 } from './errors.ts';
 export {
   type AckProbeMode,
@@ -156,6 +162,40 @@ export type { RoutedRequest, RoutedResponse } from './internal/http/framework.ts
 export type { HttpRequest, HttpResponse, Next } from './internal/http/message.ts';
 export type { StreamMiddleware } from './internal/writer/handler.ts';
 export type { PipeOptions } from './internal/writer/pump.ts';
+export {
+  type AttachOptions,
+  type BodyTransform,
+  type Canary,
+  type CanaryArm,
+  type CanaryChange,
+  type CanaryConfig,
+  type CanaryOptions,
+  type CanaryRule,
+  createCanary,
+  type DrainUpstreamOptions,
+  type ForwardedStyle,
+  type HeaderList,
+  type HeaderRules,
+  type OutlierOptions,
+  type ProbeOptions,
+  proxy,
+  type Proxy,
+  type ProxyErrorMessage,
+  type ProxyFailureMessage,
+  type ProxyOptions,
+  type ProxyResponseMessage,
+  type ProxyRetryMessage,
+  type ProxyTimeouts,
+  type ProxyUpstreamMessage,
+  type RetryOptions,
+  type Route,
+  type TappedEvent,
+  type TargetInput,
+  type UpgradableServer,
+  type UpstreamResponse,
+  type UpstreamStats,
+  type UpstreamTls,
+} from './proxy/index.ts';
 export {
   jsonSeq,
   ndjson,

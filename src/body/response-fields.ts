@@ -1,22 +1,11 @@
-// RFC 9110 7.6.1, and the proxy fields that intermediaries drop by practice.
-const hopByHop = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
+import { hopByHopFields } from '../internal/http/hop-by-hop.ts';
 
 /**
  * The headers of a response that are meant for its final recipient; each `Set-Cookie` is one. `Content-Encoding` and
  * `Content-Length` are left out if fetch `decoded` every coding.
  */
 export function endToEndFields(headers: Headers, decoded: ReadonlySet<string>): [string, string][] {
-  const dropped = new Set([...hopByHop, ...tokensOf(headers.get('connection'))]);
+  const dropped = new Set(hopByHopFields([headers.get('connection') ?? '']));
   if (isDecoded(headers.get('content-encoding'), decoded)) {
     dropped.add('content-encoding').add('content-length');
   }
@@ -28,11 +17,4 @@ export function endToEndFields(headers: Headers, decoded: ReadonlySet<string>): 
 function isDecoded(contentEncoding: string | null, decoded: ReadonlySet<string>): boolean {
   if (contentEncoding === null) return false;
   return contentEncoding.split(',').every((coding) => decoded.has(coding.trim().toLowerCase()));
-}
-
-function tokensOf(field: string | null): string[] {
-  return (field ?? '')
-    .split(',')
-    .map((token) => token.trim().toLowerCase())
-    .filter((token) => token !== '');
 }

@@ -236,6 +236,17 @@ export const rows: Record<string, Row> = {
   'docs/heartbeat.md: The frame': runs,
   'docs/heartbeat.md: Observing': runs,
 
+  'docs/proxy.md: Quick start': visited(gets('/api/users?page=2', '"price":12')),
+  'docs/proxy.md: With the other middlewares': visited(gets('/', '"price":12')),
+  'docs/proxy.md: WebSockets': visited(gets('/', '"price":12')),
+  'docs/proxy.md: Send a share of the clients to a new version': {
+    visit: async (running) => {
+      await gets('/', '"price":12')(running);
+      expect(await running.printed()).toEqual(['2 {}']);
+    },
+  },
+  'docs/proxy.md: Count the tokens of a language model': visited(gets('/v1/models', '"price":12')),
+
   'docs/lifecycle.md: Quick start': drains,
   'docs/lifecycle.md: Servers': drains,
   'docs/lifecycle.md: Streams': drains,

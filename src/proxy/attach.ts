@@ -1,0 +1,64 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { Duplex } from 'node:stream';
+import type { HttpRequest, Next } from '../internal/http/message.ts';
+import { readFunction, readOptions } from '../internal/option.ts';
+import { abortResponse } from '../internal/seam/closing.ts';
+import { answer } from '../internal/writer/answer.ts';
+import { dispatch } from './exchange/dispatch.ts';
+import { proxyErrors } from './events.ts';
+import type { ProxyState } from './exchange/state.ts';
+import { SocketUpgrade, StreamUpgrade } from './exchange/tunnel.ts';
+
+/** A server of `node:http`, `node:https` or `node:http2`. */
+export interface UpgradableServer {
+  /** Adds a listener. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  on(event: string, listener: (...args: any[]) => void): unknown;
+  /** Removes a listener. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  off(event: string, listener: (...args: any[]) => void): unknown;
+}
+
+/** Options of `attach`. */
+export interface AttachOptions {
+  /**
+   * Which requests to switch protocols are passed on. Others are left to the server's other listeners.
+   * @defaultValue all
+   */
+  filter?(req: HttpRequest): boolean;
+}
+
+/** Passes on a request to switch protocols. */
+export function upgradeSocket(state: ProxyState, req: IncomingMessage, socket: Duplex, head: Uint8Array): void {
+  const upgrade = new SocketUpgrade(req, socket, head);
+  dispatch(state, { req, res: upgrade.res, next: nextFor(req, upgrade.res) }, upgrade);
+}
+
+/** Listens for requests to switch protocols. Returns the undo. Throws `InvalidOptionError`. */
+export function attach(state: ProxyState, server: UpgradableServer, given: AttachOptions | undefined): () => void {
+  const filter = readFunction('attach.filter', readOptions('attach', given, { filter: true }).filter) ?? (() => true);
+  const onUpgrade = (req: IncomingMessage, socket: Duplex, head: Uint8Array): void => {
+    if (filter(req)) upgradeSocket(state, req, socket, head);
+  };
+  // HTTP/1.1 emits it with a socket, for tunnels to another host: they are not ours.
+  const onConnect = (req: Http2ServerRequest, res: Http2ServerResponse | Duplex): void => {
+    if (!('stream' in res) || req.headers[':protocol'] === undefined || !filter(req)) return;
+    dispatch(state, { req, res, next: nextFor(req, res) }, new StreamUpgrade(req, res));
+  };
+  server.on('upgrade', onUpgrade);
+  server.on('connect', onConnect);
+  return () => {
+    server.off('upgrade', onUpgrade);
+    server.off('connect', onConnect);
+  };
+}
+
+/** Where there is no application behind: its errors are answered here. */
+function nextFor(req: HttpRequest, res: ServerResponse | Http2ServerResponse): Next {
+  return (error) => {
+    proxyErrors.report({ error, req });
+    if (res.headersSent) abortResponse(res);
+    else answer(res, { status: 500, text: '500 Internal Server Error\n' });
+  };
+}

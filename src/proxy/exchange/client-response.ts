@@ -1,0 +1,215 @@
+import type { ServerResponse } from 'node:http';
+import vary from 'vary';
+import { describesContent, endsWithHead } from '../../internal/http/body-rules.ts';
+import type { HeaderList } from '../../internal/http/header-list.ts';
+import { type HttpResponse, isGone, isHttp2, needsDrain } from '../../internal/http/message.ts';
+import { closeUnterminated, endResponse } from '../../internal/seam/closing.ts';
+import { Layer, type Rank, rank } from '../../internal/seam/layer.ts';
+import { openSeam, type Seam } from '../../internal/seam/response.ts';
+
+/** What the response tells the exchange that fills it. */
+export interface ClientResponseHost {
+  /** The client takes no more for now; or takes more again. */
+  clientIsFull(isFull: boolean): void;
+  /** The response is closed. @param hasLeft - the client went before the end */
+  clientClosed(hasLeft: boolean): void;
+}
+
+/** How long what an upstream had sent may take to reach the client before a cut, in ms. */
+const linger = 1_000;
+
+/** Takes the writer's place on a response, and tells when it closes. */
+class WriterLayer extends Layer {
+  override readonly rank: Rank = rank.writer;
+  readonly #onClose: () => void;
+
+  constructor(onClose: () => void) {
+    super();
+    this.#onClose = onClose;
+  }
+
+  override close(): void {
+    this.#onClose();
+  }
+}
+
+/**
+ * The response to the client. `flush` sends what has come since the last one. Called once for each read of the
+ * upstream's connection, it sends a small answer in one piece with its headers, and the events of one read in one
+ * chunk. Headers never wait for a body that is not there yet.
+ *
+ *     open ──start──▶ head ──flush──▶ body ──flush after end──▶ ended
+ */
+export class ClientResponse {
+  readonly #res: HttpResponse;
+  readonly #host: ClientResponseHost;
+  readonly #seam: Seam;
+  readonly #remove: () => void;
+  #state: 'open' | 'head' | 'body' | 'ended' = 'open';
+  #chunks: Uint8Array[] = [];
+  #isEnding = false;
+  #trailers: HeaderList | undefined;
+  #isFull = false;
+  #hasLength = false;
+  #isEventStream = false;
+
+  constructor(res: HttpResponse, host: ClientResponseHost) {
+    this.#res = res;
+    this.#host = host;
+    this.#seam = openSeam(res);
+    this.#remove = this.#seam.add(new WriterLayer(() => this.#closed()));
+  }
+
+  /** Whether status and headers are fixed. */
+  get hasStarted(): boolean {
+    return this.#state !== 'open';
+  }
+
+  get hasEnded(): boolean {
+    return this.#isEnding;
+  }
+
+  /** Leaves the response to another answer. */
+  release(): void {
+    this.#remove();
+  }
+
+  /** Passes an interim answer on (RFC 9110 15.2): 103 with its links, 102. Never to a client of HTTP/1.0. */
+  inform(status: number, headers: HeaderList): void {
+    const res = this.#res as ServerResponse;
+    if (this.hasStarted || res.headersSent || res.req.httpVersionMajor * 10 + res.req.httpVersionMinor < 11) return;
+    if (status === 102 && !isHttp2(this.#res)) res.writeProcessing();
+    if (status !== 103 || !headers.has('link')) return;
+    const hints: Record<string, string | string[]> = {};
+    for (const [name] of headers) {
+      const values = headers.getAll(name);
+      hints[name.toLowerCase()] = values.length === 1 ? (values[0] ?? '') : values;
+    }
+    try {
+      res.writeEarlyHints(hints);
+    } catch {
+      // Node takes only links of a simple form. A hint may be left out.
+    }
+  }
+
+  /**
+   * Sets status and headers. What the application has set stays, unless the upstream sends it too. Throws what Node
+   * throws for a header that HTTP does not allow.
+   */
+  start(status: number, message: string | undefined, headers: HeaderList): void {
+    const res = this.#res as ServerResponse;
+    setHeaders(res, headers);
+    res.statusCode = status;
+    if (!isHttp2(this.#res)) res.statusMessage = message ?? '';
+    if (!describesContent(status)) res.removeHeader('Content-Length');
+    this.#isEventStream = /^text\/event-stream\b/i.test(headers.get('content-type') ?? '');
+    this.#hasLength = res.hasHeader('content-length');
+    if (!this.#hasLength) this.#seam.bottom.writeDirectly();
+    if (endsWithHead(res.req.method, status) || this.#hasLength || !canChunk(this.#res)) res.removeHeader('Trailer');
+    this.#state = 'head';
+  }
+
+  write(chunk: Uint8Array): void {
+    this.#chunks.push(chunk);
+  }
+
+  end(trailers: HeaderList | undefined): void {
+    this.#isEnding = true;
+    this.#trailers = trailers;
+  }
+
+  flush(): void {
+    if (this.#state === 'open' || this.#state === 'ended' || isGone(this.#res)) return;
+    const res = this.#res as ServerResponse;
+    const hasTrailers = this.#trailers !== undefined && !this.#hasLength && canChunk(this.#res);
+    const chunk = this.#takeChunks();
+    if (this.#state === 'head') {
+      this.#state = 'body';
+      if (this.#isEnding && !hasTrailers) {
+        this.#state = 'ended';
+        // With the body at hand a layer, or Node, knows its length.
+        if (chunk) res.end(chunk);
+        else res.end();
+        return;
+      }
+      this.#seam.flushHeaders();
+    }
+    if (chunk) this.#send(chunk);
+    if (!this.#isEnding) return;
+    this.#state = 'ended';
+    if (hasTrailers) res.addTrailers([...(this.#trailers ?? [])]);
+    endResponse(this.#res);
+  }
+
+  /**
+   * Breaks the response off, so that its client sees that more was to come. What the upstream had sent goes first.
+   * @param lastEvent - sent before that on an event stream
+   */
+  cut(lastEvent: string | undefined): void {
+    const res = this.#res as ServerResponse;
+    if (this.#state === 'ended' || isGone(this.#res)) return;
+    this.#isEnding = false;
+    if (lastEvent !== undefined && this.#isEventStream) this.#chunks.push(Buffer.from(lastEvent));
+    this.flush();
+    this.#state = 'ended';
+    // Without a length or chunks the end of the connection is the end of the body (RFC 9112 6.3): only a reset is none.
+    if (!isHttp2(this.#res) && !this.#hasLength && !canChunk(this.#res)) res.socket?.resetAndDestroy();
+    else closeUnterminated(this.#res, linger);
+  }
+
+  #takeChunks(): Uint8Array | undefined {
+    const [first, ...others] = this.#chunks;
+    if (first === undefined) return undefined;
+    this.#chunks = [];
+    return others.length === 0 ? first : Buffer.concat([first, ...others]);
+  }
+
+  #send(chunk: Uint8Array): void {
+    const res = this.#res as ServerResponse;
+    // A patch of `res.write` may forget to return the answer.
+    const ok: boolean | undefined = this.#hasLength ? res.write(chunk) : this.#seam.send(chunk);
+    if ((ok ?? !needsDrain(this.#res)) || this.#isFull) return;
+    this.#isFull = true;
+    res.once('drain', () => {
+      this.#isFull = false;
+      this.#host.clientIsFull(false);
+    });
+    this.#host.clientIsFull(true);
+  }
+
+  #closed(): void {
+    this.#host.clientClosed(!this.#res.writableEnded);
+  }
+}
+
+/** Whether a body without a length is framed in chunks, or in DATA frames, and so may have trailers. */
+function canChunk(res: HttpResponse): boolean {
+  return isHttp2(res) || res.useChunkedEncodingByDefault;
+}
+
+// Of these a second line is a mistake of the upstream: Node's HTTP/2 refuses it, and clients differ.
+const singleFields = new Set([
+  'content-type',
+  'content-length',
+  'content-range',
+  'date',
+  'etag',
+  'location',
+  'retry-after',
+]);
+
+function setHeaders(res: ServerResponse, headers: HeaderList): void {
+  const seen = new Set<string>();
+  for (const [name, value] of headers) {
+    const key = name.toLowerCase();
+    if (key === 'vary') {
+      if (!seen.has(key)) vary(res, headers.get(name) ?? '');
+    } else if (key === 'set-cookie') {
+      res.appendHeader(name, value);
+    } else if (!seen.has(key)) {
+      const values = headers.getAll(name);
+      res.setHeader(name, values.length === 1 || singleFields.has(key) ? value : values);
+    }
+    seen.add(key);
+  }
+}

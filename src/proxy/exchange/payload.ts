@@ -1,0 +1,57 @@
+import { BodyConsumedError, UnproxiableRequestError } from '../../errors.ts';
+import type { RoutedRequest } from '../../internal/http/framework.ts';
+import type { HttpRequest } from '../../internal/http/message.ts';
+import type { ResolvedProxyOptions } from '../options.ts';
+import { decideFraming, type Framing } from '../policy/framing.ts';
+import { isCleanPath, pathOf } from '../policy/request-target.ts';
+import { parsedBody, RequestBody } from './request-body.ts';
+import { clientHeaders } from './request-headers.ts';
+
+/** The body of a request, as the upstream gets it. */
+export interface Payload {
+  /** `undefined`: none. A `Buffer`: one that a parser has read, written again. */
+  readonly body: RequestBody | Buffer | undefined;
+  /** In bytes; `undefined`: not known, or no body and no need to say so. */
+  readonly length: number | undefined;
+}
+
+/**
+ * Opens the body of a request.
+ * @param onProgress - called when a piece of it was read
+ * Throws `UnproxiableRequestError` and `BodyConsumedError`.
+ */
+export function openPayload(req: HttpRequest, keep: number, onProgress: () => void): Payload {
+  const framing = framingOf(req);
+  if (framing.kind === 'refused') throw new UnproxiableRequestError(framing.why);
+  if (framing.kind === 'none') return { body: undefined, length: bodyIsUsual(req.method) ? 0 : undefined };
+  if (req.readableDidRead) {
+    // Half read, there is no whole to write again.
+    const body = req.readableEnded ? parsedBody(req) : undefined;
+    if (!body) throw new BodyConsumedError();
+    return { body, length: body.length };
+  }
+  const body = new RequestBody(req, keep, onProgress);
+  return { body, length: framing.kind === 'length' ? framing.length : undefined };
+}
+
+function framingOf(req: HttpRequest): Framing {
+  if (req.httpVersionMajor < 2) return decideFraming(clientHeaders(req));
+  const { stream } = req as { stream?: { endAfterHeaders?: boolean } };
+  return decideFraming(clientHeaders(req), { isHttp2: true, endsWithHead: stream?.endAfterHeaders === true });
+}
+
+/** Whether a request of this method has a body as a rule. Without one, it says so by a length of 0 (RFC 9110 8.6). */
+function bodyIsUsual(method: string | undefined): boolean {
+  return method === 'POST' || method === 'PUT' || method === 'PATCH';
+}
+
+/** The path and query to ask the upstream for, without the target's. Throws `UnproxiableRequestError`. */
+export function upstreamPath(req: HttpRequest, { rewrite }: ResolvedProxyOptions): string {
+  const path = pathOf(req.url);
+  if (path === undefined) throw new UnproxiableRequestError('its target is not a path');
+  const rewritten: unknown = rewrite ? rewrite(path, req as RoutedRequest) : path;
+  if (typeof rewritten !== 'string' || !isCleanPath(rewritten)) {
+    throw new UnproxiableRequestError('its path has characters that HTTP does not allow');
+  }
+  return rewritten;
+}

@@ -1,0 +1,84 @@
+import type { ProxyError } from '../../errors.ts';
+import { mediaTypeOf } from '../../internal/http/accept.ts';
+import { readBodyCoding } from '../../internal/http/body-rules.ts';
+import type { RoutedRequest } from '../../internal/http/framework.ts';
+import type { HeaderList } from '../../internal/http/header-list.ts';
+import type { HttpRequest } from '../../internal/http/message.ts';
+import { TimingWheel } from '../../internal/time/timing-wheel.ts';
+import { proxyErrors } from '../events.ts';
+import type { ResolvedProxyOptions } from '../options.ts';
+import { RetryBudget } from '../policy/retry-budget.ts';
+import { EventTap } from './tap.ts';
+import { Upstreams } from '../upstream/upstream.ts';
+
+/** A request that is under way. */
+export interface Underway {
+  failed(error: ProxyError): void;
+}
+
+/** What all requests of one proxy share. */
+export class ProxyState {
+  readonly options: ResolvedProxyOptions;
+  readonly upstreams: Upstreams;
+  readonly budget: RetryBudget;
+  readonly wheel: TimingWheel = new TimingWheel((error) => proxyErrors.report({ error, req: undefined }));
+  readonly random: () => number = Math.random;
+  readonly #exchanges = new Set<Underway>();
+  /** Answers that are read on without a client. */
+  #readOns = 0;
+
+  constructor(options: ResolvedProxyOptions) {
+    this.options = options;
+    this.upstreams = new Upstreams(options, this.wheel);
+    this.budget = new RetryBudget(options.retry.budget, options.retry.minBudget);
+  }
+
+  /** Breaks off what is under way, and closes all connections. */
+  async close(reason: ProxyError): Promise<void> {
+    for (const exchange of [...this.#exchanges]) exchange.failed(reason);
+    await this.upstreams.close(reason);
+    this.wheel.close();
+  }
+
+  began(exchange: Underway): void {
+    this.#exchanges.add(exchange);
+    this.budget.begin();
+  }
+
+  ended(exchange: Underway): void {
+    if (this.#exchanges.delete(exchange)) this.budget.end();
+  }
+
+  /** Takes a place to read an answer on whose client has left; `false`: there is none. */
+  takeReadOn(): boolean {
+    if (this.#readOns >= (this.options.drain?.concurrent ?? 0)) return false;
+    this.#readOns += 1;
+    return true;
+  }
+
+  giveBackReadOn(): void {
+    this.#readOns -= 1;
+  }
+
+  get maxReadOn(): number {
+    return this.options.drain?.maxBytes ?? 0;
+  }
+
+  get readOnTimeout(): number {
+    return this.options.drain?.timeout ?? 0;
+  }
+
+  /** Opens the tap for an answer, if there is one and the answer is an event stream that can be read. */
+  openTap(headers: HeaderList, req: HttpRequest): EventTap | undefined {
+    const { tap } = this.options;
+    if (!tap || mediaTypeOf(headers.get('content-type') ?? undefined) !== 'text/event-stream') return undefined;
+    if (readBodyCoding(headers.get('content-encoding') ?? undefined) === 'encoded') return undefined;
+    return new EventTap((event) => {
+      try {
+        tap(event, req as RoutedRequest);
+      } catch (error) {
+        proxyErrors.report({ error, req });
+      }
+    });
+  }
+}

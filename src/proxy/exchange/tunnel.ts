@@ -1,0 +1,112 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { Duplex } from 'node:stream';
+import { UpstreamUnreachableError } from '../../errors.ts';
+import type { HeaderList } from '../../internal/http/header-list.ts';
+import { tokensOf } from '../../internal/http/hop-by-hop.ts';
+
+/** A client that asks to switch protocols, and the way to do so. */
+export interface UpgradeRequest {
+  /** The protocol that it asks for: `websocket`. */
+  readonly protocol: string;
+  /** Changes the request's headers before they go to an upstream of HTTP/1.1. */
+  prepare(headers: HeaderList): void;
+  /**
+   * Tells the client that the upstream has switched, and joins the two. Throws `UpstreamUnreachableError` for an answer
+   * that does not fit the request.
+   */
+  join(upstream: Duplex, headers: HeaderList, origin: string): void;
+}
+
+/** An upgrade over HTTP/1.1 (RFC 9110 7.8), from the server's 'upgrade' event. */
+export class SocketUpgrade implements UpgradeRequest {
+  readonly protocol: string;
+  /** For answers other than 101. */
+  readonly res: ServerResponse;
+  readonly #socket: Duplex;
+  readonly #head: Uint8Array;
+
+  constructor(req: IncomingMessage, socket: Duplex, head: Uint8Array) {
+    this.protocol = req.headers.upgrade ?? '';
+    this.#socket = socket;
+    this.#head = head;
+    this.res = new ServerResponse(req);
+    // The connection has left its parser: no request can follow.
+    this.res.shouldKeepAlive = false;
+    this.res.assignSocket(socket as never);
+    this.res.on('finish', () => socket.end());
+    // Node has taken its own listener away.
+    socket.on('error', ignore);
+  }
+
+  prepare(): void {
+    // undici sets Connection and Upgrade itself.
+  }
+
+  join(upstream: Duplex, headers: HeaderList, origin: string): void {
+    const agreed = headers.getAll('upgrade').flatMap(tokensOf);
+    // RFC 9110 7.8: only to a protocol that was asked for.
+    if (!agreed.every((each) => tokensOf(this.protocol).includes(each)) || agreed.length === 0) {
+      throw new UpstreamUnreachableError(origin, {
+        cause: new Error('It switched to a protocol that was not asked for'),
+      });
+    }
+    const socket = this.#socket;
+    this.res.detachSocket(socket as never);
+    const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade'];
+    for (const [name, value] of headers) if (name.toLowerCase() !== 'connection') lines.push(`${name}: ${value}`);
+    socket.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
+    if (this.#head.length > 0) socket.unshift(this.#head);
+    joinDuplexes(socket, upstream);
+  }
+}
+
+/** A WebSocket over a stream of HTTP/2 (RFC 8441), from the server's 'connect' event. */
+export class StreamUpgrade implements UpgradeRequest {
+  readonly protocol: string;
+  readonly #res: Http2ServerResponse;
+  readonly #key = randomBytes(16).toString('base64');
+
+  constructor(req: Http2ServerRequest, res: Http2ServerResponse) {
+    this.protocol = String(req.headers[':protocol']);
+    this.#res = res;
+  }
+
+  prepare(headers: HeaderList): void {
+    // RFC 8441 5: over HTTP/2 the handshake has no key.
+    headers.set('Sec-WebSocket-Key', this.#key);
+  }
+
+  join(upstream: Duplex, headers: HeaderList, origin: string): void {
+    const accepted = createHash('sha1').update(`${this.#key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+    if (headers.get('sec-websocket-accept') !== accepted) {
+      throw new UpstreamUnreachableError(origin, { cause: new Error('Its Sec-WebSocket-Accept is wrong') });
+    }
+    const fields: Record<string, string> = {};
+    for (const [name] of headers) fields[name.toLowerCase()] = headers.get(name) ?? '';
+    for (const name of ['connection', 'upgrade', 'sec-websocket-accept']) Reflect.deleteProperty(fields, name);
+    const { stream } = this.#res;
+    stream.respond({ ':status': 200, ...fields });
+    joinDuplexes(stream, upstream);
+  }
+}
+
+/** Joins two connections: bytes, back-pressure and half-closes pass. If one breaks, so does the other. */
+function joinDuplexes(a: Duplex, b: Duplex): void {
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    from.on('error', ignore);
+    // After an end of both sides there is nothing left to destroy.
+    from.on('close', () => {
+      if (!to.writableFinished || !to.readableEnded) to.destroy();
+    });
+    from.pipe(to);
+  }
+}
+
+function ignore(): void {
+  // The 'close' that follows ends the other side.
+}

@@ -1,0 +1,50 @@
+import { validateHeaderName, validateHeaderValue } from 'node:http';
+import { InvalidOptionError } from '../errors.ts';
+import type { HeaderList } from '../internal/http/header-list.ts';
+import { readBag } from '../internal/option.ts';
+import type { HeaderRules } from './options.ts';
+
+// They frame the message, and its framing is the proxy's.
+const framingFields = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** Reads rules for headers. Throws `InvalidOptionError`. */
+export function readRules<Args extends unknown[]>(
+  option: string,
+  rules: HeaderRules<Args> | undefined,
+): ((headers: HeaderList, ...args: Args) => void) | undefined {
+  if (rules === undefined || typeof rules === 'function') return rules;
+  const entries = Object.entries(readBag(option, rules) as Record<string, unknown>);
+  for (const [name, value] of entries) {
+    if (framingFields.has(name.toLowerCase())) {
+      throw new InvalidOptionError(`${option}.${name}`, 'left out: it frames the message', value);
+    }
+    if (!isField(name, value)) throw new InvalidOptionError(`${option}.${name}`, 'a header field, or null', value);
+  }
+  const apply = ([headers]: [HeaderList, ...Args]): void => {
+    for (const [name, value] of entries) {
+      if (value === null) headers.delete(name);
+      else headers.set(name, value as string);
+    }
+  };
+  return (...args) => apply(args);
+}
+
+function isField(name: string, value: unknown): boolean {
+  if (value !== null && typeof value !== 'string') return false;
+  try {
+    validateHeaderName(name);
+    validateHeaderValue(name, value ?? '');
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,111 @@
+import type { Duplex, Readable } from 'node:stream';
+import { MissingPeerError } from '../../errors.ts';
+import type { UpstreamTls } from '../options.ts';
+
+/** A request as undici's `dispatch` takes it. */
+export interface DispatchOptions {
+  readonly path: string;
+  readonly method: string;
+  /** Name, value, name, value … */
+  readonly headers: readonly string[];
+  readonly body: Readable | Buffer | null;
+  readonly upgrade?: string;
+  readonly headersTimeout: number;
+  readonly bodyTimeout: number;
+}
+
+/** What undici gives its handler to steer a request. */
+export interface DispatchController {
+  abort(reason: Error): void;
+  pause(): void;
+  resume(): void;
+  /** Name, value, name, value …; undici 8 over HTTP/2 gives an object. */
+  readonly rawHeaders?: readonly (Buffer | string)[] | Record<string, unknown> | null;
+}
+
+type ParsedHeaders = Readonly<Record<string, string | string[] | undefined>>;
+
+/** The handler of undici 7 and 8. */
+export interface DispatchHandler {
+  onRequestStart(controller: DispatchController): void;
+  onRequestUpgrade(controller: DispatchController, status: number, headers: ParsedHeaders, socket: Duplex): void;
+  onResponseStart(controller: DispatchController, status: number, headers: ParsedHeaders, message?: string): void;
+  onResponseData(controller: DispatchController, chunk: Buffer): void;
+  onResponseEnd(controller: DispatchController, trailers: ParsedHeaders): void;
+  onResponseError(controller: DispatchController | null, error: Error): void;
+}
+
+/** Connections to one origin. */
+export interface ConnectionPool {
+  dispatch(options: DispatchOptions, handler: DispatchHandler): boolean;
+  destroy(error?: Error | null): Promise<void>;
+}
+
+interface Undici {
+  Pool: new (origin: string, options: object) => ConnectionPool;
+}
+
+let loading: Promise<Undici> | undefined;
+let undici: Undici | undefined;
+
+// Not a literal: bundlers leave optional peers out.
+const peerName: string = 'undici';
+
+/** Loads undici, once. Rejects with `MissingPeerError`; the next call tries again. */
+export function loadTransport(): Promise<unknown> {
+  loading ??= importPeer().then(
+    (loaded) => (undici = loaded as Undici),
+    (cause: unknown) => {
+      loading = undefined;
+      throw new MissingPeerError(peerName, '`proxy`', { cause });
+    },
+  );
+  return loading;
+}
+
+async function importPeer(): Promise<unknown> {
+  try {
+    return await import(peerName);
+  } catch (error) {
+    // In Jest without `--experimental-vm-modules` no `import()` works, and its `require` does.
+    const { code } = error as { code?: unknown };
+    if (!String(code).startsWith('ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING')) throw error;
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- the only way in there
+    return require(peerName);
+  }
+}
+
+/** Whether `openPool` can be called. */
+export function isTransportLoaded(): boolean {
+  return undici !== undefined;
+}
+
+/** Opens a pool of connections. The clocks of undici are off: the proxy has its own. */
+export function openPool(
+  origin: string,
+  { allowH2 = false, ...tls }: UpstreamTls,
+  { connectTimeout, maxConnections }: { readonly connectTimeout: number; readonly maxConnections: number },
+): ConnectionPool {
+  if (!undici) throw new Error('undici is not loaded');
+  return new undici.Pool(origin, {
+    connections: maxConnections === Infinity ? null : maxConnections,
+    pipelining: 1,
+    allowH2,
+    connect: { minVersion: 'TLSv1.2', ...tls, timeout: connectTimeout },
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    // Node's servers close an idle connection after 5 s by default: a request that is sent then is lost.
+    keepAliveTimeout: 4_000,
+  });
+}
+
+/** The header lines of an answer, as name, value, name, value … */
+export function headerLines(controller: DispatchController, parsed: ParsedHeaders): string[] {
+  const { rawHeaders } = controller;
+  if (Array.isArray(rawHeaders)) {
+    return (rawHeaders as (Buffer | string)[]).map((each) =>
+      typeof each === 'string' ? each : each.toString('latin1'),
+    );
+  }
+  return Object.entries(parsed).flatMap(([name, values]) => [values ?? []].flat().flatMap((value) => [name, value]));
+}
