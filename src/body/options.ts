@@ -5,7 +5,10 @@ import { type OptionNames, readInteger, readOptions, readSignal, type Resolved }
 export interface BodyOptions {
   /** The status, 200 to 599. @defaultValue the status of a `Response` source, else `res.statusCode` */
   status?: number | undefined;
-  /** Response headers to set, over those of a `Response` or `Blob` source and over those set on `res`. @defaultValue none */
+  /**
+   * Response headers to set, over those of a `Response` or `Blob` source and over those set on `res`.
+   * @defaultValue none
+   */
   headers?: FieldsInit | undefined;
   /**
    * Stops the body: the source is cancelled and `pipeBody` rejects with `signal.reason`. If the body has begun, the

@@ -33,7 +33,10 @@ export interface DeadlineOptions {
   trust?: boolean | Hook<[req: RoutedRequest]> | undefined;
   /** The status of a deadline that passes before the headers are sent. @defaultValue `504` */
   status?: number | undefined;
-  /** Answers instead of `status`, before it returns. A response that it leaves open gets `status`. @defaultValue none */
+  /**
+   * Answers instead of `status`, before it returns. A response that it leaves open gets `status`.
+   * @defaultValue none
+   */
   onExpired?: Hook<[error: DeadlineExceededError, req: RoutedRequest, res: RoutedResponse]> | undefined;
   /**
    * Whether `currentContext()` finds the context. `contextOf(req)` always does. `false` makes a request a little

@@ -106,7 +106,10 @@ export interface ProxyOptions {
   timeouts?: ProxyTimeouts | undefined;
   /** Which requests are sent again. `false`: none. @defaultValue those of `RetryOptions` */
   retry?: false | RetryOptions | undefined;
-  /** When an upstream of several gets no requests for a while. `false`: never. @defaultValue those of `OutlierOptions` */
+  /**
+   * When an upstream of several gets no requests for a while. `false`: never.
+   * @defaultValue those of `OutlierOptions`
+   */
   outlier?: false | OutlierOptions | undefined;
   /** Asks each upstream now and then whether it is well. @defaultValue `false` */
   health?: false | ProbeOptions | undefined;

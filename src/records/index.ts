@@ -25,7 +25,8 @@ export type RecordHandler<T = unknown, Req = RoutedRequest> = (
   req: Req,
 ) => AsyncIterable<T> | Generator<T, unknown> | ReadableStream<T> | NoSource;
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- a `key` may read any member, where no type says what is sent
+// A `key` may read any member, where no type says what is sent.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
 type Read<T> = unknown extends T ? any : T;
 
 /** A handler for a route, or a middleware. */

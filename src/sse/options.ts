@@ -125,8 +125,8 @@ export function dispatchedType(event: EventInput | string): string | undefined {
 }
 
 /**
- * The application's key, for events that clients dispatch. It is not called for comments, ids and retry hints. It gets a
- * bare string as the event that this is.
+ * The application's key, for events that clients dispatch. It is not called for comments, ids and retry hints. It gets
+ * a bare string as the event that this is.
  */
 export function ifDispatched(key: KeyOf<EventInput>): KeyOf<EventInput | string> {
   return (event) => {

@@ -69,9 +69,9 @@ const { encode } = gzip() as Required<Codec>;
 const codecs: Readonly<Record<string, readonly [outcome: 'refused' | 'taken', make: () => Codec]>> = {
   'load throws': ['refused', () => ({ ...gzip(), load: boom })],
   'load rejects': ['refused', () => ({ ...gzip(), load: rejects })],
-  'load is slow': ['taken', () => ({ ...gzip(), load: () => turns(200) })],
+  'load is slow': ['taken', () => ({ ...gzip(), load: () => turns(20) })],
   'encode rejects': ['refused', () => ({ ...gzip(), encode: rejects })],
-  'encode is slow': ['taken', () => ({ ...gzip(), encode: async (...args) => turns(50).then(() => encode(...args)) })],
+  'encode is slow': ['taken', () => ({ ...gzip(), encode: async (...args) => turns(10).then(() => encode(...args)) })],
   'createStream throws': ['refused', () => ({ ...gzip(), createStream: boom })],
   'createBlocks throws': ['refused', () => ({ ...gzip(), createBlocks: boom })],
   'blocks reject': ['refused', () => ({ ...gzip(), createBlocks: () => blocksThat(rejects) })],

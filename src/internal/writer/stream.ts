@@ -21,8 +21,6 @@ import { setStreamHead, type StreamHead } from './stream-head.ts';
 /** `open` takes items, `draining` sends what it took, `closed` is over. Only ever forward. */
 export type StreamState = 'open' | 'draining' | 'closed';
 
-type CloseListener = (reason: CloseReason) => void;
-
 /**
  * A response that carries items: the head, the state and the ways to close that event streams and record streams share.
  * Its outbox holds the items that are not written yet.
@@ -44,7 +42,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
   #seam: Seam;
   #context: Context | undefined;
   #departure: Departure | undefined;
-  #closeListeners: Set<CloseListener> | undefined;
+  #closeListeners: Set<(reason: CloseReason) => void> | undefined;
   /** The async context of the handler: everything that the stream does by itself, or for others, runs in it. */
   readonly scope: AsyncResource = captureScope();
 
@@ -194,7 +192,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
   }
 
   /** Calls the listener once when the stream is closed; soon, if it is closed already. Returns the undo. */
-  onClosed(listener: CloseListener): () => void {
+  onClosed(listener: (reason: CloseReason) => void): () => void {
     const { closedError } = this;
     if (this.#state === 'closed' && closedError) {
       this.inScope(() => queueMicrotask(() => tellClosed(this, [listener], closedError.reason)));
@@ -202,7 +200,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
     }
     const listeners = (this.#closeListeners ??= new Set());
     // The same function registered twice is two registrations, each with its own undo.
-    const registration: CloseListener = (reason) => listener(reason);
+    const registration: (reason: CloseReason) => void = (reason) => listener(reason);
     listeners.add(registration);
     return () => {
       listeners.delete(registration);
@@ -276,7 +274,7 @@ function failToWrite(stream: OutStream, error: unknown): void {
   stream.abort('error', error);
 }
 
-function tellClosed(stream: OutStream, listeners: Iterable<CloseListener>, reason: CloseReason): void {
+function tellClosed(stream: OutStream, listeners: Iterable<(reason: CloseReason) => void>, reason: CloseReason): void {
   callEach(
     listeners,
     (listener) => listener(reason),
