@@ -205,7 +205,7 @@ export function resolveCompressOptions(given: CompressOptions | null | undefined
     idleFlush:
       options.idleFlush === Infinity
         ? Infinity
-        : readDuration('compress.idleFlush', options.idleFlush ?? 50, { max: longestDelay }),
+        : readDuration('compress.idleFlush', options.idleFlush ?? '50ms', { max: longestDelay }),
     serverTiming: readBoolean('compress.serverTiming', options.serverTiming ?? false),
     budget: resolveBudget(options.budget),
   };

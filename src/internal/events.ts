@@ -133,7 +133,7 @@ export const streamEvents: Events<StreamEvents> = defineEvents<StreamEvents>('st
 });
 
 /** For advice about handlers. */
-export const streamLog: debug.Debugger = debug('sluice:stream');
+export const streamLog: (format: string, ...values: unknown[]) => void = debug('sluice:stream');
 
 export const streamErrors: ErrorEvent = defineErrors('stream', 'onError');
 

@@ -37,7 +37,7 @@ export class Mounting {
 
   /** A stream begins, or a response has ended. */
   noteAnswered(req: HttpRequest): void {
-    if (!this.#isMade || !this.#log.enabled || this.#passed.has(req)) return;
+    if (!this.#isMade || !this.#log.enabled || this.#passed.has(req) || answered.has(req)) return;
     this.#tell(req, 'did not pass `%s`. If it is to, mount the middleware before the route.');
   }
 
@@ -57,6 +57,14 @@ export const mountings: Readonly<Record<'compress' | 'heartbeat' | 'deadline' | 
   deadline: new Mounting('deadline'),
   lifecycle: new Mounting('lifecycle'),
 };
+
+/** Requests that one middleware has answered: the others behind it could not see them. */
+const answered = new WeakSet<HttpRequest>();
+
+/** A middleware answers in place of the route. */
+export function noteAnsweredEarly(req: HttpRequest | undefined): void {
+  if (req) answered.add(req);
+}
 
 /** Tells of the middlewares that a response has not passed. A stream is told of when it begins: its end may be far. */
 export function tellUnpassed(req: HttpRequest): void {

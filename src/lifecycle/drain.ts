@@ -121,7 +121,8 @@ export class Drain implements DrainHost {
     const freed = this.#freed;
     this.#freed = new Set();
     this.#callEach((part) => part.tidy?.(freed));
-    if (this.#queue.isEmpty && this.#isEmpty()) this.#move('emptied');
+    // Clients that were still to be told may have left by themselves.
+    if (this.#isEmpty()) this.#move('emptied');
   }
 
   fail(error: unknown): void {

@@ -1,3 +1,4 @@
+import { InvalidOptionError } from '../errors.ts';
 import { answer } from '../internal/writer/answer.ts';
 import { type HttpRequest, type HttpResponse, requestPath } from '../internal/http/message.ts';
 import type { LifecycleState } from './policy/phase.ts';
@@ -25,6 +26,11 @@ export function isProbe(req: HttpRequest): boolean {
   return path.endsWith('/livez') || path.endsWith('/readyz') || path.endsWith('/healthz');
 }
 
-function tell(res: HttpResponse, state: LifecycleState, passes: boolean): void {
+function tell(res: HttpResponse | undefined, state: LifecycleState, passes: boolean): void {
+  if (!res) {
+    throw new InvalidOptionError('lifecycle', {
+      sentence: 'has probes that are handlers: pass `life.ready`, without a call',
+    });
+  }
   answer(res, { status: passes ? 200 : 503, text: JSON.stringify({ state }), contentType: 'application/json' });
 }

@@ -162,9 +162,9 @@ export interface RetryOptions {
   limit?: number | undefined;
   /** Answers after which an idempotent request is sent again. @defaultValue `[502, 503, 504]` */
   statuses?: readonly number[] | undefined;
-  /** The wait before the first retry is a random part of this; the next of twice as much. @defaultValue `25` */
+  /** The wait before the first retry is a random part of this; the next of twice as much. @defaultValue `'25ms'` */
   minDelay?: Duration | undefined;
-  /** The longest such wait. @defaultValue `250` */
+  /** The longest such wait. @defaultValue `'250ms'` */
   maxDelay?: Duration | undefined;
   /** How much of a request's body is kept to be sent again. @defaultValue `'64kb'` */
   maxBody?: Size | undefined;

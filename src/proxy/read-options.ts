@@ -167,7 +167,7 @@ function readRetry(given: ProxyOptions['retry']): ResolvedProxyOptions['retry'] 
   if (typeof budget !== 'number' || !(budget >= 0 && budget <= 1)) {
     throw new InvalidOptionError('proxy.retry.budget', 'a share from 0 to 1', budget);
   }
-  const minDelay = readDuration('proxy.retry.minDelay', retry.minDelay ?? 25);
+  const minDelay = readDuration('proxy.retry.minDelay', retry.minDelay ?? '25ms');
   return {
     limit: readInteger('proxy.retry.limit', retry.limit ?? 2, { max: 10 }),
     statuses: new Set(statuses),

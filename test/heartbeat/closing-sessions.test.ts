@@ -45,7 +45,8 @@ async function serveHttp2({ onTestFinished }: TestContext, given: SiteOptions = 
   const registry = createRegistry();
   const ends: ConnectionEnd[] = [];
   registry.on('end', (end) => ends.push(end));
-  const beat = heartbeat({ ...quick, registry });
+  const { minInterval: _, ...quickBeats } = quick;
+  const beat = heartbeat({ ...quickBeats, registry });
   const answer = (req: http2.Http2ServerRequest, res: http2.Http2ServerResponse): void => {
     res.writeHead(200, { 'content-type': 'text/event-stream' });
     res.write('data: hello\n\n'.repeat(100));

@@ -7,13 +7,13 @@ import {
   compress,
   createRegistry,
   heartbeat,
+  InvalidOptionError,
   lifecycle,
   sse,
   watchHttp2,
   watchSocket,
   watchWebSockets,
 } from '../../src/index.ts';
-import { settles } from '../support/until.ts';
 
 /** Options with a source of time or chance that says so when it is read. */
 function makeTrap(): { options: object; read: string[] } {
@@ -33,18 +33,16 @@ describe('chance and time are no options:', () => {
     ['watchHttp2', (options) => watchHttp2(http2.createServer(), options)],
     ['watchSocket', (options) => watchSocket(new Duplex(), options)],
     ['watchWebSockets', (options) => watchWebSockets(new WebSocketServer({ noServer: true }), options)],
-    ['lifecycle', (options) => lifecycle(Object.assign(Object.create(options) as object, { signals: false as const }))],
     ['createRegistry', createRegistry],
   ];
-  it.each(factories)('%s reads neither', (_name, make) => {
+  it.each(factories)('%s refuses both, and reads neither', (_name, make) => {
     const { options, read } = makeTrap();
-    make(options);
+    expect(() => make(options)).toThrow(InvalidOptionError);
     expect(read).toEqual([]);
   });
 
-  it('a drain whose options hold a broken source ends', async () => {
-    const life = lifecycle({ signals: false, preDrain: 0, random: () => NaN } as object);
-    expect(await settles(life.drain())).toMatchObject({ reason: 'complete' });
+  it('lifecycle refuses a source of chance', () => {
+    expect(() => lifecycle({ signals: false, random: () => NaN } as object)).toThrow(InvalidOptionError);
   });
 
   it('the clock of a registry is given to its class', () => {

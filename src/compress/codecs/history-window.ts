@@ -71,7 +71,9 @@ export class HistoryWindow implements BlockEncoder {
   }
 
   encode(text: Uint8Array, last: boolean): Uint8Array | Promise<Uint8Array> {
-    this.#checksum = this.#frame === 'gzip' ? crc32(text, this.#checksum) : adler32(text, this.#checksum);
+    // Of nothing, `crc32` of Node 20 may return 0: where the empty array has no memory behind it.
+    if (text.length > 0)
+      this.#checksum = this.#frame === 'gzip' ? crc32(text, this.#checksum) : adler32(text, this.#checksum);
     this.#length = (this.#length + text.length) >>> 0;
     const block = this.#block(text, last);
     if (!isThenable(block)) return this.#finish(text, block, last);

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { setLength } from '../seam/head.ts';
 import { type HttpResponse, isHttp2 } from '../http/message.ts';
+import { noteAnsweredEarly } from '../mounting.ts';
 
 /** An answer of the library, in place of the handler's. */
 export interface Answer {
@@ -58,6 +59,7 @@ export function forbidCaching(res: HttpResponse): void {
 export function answer(response: HttpResponse, given: Answer): void {
   const { status, text, contentType = 'text/plain; charset=utf-8' } = given;
   const res = response as ServerResponse;
+  noteAnsweredEarly(res.req);
   forbidCaching(res);
   res.statusCode = status;
   // The reason phrase may be that of another status.

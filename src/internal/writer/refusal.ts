@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { type CommentStyle, formatComment, formatRetryHint, stopId } from '../format/event-stream.ts';
 import { answer, dropRepresentation } from './answer.ts';
+import { noteAnsweredEarly } from '../mounting.ts';
 import { namesMediaType } from '../http/accept.ts';
 import { type Fields, setFields } from '../http/headers.ts';
 import { closeUnterminated } from '../seam/closing.ts';
@@ -89,6 +90,7 @@ const hintTimeout = 5_000;
 export function refuse(req: HttpRequest, response: HttpResponse, options: RefusalOptions): 'requests' | 'streams' {
   const res = response as ServerResponse;
   const refusal = decideRefusal(req, options);
+  noteAnsweredEarly(req);
   if (refusal.kind === 'stream' && requestField(req, 'last-event-id') === stopId) {
     answer(res, { status: 204 });
     return 'streams';

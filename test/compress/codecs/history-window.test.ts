@@ -1,4 +1,4 @@
-import { inflateRawSync } from 'node:zlib';
+import { gunzipSync, inflateRawSync, inflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Codec, deflate, gzip } from '../../../src/compress/index.ts';
@@ -38,5 +38,15 @@ describe.each<[keyof typeof frames, (windowBits: number) => Codec]>([
     const memoryAt = (windowBits: number): number => make(windowBits).blockMemory!(32_000);
     expect(memoryAt(9)).toBeLessThan(memoryAt(12));
     expect(memoryAt(12)).toBeLessThan(memoryAt(15));
+  });
+
+  it('has the right checksum where the end comes as an empty array without memory', async () => {
+    const nothing = new Uint8Array();
+    // Asked for its buffer, the array has no memory of its own from here on.
+    expect(nothing.buffer.byteLength).toBe(0);
+    const encoder = make(15).createBlocks!({ tier: 0, size: undefined, padding: 0, history: 1000 });
+    const blocks = [await encoder.encode(Buffer.from('data: hello\n\n'), false), await encoder.encode(nothing, true)];
+    const decodeAll = coding === 'gzip' ? gunzipSync : inflateSync;
+    expect(String(decodeAll(Buffer.concat(blocks)))).toBe('data: hello\n\n');
   });
 });
