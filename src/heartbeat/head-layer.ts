@@ -85,7 +85,8 @@ export class HeartbeatHeadLayer extends Layer {
   #isWanted(res: HttpResponse): boolean {
     const { filter } = this.#options;
     try {
-      return filter === undefined || Boolean(filter(this.#req, res));
+      // A filter that says nothing has nothing against it.
+      return filter === undefined || Boolean(filter(this.#req, res) ?? true);
     } catch (error) {
       this.#options.registry.fail(error);
       return false;

@@ -137,7 +137,8 @@ export function readOptions<T extends object>(
     throw new InvalidOptionError(owner, `an object${example}`, value);
   }
   for (const name of Object.keys(value)) {
-    if (!Object.hasOwn(names, name) && advice.ignored?.includes(name) !== true)
+    if (Object.hasOwn(names, name) || advice.ignored?.includes(name) === true) continue;
+    if ((value as Record<string, unknown>)[name] !== undefined)
       throw unknownOption(owner, name, Object.keys(names), advice.instead ?? {});
   }
   return value;

@@ -64,14 +64,17 @@ function textOf(error: unknown, depth = 0): string {
   return cause === undefined ? text : `${text}\n[cause]: ${textOf(cause, depth + 1)}`;
 }
 
-/** The class of an error and the function that made it. Its message may differ from one to the next. */
+/**
+ * The class of an error and where the application made it: the first frame that is not Node's or a package's. Its
+ * message may differ from one to the next.
+ */
 function placeOf(error: unknown): string {
   const stack = stackOf(error);
   if (stack === undefined) return typeof error;
-  // As V8 writes a frame.
-  const frame = stack.indexOf('\n    at ');
-  const end = stack.indexOf('\n', frame + 1);
-  return `${(error as Error).name} ${frame < 0 ? '' : stack.slice(frame, end < 0 ? undefined : end)}`.slice(0, 500);
+  // As V8 writes frames.
+  const frames = stack.split('\n').filter((line) => line.startsWith('    at '));
+  const own = frames.find((line) => !/node:|[\\/]node_modules[\\/]/.test(line));
+  return `${(error as Error).name} ${own ?? frames[0] ?? ''}`.slice(0, 500);
 }
 
 function stackOf(error: unknown): string | undefined {

@@ -17,7 +17,7 @@ import { isRefusing, type LifecycleState, stateOf } from './policy/phase.ts';
 import { type LifecycleChange, reportLifecycleError } from './events.ts';
 import { Requests } from './requests.ts';
 import { fromEngine, fromWebSocketServer, isWebSocketServer, type SocketServer } from './socket-servers.ts';
-import { decideSignal, disconnectWorker, noteServing, watchSignals } from './process.ts';
+import { decideSignal, disconnectWorker, isWatched, noteServing, watchSignals } from './process.ts';
 import { type DrainReport, hasCut } from './policy/counters.ts';
 import { WebSockets } from './web-sockets.ts';
 
@@ -136,7 +136,8 @@ export class LifecycleController {
     this.#unwatchSignals();
     noteServing(this, false);
     disconnectWorker();
-    if (this.#options.exit) void this.drain.over.then(exitSoon);
+    // `node --watch` waits for the end of the process, whatever else is open in it.
+    if (this.#options.exit || (isWatched() && this.#firstSignalAt !== undefined)) void this.drain.over.then(exitSoon);
   }
 
   #isExempt(req: HttpRequest): boolean {

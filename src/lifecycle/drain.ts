@@ -80,12 +80,7 @@ export class Drain implements DrainHost {
   /** @param isProbed - a probe came, so something outside watches the process */
   begin(isProbed: boolean): void {
     if (this.#phase !== 'active') return;
-    this.#plan = effectivePlan(this.#plan, {
-      isProbed,
-      isEmpty: this.#isEmpty(),
-      isPreDrainGiven: !this.#options.isPreDrainDefault,
-      isWatched: isWatched(),
-    });
+    this.#plan = effectivePlan(this.#plan, { isProbed, isEmpty: this.#isEmpty(), isWatched: isWatched() });
     this.#scope.runInAsyncScope(() => {
       this.#move('drain');
       this.advance();

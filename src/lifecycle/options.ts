@@ -86,8 +86,6 @@ export interface LifecycleOptions {
 export interface ResolvedLifecycleOptions {
   readonly drainTimeout: number;
   readonly preDrain: number;
-  /** Whether `preDrain` is the default: then only a probe makes it worth the wait. */
-  readonly isPreDrainDefault: boolean;
   readonly spread: number;
   readonly signals: readonly NodeJS.Signals[];
   readonly forceAfter: number;
@@ -151,8 +149,10 @@ export function resolveLifecycleOptions(given: LifecycleOptions | undefined): Re
       ? Infinity
       : readDuration('lifecycle.drainTimeout', options.drainTimeout ?? '25s', { max: longestDelay });
   const max = Math.min(drainTimeout, longestDelay);
-  const preDrain = readDuration('lifecycle.preDrain', options.preDrain ?? Math.min(5000, drainTimeout / 5), { max });
-  const spread = readDuration('lifecycle.spread', options.spread ?? Math.min(10_000, (drainTimeout * 2) / 5), { max });
+  const readPart = (name: string, value: Duration | undefined, byDefault: number): number =>
+    value === undefined ? byDefault : readDuration(`lifecycle.${name}`, value, { max });
+  const preDrain = readPart('preDrain', options.preDrain, Math.min(5000, drainTimeout / 5));
+  const spread = readPart('spread', options.spread, Math.min(10_000, (drainTimeout * 2) / 5));
   refuseWhen(
     options.preDrain !== undefined && options.spread !== undefined && preDrain + spread > drainTimeout,
     'lifecycle.spread',
@@ -161,7 +161,6 @@ export function resolveLifecycleOptions(given: LifecycleOptions | undefined): Re
   return {
     drainTimeout,
     preDrain,
-    isPreDrainDefault: options.preDrain === undefined,
     spread,
     signals: readSignals('lifecycle.signals', options.signals ?? ['SIGTERM']),
     forceAfter: readForceAfter('lifecycle.forceAfter', options.forceAfter ?? '1s'),

@@ -14,9 +14,13 @@ export function decideSignal(sinceFirst: number | undefined, forceAfter: number)
   return sinceFirst >= forceAfter ? 'force' : 'ignore';
 }
 
-/** Whether `node --watch` runs the process, and waits for its end to start the next one. */
+/**
+ * Whether `node --watch` runs the process, and waits for its end to start the next one. Not under the test runner of
+ * Node, which sets the same variable.
+ */
 export function isWatched(): boolean {
-  return process.env['WATCH_REPORT_DEPENDENCIES'] !== undefined;
+  const { env } = process;
+  return env['WATCH_REPORT_DEPENDENCIES'] !== undefined && env['NODE_TEST_CONTEXT'] === undefined;
 }
 
 /** Calls a listener for each of these signals, which then no longer end the process. Returns the undo. */

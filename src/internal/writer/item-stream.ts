@@ -118,12 +118,12 @@ export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements It
     return this.out.outbox.dropped;
   }
 
-  /** @param extra - a mistake: `send` takes one argument. A number is the index that `forEach` gives. */
+  /** @param extra - a mistake, if it is an object: `send` takes one argument */
   send(item: Item, extra?: unknown): Promise<void> {
     if (this.out.state !== 'open') return refused(this.out);
     let text: string;
     try {
-      if (extra !== undefined && typeof extra !== 'number') throw this.extraError('send', item);
+      if (isMistake(item, extra)) throw this.extraError('send', item);
       text = this.format(item);
     } catch (error) {
       return rejectItem(this.out, error);
@@ -196,4 +196,13 @@ function watchPipe(out: OutStream, promise: Promise<void>, signal: AbortSignal |
   return watched(promise, (ignored) => {
     if (isFailure(ignored)) out.onSourceError(ignored);
   });
+}
+
+/**
+ * Whether a second argument of `send` is meant for it: data behind a name, a name behind data, a callback. Callers that
+ * give more arguments than one, such as `forEach` or a message broker, mean none of these.
+ */
+function isMistake(item: unknown, extra: unknown): boolean {
+  if (typeof extra === 'string') return typeof item === 'object';
+  return (typeof extra === 'object' && extra !== null) || typeof extra === 'function';
 }

@@ -7,6 +7,9 @@ export interface Flushable {
   flushTick(): void;
 }
 
+// Test runners put fakes in place of `process.nextTick`, which may never call back.
+const nextTick = process.nextTick.bind(process);
+
 let queue: Flushable[] = [];
 
 /**
@@ -16,7 +19,7 @@ let queue: Flushable[] = [];
  * The order is that of the calls, so all blocks of a broadcast are encoded before the first is written.
  */
 export function atTickEnd(flushable: Flushable): void {
-  if (queue.push(flushable) === 1) process.nextTick(flushAll);
+  if (queue.push(flushable) === 1) nextTick(flushAll);
 }
 
 function flushAll(): void {
@@ -31,6 +34,6 @@ function flushFrom(flushables: readonly Flushable[], start: number): void {
     while (next < flushables.length) flushables[next++]?.flushTick();
   } finally {
     // One that throws keeps no other from its turn.
-    if (next < flushables.length) process.nextTick(flushFrom, flushables, next);
+    if (next < flushables.length) nextTick(flushFrom, flushables, next);
   }
 }

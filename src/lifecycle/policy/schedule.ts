@@ -68,30 +68,18 @@ export interface Surroundings {
   readonly isProbed: boolean;
   /** Nothing is open. */
   readonly isEmpty: boolean;
-  /** The application asked for `preDrain` itself. */
-  readonly isPreDrainGiven: boolean;
   /** `node --watch` restarts the process. */
   readonly isWatched: boolean;
 }
 
 /**
- * The timers of this drain. `preDrain` is for load balancers, which learn late.
- *
- * | probe came | `preDrain` given | something open | `preDrain` |
- * |---|---|---|---|
- * | yes | | | as it is |
- * | no | yes | yes | as it is: a load balancer may watch connections |
- * | no | yes | no | 0 |
- * | no | no | | 0 |
- *
- * Under `node --watch` nothing waits: `preDrain` is 0, and what is open is told and cut within half a second.
+ * The timers of this drain. `preDrain` is for load balancers, which learn late. It is 0 where no probe ever came and
+ * nothing is open. Under `node --watch` nothing waits: `preDrain` is 0, and what is open is told and cut within half a
+ * second.
  */
-export function effectivePlan<P extends Plan>(
-  plan: P,
-  { isProbed, isEmpty, isPreDrainGiven, isWatched }: Surroundings,
-): P {
+export function effectivePlan<P extends Plan>(plan: P, { isProbed, isEmpty, isWatched }: Surroundings): P {
   if (isWatched) return { ...plan, preDrain: 0, drainTimeout: Math.min(plan.drainTimeout, restartTimeout) };
-  return isProbed || (isPreDrainGiven && !isEmpty) ? plan : { ...plan, preDrain: 0 };
+  return isProbed || !isEmpty ? plan : { ...plan, preDrain: 0 };
 }
 
 /** At most the share of the time kept for it: a drain whose timers are on time ends at `drainTimeout`. */

@@ -80,20 +80,15 @@ describe('the window for telling', () => {
 });
 
 describe('preDrain', () => {
-  it('is left out where nothing sees the process', () => {
+  it('is left out where no probe came and nothing is open', () => {
     const preDrains = [true, false].flatMap((isProbed) =>
-      [true, false].flatMap((isPreDrainGiven) =>
-        [true, false].map((isEmpty) => {
-          const surroundings = { isProbed, isPreDrainGiven, isEmpty, isWatched: false };
-          return effectivePlan(plan, surroundings).preDrain;
-        }),
-      ),
+      [true, false].map((isEmpty) => effectivePlan(plan, { isProbed, isEmpty, isWatched: false }).preDrain),
     );
-    expect(preDrains).toEqual([5000, 5000, 5000, 5000, 0, 5000, 0, 0]);
+    expect(preDrains).toEqual([5000, 5000, 0, 5000]);
   });
 
   it('is left out under node --watch, and the rest is cut soon', () => {
-    const surroundings = { isProbed: true, isPreDrainGiven: true, isEmpty: false, isWatched: true };
+    const surroundings = { isProbed: true, isEmpty: false, isWatched: true };
     expect(effectivePlan(plan, surroundings)).toEqual({ preDrain: 0, drainTimeout: 500 });
     expect(effectivePlan({ preDrain: 5, drainTimeout: 50 }, surroundings)).toEqual({ preDrain: 0, drainTimeout: 50 });
   });
