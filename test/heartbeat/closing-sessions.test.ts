@@ -25,14 +25,8 @@ interface Site {
   readonly sockets: Set<Socket>;
 }
 
-const quick: WatchHttp2Options = {
-  every: 100,
-  readDeadline: 300,
-  writeDeadline: 300,
-  grace: 100,
-  jitter: 0,
-  minInterval: 0,
-};
+const quickBeats = { every: 100, readDeadline: 300, writeDeadline: 300, grace: 100, jitter: 0 };
+const quick: WatchHttp2Options = { ...quickBeats, minInterval: 0 };
 
 interface SiteOptions extends WatchHttp2Options {
   readonly secure?: boolean;
@@ -45,7 +39,6 @@ async function serveHttp2({ onTestFinished }: TestContext, given: SiteOptions = 
   const registry = createRegistry();
   const ends: ConnectionEnd[] = [];
   registry.on('end', (end) => ends.push(end));
-  const { minInterval: _, ...quickBeats } = quick;
   const beat = heartbeat({ ...quickBeats, registry });
   const answer = (req: http2.Http2ServerRequest, res: http2.Http2ServerResponse): void => {
     res.writeHead(200, { 'content-type': 'text/event-stream' });
