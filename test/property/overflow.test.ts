@@ -168,7 +168,7 @@ describe('in memory, whatever the interleaving of sends and reads', () => {
       }),
       { numRuns: runs(400) },
     );
-    expect(dropped).toBeGreaterThan(1000);
+    expect(dropped).toBeGreaterThan(400);
   });
 
   it('latest: the last item of every key arrives, and every item without one, in the order in which they were sent', async () => {
@@ -181,7 +181,7 @@ describe('in memory, whatever the interleaving of sends and reads', () => {
       }),
       { numRuns: runs(400) },
     );
-    expect(superseded).toBeGreaterThan(1000);
+    expect(superseded).toBeGreaterThan(400);
   });
 
   it.each(['close', 'drop', 'latest'] as const)(
@@ -267,7 +267,7 @@ describe('over HTTP/2, whatever the interleaving of sends and reads', () => {
       }),
       { numRuns: runs(40) },
     );
-    expect(dropped).toBeGreaterThan(100);
+    expect(dropped).toBeGreaterThan(30);
   });
 
   it('latest: the last item of every key arrives', async () => {
@@ -280,7 +280,7 @@ describe('over HTTP/2, whatever the interleaving of sends and reads', () => {
       }),
       { numRuns: runs(40) },
     );
-    expect(superseded).toBeGreaterThan(100);
+    expect(superseded).toBeGreaterThan(30);
   });
 });
 
