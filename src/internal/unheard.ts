@@ -73,7 +73,7 @@ function placeOf(error: unknown): string {
   if (stack === undefined) return typeof error;
   // As V8 writes frames.
   const frames = stack.split('\n').filter((line) => line.startsWith('    at '));
-  const own = frames.find((line) => !/node:|[\\/]node_modules[\\/]/.test(line));
+  const own = frames.find((line) => !/node:|<anonymous>|[\\/]node_modules[\\/]/.test(line));
   return `${(error as Error).name} ${own ?? frames[0] ?? ''}`.slice(0, 500);
 }
 

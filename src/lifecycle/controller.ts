@@ -1,4 +1,5 @@
 import { Server } from 'node:net';
+import debug from 'debug';
 import { InvalidOptionError } from '../errors.ts';
 import { callEach, Listeners } from '../internal/listeners.ts';
 import { engineOf } from '../internal/http/engine-io.ts';
@@ -20,6 +21,8 @@ import { fromEngine, fromWebSocketServer, isWebSocketServer, type SocketServer }
 import { decideSignal, disconnectWorker, isWatched, noteServing, watchSignals } from './process.ts';
 import { type DrainReport, hasCut } from './policy/counters.ts';
 import { WebSockets } from './web-sockets.ts';
+
+const log = debug('sluice:lifecycle');
 
 /** Connects the drain to what begins it and what it waits for: requests, attached servers, signals. */
 export class LifecycleController {
@@ -85,6 +88,8 @@ export class LifecycleController {
 
   /** @param options - a mistake: there are none. A drain must not fail of it: the mistake is reported. */
   startDrain(options?: unknown): Promise<DrainReport> {
+    if (this.#attached.size === 0 && this.state === 'active')
+      log('no server is attached: it keeps listening. Call `life.attach(server)`.');
     this.drain.begin(this.#isProbed);
     if (typeof options === 'object' && options !== null) reportDrainOptions(options);
     return this.drain.over;

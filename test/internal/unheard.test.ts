@@ -34,6 +34,17 @@ describe('a warning', () => {
     ]);
   });
 
+  it('is due for each place of the application, whatever failed in Node or in a package below it', () => {
+    const { limit } = makeLimit();
+    const failedAt = (line: number): Error =>
+      Object.assign(new SyntaxError('x'), {
+        stack:
+          'SyntaxError: x\n    at JSON.parse (<anonymous>)\n    at parse (/srv/node_modules/p/index.js:1:1)\n' +
+          `    at node:internal/x:1:1\n    at handler (/srv/app.js:${line}:1)`,
+      });
+    expect([limit.isDue(failedAt(1)), limit.isDue(failedAt(2)), limit.isDue(failedAt(1))]).toEqual([true, true, false]);
+  });
+
   it('counts its minute from the last one that was given', () => {
     const { limit, advance } = makeLimit();
     const given: boolean[] = [];

@@ -84,6 +84,22 @@ describe('the debug log tells of', () => {
     await told('GET /early came to `compress` when its headers were sent');
   });
 
+  it('a drain without a server', async () => {
+    await lifecycle({ signals: false, preDrain: 0 }).drain();
+    await told('no server is attached', 'life.attach(server)');
+  });
+
+  it('nothing of a middleware behind one that has answered', async () => {
+    const app = express();
+    const life = lifecycle({ signals: false, preDrain: 0 });
+    app.use(life, compress());
+    const url = await listen(app);
+    await life.drain();
+    lines.splice(0);
+    expect((await fetch(`${url}/refused`)).status).toBe(503);
+    expect(lines.filter((line) => line.includes('/refused'))).toEqual([]);
+  });
+
   it('nothing where the order is right', async () => {
     const app = express();
     app.use(compress());

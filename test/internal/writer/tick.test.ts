@@ -126,3 +126,16 @@ it('a stream whose response throws closes alone: the other streams of its tick g
   expect(streams.map(({ state }) => state)).toEqual(['open', 'closed', 'open']);
   expect([failed, caught]).toEqual([[failure], []]);
 });
+
+it('does not wait for a fake that a test puts in place of nextTick', async () => {
+  const { nextTick } = process;
+  onTestFinished(() => void (process.nextTick = nextTick));
+  const flushed: number[] = [];
+  process.nextTick = () => undefined;
+  atTickEnd({ flushTick: () => void flushed.push(1) });
+  process.nextTick = nextTick;
+  await turns();
+  atTickEnd({ flushTick: () => void flushed.push(2) });
+  await turns();
+  expect(flushed).toEqual([1, 2]);
+});
