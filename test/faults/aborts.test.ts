@@ -3,7 +3,7 @@ import http2 from 'node:http2';
 import net from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type CloseReason, type EventStream, sse } from '../../src/index.ts';
-import { type Carrier, h2c, http1Carriers, type Middleware } from '../support/carriers.ts';
+import { bare, express5, h2c, type Middleware } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { getRequest, type RawClient } from '../support/raw.ts';
 import { serve, type Served } from '../support/serve.ts';
@@ -134,8 +134,7 @@ function collect(streams: EventStream[], reasons: CloseReason[]): Middleware {
   });
 }
 
-const [express, , , bare] = http1Carriers as [Carrier, Carrier, Carrier, Carrier];
-const matrix = [express, bare].flatMap((carrier) =>
+const matrix = [express5, bare].flatMap((carrier) =>
   cuts.flatMap(([cut, perform]) =>
     moments.map(([name, reason, reach]) => ({ on: carrier.name, cut, name, carrier, perform, reason, reach })),
   ),
