@@ -44,7 +44,8 @@ function collectPairs(option: string, pairs: Iterable<unknown>): Fields {
   return fields;
 }
 
-function isField(name: string, field: unknown): boolean {
+/** Whether HTTP allows the name and the value, or each value of a list. */
+export function isField(name: string, field: unknown): boolean {
   const values: unknown[] = Array.isArray(field) ? field : [field];
   if (!values.every((each) => typeof each === 'string' || typeof each === 'number')) return false;
   try {

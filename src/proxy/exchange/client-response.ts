@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import vary from 'vary';
+import { mediaTypeOf } from '../../internal/http/accept.ts';
 import { describesContent, endsWithHead } from '../../internal/http/body-rules.ts';
 import type { HeaderList } from '../../internal/http/header-list.ts';
 import { type HttpResponse, isGone, isHttp2, needsDrain } from '../../internal/http/message.ts';
@@ -102,7 +103,7 @@ export class ClientResponse {
     res.statusCode = status;
     if (!isHttp2(this.#res)) res.statusMessage = message ?? '';
     if (!describesContent(status)) res.removeHeader('Content-Length');
-    this.#isEventStream = /^text\/event-stream\b/i.test(headers.get('content-type') ?? '');
+    this.#isEventStream = mediaTypeOf(headers.get('content-type') ?? undefined) === 'text/event-stream';
     this.#hasLength = res.hasHeader('content-length');
     if (!this.#hasLength) this.#seam.bottom.writeDirectly();
     if (endsWithHead(res.req.method, status) || this.#hasLength || !canChunk(this.#res)) res.removeHeader('Trailer');

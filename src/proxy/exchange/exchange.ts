@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { ClientClosedError, ProxyError } from '../../errors.ts';
 import { captureScope } from '../../internal/context/async-scope.ts';
 import { contextIn } from '../../internal/context/request-context.ts';
+import { formatEvent } from '../../internal/format/event-stream.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
 import type { HeaderList } from '../../internal/http/header-list.ts';
 import { isGone } from '../../internal/http/message.ts';
@@ -258,5 +259,5 @@ function flushExchange(exchange: Exchange): void {
 
 function errorEventOf(error: ProxyError): string {
   // Before it, an end for an event that was under way.
-  return `\n\nevent: error\ndata: ${JSON.stringify({ code: error.code, status: error.status })}\n\n`;
+  return `\n\n${formatEvent({ event: 'error', data: { code: error.code, status: error.status } })}`;
 }

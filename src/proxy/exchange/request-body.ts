@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { ClientClosedError } from '../../errors.ts';
+import { mediaTypeOf } from '../../internal/http/accept.ts';
 import type { HttpRequest } from '../../internal/http/message.ts';
 
 /**
@@ -136,7 +137,7 @@ export function parsedBody(req: HttpRequest): Buffer | undefined {
   if (Buffer.isBuffer(body)) return body;
   if (typeof body === 'string') return Buffer.from(body);
   if (typeof body !== 'object' || body === null) return undefined;
-  const type = (req.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
+  const type = mediaTypeOf(req.headers['content-type']);
   if (type === 'application/json' || type.endsWith('+json')) return Buffer.from(JSON.stringify(body));
   if (type === 'application/x-www-form-urlencoded') return formEncoded(body as Record<string, unknown>);
   return undefined;

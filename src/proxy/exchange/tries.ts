@@ -104,8 +104,6 @@ export class Tries implements AttemptHost {
         headers: headers.flat,
         body: body instanceof RequestBody ? body.open() : (body ?? null),
         ...(upgrade && { upgrade: upgrade.protocol }),
-        headersTimeout: 0,
-        bodyTimeout: 0,
       },
       this.#attempt,
     );

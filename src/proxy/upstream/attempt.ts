@@ -1,12 +1,11 @@
 import type { Duplex } from 'node:stream';
 import { HeaderList } from '../../internal/http/header-list.ts';
 import type { Timed, Timing, TimingWheel } from '../../internal/time/timing-wheel.ts';
-import { type DispatchController, type DispatchHandler, headerLines } from './transport.ts';
+import { type DispatchController, type DispatchHandler, headerLines, linesOf } from './transport.ts';
 
 /** What one try tells its exchange. After `failed`, `ended` or `upgraded` nothing more comes. */
 export interface AttemptHost {
   informed(status: number, headers: HeaderList): void;
-  /** @returns whether the body is wanted; otherwise the try is aborted */
   headed(status: number, headers: HeaderList, message: string | undefined): void;
   received(chunk: Buffer): void;
   ended(trailers: HeaderList | undefined): void;
@@ -126,9 +125,7 @@ export class Attempt implements DispatchHandler, Timed {
   onResponseEnd(_controller: DispatchController, trailers: Parsed): void {
     if (this.#state === 'over') return;
     this.#finish();
-    const lines = Object.entries(trailers).flatMap(([name, values]) =>
-      [values ?? []].flat().flatMap((value) => [name, value]),
-    );
+    const lines = linesOf(trailers);
     this.#host.ended(lines.length === 0 ? undefined : new HeaderList(lines));
   }
 

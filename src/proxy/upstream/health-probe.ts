@@ -77,7 +77,7 @@ export class HealthProbe implements Timed, DispatchHandler {
     this.#askedAt = now;
     wheel.schedule(this, now + this.#timeout);
     const headers = ['Host', host, 'Accept', '*/*'];
-    this.#host.pool().dispatch({ path, method: 'GET', headers, body: null, headersTimeout: 0, bodyTimeout: 0 }, this);
+    this.#host.pool().dispatch({ path, method: 'GET', headers, body: null }, this);
   }
 
   #answered(isWell: boolean): void {

@@ -10,8 +10,6 @@ export interface DispatchOptions {
   readonly headers: readonly string[];
   readonly body: Readable | Buffer | null;
   readonly upgrade?: string;
-  readonly headersTimeout: number;
-  readonly bodyTimeout: number;
 }
 
 /** What undici gives its handler to steer a request. */
@@ -107,5 +105,10 @@ export function headerLines(controller: DispatchController, parsed: ParsedHeader
       typeof each === 'string' ? each : each.toString('latin1'),
     );
   }
+  return linesOf(parsed);
+}
+
+/** The lines of parsed headers or trailers, as name, value, name, value … */
+export function linesOf(parsed: ParsedHeaders): string[] {
   return Object.entries(parsed).flatMap(([name, values]) => [values ?? []].flat().flatMap((value) => [name, value]));
 }
