@@ -1,16 +1,15 @@
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { Transform } from 'node:stream';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { compress } from '../../src/compress/index.ts';
 import { heartbeat } from '../../src/heartbeat/index.ts';
 import type { BodyTransform, ProxyOptions, TappedEvent } from '../../src/proxy/index.ts';
-import { bare, carriers, type Middleware } from '../support/carriers.ts';
+import { bare, carriers, listen, type Middleware } from '../support/carriers.ts';
 import { openCoded } from '../support/coded-clients.ts';
 import { parseEvents } from '../support/event-parser.ts';
-import { serve } from '../support/serve.ts';
-import { settles, until } from '../support/until.ts';
+import { attend, serve } from '../support/serve.ts';
+import { parked, settles, until } from '../support/until.ts';
 import { connectionOf, rawUpstream, testProxy } from './upstreams.ts';
 
 const eventStream = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n';
@@ -113,23 +112,12 @@ describe('modifyResponse', () => {
       };
       more();
     });
-    await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
-    onTestFinished(() => {
-      upstream.closeAllConnections();
-      upstream.close();
-    });
-    const target = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
+    const { origin: target } = attend(await listen(upstream));
     const modifyResponse = () => new Transform({ transform: (data: Buffer, _encoding, done) => done(null, data) });
     const running = await serve(bare, testProxy({ target, modifyResponse }));
     const reading = await running.visit();
     reading.pause();
-    let before = -1;
-    let still = 0;
-    await until(() => {
-      still = sent === before && sent > 0 ? still + 1 : 0;
-      before = sent;
-      return still > 100;
-    });
+    await parked(() => sent);
     expect(sent).toBeLessThan(32 << 20);
     reading.destroy();
   });

@@ -1,7 +1,6 @@
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
 import express from 'express';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { deadline } from '../../src/deadline/index.ts';
 import type { ProxyError, ProxyOptions } from '../../src/proxy/index.ts';
 import { bare, carriers, h2c, listen, type Middleware } from '../support/carriers.ts';
@@ -136,9 +135,7 @@ describe('a body that a parser has read', () => {
         res.end('ok');
       });
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    onTestFinished(() => void server.close());
-    return { origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, bodies };
+    return { origin: attend(await listen(server)).origin, bodies };
   };
 
   it('is written again, or refused at once', async () => {

@@ -1,10 +1,10 @@
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import http2 from 'node:http2';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { carriers, h2c, http1Carriers } from '../support/carriers.ts';
+import { carriers, h2c, http1Carriers, listen } from '../support/carriers.ts';
 import { getRequest, parseChunked } from '../support/raw.ts';
-import { serve } from '../support/serve.ts';
-import { settles, until } from '../support/until.ts';
+import { attend, serve } from '../support/serve.ts';
+import { parked, settles, until } from '../support/until.ts';
 import { connectionOf, fieldsOf, rawUpstream, testProxy } from './upstreams.ts';
 
 describe.each(carriers)('a proxied answer on $name', (carrier) => {
@@ -85,7 +85,13 @@ describe.each(carriers)('a proxied answer on $name', (carrier) => {
     for (const name of ['x-hop', 'proxy-authenticate', 'upgrade']) expect(reading.headers).not.toHaveProperty(name);
     expect(reading.headers['keep-alive']).not.toBe('timeout=9');
   });
+});
 
+// The preface, empty settings, and HEADERS of `GET / http://a` by the static table.
+const h2Request =
+  'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0' + '\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a';
+
+describe.each(http1Carriers)('bytes on $name', (carrier) => {
   it('passes bodies of requests on, of a known length or none, with any method', async () => {
     const upstream = http.createServer((req, res) => {
       const chunks: Buffer[] = [];
@@ -95,11 +101,8 @@ describe.each(carriers)('a proxied answer on $name', (carrier) => {
         res.end(JSON.stringify({ method: req.method, length, coding, body: Buffer.concat(chunks).toString() }));
       });
     });
-    await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
-    onTestFinished(() => void upstream.close());
-    const origin = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
+    const { origin } = attend(await listen(upstream));
     const running = await serve(carrier, testProxy({ target: origin }));
-    if (carrier.protocol === 'http2') return;
     for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
       for (const framing of [
         'Content-Length: 5\r\n\r\nhello',
@@ -117,13 +120,7 @@ describe.each(carriers)('a proxied answer on $name', (carrier) => {
       }
     }
   });
-});
 
-// The preface, empty settings, and HEADERS of `GET / http://a` by the static table.
-const h2Request =
-  'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0' + '\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a';
-
-describe.each(http1Carriers)('bytes on $name', (carrier) => {
   it('has its trailers, announced or not', async () => {
     for (const announced of ['Trailer: X-Sum\r\n', '']) {
       const upstream = await rawUpstream(({ send }) =>
@@ -223,27 +220,33 @@ it('reads from the upstream only as fast as the client takes', async () => {
     };
     more();
   });
-  await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => {
-    upstream.closeAllConnections();
-    upstream.close();
-  });
-  const origin = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
+  const { origin } = attend(await listen(upstream));
   for (const carrier of [http1Carriers[0]!, h2c]) {
     sent = 0;
     const running = await serve(carrier, testProxy({ target: origin }));
     const reading = await running.visit();
     reading.pause();
-    let before = -1;
-    let still = 0;
-    await until(() => {
-      still = sent === before && sent > 0 ? still + 1 : 0;
-      before = sent;
-      return still > 100;
-    });
+    await parked(() => sent);
     expect(sent).toBeLessThan(size / 2);
     reading.resume();
     expect(await settles(reading.over)).toBe('end');
     expect(reading.text.length).toBe(size);
   }
+});
+
+it('passes the body of a request over HTTP/2 on, whose length is not known', async () => {
+  const upstream = await rawUpstream(() => undefined);
+  const running = await serve(h2c, testProxy({ target: upstream.origin }));
+  const session = http2.connect(running.origin);
+  onTestFinished(() => session.destroy());
+  const req = session.request({ ':method': 'POST', ':path': '/up' });
+  req.write('hello');
+  const connection = await connectionOf(upstream);
+  await until(() => connection.received.endsWith('\r\n5\r\nhello'));
+  expect(fieldsOf(connection.received, 'transfer-encoding')).toEqual(['chunked']);
+  req.end();
+  await until(() => connection.received.endsWith('\r\nhello\r\n0\r\n\r\n'));
+  connection.send('HTTP/1.1 201 Made\r\nContent-Length: 0\r\n\r\n');
+  const head = await new Promise<http2.IncomingHttpHeaders>((resolve) => req.once('response', resolve));
+  expect(head[':status']).toBe(201);
 });
