@@ -19,7 +19,7 @@ export class UpstreamUnreachableError extends ProxyError {
   override readonly status = 502;
 
   constructor(upstream: string | undefined, options?: { cause?: unknown }) {
-    super(`The upstream ${upstream ?? ''} could not be reached, or broke off`, upstream, options);
+    super(`The upstream ${upstream ?? ''} could not be reached, or broke off${reasonOf(options)}`, upstream, options);
   }
 }
 
@@ -54,4 +54,12 @@ export class BodyConsumedError extends ProxyError {
   constructor() {
     super('The body of the request was already read: mount `proxy` before the body parser', undefined);
   }
+}
+
+/** The short form of a cause, so that a log without causes says what is wrong too: `ECONNREFUSED`. */
+function reasonOf(options: { cause?: unknown } | undefined): string {
+  const { cause } = options ?? {};
+  if (!(cause instanceof Error)) return '';
+  const { code } = cause as { code?: unknown };
+  return `: ${typeof code === 'string' ? code : cause.message}`;
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Duplex } from 'node:stream';
+import type { Hook } from '../internal/http/framework.ts';
 import type { HttpRequest, Next } from '../internal/http/message.ts';
 import { readFunction, readOptions } from '../internal/option.ts';
 import { abortResponse } from '../internal/seam/closing.ts';
@@ -26,7 +27,7 @@ export interface AttachOptions {
    * Which requests to switch protocols are passed on. Others are left to the server's other listeners.
    * @defaultValue all
    */
-  filter?(req: HttpRequest): boolean;
+  filter?: Hook<[req: HttpRequest], boolean> | undefined;
 }
 
 /** Passes on a request to switch protocols. */
@@ -55,7 +56,7 @@ export function attach(state: ProxyState, server: UpgradableServer, given: Attac
 }
 
 /** Where there is no application behind: its errors are answered here. */
-function nextFor(req: HttpRequest, res: ServerResponse | Http2ServerResponse): Next {
+export function nextFor(req: HttpRequest, res: ServerResponse | Http2ServerResponse): Next {
   return (error) => {
     proxyErrors.report({ error, req });
     if (res.headersSent) abortResponse(res);

@@ -1,7 +1,8 @@
 import { InvalidOptionError } from '../errors.ts';
+import type { Hook, RoutedRequest } from '../internal/http/framework.ts';
 import { type HttpRequest, requestField } from '../internal/http/message.ts';
 import { Listeners } from '../internal/listeners.ts';
-import { readBag, readFunction, readOptions } from '../internal/option.ts';
+import { type OptionNames, readBag, readFunction, readOptions } from '../internal/option.ts';
 import { proxyErrors } from './events.ts';
 import type { ProxyOptions, Route, TargetInput } from './options.ts';
 import { type CanaryFacts, type CanaryRule, decideArm } from './policy/canary.ts';
@@ -23,7 +24,7 @@ export interface CanaryConfig {
   /** By name. */
   readonly arms: Readonly<Record<string, CanaryArm>>;
   /** The first one that applies decides. @defaultValue none */
-  readonly rules?: readonly CanaryRule[];
+  readonly rules?: readonly CanaryRule[] | undefined;
 }
 
 /** Options of `createCanary`. They stay while the configuration changes. */
@@ -32,11 +33,11 @@ export interface CanaryOptions {
    * What a client is known by: it stays on its arm as long as this stays the same. `undefined`: by its address.
    * @defaultValue the client's address
    */
-  key?(req: HttpRequest): string | undefined;
+  key?: Hook<[req: RoutedRequest], string | undefined> | undefined;
   /** The tier of a request's user, for the rules. @defaultValue none */
-  tier?(req: HttpRequest): string | undefined;
+  tier?: Hook<[req: RoutedRequest], string | undefined> | undefined;
   /** As `trust` of `proxy`, for the client's address. @defaultValue as there */
-  trust?: ProxyOptions['trust'];
+  trust?: ProxyOptions['trust'] | undefined;
 }
 
 /** A change of the configuration. */
@@ -95,9 +96,9 @@ export function createCanary(initial: CanaryConfig, given?: CanaryOptions): Cana
       header: (name) => requestField(req, name),
       cookie: (name) => cookieOf(req, name),
       isIn: (range) => isIn(range, address),
-      tier: tierOf?.(req),
+      tier: tierOf?.(req as RoutedRequest),
     };
-    const decision = decideArm(config.rules ?? [], weights, facts, keyOf?.(req) ?? address ?? '');
+    const decision = decideArm(config.rules ?? [], weights, facts, keyOf?.(req as RoutedRequest) ?? address ?? '');
     // There is an arm with a weight: it was checked.
     const arm = decision?.arm ?? '';
     counts.set(arm, (counts.get(arm) ?? 0) + 1);
@@ -115,7 +116,8 @@ export function createCanary(initial: CanaryConfig, given?: CanaryOptions): Cana
     setWeights(weights: Readonly<Record<string, number>>): void {
       const { config } = current;
       for (const name of Object.keys(weights)) {
-        if (!(name in config.arms)) throw new InvalidOptionError(`canary.${name}`, 'the name of an arm', name);
+        const sentence = `does not exist. The arms are: ${Object.keys(config.arms).join(', ')}.`;
+        if (!Object.hasOwn(config.arms, name)) throw new InvalidOptionError(`canary.weights.${name}`, { sentence });
       }
       const arms = Object.entries(config.arms).map(([name, arm]) => [
         name,
@@ -132,12 +134,17 @@ export function createCanary(initial: CanaryConfig, given?: CanaryOptions): Cana
   }) as unknown as Canary;
 }
 
+const armNames: OptionNames<CanaryArm> = { target: true, weight: true };
+
+const ruleNames: OptionNames<CanaryRule> = { arm: true, headers: true, cookies: true, ranges: true, tiers: true };
+
 function check(config: CanaryConfig): Checked {
   const { arms, rules = [] } = readOptions('canary', config, { arms: true, rules: true });
   const entries = Object.entries(readBag('canary.arms', arms) as Record<string, CanaryArm>);
   const weights = new Map<string, number>();
-  for (const [name, { target, weight }] of entries) {
-    readTargets(`canary.arms.${name}.target`, target);
+  for (const [name, arm] of entries) {
+    const { target, weight } = readOptions(`canary.arms.${name}`, arm, armNames);
+    readTargets(`canary.arms.${name}.target`, target as TargetInput);
     if (typeof weight !== 'number' || !(weight >= 0) || weight === Infinity) {
       throw new InvalidOptionError(`canary.arms.${name}.weight`, 'a number from 0 on', weight);
     }
@@ -147,8 +154,11 @@ function check(config: CanaryConfig): Checked {
     throw new InvalidOptionError('canary.arms', 'at least one arm with a weight', arms);
   }
   const ranges = new Map<string, (address: string) => boolean>();
-  for (const { arm, ranges: named = [] } of rules) {
-    if (!weights.has(arm)) throw new InvalidOptionError('canary.rules', 'rules for the arms that there are', arm);
+  if (!Array.isArray(rules)) throw new InvalidOptionError('canary.rules', 'a list', rules);
+  for (const rule of rules as readonly CanaryRule[]) {
+    // A condition that is misspelt would be none, and the rule would hold for every client.
+    const { arm, ranges: named = [] } = readOptions('canary.rules', rule, ruleNames);
+    if (!weights.has(arm ?? '')) throw new InvalidOptionError('canary.rules.arm', 'the name of an arm', arm);
     for (const range of named) ranges.set(range, readRange('canary.rules.ranges', range));
   }
   const isIn = (range: string, address: string | undefined): boolean =>

@@ -1,6 +1,7 @@
+import debug from 'debug';
 import type { ProxyError } from '../errors.ts';
 import { defineErrors, defineEvents, type ErrorEvent, type ErrorMessage, type Events } from '../internal/events.ts';
-import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
+import { type HttpRequest, type HttpResponse, requestLabel } from '../internal/http/message.ts';
 
 /** Message on `sluice:proxy:response`: the headers of an upstream's answer are on their way to the client. */
 export interface ProxyResponseMessage {
@@ -93,3 +94,17 @@ export type ProxyErrorMessage = ErrorMessage;
 
 /** Errors of the application's own functions that have no caller. */
 export const proxyErrors: ErrorEvent = defineErrors('proxy');
+
+const log = debug('sluice:proxy');
+
+/**
+ * Tells in the debug log of a request for a WebSocket that came as a plain request: the server has no listener for
+ * 'upgrade', and the upstream answers as to any GET.
+ */
+export function tellUnattached(req: HttpRequest): void {
+  if (!log.enabled || req.headers.upgrade?.toLowerCase() !== 'websocket') return;
+  log(
+    '%s asks for a WebSocket, and is passed on as a plain request. Call `attach(server)` of the proxy.',
+    requestLabel(req),
+  );
+}

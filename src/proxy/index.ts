@@ -3,7 +3,8 @@ import type { Duplex } from 'node:stream';
 import { ResponseStartedError, UpstreamUnreachableError } from '../errors.ts';
 import { type HttpRequest, type HttpResponse, isGone, type Next } from '../internal/http/message.ts';
 import { seamOf } from '../internal/seam/response.ts';
-import { attach, type AttachOptions, type UpgradableServer, upgradeSocket } from './attach.ts';
+import { attach, type AttachOptions, nextFor, type UpgradableServer, upgradeSocket } from './attach.ts';
+import { tellUnattached } from './events.ts';
 import type { ProxyOptions } from './options.ts';
 import { resolveProxyOptions } from './read-options.ts';
 import { dispatch } from './exchange/dispatch.ts';
@@ -56,7 +57,8 @@ export type { UpstreamStats } from './upstream/upstream.ts';
 
 /** The middleware that `proxy` makes. */
 export interface Proxy {
-  (req: HttpRequest, res: HttpResponse, next: Next): void;
+  /** @param next - gets errors of the application's own functions; without it they are answered 500 */
+  (req: HttpRequest, res: HttpResponse, next?: Next): void;
   /**
    * Passes on a request to switch protocols, such as that of a WebSocket: a listener for the 'upgrade' event of a
    * server. The client gets the upstream's own answer, 101 or another.
@@ -80,11 +82,12 @@ export interface Proxy {
  */
 export function proxy(options: ProxyOptions): Proxy {
   const state = new ProxyState(resolveProxyOptions(options));
-  function proxy(req: HttpRequest, res: HttpResponse, next: Next): void {
+  function proxy(req: HttpRequest, res: HttpResponse, next: Next = nextFor(req, res)): void {
     if (isGone(res)) return;
     if (res.headersSent || res.writableEnded || seamOf(res)?.hasWriter === true) {
       next(new ResponseStartedError('A request that is passed on needs a response of its own: this one has begun'));
     } else {
+      tellUnattached(req);
       dispatch(state, { req, res, next }, undefined);
     }
   }

@@ -9,6 +9,7 @@ import {
   readOneOf,
   readOptions,
   readSize,
+  refuseWhen,
 } from '../internal/option.ts';
 import { longestDelay } from '../internal/time/clock.ts';
 import type {
@@ -27,23 +28,46 @@ import type { OutlierPolicy } from './policy/outlier.ts';
 import { isCleanPath, parseTarget, type Target } from './policy/request-target.ts';
 import { readTrust } from './trust.ts';
 
+const page = 'See docs/from-http-proxy-middleware.md.';
+const rewritesResponse = `Change the header in \`responseHeaders\`. ${page}`;
+
 // What http-proxy-middleware calls otherwise, and what is another option here.
 const advice = {
   single: 'target',
   call: "app.use(proxy({ target: 'http://…' }))",
   instead: {
     router: 'route',
-    pathRewrite: 'rewrite',
-    changeOrigin: 'host',
-    xfwd: 'forwarded',
+    pathRewrite: 'Use `rewrite: (path) => path.replace(/^\\/old/, "/new")`.',
+    changeOrigin: 'The upstream sees its own host. `host: "client"` is `changeOrigin: false`.',
+    xfwd: '`X-Forwarded-*` are sent by default. `forwarded: "none"` is `xfwd: false`.',
     headers: 'requestHeaders',
-    secure: 'Use `tls.rejectUnauthorized`.',
-    proxyTimeout: 'timeouts',
-    timeout: 'timeouts',
+    auth: 'Use `requestHeaders: { Authorization: … }`.',
+    secure: 'Use `tls: { rejectUnauthorized: false }`.',
+    ssl: 'Use `tls` for upstreams. The certificate of your own server belongs to `https.createServer`.',
+    agent: 'Use `tls` and `maxConnections`.',
+    proxyTimeout: 'Use `timeouts: { head, idle }`.',
+    upgradeTimeout: 'Use `timeouts: { head }`.',
+    timeout: 'Use `timeouts`, or the middleware `deadline`.',
     ws: 'Call `attach(server)` of the proxy.',
-    selfHandleResponse: 'modifyResponse',
-    on: 'modifyResponse',
+    on: `Use \`requestHeaders\`, \`modifyResponse\` and \`onError\`. ${page}`,
+    logger: 'Subscribe to `sluice:proxy:response` and `sluice:proxy:failure`, or set DEBUG=sluice:proxy.',
+    plugins: page,
+    ejectPlugins: page,
+    selfHandleResponse: 'Use `modifyResponse`.',
     pathFilter: 'Mount the proxy at a path: `app.use(path, proxy(…))`.',
+    ignorePath: 'Use `rewrite: () => "/"`.',
+    prependPath: 'The path of `target` always stands before that of the request. Leave it out of `target`.',
+    hostRewrite: rewritesResponse,
+    autoRewrite: rewritesResponse,
+    protocolRewrite: rewritesResponse,
+    cookieDomainRewrite: rewritesResponse,
+    cookiePathRewrite: rewritesResponse,
+    followRedirects: 'Redirects go to the client.',
+    preserveHeaderKeyCase: 'Names of headers keep their case.',
+    buffer: 'A body that was read before is taken from `req.rawBody` or `req.body`.',
+    forward: page,
+    toProxy: page,
+    localAddress: page,
   },
 };
 
@@ -87,17 +111,23 @@ const outlierNames: OptionNames<OutlierOptions> = { failures: true, ejection: tr
 
 const probeNames: OptionNames<ProbeOptions> = { path: true, every: true, timeout: true, failures: true, grace: true };
 
-const goneNames: OptionNames<{ drain?: DrainUpstreamOptions }> = { drain: true };
+interface GoneOptions {
+  readonly drain?: DrainUpstreamOptions;
+}
+
+const goneNames: OptionNames<GoneOptions> = { drain: true };
 
 const drainNames: OptionNames<DrainUpstreamOptions> = { timeout: true, maxBytes: true, concurrent: true };
 
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
 export function resolveProxyOptions(given: ProxyOptions): ResolvedProxyOptions {
-  const options = readOptions('proxy', given, proxyNames, advice);
+  // A URL has no enumerable members: it would pass as options without any.
+  const options = readOptions('proxy', given instanceof URL ? (String(given) as never) : given, proxyNames, advice);
   const { target, route, tls = {}, onClientGone = 'abort', via = 'sluice', timeouts } = options;
-  if ((target === undefined) === (route === undefined)) {
-    throw new InvalidOptionError('proxy.target', 'given, or else `proxy.route`, and not both', target);
+  if (target === undefined && route === undefined) {
+    throw new InvalidOptionError('proxy.target', 'a URL such as "http://localhost:4000"', target);
   }
+  refuseWhen(target !== undefined && route !== undefined, 'proxy.target', 'and `proxy.route` exclude each other');
   const clocks = readOptions('proxy.timeouts', timeouts, clockNames);
   return {
     target: target === undefined ? undefined : readTargets('proxy.target', target),
@@ -142,9 +172,18 @@ export function readTargets(option: string, given: TargetInput): readonly Target
   if (list.length === 0) throw new InvalidOptionError(option, 'at least one URL', given);
   return list.map((each) => {
     const target = parseTarget(each);
-    if (!target) throw new InvalidOptionError(option, 'an absolute http: or https: URL without credentials', each);
-    return target;
+    if (target) return target;
+    // A password does not belong into a log.
+    const shown = String(each).replace(/\/\/[^/]*@/, '//…@');
+    throw new InvalidOptionError(option, `a URL such as "http://localhost:4000"${hintFor(shown)}`, shown);
   });
+}
+
+function hintFor(text: string): string {
+  if (/^wss?:/i.test(text)) return ', for WebSockets too: http: for ws:, https: for wss:';
+  if (text.includes('//…@')) return ' without credentials, which belong to `requestHeaders`';
+  if (/^unix:|\.sock\b/i.test(text)) return '; sockets of Unix are not supported';
+  return text.includes('#') ? ' without a fragment' : ', with http: or https:';
 }
 
 function readHost(host: unknown): string {
@@ -210,9 +249,9 @@ function readProbe(given: ProxyOptions['health']): ResolvedProxyOptions['health'
 }
 
 function readDrain(given: unknown): NonNullable<ResolvedProxyOptions['drain']> {
-  const bag = readOptions('proxy.onClientGone', given as { drain?: DrainUpstreamOptions }, goneNames);
+  const bag = typeof given === 'object' ? readOptions('proxy.onClientGone', given as GoneOptions, goneNames) : {};
   if (bag.drain === undefined) {
-    throw new InvalidOptionError('proxy.onClientGone', '"abort" or an object with `drain`', given);
+    throw new InvalidOptionError('proxy.onClientGone', '"abort" or `{ drain: {} }`', given);
   }
   const drain = readOptions('proxy.onClientGone.drain', bag.drain, drainNames);
   return {
@@ -222,13 +261,26 @@ function readDrain(given: unknown): NonNullable<ResolvedProxyOptions['drain']> {
   };
 }
 
-const tlsNames = ['ca', 'cert', 'key', 'passphrase', 'servername', 'minVersion', 'allowH2', 'rejectUnauthorized'];
+const tlsNames: OptionNames<UpstreamTls> = {
+  ca: true,
+  cert: true,
+  key: true,
+  passphrase: true,
+  servername: true,
+  minVersion: true,
+  allowH2: true,
+  rejectUnauthorized: true,
+};
 
-function readTls(given: unknown): (host: string) => UpstreamTls {
+function readTls(given: ProxyOptions['tls']): (host: string) => UpstreamTls {
   const bag = readBag('proxy.tls', given as Record<string, unknown>);
-  const isForAll = Object.keys(bag).every((name) => tlsNames.includes(name));
-  if (isForAll) return () => bag;
-  for (const [host, tls] of Object.entries(bag)) readBag(`proxy.tls.${host}`, tls as object);
+  // The names of hosts are free, and have objects.
+  const isByHost = Object.entries(bag).every(([name, value]) => !(name in tlsNames) && typeof value === 'object');
+  if (!isByHost) {
+    const tls = readOptions('proxy.tls', bag as UpstreamTls, tlsNames);
+    return () => tls;
+  }
   const byHost = bag as Readonly<Record<string, UpstreamTls>>;
+  for (const [host, tls] of Object.entries(byHost)) readOptions(`proxy.tls.${host}`, tls, tlsNames);
   return (host) => byHost[host] ?? byHost[host.replace(/:\d+$/, '')] ?? {};
 }

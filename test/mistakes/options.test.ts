@@ -8,6 +8,7 @@ const {
   compress,
   contextFetch,
   contextOf,
+  createCanary,
   createGovernor,
   createRegistry,
   createSwitch,
@@ -24,6 +25,7 @@ const {
   openNdjson,
   pipeBody,
   propagate,
+  proxy,
   sse,
   waitWritable,
   watchHttp2,
@@ -34,6 +36,7 @@ const {
 } = sluice as unknown as Record<string, (...args: unknown[]) => unknown>;
 
 const handler = (): void => undefined;
+const origin = 'http://localhost:4000';
 const req = new IncomingMessage(new Socket());
 const res = new ServerResponse(req);
 const context = contextOf!(req) as { child(options: unknown): unknown };
@@ -127,6 +130,44 @@ const unknownOptions: Mistake[] = [
     'registry.maxConnection',
     '`maxConnections`',
   ],
+  ['proxy({ targt })', () => proxy!({ targt: origin }), 'proxy.targt', 'Did you mean `target`?'],
+  [
+    'proxy({ changeOrigin })',
+    () => proxy!({ target: origin, changeOrigin: true }),
+    'proxy.changeOrigin',
+    'its own host',
+  ],
+  [
+    'proxy({ pathRewrite })',
+    () => proxy!({ target: origin, pathRewrite: {} }),
+    'proxy.pathRewrite',
+    '`rewrite: (path)',
+  ],
+  ['proxy({ ws })', () => proxy!({ target: origin, ws: true }), 'proxy.ws', 'attach(server)'],
+  [
+    'proxy({ timeouts: { headers } })',
+    () => proxy!({ target: origin, timeouts: { headers: 5 } }),
+    'proxy.timeouts.headers',
+    'Did you mean `head`?',
+  ],
+  [
+    'proxy({ tls: { rejectUnauthorised } })',
+    () => proxy!({ target: origin, tls: { rejectUnauthorised: false } }),
+    'proxy.tls.rejectUnauthorised',
+    'Did you mean `rejectUnauthorized`?',
+  ],
+  [
+    'proxy({ tls: { host: { certs } } })',
+    () => proxy!({ target: origin, tls: { 'api.example': { certs: '' } } }),
+    'proxy.tls.api.example.certs',
+    'Did you mean `cert`?',
+  ],
+  [
+    'createCanary({ rules: [{ header }] })',
+    () => createCanary!({ arms: { a: { target: origin, weight: 1 } }, rules: [{ arm: 'a', header: {} }] }),
+    'canary.rules.header',
+    'Did you mean `headers`?',
+  ],
   ['watchHttp2(server, { interval })', () => watchHttp2!({}, { interval: 5 }), 'watchHttp2.interval', '`every`'],
   [
     'watchWebSockets(wss, { pingTimeout })',
@@ -161,6 +202,7 @@ const withoutACall: Mistake[] = [
   ['app.use(deadline)', () => deadline!(req, res, handler), 'deadline', 'Call it: `app.use(deadline())`'],
   ['app.use(heartbeat)', () => heartbeat!(req, res, handler), 'heartbeat', 'Call it: `app.use(heartbeat())`'],
   ['app.use(lifecycle)', () => lifecycle!(req, res, handler), 'lifecycle', 'Call it: `app.use(lifecycle())`'],
+  ['app.use(proxy)', () => proxy!(req, res, handler), 'proxy', "Call it: `app.use(proxy({ target: 'http://…' }))`"],
   ["app.get('/', sse)", () => sse!(req, res, handler), 'sse', "Call it: `app.get('/events', sse(handler))`"],
   ["app.get('/', ndjson)", () => ndjson!(req, res, handler), 'ndjson', "Call it: `app.get('/rows', ndjson(handler))`"],
   ["app.get('/', jsonSeq)", () => jsonSeq!(req, res, handler), 'jsonSeq', 'Call it'],
@@ -174,6 +216,33 @@ const withoutACall: Mistake[] = [
 
 const wrongValues: Mistake[] = [
   ["deadline('5s'), as connect-timeout", () => deadline!('5s'), 'deadline', 'deadline({ default: … })', '"5s"'],
+  ["proxy('http://localhost:4000')", () => proxy!(origin), 'proxy', 'proxy({ target: … })'],
+  ['proxy(new URL(…))', () => proxy!(new URL(origin)), 'proxy', 'proxy({ target: … })'],
+  ['proxy({})', () => proxy!({}), 'proxy.target', 'a URL such as'],
+  [
+    "proxy({ target: 'localhost:4000' })",
+    () => proxy!({ target: 'localhost:4000' }),
+    'proxy.target',
+    'http: or https:',
+  ],
+  ["proxy({ target: 'ws://…' })", () => proxy!({ target: 'ws://a' }), 'proxy.target', 'http: for ws:'],
+  ["proxy({ target: 'unix:…' })", () => proxy!({ target: 'unix:/run/app.sock' }), 'proxy.target', 'sockets of Unix'],
+  ['proxy({ target: [] })', () => proxy!({ target: [] }), 'proxy.target', 'at least one'],
+  [
+    "proxy({ onClientGone: 'drain' })",
+    () => proxy!({ target: origin, onClientGone: 'drain' }),
+    'proxy.onClientGone',
+    '{ drain: {} }',
+  ],
+  [
+    'setWeights of an arm that does not exist',
+    () => {
+      const canary = createCanary!({ arms: { a: { target: origin, weight: 1 } } });
+      (canary as unknown as { setWeights(weights: object): void }).setWeights({ b: 1 });
+    },
+    'canary.weights.b',
+    'The arms are: a',
+  ],
   ['heartbeat(30)', () => heartbeat!(30), 'heartbeat', 'heartbeat({ every: … })'],
   ['lifecycle(server)', () => lifecycle!(new Socket()), 'lifecycle', 'lifecycle({ drainTimeout: … })', 'Socket'],
   ["deadline({ default: '5 potatoes' })", () => deadline!({ default: '5 potatoes' }), 'deadline.default', 'a duration'],
@@ -239,6 +308,7 @@ const wrongValues: Mistake[] = [
 ];
 
 const contradictions: Mistake[] = [
+  ['proxy({ target, route })', () => proxy!({ target: origin, route: handler }), 'proxy.target', 'exclude each other'],
   [
     "deadline({ default: '5m', max: '1m' })",
     () => deadline!({ default: '5m', max: '1m' }),
@@ -341,6 +411,12 @@ describe.each([
     expect(error).toMatchObject({ code: 'ERR_SLUICE_OPTION_INVALID', option });
     for (const piece of told) expect((error as Error).message).toContain(piece);
   });
+});
+
+it('a password in a target is not printed', async () => {
+  const error = (await errorOf(() => proxy!({ target: 'http://user:secret@localhost' }))) as Error;
+  expect(error.message).toContain('without credentials');
+  expect(error.message).not.toContain('secret');
 });
 
 describe('what is not a mistake is taken', () => {

@@ -14,13 +14,13 @@ export interface CanaryRule {
   /** The arm. */
   readonly arm: string;
   /** Headers by name: a value, or `true` for any. @defaultValue none */
-  readonly headers?: Readonly<Record<string, string | true>>;
+  readonly headers?: Readonly<Record<string, string | true>> | undefined;
   /** Cookies by name: a value, or `true` for any. @defaultValue none */
-  readonly cookies?: Readonly<Record<string, string | true>>;
+  readonly cookies?: Readonly<Record<string, string | true>> | undefined;
   /** Ranges such as `10.0.0.0/8`: the client's address is in one of them. @defaultValue any address */
-  readonly ranges?: readonly string[];
+  readonly ranges?: readonly string[] | undefined;
   /** What `tier` answers for the request is one of these. @defaultValue any */
-  readonly tiers?: readonly string[];
+  readonly tiers?: readonly string[] | undefined;
 }
 
 export type CanaryDecision = { readonly arm: string; readonly reason: 'rule' | 'weight' };

@@ -1,0 +1,69 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import http from 'node:http';
+import { format } from 'node:util';
+import debug from 'debug';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { ProxyOptions } from '../../src/proxy/index.ts';
+import { listen } from '../support/carriers.ts';
+import { rawUpstream, testProxy } from './upstreams.ts';
+
+// What a new user gets wrong, and how the proxy tells.
+
+/** A server that is a proxy and nothing else. */
+async function alone(options: ProxyOptions): Promise<string> {
+  const running = await listen(http.createServer(testProxy(options)));
+  onTestFinished(() => running.close());
+  return running.origin;
+}
+
+/** The lines of `DEBUG=sluice:proxy` from now on. */
+function watchLog(): readonly string[] {
+  const lines: string[] = [];
+  const spy = vi.spyOn(debug, 'log').mockImplementation((...values: unknown[]) => void lines.push(format(...values)));
+  debug.enable('sluice:proxy');
+  onTestFinished(() => {
+    debug.disable();
+    spy.mockRestore();
+  });
+  return lines;
+}
+
+describe('a proxy without an application around it', () => {
+  it('answers 500 where a function of its options throws', async () => {
+    const errors: unknown[] = [];
+    const onError = (message: unknown): void => void errors.push((message as { error: unknown }).error);
+    subscribe('sluice:proxy:error', onError);
+    onTestFinished(() => void unsubscribe('sluice:proxy:error', onError));
+    const failure = new Error('there is no tenant of that name');
+    const origin = await alone({
+      route: () => {
+        throw failure;
+      },
+    });
+    expect((await fetch(origin)).status).toBe(500);
+    expect(errors).toEqual([failure]);
+  });
+});
+
+describe('the log', () => {
+  it('names `attach` for a WebSocket that comes as a plain request', async () => {
+    const upstream = await rawUpstream(({ send }) =>
+      send('HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n'),
+    );
+    const origin = await alone({ target: upstream.origin });
+    const lines = watchLog();
+    const headers = { Connection: 'Upgrade', Upgrade: 'websocket' };
+    const res = await new Promise<http.IncomingMessage>((resolve) => http.get(`${origin}/chat`, { headers }, resolve));
+    expect(res.resume().statusCode).toBe(426);
+    expect(lines.join('\n')).toMatch(/GET \/chat asks for a WebSocket.* Call `attach\(server\)`/);
+  });
+
+  it('says why an upstream cannot be reached', async () => {
+    const upstream = await rawUpstream(() => undefined);
+    await upstream.close();
+    const origin = await alone({ target: upstream.origin, retry: false });
+    const lines = watchLog();
+    expect((await fetch(origin)).status).toBe(502);
+    expect(lines.join('\n')).toContain('could not be reached, or broke off: ECONNREFUSED');
+  });
+});
