@@ -97,14 +97,17 @@ function peerJobs(bare) {
       ],
     },
     { name: 'without undici, Jest', cwd: missing, commands: [[node, join(tools, 'jest/bin/jest.js')]] },
-    ...newerNodes.map((binary) => ({
-      name: `undici 8, ${binary}`,
-      cwd: newer,
-      commands: [
-        [binary, 'use.cjs'],
-        [binary, 'use.mjs'],
-      ],
-    })),
+    ...newerNodes.map(
+      (binary) =>
+        /** @type {Job} */ ({
+          name: `undici 8, ${binary}`,
+          cwd: newer,
+          commands: [
+            [binary, 'use.cjs'],
+            [binary, 'use.mjs'],
+          ],
+        }),
+    ),
   ];
 }
 
