@@ -1,24 +1,11 @@
 // What check-pack tries the package with. The tools are those of tools/package.json, installed once, outside the tree.
-import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-
-const cache = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'sluice');
+import { cache, installPackages } from '../packages.js';
 
 /** Returns the `node_modules` of the tools. */
 export function installTools() {
-  const manifest = readFileSync(new URL('tools/package.json', import.meta.url), 'utf8');
-  const folder = join(cache, `pack-tools-${createHash('sha256').update(manifest).digest('hex').slice(0, 12)}`);
-  const complete = join(folder, 'complete');
-  if (!existsSync(complete)) {
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, 'package.json'), manifest);
-    execFileSync('npm', ['install', '--silent'], { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
-    writeFileSync(complete, '');
-  }
-  return join(folder, 'node_modules');
+  return join(installPackages(new URL('tools/package.json', import.meta.url), 'pack-tools'), 'node_modules');
 }
 
 /** The programs of each version of Node: this one, and those that .ci/run has installed. */

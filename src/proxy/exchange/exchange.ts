@@ -7,13 +7,14 @@ import { formatEvent } from '../../internal/format/event-stream.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
 import type { HeaderList } from '../../internal/http/header-list.ts';
 import { isGone } from '../../internal/http/message.ts';
+import type { RosterEntry } from '../../internal/roster.ts';
 import { startTimer } from '../../internal/time/clock.ts';
 import { ClientResponse, type ClientResponseHost } from './client-response.ts';
 import { proxyEvents } from '../events.ts';
 import { answerFailure, type Incoming } from './failure-answer.ts';
 import type { Target } from '../policy/request-target.ts';
 import { dropHopByHop, passableTrailers } from './request-headers.ts';
-import type { ProxyState } from './state.ts';
+import type { ProxyState, Underway } from './state.ts';
 import type { EventTap } from './tap.ts';
 import { BodyPipe } from './body-pipe.ts';
 import { Tries, type TriesHost } from './tries.ts';
@@ -45,6 +46,8 @@ export class Exchange implements TriesHost, ClientResponseHost {
   readonly #client: ClientResponse;
   readonly #tries: Tries;
   #state: 'asking' | 'answering' | 'reading-on' | 'over' = 'asking';
+  /** Its place among the requests under way; `undefined`: it has not begun. */
+  #entry: RosterEntry<Underway> | undefined;
   #isFlushing = false;
   #pipe: BodyPipe | undefined;
   #tap: EventTap | undefined;
@@ -70,7 +73,7 @@ export class Exchange implements TriesHost, ClientResponseHost {
   }
 
   start(): void {
-    this.#proxy.began(this);
+    this.#entry = this.#proxy.began(this);
     try {
       if (this.#state !== 'over') this.#tries.start();
     } catch (error) {
@@ -249,7 +252,7 @@ export class Exchange implements TriesHost, ClientResponseHost {
     this.#ignoreAbort?.();
     this.#tries.close(new Error('The exchange is over'));
     this.#tap?.end();
-    this.#proxy.ended(this);
+    if (this.#entry) this.#proxy.ended(this.#entry);
   }
 }
 
