@@ -59,10 +59,10 @@ function proxyServer(name) {
 /**
  * What one writes by hand. It checks nothing, and removes nothing from headers.
  * @param {string} target
+ * @returns {Middleware}
  */
 function byHand(target) {
   const agent = new Agent({ keepAlive: true });
-  /** @type {Middleware} */
   return (req, res) => {
     const { method, headers } = req;
     const outgoing = request(`${target}${req.url}`, { agent, method, headers }, (incoming) => {
