@@ -250,7 +250,7 @@ export class Exchange implements TriesHost, ClientResponseHost {
     this.#state = 'over';
     this.#stopReading?.();
     this.#ignoreAbort?.();
-    this.#tries.close(new Error('The exchange is over'));
+    this.#tries.close(undefined);
     this.#tap?.end();
     if (this.#entry) this.#proxy.ended(this.#entry);
   }
