@@ -78,7 +78,8 @@ export interface Proxy {
 /**
  * A reverse proxy that streams: headers and chunks go on when they come, and back-pressure holds both ways.
  *
- * Needs the package `undici`, 7 or 8. Throws `InvalidOptionError`.
+ * Needs the package `undici`: 7.26 or later of 7, 8.3 or later of 8. Those before take some answers that are cut for
+ * complete ones. Throws `InvalidOptionError`.
  */
 export function proxy(options: ProxyOptions): Proxy {
   const state = new ProxyState(resolveProxyOptions(options));

@@ -21,8 +21,7 @@ const hopByHop: ReadonlySet<string> = new Set([
  * @param connection - the values of all `Connection` lines
  */
 export function hopByHopFields(connection: readonly string[]): ReadonlySet<string> {
-  if (connection.length === 0 || (connection.length === 1 && connection[0] === 'keep-alive')) return hopByHop;
-  const nominated = connection.flatMap(tokensOf).filter((each) => !hopByHop.has(each));
+  const nominated = connection.flatMap(tokensOf);
   return nominated.length === 0 ? hopByHop : new Set([...hopByHop, ...nominated]);
 }
 

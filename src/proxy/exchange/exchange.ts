@@ -7,14 +7,13 @@ import { formatEvent } from '../../internal/format/event-stream.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
 import type { HeaderList } from '../../internal/http/header-list.ts';
 import { isGone } from '../../internal/http/message.ts';
-import type { RosterEntry } from '../../internal/roster.ts';
 import { startTimer } from '../../internal/time/clock.ts';
 import { ClientResponse, type ClientResponseHost } from './client-response.ts';
 import { proxyEvents } from '../events.ts';
 import { answerFailure, type Incoming } from './failure-answer.ts';
 import type { Target } from '../policy/request-target.ts';
 import { dropHopByHop, passableTrailers } from './request-headers.ts';
-import type { ProxyState, Underway } from './state.ts';
+import type { ProxyState } from './state.ts';
 import type { EventTap } from './tap.ts';
 import { BodyPipe } from './body-pipe.ts';
 import { Tries, type TriesHost } from './tries.ts';
@@ -46,8 +45,6 @@ export class Exchange implements TriesHost, ClientResponseHost {
   readonly #client: ClientResponse;
   readonly #tries: Tries;
   #state: 'asking' | 'answering' | 'reading-on' | 'over' = 'asking';
-  /** Its place among the requests under way; `undefined`: it has not begun. */
-  #entry: RosterEntry<Underway> | undefined;
   #isFlushing = false;
   #pipe: BodyPipe | undefined;
   #tap: EventTap | undefined;
@@ -73,7 +70,7 @@ export class Exchange implements TriesHost, ClientResponseHost {
   }
 
   start(): void {
-    this.#entry = this.#proxy.began(this);
+    this.#proxy.began(this);
     try {
       if (this.#state !== 'over') this.#tries.start();
     } catch (error) {
@@ -250,9 +247,9 @@ export class Exchange implements TriesHost, ClientResponseHost {
     this.#state = 'over';
     this.#stopReading?.();
     this.#ignoreAbort?.();
-    this.#tries.close(undefined);
+    this.#tries.close(new Error('The exchange is over'));
     this.#tap?.end();
-    if (this.#entry) this.#proxy.ended(this.#entry);
+    this.#proxy.ended(this);
   }
 }
 

@@ -4,7 +4,6 @@ import { readBodyCoding } from '../../internal/http/body-rules.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
 import type { HeaderList } from '../../internal/http/header-list.ts';
 import type { HttpRequest } from '../../internal/http/message.ts';
-import { Roster, type RosterEntry } from '../../internal/roster.ts';
 import { TimingWheel } from '../../internal/time/timing-wheel.ts';
 import { proxyErrors } from '../events.ts';
 import type { ResolvedProxyOptions } from '../options.ts';
@@ -24,7 +23,7 @@ export class ProxyState {
   readonly budget: RetryBudget;
   readonly wheel: TimingWheel = new TimingWheel((error) => proxyErrors.report({ error, req: undefined }));
   readonly random: () => number = Math.random;
-  readonly #exchanges = new Roster<Underway>();
+  readonly #exchanges = new Set<Underway>();
   /** Answers that are read on without a client. */
   #readOns = 0;
 
@@ -36,19 +35,18 @@ export class ProxyState {
 
   /** Breaks off what is under way, and closes all connections. */
   async close(reason: ProxyError): Promise<void> {
-    for (const exchange of this.#exchanges) exchange.failed(reason);
+    for (const exchange of [...this.#exchanges]) exchange.failed(reason);
     await this.upstreams.close(reason);
     this.wheel.close();
   }
 
-  /** Notes a request. Returns what `ended` is to be given. */
-  began(exchange: Underway): RosterEntry<Underway> {
+  began(exchange: Underway): void {
+    this.#exchanges.add(exchange);
     this.budget.begin();
-    return this.#exchanges.add(exchange);
   }
 
-  ended(entry: RosterEntry<Underway>): void {
-    if (this.#exchanges.remove(entry)) this.budget.end();
+  ended(exchange: Underway): void {
+    if (this.#exchanges.delete(exchange)) this.budget.end();
   }
 
   /** Takes a place to read an answer on whose client has left; `false`: there is none. */

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Duplex, Readable } from 'node:stream';
 import { MissingPeerError } from '../../errors.ts';
 import type { UpstreamTls } from '../options.ts';
@@ -39,8 +40,12 @@ export interface ConnectionPool {
   destroy(error?: Error | null): Promise<void>;
 }
 
+type Connected = (error: Error | null, socket: Socket | null) => void;
+type Connector = (options: object, connected: Connected) => unknown;
+
 interface Undici {
   Pool: new (origin: string, options: object) => ConnectionPool;
+  buildConnector(options: object): Connector;
 }
 
 let loading: Promise<Undici> | undefined;
@@ -89,12 +94,29 @@ export function openPool(
     connections: maxConnections === Infinity ? null : maxConnections,
     pipelining: 1,
     allowH2,
-    connect: { minVersion: 'TLSv1.2', ...tls, timeout: connectTimeout },
+    connect: withResets(undici.buildConnector({ minVersion: 'TLSv1.2', ...tls, allowH2, timeout: connectTimeout })),
     headersTimeout: 0,
     bodyTimeout: 0,
     // Node's servers close an idle connection after 5 s by default: a request that is sent then is lost.
     keepAliveTimeout: 4_000,
   });
+}
+
+/**
+ * Lets a reset be an error also where the end of the connection ends the answer (RFC 9112 8). undici looks at the code,
+ * and takes what has come for all of it.
+ */
+function withResets(connect: Connector): Connector {
+  return (options, connected) =>
+    connect(options, (error, socket) => {
+      socket?.on('error', renameReset);
+      connected(error, socket);
+    });
+}
+
+function renameReset(error: NodeJS.ErrnoException): void {
+  // What undici calls a connection that the other side has closed.
+  if (error.code === 'ECONNRESET') error.code = 'UND_ERR_SOCKET';
 }
 
 /** The header lines of an answer, as name, value, name, value … */
