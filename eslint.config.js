@@ -12,6 +12,7 @@ export default tseslint.config(
       'examples/gateway/public/',
       'examples/frameworks/nextjs/',
       'test/types/projects/',
+      'test/proxy/conformance/subjects/peers/',
       'coverage/',
       'test/lifecycle/fixtures/watched-*/',
     ],

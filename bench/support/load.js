@@ -18,14 +18,11 @@ export function loadMetrics(rate) {
 /**
  * Requests of `/item` over 32 connections, each as soon as the one before is answered.
  * @param {Child} server
- * @param {object} options
- * @param {string} options.text - what the answers are to be, decoded
- * @param {string | null} options.acceptEncoding - `null`: no such field
- * @param {boolean} options.quick
- * @param {Child} [options.counter] - where requests arrive that the server passes on
+ * @param {{ text: string, acceptEncoding: string | null, quick: boolean }} options - text: what the answers are to be,
+ * decoded; `null`: no such field
  * @returns {Promise<Bench>}
  */
-export async function openLoad(server, { text, acceptEncoding, quick, counter = server }) {
+export async function openLoad(server, { text, acceptEncoding, quick }) {
   const clients = new Child('clients', 'request-clients.js');
   const port = await server.call('port');
   const load = () =>
@@ -38,26 +35,12 @@ export async function openLoad(server, { text, acceptEncoding, quick, counter = 
   }
   return {
     async measure() {
-      const [cpuBefore, userBefore, requestsBefore] = await Promise.all([
-        server.call('cpu'),
-        server.call('userCpu'),
-        counter.call('requests'),
-      ]);
+      const [cpuBefore, requestsBefore] = await Promise.all([server.call('cpu'), server.call('requests')]);
       const { responses, bytes, body, seconds } = await load();
-      const [cpu, user, requests] = await Promise.all([
-        server.call('cpu'),
-        server.call('userCpu'),
-        counter.call('requests'),
-      ]);
+      const [cpu, requests] = await Promise.all([server.call('cpu'), server.call('requests')]);
       if (requests - requestsBefore !== responses)
         throw new Error(`${requests - requestsBefore} requests had ${responses} answers`);
-      return {
-        rate: responses / seconds,
-        cpu: (cpu - cpuBefore) / responses,
-        user: (user - userBefore) / responses,
-        bytes,
-        body,
-      };
+      return { rate: responses / seconds, cpu: (cpu - cpuBefore) / responses, bytes, body };
     },
     close: () => clients.stop(),
   };
