@@ -4,7 +4,7 @@ import { type HttpRequest, requestField } from '../internal/http/message.ts';
 import { Listeners } from '../internal/listeners.ts';
 import { type OptionNames, readBag, readFunction, readOptions } from '../internal/option.ts';
 import { proxyErrors } from './events.ts';
-import type { ProxyOptions, Route, TargetInput } from './options.ts';
+import type { ArmCounts, NamedRoute, ProxyOptions, TargetInput } from './options.ts';
 import { type CanaryFacts, type CanaryRule, decideArm } from './policy/canary.ts';
 import type { Trusts } from './policy/forwarded.ts';
 import { readTargets } from './read-options.ts';
@@ -50,7 +50,7 @@ export interface CanaryChange {
 
 /** A route for `proxy` that spreads clients over the versions of a service. */
 export interface Canary {
-  (req: HttpRequest): Route;
+  (req: HttpRequest): NamedRoute;
   /** The configuration by which requests are decided now. */
   readonly config: CanaryConfig;
   /** Counts the changes, from 1. */
@@ -62,8 +62,8 @@ export interface Canary {
   swap(config: CanaryConfig): void;
   /** Changes weights; arms that are not named keep theirs. Throws `InvalidOptionError`. */
   setWeights(weights: Readonly<Record<string, number>>): void;
-  /** How many requests each arm got, since the start. */
-  counts(): Record<string, number>;
+  /** What became of the requests of each arm that got one, since the start. */
+  counts(): Record<string, Readonly<ArmCounts>>;
   /** Calls `listener` after each change. Returns the undo. */
   on(event: 'change', listener: (change: CanaryChange) => void): () => void;
 }
@@ -85,11 +85,11 @@ export function createCanary(initial: CanaryConfig, given?: CanaryOptions): Cana
   const tierOf = readFunction('canary.tier', options.tier);
   const trusts: Trusts | undefined = options.trust === undefined ? undefined : readTrust('canary.trust', options.trust);
   const changes = new Listeners<CanaryChange>((error) => proxyErrors.report({ error, req: undefined }));
-  const counts = new Map<string, number>();
+  const counts = new Map<string, ArmCounts>();
   let current = check(initial);
   let version = 1;
 
-  function canary(req: HttpRequest): Route {
+  function canary(req: HttpRequest): NamedRoute {
     const { config, weights, isIn } = current;
     const address = addressOf(req, trusts ?? trustsOfExpress(req));
     const facts: CanaryFacts = {
@@ -101,8 +101,15 @@ export function createCanary(initial: CanaryConfig, given?: CanaryOptions): Cana
     const decision = decideArm(config.rules ?? [], weights, facts, keyOf?.(req as RoutedRequest) ?? address ?? '');
     // There is an arm with a weight: it was checked.
     const arm = decision?.arm ?? '';
-    counts.set(arm, (counts.get(arm) ?? 0) + 1);
-    return { target: config.arms[arm]?.target ?? [], arm };
+    const count = countsOf(arm);
+    count.requests += 1;
+    return { target: config.arms[arm]?.target ?? [], arm, counts: count };
+  }
+
+  function countsOf(arm: string): ArmCounts {
+    let found = counts.get(arm);
+    if (!found) counts.set(arm, (found = { requests: 0, active: 0, retries: 0, failures: 0 }));
+    return found;
   }
 
   function swap(config: CanaryConfig): void {
@@ -125,7 +132,7 @@ export function createCanary(initial: CanaryConfig, given?: CanaryOptions): Cana
       ]);
       swap({ ...config, arms: Object.fromEntries(arms) as CanaryConfig['arms'] });
     },
-    counts: () => Object.fromEntries(counts),
+    counts: () => Object.fromEntries([...counts].map(([arm, count]) => [arm, { ...count }])),
     on: (_event: 'change', listener: (change: CanaryChange) => void) => changes.add(listener),
   };
   return Object.defineProperties(Object.assign(canary, members), {

@@ -2,6 +2,7 @@ import debug from 'debug';
 import type { ProxyError } from '../errors.ts';
 import { defineErrors, defineEvents, type ErrorEvent, type ErrorMessage, type Events } from '../internal/events.ts';
 import { type HttpRequest, type HttpResponse, requestLabel } from '../internal/http/message.ts';
+import type { Standing } from './policy/outlier.ts';
 
 /** Message on `sluice:proxy:response`: the headers of an upstream's answer are on their way to the client. */
 export interface ProxyResponseMessage {
@@ -51,12 +52,15 @@ export interface ProxyRetryMessage {
   readonly delay: number;
 }
 
-/** Message on `sluice:proxy:upstream`: an upstream gets no requests for a while, or gets them again. */
+/**
+ * Message on `sluice:proxy:upstream`: an upstream gets no requests for a while, unless there is no other; or gets them
+ * again.
+ */
 export interface ProxyUpstreamMessage {
   /** Its origin. */
   readonly upstream: string;
   /** `ejected`: for a while. `down`: until a probe is answered. `up`: it gets requests again. */
-  readonly state: 'ejected' | 'down' | 'up';
+  readonly state: Standing;
   /** How long it is ejected, in ms. Only with `ejected`. */
   readonly duration: number | undefined;
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ResponseStartedError, UpstreamUnreachableError } from '../errors.ts';
+import type { ConnectionRegistry } from '../internal/health/registry.ts';
 import { type HttpRequest, type HttpResponse, isGone, type Next } from '../internal/http/message.ts';
 import { seamOf } from '../internal/seam/response.ts';
 import { attach, type AttachOptions, nextFor, type UpgradableServer, upgradeSocket } from './attach.ts';
@@ -37,9 +38,11 @@ export type {
   ProxyUpstreamMessage,
 } from './events.ts';
 export type {
+  ArmCounts,
   BodyTransform,
   DrainUpstreamOptions,
   HeaderRules,
+  NamedRoute,
   OutlierOptions,
   ProbeOptions,
   ProxyOptions,
@@ -53,6 +56,7 @@ export type {
 } from './options.ts';
 export type { CanaryRule } from './policy/canary.ts';
 export type { ForwardedStyle } from './policy/forwarded.ts';
+export type { Standing } from './policy/outlier.ts';
 export type { UpstreamStats } from './upstream/upstream.ts';
 
 /** The middleware that `proxy` makes. */
@@ -69,6 +73,8 @@ export interface Proxy {
    * 8441), if its settings have `enableConnectProtocol`. Returns the undo.
    */
   attach(server: UpgradableServer, options?: AttachOptions): () => void;
+  /** The registry of its upstreams: that of the options, or its own. */
+  readonly registry: ConnectionRegistry;
   /** What each upstream has done so far. */
   upstreams(): UpstreamStats[];
   /** Closes all connections to upstreams. Requests under way are broken off, and later ones answered 502. */
@@ -95,6 +101,7 @@ export function proxy(options: ProxyOptions): Proxy {
   return Object.assign(proxy, {
     upgrade: (req: IncomingMessage, socket: Duplex, head: Uint8Array) => upgradeSocket(state, req, socket, head),
     attach: (server: UpgradableServer, given?: AttachOptions) => attach(state, server, given),
+    registry: state.options.registry,
     upstreams: () => state.upstreams.all.map((each) => each.stats()),
     close: () => state.close(new UpstreamUnreachableError(undefined, { cause: new Error('The proxy is closed') })),
   });

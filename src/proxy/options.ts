@@ -4,6 +4,7 @@ import type { ProxyError } from '../errors.ts';
 import type { HeaderList } from '../internal/http/header-list.ts';
 import type { Hook, RoutedRequest, RoutedResponse } from '../internal/http/framework.ts';
 import type { Next } from '../internal/http/message.ts';
+import type { ConnectionRegistry, Registry } from '../internal/health/registry.ts';
 import type { Duration, Size } from '../internal/option.ts';
 import type { ForwardedStyle, Trusts } from './policy/forwarded.ts';
 import type { OutlierPolicy } from './policy/outlier.ts';
@@ -13,8 +14,30 @@ import type { RetryPolicy } from './policy/retry.ts';
 /** Where a request goes: an absolute `http:` or `https:` URL, or several of equal rights. */
 export type TargetInput = string | URL | readonly (string | URL)[];
 
+/** What became of the requests of one arm. */
+export interface ArmCounts {
+  /** Requests that were sent there. */
+  requests: number;
+  /** Those under way. */
+  active: number;
+  /** How often one of them was sent again. */
+  retries: number;
+  /** Those that got no whole answer, or one with a status of 500 or more. */
+  failures: number;
+}
+
+/** Where a request goes, and as what it is reported. */
+export interface NamedRoute {
+  /** As `target` of `proxy`. */
+  readonly target: TargetInput;
+  /** A name for messages. @defaultValue none */
+  readonly arm?: string | undefined;
+  /** The proxy counts here what becomes of the request: all but `requests`. @defaultValue not counted */
+  readonly counts?: ArmCounts | undefined;
+}
+
 /** What `route` answers. */
-export type Route = TargetInput | { readonly target: TargetInput; readonly arm?: string | undefined };
+export type Route = TargetInput | NamedRoute;
 
 /**
  * Rules for headers: a value sets one, `null` removes one; or a function that changes the list. They run last, when
@@ -51,13 +74,16 @@ export interface UpstreamTls {
   key?: string | Buffer | undefined;
   /** Of an encrypted key. @defaultValue none */
   passphrase?: string | undefined;
-  /** The name to ask for (SNI) and to check the certificate against. @defaultValue the target's host */
+  /**
+   * The name to ask for (SNI) and to check the certificate against. The `Host` of a request never changes it.
+   * @defaultValue the target's host
+   */
   servername?: string | undefined;
   /** The oldest version of TLS. @defaultValue `'TLSv1.2'` */
   minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
   /** Whether HTTP/2 is offered to the upstream by ALPN. @defaultValue `false` */
   allowH2?: boolean | undefined;
-  /** `false`: any certificate will do. Only for tests. @defaultValue `true` */
+  /** `false`: any certificate will do, with the warning `SLUICE_UNVERIFIED_UPSTREAM`. @defaultValue `true` */
   rejectUnauthorized?: boolean | undefined;
 }
 
@@ -113,7 +139,15 @@ export interface ProxyOptions {
   outlier?: false | OutlierOptions | undefined;
   /** Asks each upstream now and then whether it is well. @defaultValue `false` */
   health?: false | ProbeOptions | undefined;
-  /** TLS of all upstreams; or by host, such as `{ 'api.example:443': { ca } }`. @defaultValue Node's */
+  /**
+   * The registry that lists the upstreams and counts their health: `stats().unresponsive_ratio`, `avg_heartbeat_rt`.
+   * Share one to have the numbers of several proxies in one place. @defaultValue a new registry
+   */
+  registry?: ConnectionRegistry | undefined;
+  /**
+   * TLS of all upstreams; or by host, with or without its port, such as `{ 'api.example:443': { ca } }`.
+   * @defaultValue Node's
+   */
   tls?: UpstreamTls | Readonly<Record<string, UpstreamTls>> | undefined;
   /**
    * What happens to the upstream's answer when its client leaves. `'abort'`: the upstream is told at once. `drain`: it
@@ -132,7 +166,7 @@ export interface ProxyOptions {
   onError?: Hook<[error: ProxyError, req: RoutedRequest, res: RoutedResponse, next: Next]> | undefined;
   /** Whether the upstream is told how much time is left, where there is a deadline. @defaultValue `true` */
   propagateDeadline?: boolean | undefined;
-  /** Connections to each upstream at once. @defaultValue `Infinity` */
+  /** Connections to each upstream at once, without the one for health probes. @defaultValue `Infinity` */
   maxConnections?: number | undefined;
 }
 
@@ -225,7 +259,8 @@ export interface ResolvedProxyOptions {
   readonly retry: RetryPolicy & { readonly maxBody: number; readonly budget: number; readonly minBudget: number };
   readonly outlier: OutlierPolicy;
   readonly health: { readonly path: string; readonly every: number; readonly timeout: number } | undefined;
-  readonly tlsOf: (host: string) => UpstreamTls;
+  readonly registry: Registry;
+  readonly tlsOf: (target: Target) => UpstreamTls;
   readonly drain: { readonly timeout: number; readonly maxBytes: number; readonly concurrent: number } | undefined;
   readonly errorEvent: boolean;
   readonly onError: ProxyOptions['onError'];

@@ -1,7 +1,6 @@
 import { InvalidOptionError } from '../errors.ts';
 import {
   type OptionNames,
-  readBag,
   readBoolean,
   readDuration,
   readFunction,
@@ -11,6 +10,7 @@ import {
   readSize,
   refuseWhen,
 } from '../internal/option.ts';
+import { Registry, requireRegistry } from '../internal/health/registry.ts';
 import { longestDelay } from '../internal/time/clock.ts';
 import type {
   DrainUpstreamOptions,
@@ -21,11 +21,11 @@ import type {
   ResolvedProxyOptions,
   RetryOptions,
   TargetInput,
-  UpstreamTls,
 } from './options.ts';
 import { readRules } from './header-rules.ts';
 import type { OutlierPolicy } from './policy/outlier.ts';
 import { isCleanPath, parseTarget, type Target } from './policy/request-target.ts';
+import { readTls } from './tls.ts';
 import { readTrust } from './trust.ts';
 
 const page = 'See docs/from-http-proxy-middleware.md.';
@@ -87,6 +87,7 @@ const proxyNames: OptionNames<ProxyOptions> = {
   retry: true,
   outlier: true,
   health: true,
+  registry: true,
   tls: true,
   onClientGone: true,
   errorEvent: true,
@@ -123,7 +124,7 @@ const drainNames: OptionNames<DrainUpstreamOptions> = { timeout: true, maxBytes:
 export function resolveProxyOptions(given: ProxyOptions): ResolvedProxyOptions {
   // A URL has no enumerable members: it would pass as options without any.
   const options = readOptions('proxy', given instanceof URL ? (String(given) as never) : given, proxyNames, advice);
-  const { target, route, tls = {}, onClientGone = 'abort', via = 'sluice', timeouts } = options;
+  const { target, route, onClientGone = 'abort', via = 'sluice', timeouts } = options;
   if (target === undefined && route === undefined) {
     throw new InvalidOptionError('proxy.target', 'a URL such as "http://localhost:4000"', target);
   }
@@ -154,7 +155,8 @@ export function resolveProxyOptions(given: ProxyOptions): ResolvedProxyOptions {
     retry: readRetry(options.retry),
     outlier: readOutlier(options.outlier, options.health),
     health: readProbe(options.health),
-    tlsOf: readTls(tls),
+    registry: options.registry === undefined ? new Registry() : requireRegistry('proxy.registry', options.registry),
+    tlsOf: readTls(options.tls),
     drain: onClientGone === 'abort' ? undefined : readDrain(onClientGone),
     errorEvent: readBoolean('proxy.errorEvent', options.errorEvent ?? false),
     onError: readFunction('proxy.onError', options.onError),
@@ -259,28 +261,4 @@ function readDrain(given: unknown): NonNullable<ResolvedProxyOptions['drain']> {
     maxBytes: readSize('proxy.onClientGone.drain.maxBytes', drain.maxBytes ?? '1mb'),
     concurrent: readInteger('proxy.onClientGone.drain.concurrent', drain.concurrent ?? 100),
   };
-}
-
-const tlsNames: OptionNames<UpstreamTls> = {
-  ca: true,
-  cert: true,
-  key: true,
-  passphrase: true,
-  servername: true,
-  minVersion: true,
-  allowH2: true,
-  rejectUnauthorized: true,
-};
-
-function readTls(given: ProxyOptions['tls']): (host: string) => UpstreamTls {
-  const bag = readBag('proxy.tls', given as Record<string, unknown>);
-  // The names of hosts are free, and have objects.
-  const isByHost = Object.entries(bag).every(([name, value]) => !(name in tlsNames) && typeof value === 'object');
-  if (!isByHost) {
-    const tls = readOptions('proxy.tls', bag as UpstreamTls, tlsNames);
-    return () => tls;
-  }
-  const byHost = bag as Readonly<Record<string, UpstreamTls>>;
-  for (const [host, tls] of Object.entries(byHost)) readOptions(`proxy.tls.${host}`, tls, tlsNames);
-  return (host) => byHost[host] ?? byHost[host.replace(/:\d+$/, '')] ?? {};
 }

@@ -250,6 +250,8 @@ export const rows: Record<string, Row> = {
     },
   },
   'docs/proxy.md: Count the tokens of a language model': visited(gets('/v1/models', '"price":12')),
+  'docs/proxy.md: Upstreams': visited(gets('/', '"price":12'), gets('/pool', '"state":"up"')),
+  'docs/proxy.md: TLS': runs,
 
   'docs/lifecycle.md: Quick start': drains,
   'docs/lifecycle.md: Servers': drains,

@@ -3,7 +3,7 @@ import type { CloseReason } from '../../errors.ts';
 import { varied } from '../time/clock.ts';
 import type { Timed, Timing, TimingWheel } from '../time/timing-wheel.ts';
 import type { Probed } from './ack-probe.ts';
-import type { ConnectionInfo } from './connection-info.ts';
+import type { ConnectionInfo, Monitored } from './connection-info.ts';
 import { type HealthPolicy, judge } from './policy/judge.ts';
 import {
   createLiveness,
@@ -53,7 +53,7 @@ export interface ConnectionInput {
  *
  * `moving` waits for its timeout only. `leaving` is judged until it is gone.
  */
-export class MonitoredConnection implements Timed {
+export class MonitoredConnection implements Monitored, Timed {
   /** The wheel's. */
   timing: Timing | undefined;
   /** The registry's, while the kernel is asked. */
@@ -252,6 +252,7 @@ export class MonitoredConnection implements Timed {
   #leaveRegistry(reason: CloseReason | undefined): void {
     if (this.#phase === 'gone') return;
     this.#phase = 'gone';
+    this.#host.wheel.cancel(this);
     this.#host.forgetProbe(this);
     this.#host.remove(this, reason);
   }

@@ -12,7 +12,7 @@ import { Acknowledgements } from './acknowledgements.ts';
 import { clientOfAddress } from './policy/address.ts';
 import { ConnectionLimit, type Limit } from './policy/connection-limit.ts';
 import { RegistryCounters, type RegistryStats } from './policy/counters.ts';
-import type { ConnectionEnd, ConnectionInfo, ConnectionStateChange } from './connection-info.ts';
+import type { ConnectionEnd, ConnectionInfo, ConnectionStateChange, Monitored } from './connection-info.ts';
 import type { HealthState } from './policy/liveness.ts';
 import type { HealthPolicy } from './policy/judge.ts';
 import { PingBackoff } from './policy/ping-backoff.ts';
@@ -54,7 +54,8 @@ export interface ConnectionRegistry {
   /**
    * Sends a client away, so that it reconnects: an event stream gets a retry hint, a WebSocket the code 1012, an HTTP/2
    * session a GOAWAY. A connection that is still open a second later is cut. A stream of `sse` or `records` has its
-   * `closeTimeout` instead, and the streams of a session run to their end.
+   * `closeTimeout` instead, and the streams of a session run to their end. An upstream of a proxy is ejected: it gets
+   * no requests for a while, as after failures.
    * @param reason - the close reason, for the stream's `signal` and `stats().ended`. Any other text becomes the `cause`
    * of a `'draining'`. @defaultValue `'draining'`
    * @returns whether there was such a connection
@@ -99,7 +100,7 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
   readonly #clock: Clock;
   readonly #exactClock: Clock;
   readonly #clientKey: ((req: HttpRequest) => unknown) | undefined;
-  readonly #connections = new Map<number, MonitoredConnection>();
+  readonly #members = new Map<number, Monitored>();
   readonly #states = new Listeners<ConnectionStateChange>(reportHeartbeatError);
   readonly #ends = new Listeners<ConnectionEnd>(reportHeartbeatError);
   #endListeners = 0;
@@ -134,7 +135,7 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
 
   connections(): ConnectionInfo[] {
     const now = this.now();
-    return [...this.#connections.values()].map((connection) => connection.info(now));
+    return [...this.#members.values()].map((member) => member.info(now));
   }
 
   stats(): RegistryStats {
@@ -174,18 +175,22 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
 
   /** Watches a connection from now on. @param socket - the socket of this connection alone */
   add(transport: ConnectionTransport, policy: HealthPolicy, socket?: Socket): MonitoredConnection {
-    const number = (this.#lastNumber += 1);
-    const connection = new MonitoredConnection(this, { transport, policy, number, socket });
-    this.#connections.set(number, connection);
-    this.counters.added(transport.transport);
-    if (healthEvents.open.isHeard) healthEvents.open.publish({ connection: connection.info(this.now()) });
-    return connection;
+    return this.list((number) => new MonitoredConnection(this, { transport, policy, number, socket }));
   }
 
-  remove(connection: MonitoredConnection, reason: CloseReason | undefined): void {
+  /** Lists and counts from now on what `make` makes. Its number is unique in the registry. */
+  list<Member extends Monitored>(make: (number: number) => Member): Member {
+    const number = (this.#lastNumber += 1);
+    const member = make(number);
+    this.#members.set(number, member);
+    this.counters.added(member.transport.transport);
+    if (healthEvents.open.isHeard) healthEvents.open.publish({ connection: member.info(this.now()) });
+    return member;
+  }
+
+  remove(connection: Monitored, reason: CloseReason | undefined): void {
     const { transport, liveness } = connection;
-    this.wheel.cancel(connection);
-    this.#connections.delete(connection.number);
+    this.#members.delete(connection.number);
     this.counters.removed(transport.transport, liveness.state, liveness.roundTrip, reason);
     if (reason === undefined || (this.#endListeners === 0 && !healthEvents.end.isHeard)) return;
     try {
@@ -197,7 +202,7 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
     }
   }
 
-  noteState(connection: MonitoredConnection, previous: HealthState): void {
+  noteState(connection: Monitored, previous: HealthState): void {
     const { state } = connection.liveness;
     this.counters.changed(connection.transport.transport, previous, state);
     const change = { connection: connection.info(this.now()), state, previous };
@@ -205,7 +210,7 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
     this.#states.emit(change);
   }
 
-  noteRoundTrip(connection: MonitoredConnection, previous: number | undefined): void {
+  noteRoundTrip(connection: Monitored, previous: number | undefined): void {
     const { roundTrip } = connection.liveness;
     this.counters.measured(previous, roundTrip);
     const event = healthEvents['round-trip'];
@@ -241,10 +246,10 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
 
   // The id may come from a client, at any length. A regular expression that looks for the digits at its end would start
   // anew at each digit.
-  #find(id: string): MonitoredConnection | undefined {
+  #find(id: string): Monitored | undefined {
     if (typeof id !== 'string') return undefined;
-    const connection = this.#connections.get(Number(id.slice(id.lastIndexOf('-') + 1)));
-    return connection?.id === id ? connection : undefined;
+    const member = this.#members.get(Number(id.slice(id.lastIndexOf('-') + 1)));
+    return member?.id === id ? member : undefined;
   }
 
   #onEnd(listener: (end: ConnectionEnd) => void): () => void {

@@ -3,9 +3,10 @@ import type { CloseReason } from '../../errors.ts';
 
 /**
  * What carries a connection: a stream on a connection of its own (`http1`), a session of HTTP/2 (`http2`), a stream of
- * such a session (`http2-stream`), a WebSocket, or another duplex (`socket`).
+ * such a session (`http2-stream`), a WebSocket, or another duplex (`socket`). All connections of a proxy to one server
+ * are one `upstream`.
  */
-export type Transport = 'http1' | 'http2' | 'http2-stream' | 'websocket' | 'socket';
+export type Transport = 'http1' | 'http2' | 'http2-stream' | 'websocket' | 'socket' | 'upstream';
 
 /** What a monitored connection needs of its transport. */
 export interface ConnectionTransport {

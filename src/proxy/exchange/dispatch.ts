@@ -3,7 +3,7 @@ import type { RoutedRequest } from '../../internal/http/framework.ts';
 import { isGone } from '../../internal/http/message.ts';
 import { type Destination, Exchange } from './exchange.ts';
 import { answerFailure, type Incoming } from './failure-answer.ts';
-import type { Route, TargetInput } from '../options.ts';
+import type { NamedRoute, Route } from '../options.ts';
 import { readTargets } from '../read-options.ts';
 import type { ProxyState } from './state.ts';
 import { isTransportLoaded, loadTransport } from '../upstream/transport.ts';
@@ -12,7 +12,8 @@ import type { UpgradeRequest } from './tunnel.ts';
 /** Passes a request on: at once, unless its route has to be asked or the transport is not loaded yet. */
 export function dispatch(state: ProxyState, incoming: Incoming, upgrade: UpgradeRequest | undefined): void {
   const { target } = state.options;
-  if (target && isTransportLoaded()) begin(state, incoming, { targets: target, arm: undefined, upgrade });
+  if (target && isTransportLoaded())
+    begin(state, incoming, { targets: target, arm: undefined, counts: undefined, upgrade });
   else void dispatchLater(state, incoming, upgrade);
 }
 
@@ -26,7 +27,8 @@ async function dispatchLater(
     const { target, route } = state.options;
     const answered = route ? readRoute(await route(incoming.req as RoutedRequest)) : undefined;
     const targets = answered ? readTargets('proxy.route', answered.target) : (target ?? []);
-    if (!isGone(incoming.res)) begin(state, incoming, { targets, arm: answered?.arm, upgrade });
+    if (!isGone(incoming.res))
+      begin(state, incoming, { targets, arm: answered?.arm, counts: answered?.counts, upgrade });
   } catch (error) {
     incoming.next(error);
   }
@@ -44,7 +46,7 @@ function begin(state: ProxyState, incoming: Incoming, destination: Destination):
   exchange.start();
 }
 
-function readRoute(route: Route): { readonly target: TargetInput; readonly arm?: string | undefined } {
+function readRoute(route: Route): NamedRoute {
   // A URL has no member of that name, and neither has a list.
   return typeof route === 'object' && 'target' in route ? route : { target: route };
 }

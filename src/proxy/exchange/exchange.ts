@@ -11,6 +11,7 @@ import { startTimer } from '../../internal/time/clock.ts';
 import { ClientResponse, type ClientResponseHost } from './client-response.ts';
 import { proxyEvents } from '../events.ts';
 import { answerFailure, type Incoming } from './failure-answer.ts';
+import type { ArmCounts } from '../options.ts';
 import type { Target } from '../policy/request-target.ts';
 import { dropHopByHop, passableTrailers } from './request-headers.ts';
 import type { ProxyState } from './state.ts';
@@ -23,6 +24,7 @@ import type { UpgradeRequest } from './tunnel.ts';
 export interface Destination {
   readonly targets: readonly Target[];
   readonly arm: string | undefined;
+  readonly counts: ArmCounts | undefined;
   readonly upgrade?: UpgradeRequest | undefined;
 }
 
@@ -39,6 +41,7 @@ export class Exchange implements TriesHost, ClientResponseHost {
   readonly #proxy: ProxyState;
   readonly #incoming: Incoming;
   readonly #arm: string | undefined;
+  readonly #counts: ArmCounts | undefined;
   readonly #upgrade: UpgradeRequest | undefined;
   readonly #scope: AsyncResource = captureScope();
   readonly #startedAt = performance.now();
@@ -46,6 +49,7 @@ export class Exchange implements TriesHost, ClientResponseHost {
   readonly #tries: Tries;
   #state: 'asking' | 'answering' | 'reading-on' | 'over' = 'asking';
   #isFlushing = false;
+  #hasFailed = false;
   #pipe: BodyPipe | undefined;
   #tap: EventTap | undefined;
   /** Bytes that came after the client had left. */
@@ -54,15 +58,19 @@ export class Exchange implements TriesHost, ClientResponseHost {
   #ignoreAbort: (() => void) | undefined;
 
   /** Throws what `rewrite` throws, and `ProxyError` for a request that cannot be passed on. */
-  constructor(proxy: ProxyState, incoming: Incoming, { targets, arm, upgrade }: Destination) {
+  constructor(proxy: ProxyState, incoming: Incoming, { targets, arm, counts, upgrade }: Destination) {
     const { req, res } = incoming;
     this.#proxy = proxy;
     this.#incoming = incoming;
     this.#arm = arm;
+    this.#counts = counts;
     this.#upgrade = upgrade;
     const context = contextIn(req);
-    this.#tries = new Tries(proxy, { req, targets, context, scope: this.#scope, upgrade }, this);
+    this.#tries = new Tries(proxy, { req, targets, counts, context, scope: this.#scope, upgrade }, this);
     this.#client = new ClientResponse(res, this);
+    proxy.began(this);
+    if (counts) counts.active += 1;
+    // Called at once, where the time is over already.
     this.#ignoreAbort = context?.onAbort((reason) => {
       // That the client has left the response tells too; and then there may be something to be read on.
       if (!(reason instanceof ClientClosedError)) this.#stop(reason as Error);
@@ -70,7 +78,6 @@ export class Exchange implements TriesHost, ClientResponseHost {
   }
 
   start(): void {
-    this.#proxy.began(this);
     try {
       if (this.#state !== 'over') this.#tries.start();
     } catch (error) {
@@ -145,6 +152,7 @@ export class Exchange implements TriesHost, ClientResponseHost {
     const { req, res } = this.#incoming;
     const { errorEvent } = this.#proxy.options;
     const isCut = this.#client.hasStarted;
+    this.#noteFailure();
     this.#stop(error);
     this.#scope.runInAsyncScope(() => {
       proxyEvents.failure.publish({ req, res, error, arm: this.#arm, tries: this.#tries.count, isCut });
@@ -221,6 +229,7 @@ export class Exchange implements TriesHost, ClientResponseHost {
     }
     this.#client.start(response.status, response.status === status ? message : undefined, headers);
     this.#state = 'answering';
+    if (status >= 500) this.#noteFailure();
     this.#tap = this.#proxy.openTap(headers, req);
     this.#flushSoon();
     if (!proxyEvents.response.isHeard) return;
@@ -250,6 +259,13 @@ export class Exchange implements TriesHost, ClientResponseHost {
     this.#tries.close(new Error('The exchange is over'));
     this.#tap?.end();
     this.#proxy.ended(this);
+    if (this.#counts) this.#counts.active -= 1;
+  }
+
+  /** Counts one failure of the arm, however many follow. */
+  #noteFailure(): void {
+    if (this.#counts && !this.#hasFailed) this.#counts.failures += 1;
+    this.#hasFailed = true;
   }
 }
 

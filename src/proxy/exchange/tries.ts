@@ -13,6 +13,7 @@ import type { HttpRequest } from '../../internal/http/message.ts';
 import { startTimer } from '../../internal/time/clock.ts';
 import { Attempt, type AttemptHost } from '../upstream/attempt.ts';
 import { proxyEvents } from '../events.ts';
+import type { ArmCounts } from '../options.ts';
 import { openPayload, type Payload, upstreamPath } from './payload.ts';
 import { kindOfError } from '../policy/failure.ts';
 import { joinTarget, type Target } from '../policy/request-target.ts';
@@ -41,6 +42,7 @@ export interface TriesHost {
 export interface TriedRequest {
   readonly req: HttpRequest;
   readonly targets: readonly Target[];
+  readonly counts: ArmCounts | undefined;
   readonly context: Context | undefined;
   /** The request's own async context: undici calls back in that of its connection. */
   readonly scope: AsyncResource;
@@ -192,6 +194,8 @@ export class Tries implements AttemptHost {
     if (decision.kind === 'give-up' || !budget.take()) return false;
     this.#holdsRetry = true;
     this.#attempt?.abort(new Error('The request is sent again'));
+    this.#upstream?.noteRetry();
+    if (this.#request.counts) this.#request.counts.retries += 1;
     this.#leaveUpstream();
     this.#publishRetry(failure, decision.delay);
     this.#stopDelay = startTimer(decision.delay, () => {

@@ -1,3 +1,5 @@
+import type { HealthState } from '../../internal/health/policy/liveness.ts';
+
 /** What is known of the health of one upstream. */
 export interface OutlierState {
   /** Failures since the last success. */
@@ -25,7 +27,8 @@ export interface OutlierPolicy {
   readonly grace: number;
 }
 
-export type OutlierEvidence = 'success' | 'failure' | 'probe-success' | 'probe-failure';
+/** What a request or a probe has shown; `evicted`: the application takes it out. */
+export type OutlierEvidence = 'success' | 'failure' | 'probe-success' | 'probe-failure' | 'evicted';
 
 export const healthy: OutlierState = {
   failures: 0,
@@ -36,7 +39,17 @@ export const healthy: OutlierState = {
   isDown: false,
 };
 
-/** The state after a piece of evidence. */
+/**
+ * The state after a piece of evidence.
+ *
+ * | evidence      | effect                                                                          |
+ * | ------------- | ------------------------------------------------------------------------------- |
+ * | success       | failures in a row end; ejections in a row, too, unless it is still ejected      |
+ * | failure       | one more; the last that the policy bears ejects, for n times as long            |
+ * | probe-success | failed probes in a row end; one that was down is back                           |
+ * | probe-failure | one more; down after those of the policy, and no success for the grace time     |
+ * | evicted       | ejected, as after failures                                                      |
+ */
 export function noteOutlier(
   state: OutlierState,
   evidence: OutlierEvidence,
@@ -46,15 +59,12 @@ export function noteOutlier(
   switch (evidence) {
     case 'success':
       // One that answers while it is ejected was asked because there was no other.
-      return state.failures === 0 && state.ejections === 0 && !state.isDown
-        ? { ...state, succeededAt: now }
-        : { ...state, failures: 0, ejections: now < state.ejectedUntil ? state.ejections : 0, succeededAt: now };
+      return { ...state, failures: 0, ejections: now < state.ejectedUntil ? state.ejections : 0, succeededAt: now };
     case 'failure': {
       const failures = state.failures + 1;
-      if (failures < policy.failures || now < state.ejectedUntil) return { ...state, failures };
-      const ejections = state.ejections + 1;
-      const ejectedUntil = now + Math.min(policy.ejection * ejections, policy.maxEjection);
-      return { ...state, failures: 0, ejections, ejectedUntil };
+      return failures < policy.failures || now < state.ejectedUntil
+        ? { ...state, failures }
+        : eject(state, policy, now);
     }
     case 'probe-success':
       return { ...state, probeFailures: 0, isDown: false, succeededAt: now };
@@ -63,10 +73,27 @@ export function noteOutlier(
       const isDown = probeFailures >= policy.probeFailures && now - state.succeededAt >= policy.grace;
       return { ...state, probeFailures, isDown: state.isDown || isDown };
     }
+    case 'evicted':
+      return eject(state, policy, now);
   }
 }
 
+function eject(state: OutlierState, { ejection, maxEjection }: OutlierPolicy, now: number): OutlierState {
+  const ejections = state.ejections + 1;
+  return { ...state, failures: 0, ejections, ejectedUntil: now + Math.min(ejection * ejections, maxEjection) };
+}
+
+/** `ejected`: it gets no requests for a while. `down`: until a probe is answered. */
+export type Standing = 'up' | 'ejected' | 'down';
+
 /** Whether it gets requests. The last one of a pool does all the same: see `choose`. */
-export function isAvailable(state: OutlierState, now: number): boolean {
-  return !state.isDown && now >= state.ejectedUntil;
+export function standingOf({ isDown, ejectedUntil }: OutlierState, now: number): Standing {
+  if (isDown) return 'down';
+  return now < ejectedUntil ? 'ejected' : 'up';
+}
+
+/** Its health as that of a connection: one that has failed is late until it succeeds; without requests it is dead. */
+export function healthOf(state: OutlierState, now: number): HealthState {
+  if (standingOf(state, now) !== 'up') return 'dead';
+  return state.failures > 0 || state.probeFailures > 0 || state.ejections > 0 ? 'read-late' : 'healthy';
 }

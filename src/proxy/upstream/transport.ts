@@ -1,7 +1,8 @@
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import type { Duplex, Readable } from 'node:stream';
 import { MissingPeerError } from '../../errors.ts';
 import type { UpstreamTls } from '../options.ts';
+import type { Target } from '../policy/request-target.ts';
 
 /** A request as undici's `dispatch` takes it. */
 export interface DispatchOptions {
@@ -11,6 +12,8 @@ export interface DispatchOptions {
   readonly headers: readonly string[];
   readonly body: Readable | Buffer | null;
   readonly upgrade?: string;
+  /** The name by which undici tells connections apart. */
+  readonly servername?: string;
 }
 
 /** What undici gives its handler to steer a request. */
@@ -85,21 +88,33 @@ export function isTransportLoaded(): boolean {
 
 /** Opens a pool of connections. The clocks of undici are off: the proxy has its own. */
 export function openPool(
-  origin: string,
-  { allowH2 = false, ...tls }: UpstreamTls,
+  { origin, isEncrypted }: Target,
+  { allowH2 = false, servername, ...tls }: UpstreamTls,
   { connectTimeout, maxConnections }: { readonly connectTimeout: number; readonly maxConnections: number },
 ): ConnectionPool {
   if (!undici) throw new Error('undici is not loaded');
-  return new undici.Pool(origin, {
+  const settings = { timeout: connectTimeout, ...(isEncrypted && { allowH2, minVersion: 'TLSv1.2', ...tls }) };
+  const connect = undici.buildConnector(settings);
+  const name = servername ?? new URL(origin).hostname;
+  // RFC 6066 3: an address is no name.
+  const sni = isEncrypted && isIP(name.replace(/^\[|\]$/g, '')) === 0 ? name : '';
+  const pool = new undici.Pool(origin, {
     connections: maxConnections === Infinity ? null : maxConnections,
     pipelining: 1,
     allowH2,
-    connect: withResets(undici.buildConnector({ minVersion: 'TLSv1.2', ...tls, allowH2, timeout: connectTimeout })),
+    connect: withResets((options, connected) => connect({ ...options, servername: sni }, connected)),
     headersTimeout: 0,
     bodyTimeout: 0,
     // Node's servers close an idle connection after 5 s by default: a request that is sent then is lost.
     keepAliveTimeout: 4_000,
   });
+  // undici else takes the name from `Host`, which may be the client's, and reconnects whenever it changes.
+  return isEncrypted
+    ? {
+        dispatch: (options, handler) => pool.dispatch({ ...options, servername: name }, handler),
+        destroy: (error) => pool.destroy(error),
+      }
+    : pool;
 }
 
 /**

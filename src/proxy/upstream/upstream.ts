@@ -1,26 +1,33 @@
 import type { ProxyError } from '../../errors.ts';
 import type { TimingWheel } from '../../internal/time/timing-wheel.ts';
-import { proxyEvents } from '../events.ts';
 import { HealthProbe } from './health-probe.ts';
 import type { ResolvedProxyOptions } from '../options.ts';
-import { healthy, isAvailable, noteOutlier, type OutlierEvidence, type OutlierState } from '../policy/outlier.ts';
+import type { Standing } from '../policy/outlier.ts';
 import type { Target } from '../policy/request-target.ts';
 import { type ConnectionPool, type DispatchHandler, type DispatchOptions, openPool } from './transport.ts';
+import { UpstreamHealth } from './upstream-health.ts';
 
 /** What an upstream has done so far. */
 export interface UpstreamStats {
   /** Its origin. */
   readonly upstream: string;
+  /** Its name in the registry: for `evict`. */
+  readonly id: string;
   /** Requests under way. */
   readonly active: number;
   /** Requests sent, retries included. */
   readonly requests: number;
   /** Tries that failed, and answers that count as failures. */
   readonly failures: number;
+  /** Requests that were sent again after it had failed them. */
+  readonly retries: number;
   /** How often it was ejected. */
   readonly ejections: number;
-  /** `ejected`: it gets no requests for a while. `down`: its health probes fail. */
-  readonly state: 'up' | 'ejected' | 'down';
+  /**
+   * `ejected`: it gets no requests for a while. `down`: its health probes fail. Where all upstreams of a request are
+   * so, one of them gets it all the same.
+   */
+  readonly state: Standing;
   /** How long the last health probe took, in ms; `undefined`: none was answered yet. */
   readonly roundTrip: number | undefined;
 }
@@ -28,23 +35,27 @@ export interface UpstreamStats {
 /** One server that requests go to, with its connections and its health. */
 export class Upstream {
   readonly origin: string;
+  /** When it was last a choice for a request. */
+  comparedAt = 0;
   readonly #options: ResolvedProxyOptions;
-  readonly #host: string;
-  readonly #path: string;
+  readonly #target: Target;
+  readonly #health: UpstreamHealth;
+  readonly #probe: HealthProbe | undefined;
   #pool: ConnectionPool | undefined;
-  #state: OutlierState = healthy;
   #active = 0;
   #requests = 0;
   #failures = 0;
-  #ejections = 0;
-  #probe: HealthProbe | undefined;
-  #roundTrip: number | undefined;
+  #retries = 0;
 
-  constructor(target: Target, options: ResolvedProxyOptions) {
+  constructor(target: Target, options: ResolvedProxyOptions, wheel: TimingWheel) {
     this.origin = target.origin;
-    this.#host = target.host;
-    this.#path = target.path;
+    this.#target = target;
     this.#options = options;
+    const { registry, outlier: policy } = options;
+    this.#health = registry.list(
+      (number) => new UpstreamHealth({ origin: this.origin, policy, registry, wheel, number }),
+    );
+    this.#probe = this.#openProbe(wheel);
   }
 
   get active(): number {
@@ -53,83 +64,80 @@ export class Upstream {
 
   /** Sends a request. `end` is to be called once for each. */
   dispatch(options: DispatchOptions, handler: DispatchHandler): void {
+    const { timeouts, maxConnections, tlsOf } = this.#options;
     this.#active += 1;
     this.#requests += 1;
-    this.#connections().dispatch(options, handler);
-  }
-
-  /** Asks whether it is well, now and then, until it is closed. */
-  startProbes(wheel: TimingWheel): void {
-    const { health } = this.#options;
-    if (!health || this.#probe) return;
-    this.#probe = new HealthProbe(health, {
-      wheel,
-      path: this.#path + health.path,
-      host: this.#host,
-      pool: () => this.#connections(),
-      note: (isWell, roundTrip) => {
-        if (isWell) this.#roundTrip = roundTrip;
-        this.note(isWell ? 'probe-success' : 'probe-failure');
-      },
-    });
+    this.#pool ??= openPool(this.#target, tlsOf(this.#target), { connectTimeout: timeouts.connect, maxConnections });
+    this.#pool.dispatch(options, handler);
   }
 
   end(): void {
     this.#active -= 1;
   }
 
-  /** Takes what a request or a probe has shown of its health. */
-  note(evidence: OutlierEvidence): void {
+  /** Takes what a request has shown of its health. */
+  note(evidence: 'success' | 'failure'): void {
     if (evidence === 'failure') this.#failures += 1;
-    const now = performance.now();
-    const before = this.#state;
-    const after = (this.#state = noteOutlier(before, evidence, this.#options.outlier, now));
-    const upstream = this.origin;
-    if (after.ejectedUntil > before.ejectedUntil) {
-      this.#ejections += 1;
-      proxyEvents.upstream.publish({ upstream, state: 'ejected', duration: after.ejectedUntil - now });
-    } else if (after.isDown !== before.isDown) {
-      proxyEvents.upstream.publish({ upstream, state: after.isDown ? 'down' : 'up', duration: undefined });
-    }
+    this.#health.note(evidence, performance.now());
+  }
+
+  /** A request is sent again after this upstream has failed it. */
+  noteRetry(): void {
+    this.#retries += 1;
   }
 
   isAvailable(now: number): boolean {
-    return isAvailable(this.#state, now);
+    return this.#health.isAvailable(now);
   }
 
   stats(): UpstreamStats {
-    const state = this.#state.isDown ? 'down' : this.isAvailable(performance.now()) ? 'up' : 'ejected';
+    const { id, ejections, standing, liveness } = this.#health;
     return {
       upstream: this.origin,
+      id,
       active: this.#active,
       requests: this.#requests,
       failures: this.#failures,
-      ejections: this.#ejections,
-      state,
-      roundTrip: this.#roundTrip,
+      retries: this.#retries,
+      ejections,
+      state: standing,
+      roundTrip: liveness.roundTrip,
     };
   }
 
   async close(reason: ProxyError | null): Promise<void> {
-    this.#probe?.close();
-    await this.#pool?.destroy(reason);
+    this.#health.close();
+    await Promise.all([this.#probe?.close(), this.#pool?.destroy(reason)]);
   }
 
-  #connections(): ConnectionPool {
-    const { timeouts, maxConnections, tlsOf } = this.#options;
-    const settings = { connectTimeout: timeouts.connect, maxConnections };
-    return (this.#pool ??= openPool(this.origin, tlsOf(this.#host), settings));
+  /** Asks whether it is well, now and then, until it is closed. */
+  #openProbe(wheel: TimingWheel): HealthProbe | undefined {
+    const { health, tlsOf, host, registry, timeouts } = this.#options;
+    if (!health) return undefined;
+    const connectTimeout = Math.min(timeouts.connect, health.timeout);
+    return new HealthProbe(health, {
+      wheel,
+      path: this.#target.path + health.path,
+      host: host === 'target' || host === 'client' ? this.#target.host : host,
+      pool: openPool(this.#target, tlsOf(this.#target), { connectTimeout, maxConnections: 1 }),
+      asked: () => (registry.counters.heartbeats += 1),
+      answered: (isWell, roundTrip) => {
+        if (isWell) this.#health.measured(roundTrip);
+        this.#health.note(isWell ? 'probe-success' : 'probe-failure', performance.now());
+      },
+    });
   }
 }
 
 // An application that makes targets up, such as one for each tenant, would else keep them all.
 const maxIdleUpstreams = 1000;
 
-/** All upstreams of a proxy, by origin. Made at their first request; those that were idle longest are closed. */
+/** All upstreams of a proxy, by origin. Made at their first request; of too many the one that is idle longest goes. */
 export class Upstreams {
   readonly #options: ResolvedProxyOptions;
   readonly #wheel: TimingWheel;
   readonly #byOrigin = new Map<string, Upstream>();
+  #closedBy: ProxyError | undefined;
 
   constructor(options: ResolvedProxyOptions, wheel: TimingWheel) {
     this.#options = options;
@@ -142,14 +150,16 @@ export class Upstreams {
 
   /**
    * Chooses the target for a try: of those that are available and not tried yet, the one with the fewest requests
-   * under way. Where none is, another all the same: the last one is never left out.
+   * under way. Where none is, another all the same: the last one is never left out. Throws what `close` was called
+   * with.
    */
   choose(targets: readonly Target[], tried: ReadonlySet<string>, random: () => number): [Target, Upstream] {
+    if (this.#closedBy) throw this.#closedBy;
     const now = performance.now();
     let best: [Target, Upstream] | undefined;
     let bestScore = Infinity;
     for (const target of targets) {
-      const upstream = this.#of(target);
+      const upstream = this.#of(target, now);
       // The random part is less than one request: it decides between equals.
       const score =
         upstream.active + random() + (tried.has(upstream.origin) ? 1e6 : 0) + (upstream.isAvailable(now) ? 0 : 1e9);
@@ -163,27 +173,31 @@ export class Upstreams {
 
   async close(reason: ProxyError): Promise<void> {
     const all = this.all;
+    this.#closedBy = reason;
     this.#byOrigin.clear();
     await Promise.all(all.map((each) => each.close(reason)));
   }
 
-  #of(target: Target): Upstream {
+  #of(target: Target, now: number): Upstream {
     let upstream = this.#byOrigin.get(target.origin);
     if (!upstream) {
-      upstream = new Upstream(target, this.#options);
+      if (this.#byOrigin.size >= maxIdleUpstreams) this.#forgetIdle(now);
+      upstream = new Upstream(target, this.#options, this.#wheel);
       this.#byOrigin.set(target.origin, upstream);
-      upstream.startProbes(this.#wheel);
-      if (this.#byOrigin.size > maxIdleUpstreams) this.#forgetIdle();
     }
+    upstream.comparedAt = now;
     return upstream;
   }
 
-  #forgetIdle(): void {
-    for (const [origin, upstream] of this.#byOrigin) {
-      if (upstream.active > 0) continue;
-      this.#byOrigin.delete(origin);
-      void upstream.close(null);
-      return;
+  #forgetIdle(now: number): void {
+    let oldest: Upstream | undefined;
+    for (const upstream of this.#byOrigin.values()) {
+      // One that is compared now may be chosen.
+      if (upstream.active > 0 || upstream.comparedAt >= (oldest?.comparedAt ?? now)) continue;
+      oldest = upstream;
     }
+    if (!oldest) return;
+    this.#byOrigin.delete(oldest.origin);
+    void oldest.close(null);
   }
 }

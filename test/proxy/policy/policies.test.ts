@@ -4,7 +4,6 @@ import { hopByHopFields } from '../../../src/internal/http/hop-by-hop.ts';
 import { chooseByKey, unitHash } from '../../../src/proxy/policy/bucket.ts';
 import { decideFraming } from '../../../src/proxy/policy/framing.ts';
 import { clientAddress } from '../../../src/proxy/policy/forwarded.ts';
-import { healthy, isAvailable, noteOutlier, type OutlierEvidence } from '../../../src/proxy/policy/outlier.ts';
 import { isCleanPath, joinTarget, parseTarget, pathOf } from '../../../src/proxy/policy/request-target.ts';
 import { decideRetry, parseRetryAfter, type RetryFacts, type TryFailure } from '../../../src/proxy/policy/retry.ts';
 import { RetryBudget } from '../../../src/proxy/policy/retry-budget.ts';
@@ -157,75 +156,6 @@ it('a retry budget is a share of what is under way, and a few', () => {
   expect(budget.take()).toBe(true);
   for (let count = 0; count < 10; count += 1) budget.end();
   expect(budget.take()).toBe(false);
-});
-
-describe('an upstream', () => {
-  const policy = { failures: 2, ejection: 100, maxEjection: 250, probeFailures: 2, grace: 50 };
-  const after = (steps: readonly (readonly [at: number, evidence: OutlierEvidence])[]) =>
-    steps.reduce((state, [at, evidence]) => noteOutlier(state, evidence, policy, at), healthy);
-
-  it('is ejected after failures in a row, longer each time, and is well after a success', () => {
-    expect(
-      isAvailable(
-        after([
-          [0, 'failure'],
-          [1, 'success'],
-          [2, 'failure'],
-        ]),
-        3,
-      ),
-    ).toBe(true);
-    const once = after([
-      [0, 'failure'],
-      [0, 'failure'],
-    ]);
-    expect([isAvailable(once, 99), isAvailable(once, 100)]).toEqual([false, true]);
-    const twice = after([
-      [0, 'failure'],
-      [0, 'failure'],
-      [100, 'failure'],
-      [100, 'failure'],
-    ]);
-    expect([isAvailable(twice, 299), isAvailable(twice, 300)]).toEqual([false, true]);
-    const long = after(
-      [0, 100, 300, 550].flatMap(
-        (at) =>
-          [
-            [at, 'failure'],
-            [at, 'failure'],
-          ] as const,
-      ),
-    );
-    expect([isAvailable(long, 799), isAvailable(long, 800)]).toEqual([false, true]);
-    const healed = after([
-      [0, 'failure'],
-      [0, 'failure'],
-      [100, 'success'],
-      [101, 'failure'],
-      [101, 'failure'],
-    ]);
-    expect([isAvailable(healed, 200), isAvailable(healed, 201)]).toEqual([false, true]);
-  });
-
-  it('is down after failed probes without any success for the grace time, until one is answered', () => {
-    expect(
-      isAvailable(
-        after([
-          [10, 'success'],
-          [20, 'probe-failure'],
-          [59, 'probe-failure'],
-        ]),
-        60,
-      ),
-    ).toBe(true);
-    const down = [
-      [10, 'success'],
-      [20, 'probe-failure'],
-      [60, 'probe-failure'],
-    ] as const;
-    expect(isAvailable(after(down), 1e9)).toBe(false);
-    expect(isAvailable(after([...down, [70, 'probe-success']]), 70)).toBe(true);
-  });
 });
 
 it('the client is the last address that is not a trusted proxy', () => {
