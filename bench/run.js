@@ -23,6 +23,9 @@ import long from './scenarios/long.js';
 import plain10k from './scenarios/plain-10k.js';
 import plain2k from './scenarios/plain-2k.js';
 import plain50k from './scenarios/plain-50k.js';
+import proxy2k from './scenarios/proxy-2k.js';
+import proxy64m from './scenarios/proxy-64m.js';
+import proxyEvents from './scenarios/proxy-events.js';
 import { evaluate, formatTables } from './support/report.js';
 import { roundsOf, runScenario } from './support/rounds.js';
 
@@ -46,6 +49,9 @@ const scenarios = [
   heartbeats,
   heartbeatRegistry,
   ackProbe,
+  proxy2k,
+  proxyEvents,
+  proxy64m,
 ];
 
 const usage = `usage: npm run bench -- <scenario> … [--rounds N] [--quick] [--json FILE] [--profile DIR]

@@ -1,7 +1,7 @@
 // What users get: the tarball, installed in a fresh folder, and used there by each version of Node, by test runners,
 // bundlers and versions of TypeScript (pack/jobs.js).
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,9 @@ import { runAll } from './pack/run-all.js';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const wanted = /^(dist\/.*\.(js|mjs|d\.ts|d\.mts)|dist\/package\.json|docs\/.*\.md|package\.json|[A-Z]+\.md|LICENSE)$/;
 
-const user = mkdtempSync(join(realpathSync(tmpdir()), 'sluice-pack-'));
+const room = mkdtempSync(join(realpathSync(tmpdir()), 'sluice-pack-'));
+const user = join(room, 'bare');
+mkdirSync(user);
 try {
   const tarball = pack();
   writeFileSync(join(user, 'package.json'), '{ "private": true }\n');
@@ -20,15 +22,15 @@ try {
   checkFiles(join(user, 'node_modules/sluice'));
   if (!(await runAll(jobsOf(user, tarball), availableParallelism()))) process.exitCode = 1;
 } finally {
-  rmSync(user, { recursive: true, force: true });
+  rmSync(room, { recursive: true, force: true });
 }
 
 function pack() {
   // Without a build where `dist` is fresh: tests may run from it at this moment.
   const fresh = process.env['SLUICE_DIST_FRESH'] === '1' ? ['--ignore-scripts'] : [];
-  const args = ['pack', '--silent', ...fresh, '--pack-destination', user];
+  const args = ['pack', '--silent', ...fresh, '--pack-destination', room];
   execFileSync('npm', args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
-  return join(user, readdirSync(user).find((name) => name.endsWith('.tgz')) ?? '');
+  return join(room, readdirSync(room).find((name) => name.endsWith('.tgz')) ?? '');
 }
 
 /** @param {string} folder */

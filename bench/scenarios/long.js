@@ -2,7 +2,7 @@
 import { pipeline } from 'node:stream';
 import { createGzip } from 'node:zlib';
 import express from 'express';
-import { Child } from '../support/child.js';
+import { openDownloads } from '../support/downloads.js';
 import { makeLog } from '../support/log-text.js';
 
 const megabytes = 32;
@@ -20,33 +20,6 @@ function serveLog(send, middleware) {
     send(req, res);
   });
   return { app };
-}
-
-/** @type {import('../support/rounds.js').Scenario['prepare']} */
-async function prepare(server, { quick }) {
-  const clients = new Child('clients', 'download-clients.js');
-  const port = await server.call('port');
-  const expected = makeLog(bytes).digest();
-  const download = async () => {
-    const { seconds, digest, coding, body } = await clients.call('download', port);
-    if (coding !== 'gzip' || digest !== expected) throw new Error(`a body in ${coding} that is not what was sent`);
-    return { seconds, body };
-  };
-  try {
-    for (let warmUp = 0; warmUp < (quick ? 1 : 3); warmUp++) await download();
-  } catch (error) {
-    await clients.stop();
-    throw error;
-  }
-  return {
-    async measure() {
-      const cpuBefore = await server.call('cpu');
-      const { seconds, body } = await download();
-      const cpu = await server.call('cpu');
-      return { rate: megabytes / seconds, cpu: (cpu - cpuBefore) / 1000 / megabytes, body: body / 1024 / megabytes };
-    },
-    close: () => clients.stop(),
-  };
 }
 
 /** @type {import('../support/rounds.js').Scenario} */
@@ -67,7 +40,7 @@ const scenario = {
     { key: 'cpu', title: 'CPU of the server per MB of text, ms', better: 'less', digits: 2 },
     { key: 'body', title: 'kB of the body per MB of text', better: 'less', digits: 1 },
   ],
-  prepare,
+  prepare: (server, { quick }) => openDownloads(server, { megabytes, coding: 'gzip', quick }),
   peers: [
     {
       name: 'pipeline',

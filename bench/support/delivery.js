@@ -25,21 +25,22 @@ export function deliveryMetrics(toReach = {}) {
  * the writer's CPU would depend on how often the readers fall asleep; a client elsewhere costs nothing of the kind.
  * @param {Child} server
  * @param {{ clients: number, warmUp: number, ticks: number }} size
- * @param {{ acceptEncoding?: string }} [options] - with it, servers may write from other threads, and are weighed; a
- * call of
+ * @param {object} [options]
+ * @param {string} [options.acceptEncoding] - with it, servers may write from other threads, and are weighed; a call of
  *   `end` ends their streams, for the checksums
+ * @param {Child} [options.source] - where `tick` is called, if the server passes on what comes from there
  * @returns {Promise<Bench>}
  */
-export async function openDelivery(server, { clients, warmUp, ticks }, { acceptEncoding } = {}) {
+export async function openDelivery(server, { clients, warmUp, ticks }, { acceptEncoding, source = server } = {}) {
   const readers = new Child('clients', 'stream-clients.js');
   let sent = 0;
   // One event more than ticks: what the stream begins with.
   const run = async (/** @type {number} */ count) => {
     for (const end = sent + count; sent < end;) {
       await readers.call('hold');
-      await server.call('tick', ++sent);
+      await source.call('tick', ++sent);
       // `cpu` is answered in a later turn: whatever the tick put off to the end of its own is written.
-      await server.call(acceptEncoding === undefined ? 'cpu' : 'quiet');
+      await server.call(acceptEncoding === undefined && source === server ? 'cpu' : 'quiet');
       readers.release();
       await readers.call('arrived', sent + 1);
     }

@@ -18,29 +18,47 @@ export function loadMetrics(rate) {
 /**
  * Requests of `/item` over 32 connections, each as soon as the one before is answered.
  * @param {Child} server
- * @param {{ text: string, acceptEncoding: string | null, quick: boolean }} options - text: what the answers are to be,
- * decoded; `null`: no such field
+ * @param {object} options
+ * @param {string} options.text - what the answers are to be, decoded
+ * @param {string | null} options.acceptEncoding - `null`: no such field
+ * @param {boolean} options.quick
+ * @param {number} [options.warmUps] - seconds of load before the first slice
+ * @param {Child} [options.counter] - where requests arrive that the server passes on
  * @returns {Promise<Bench>}
  */
-export async function openLoad(server, { text, acceptEncoding, quick }) {
+export async function openLoad(server, { text, acceptEncoding, quick, counter = server, warmUps = 1 }) {
   const clients = new Child('clients', 'request-clients.js');
   const port = await server.call('port');
   const load = () =>
     clients.call('load', port, { connections: 32, duration: quick ? 200 : 1000, acceptEncoding, text });
   try {
-    await load();
+    for (let warmUp = 0; warmUp < (quick ? 1 : warmUps); warmUp++) await load();
   } catch (error) {
     await clients.stop();
     throw error;
   }
   return {
     async measure() {
-      const [cpuBefore, requestsBefore] = await Promise.all([server.call('cpu'), server.call('requests')]);
+      const [cpuBefore, userBefore, requestsBefore] = await Promise.all([
+        server.call('cpu'),
+        server.call('userCpu'),
+        counter.call('requests'),
+      ]);
       const { responses, bytes, body, seconds } = await load();
-      const [cpu, requests] = await Promise.all([server.call('cpu'), server.call('requests')]);
+      const [cpu, user, requests] = await Promise.all([
+        server.call('cpu'),
+        server.call('userCpu'),
+        counter.call('requests'),
+      ]);
       if (requests - requestsBefore !== responses)
         throw new Error(`${requests - requestsBefore} requests had ${responses} answers`);
-      return { rate: responses / seconds, cpu: (cpu - cpuBefore) / responses, bytes, body };
+      return {
+        rate: responses / seconds,
+        cpu: (cpu - cpuBefore) / responses,
+        user: (user - userBefore) / responses,
+        bytes,
+        body,
+      };
     },
     close: () => clients.stop(),
   };

@@ -15,17 +15,21 @@ const tools = join(installPackages('pack-tools', new URL('tools/package.json', i
 const node = process.execPath;
 
 /**
- * @param {string} user - a folder in which the package is installed
+ * @param {string} bare - a folder in which the package is installed, and nothing else: optional peers are not there
  * @param {string} tarball
  * @returns {Job[]}
  */
-export function jobsOf(user, tarball) {
+export function jobsOf(bare, tarball) {
+  const user = join(bare, '../user');
+  cpSync(join(bare, 'node_modules'), join(user, 'node_modules'), { recursive: true, verbatimSymlinks: true });
+  lend(user, own, ['undici']);
   return [
-    ...typeJobs(user),
+    ...typeJobs(bare),
     ...testRunnerJobs(user),
     { name: 'attw', cwd: root, commands: [[join(own, '.bin/attw'), '--no-color', tarball]] },
     { name: 'publint', cwd: root, commands: [[join(own, '.bin/publint'), '--strict', tarball]] },
     ...nodeJobs(user),
+    ...peerJobs(bare),
     ...compilerJobs(user),
   ];
 }
@@ -70,15 +74,63 @@ function nodeJobs(user) {
   });
 }
 
-/** @param {string} user @returns {Job[]} */
-function typeJobs(user) {
-  const folder = join(user, 'types');
-  for (const type of ['commonjs', 'module']) openProject(join(folder, type), { type }, {});
-  lend(folder, tools, ['@types']);
+/** Optional peers: missing, and in their other versions. @param {string} bare @returns {Job[]} */
+function peerJobs(bare) {
+  const missing = openProject(
+    bare,
+    {},
+    {
+      'missing-peer.mjs': "import './missing-peer.cjs';",
+      'missing-peer.test.js': "test('the error', () => require('./missing-peer.cjs'));",
+    },
+  );
+  const newer = openProject(join(bare, '../undici8'), {}, {});
+  cpSync(join(bare, 'node_modules'), join(newer, 'node_modules'), { recursive: true, verbatimSymlinks: true });
+  symlinkSync(join(tools, 'undici8'), join(newer, 'node_modules/undici'));
+  const [, ...newerNodes] = findNodes();
+  return [
+    {
+      name: 'without undici',
+      cwd: missing,
+      commands: [
+        [node, 'missing-peer.cjs'],
+        [node, 'missing-peer.mjs'],
+      ],
+    },
+    { name: 'without undici, Jest', cwd: missing, commands: [[node, join(tools, 'jest/bin/jest.js')]] },
+    ...newerNodes.map(
+      (binary) =>
+        /** @type {Job} */ ({
+          name: `undici 8, ${binary}`,
+          cwd: newer,
+          commands: [
+            [binary, 'use.cjs'],
+            [binary, 'use.mjs'],
+          ],
+        }),
+    ),
+  ];
+}
+
+/** @param {string} bare @returns {Job[]} */
+function typeJobs(bare) {
+  // The request of a callback is that of Express where its types are; so both kinds of project.
+  const [express, plain] = [join(bare, '../types'), join(bare, '../types-plain')];
+  for (const folder of [express, plain]) {
+    cpSync(join(bare, 'node_modules'), join(folder, 'node_modules'), { recursive: true, verbatimSymlinks: true });
+    for (const type of ['commonjs', 'module']) openProject(join(folder, type), { type }, {});
+  }
+  lend(express, tools, ['@types']);
+  mkdirSync(join(plain, 'node_modules/@types'));
+  lend(plain, tools, ['@types/node']);
+  const checkTypes = fileURLToPath(new URL('check-types.js', import.meta.url));
   return ['typescript', 'typescript59', 'typescript54', 'typescript50'].map((name) => ({
     name: `${name}, every module and moduleResolution`,
-    cwd: folder,
-    commands: [[node, fileURLToPath(new URL('check-types.js', import.meta.url)), join(tools, name), folder]],
+    cwd: express,
+    commands: [
+      [node, checkTypes, join(tools, name), express, 'use.ts', 'use-express.ts'],
+      [node, checkTypes, join(tools, name), plain, 'use.ts'],
+    ],
   }));
 }
 

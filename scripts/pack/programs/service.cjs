@@ -12,12 +12,14 @@ const { createServer } = require('node:http');
  * @property {typeof import('sluice/deadline')} deadline
  * @property {typeof import('sluice/heartbeat')} heartbeat
  * @property {typeof import('sluice/lifecycle')} lifecycle
+ * @property {typeof import('sluice/proxy')} proxy
  * @property {typeof import('sluice/records')} records
  * @property {typeof import('sluice/sse')} sse
  */
 
 /** @param {Parts} parts */
-module.exports = async function tryService({ sluice, body, compress, deadline, heartbeat, lifecycle, records, sse }) {
+module.exports = async function tryService(parts) {
+  const { sluice, body, compress, deadline, heartbeat, lifecycle, proxy, records, sse } = parts;
   const life = lifecycle.lifecycle({ signals: false, preDrain: 0, spread: 0 });
   /** @type {unknown} */
   let late;
@@ -56,6 +58,18 @@ module.exports = async function tryService({ sluice, body, compress, deadline, h
   const file = await get('/body');
   assert.strictEqual(file.headers.get('content-encoding'), null); // no Content-Type
   assert.strictEqual((await file.text()).length, 5000);
+
+  const passOn = proxy.proxy({ target: `http://127.0.0.1:${port}` });
+  const gateway = createServer(passOn);
+  gateway.listen(0, '127.0.0.1');
+  await once(gateway, 'listening');
+  const { port: front } = /** @type {import('node:net').AddressInfo} */ (gateway.address());
+  const passed = await fetch(`http://127.0.0.1:${front}/rows`, { headers: { Connection: 'close' } });
+  assert.strictEqual(passed.status, 200);
+  assert.strictEqual(await passed.text(), '{"hasDeadline":true}\n');
+  await passOn.close();
+  gateway.closeAllConnections();
+  gateway.close();
 
   const endless = await get('/endless');
   assert.ok(endless.body);

@@ -5,6 +5,7 @@ import * as sluice from 'sluice';
 import * as compress from 'sluice/compress';
 import * as heartbeat from 'sluice/heartbeat';
 import * as lifecycle from 'sluice/lifecycle';
+import * as proxy from 'sluice/proxy';
 import tryService from './service.cjs';
 
 const require = createRequire(import.meta.url);
@@ -14,6 +15,7 @@ await tryService({
   compress,
   heartbeat,
   lifecycle,
+  proxy,
   body: require('sluice/body'),
   deadline: require('sluice/deadline'),
   records: require('sluice/records'),

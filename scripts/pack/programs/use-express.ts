@@ -1,6 +1,17 @@
 // The same in an application of Express. It is compiled only.
 import express from 'express';
-import { compress, contextOf, deadline, heartbeat, lifecycle, ndjson, openEventStream, pipeBody, sse } from 'sluice';
+import {
+  compress,
+  contextOf,
+  deadline,
+  heartbeat,
+  lifecycle,
+  ndjson,
+  openEventStream,
+  pipeBody,
+  proxy,
+  sse,
+} from 'sluice';
 
 const app = express();
 const life = lifecycle();
@@ -35,5 +46,14 @@ app.post('/compression', (_req, res) => {
   compression.switch.disable();
   res.json({ enabled: compression.switch.enabled });
 });
+app.use(
+  '/api',
+  proxy({
+    target: ['http://localhost:4000', new URL('http://localhost:4001')],
+    rewrite: (path, req) => `/${req.hostname}${path}`,
+    requestHeaders: (headers, req) => headers.set('X-Client', req.ip ?? ''),
+    onError: (error, _req, res) => void res.status(error.status).json({ code: error.code }),
+  }),
+);
 
 life.attach(app.listen(3000));

@@ -7,6 +7,7 @@ import { type CompressOptions, negotiate } from 'sluice/compress';
 import { contextOf, deadline, type RequestContext } from 'sluice/deadline';
 import { createRegistry, heartbeat } from 'sluice/heartbeat';
 import { type DrainReport, lifecycle } from 'sluice/lifecycle';
+import { type CanaryConfig, createCanary, proxy, type ProxyOptions } from 'sluice/proxy';
 import { ndjson } from 'sluice/records';
 import { type EventStream, sse } from 'sluice/sse';
 
@@ -51,6 +52,27 @@ const server = createServer((req, res) => {
   middlewares.reduceRight<() => void>((next, middleware) => () => middleware(req, res, next), last)();
 });
 
+async function passOn(origin: string, path: string): Promise<string> {
+  const arms: CanaryConfig['arms'] = { stable: { target: origin, weight: 95 }, next: { target: origin, weight: 5 } };
+  const proxyOptions: ProxyOptions = {
+    route: createCanary({ arms }, { key: (req) => req.headers.cookie }),
+    requestHeaders: { 'X-Gateway': 'yes' },
+    modifyResponse: ({ headers }) => headers.delete('X-Powered-By'),
+    onError: (error, _req, _res, next) => next(error.upstream === undefined ? error : 'router'),
+  };
+  const middleware = proxy(proxyOptions);
+  const gateway = createServer(middleware);
+  const undo = middleware.attach(gateway);
+  await new Promise<void>((resolve) => gateway.listen(0, '127.0.0.1', resolve));
+  const answer = await fetch(`http://127.0.0.1:${(gateway.address() as AddressInfo).port}${path}`);
+  const text = await answer.text();
+  undo();
+  await middleware.close();
+  gateway.closeAllConnections();
+  gateway.close();
+  return text;
+}
+
 export async function run(): Promise<DrainReport> {
   life.attach(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -59,6 +81,7 @@ export async function run(): Promise<DrainReport> {
   for (const path of ['/prices', '/rows', '/download']) texts.push(await (await fetch(origin + path)).text());
   if (!texts[0]!.includes('event: closed') || texts[1] !== '{"row":1}\n' || texts[2] !== 'ab')
     throw new Error(texts.join());
+  if ((await passOn(origin, '/rows')) !== '{"row":1}\n') throw new Error('the proxy did not pass it on');
   if (negotiate('gzip', options.codecs ?? []).coding !== 'gzip') throw new Error('gzip is not chosen');
   const error: SluiceError = new InvalidEventError('event', 'wrong');
   if (!(error instanceof Error) || clients.size !== 1) throw new Error('wrong');

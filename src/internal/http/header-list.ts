@@ -15,8 +15,10 @@ export class HeaderList {
 
   /** The values of a name, joined by `, `; `null` without one. */
   get(name: string): string | null {
-    const values = this.getAll(name);
-    return values.length === 0 ? null : values.join(', ');
+    const wanted = name.toLowerCase();
+    const at = this.#names.indexOf(wanted);
+    if (at < 0) return null;
+    return this.#names.includes(wanted, at + 1) ? this.getAll(wanted).join(', ') : (this.#flat[2 * at + 1] ?? '');
   }
 
   /** The values of a name, a line each. */
@@ -27,6 +29,11 @@ export class HeaderList {
       if (this.#names[at] === wanted) values.push(this.#flat[2 * at + 1] ?? '');
     }
     return values;
+  }
+
+  /** The names of all lines in lower case, in order. Not a copy. */
+  get names(): readonly string[] {
+    return this.#names;
   }
 
   /** Whether there is a line of the name. */

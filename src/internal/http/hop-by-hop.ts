@@ -21,7 +21,8 @@ const hopByHop: ReadonlySet<string> = new Set([
  * @param connection - the values of all `Connection` lines
  */
 export function hopByHopFields(connection: readonly string[]): ReadonlySet<string> {
-  const nominated = connection.flatMap(tokensOf);
+  if (connection.length === 0 || (connection.length === 1 && connection[0] === 'keep-alive')) return hopByHop;
+  const nominated = connection.flatMap(tokensOf).filter((each) => !hopByHop.has(each));
   return nominated.length === 0 ? hopByHop : new Set([...hopByHop, ...nominated]);
 }
 

@@ -200,17 +200,17 @@ const singleFields = new Set([
 ]);
 
 function setHeaders(res: ServerResponse, headers: HeaderList): void {
-  const seen = new Set<string>();
-  for (const [name, value] of headers) {
-    const key = name.toLowerCase();
-    if (key === 'vary') {
-      if (!seen.has(key)) vary(res, headers.get(name) ?? '');
-    } else if (key === 'set-cookie') {
+  const { names, flat } = headers;
+  for (const [at, key] of names.entries()) {
+    const [name = '', value = ''] = [flat[2 * at], flat[2 * at + 1]];
+    if (key === 'set-cookie') {
       res.appendHeader(name, value);
-    } else if (!seen.has(key)) {
-      const values = headers.getAll(name);
-      res.setHeader(name, values.length === 1 || singleFields.has(key) ? value : values);
+      continue;
     }
-    seen.add(key);
+    // A line that repeats another went with the first one.
+    if (names.indexOf(key) < at) continue;
+    if (key === 'vary') vary(res, headers.get(key) ?? '');
+    else if (names.includes(key, at + 1) && !singleFields.has(key)) res.setHeader(name, headers.getAll(key));
+    else res.setHeader(name, value);
   }
 }

@@ -7,6 +7,7 @@ import { formatEvent } from '../../internal/format/event-stream.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
 import type { HeaderList } from '../../internal/http/header-list.ts';
 import { isGone } from '../../internal/http/message.ts';
+import type { RosterEntry } from '../../internal/roster.ts';
 import { startTimer } from '../../internal/time/clock.ts';
 import { ClientResponse, type ClientResponseHost } from './client-response.ts';
 import { proxyEvents } from '../events.ts';
@@ -14,7 +15,7 @@ import { answerFailure, type Incoming } from './failure-answer.ts';
 import type { ArmCounts } from '../options.ts';
 import type { Target } from '../policy/request-target.ts';
 import { dropHopByHop, passableTrailers } from './request-headers.ts';
-import type { ProxyState } from './state.ts';
+import type { ProxyState, Underway } from './state.ts';
 import type { EventTap } from './tap.ts';
 import { BodyPipe } from './body-pipe.ts';
 import { Tries, type TriesHost } from './tries.ts';
@@ -47,6 +48,8 @@ export class Exchange implements TriesHost, ClientResponseHost {
   readonly #startedAt = performance.now();
   readonly #client: ClientResponse;
   readonly #tries: Tries;
+  /** Its place among the requests under way. */
+  readonly #entry: RosterEntry<Underway>;
   #state: 'asking' | 'answering' | 'reading-on' | 'over' = 'asking';
   #isFlushing = false;
   #hasFailed = false;
@@ -68,7 +71,7 @@ export class Exchange implements TriesHost, ClientResponseHost {
     const context = contextIn(req);
     this.#tries = new Tries(proxy, { req, targets, counts, context, scope: this.#scope, upgrade }, this);
     this.#client = new ClientResponse(res, this);
-    proxy.began(this);
+    this.#entry = proxy.began(this);
     if (counts) counts.active += 1;
     // Called at once, where the time is over already.
     this.#ignoreAbort = context?.onAbort((reason) => {
@@ -256,9 +259,9 @@ export class Exchange implements TriesHost, ClientResponseHost {
     this.#state = 'over';
     this.#stopReading?.();
     this.#ignoreAbort?.();
-    this.#tries.close(new Error('The exchange is over'));
+    this.#tries.close(undefined);
     this.#tap?.end();
-    this.#proxy.ended(this);
+    this.#proxy.ended(this.#entry);
     if (this.#counts) this.#counts.active -= 1;
   }
 

@@ -1,11 +1,11 @@
 import { BodyConsumedError, UnproxiableRequestError } from '../../errors.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
+import type { HeaderList } from '../../internal/http/header-list.ts';
 import type { HttpRequest } from '../../internal/http/message.ts';
 import type { ResolvedProxyOptions } from '../options.ts';
 import { decideFraming, type Framing } from '../policy/framing.ts';
 import { isCleanPath, pathOf } from '../policy/request-target.ts';
 import { parsedBody, RequestBody } from './request-body.ts';
-import { clientHeaders } from './request-headers.ts';
 
 /** The body of a request, as the upstream gets it. */
 export interface Payload {
@@ -17,11 +17,12 @@ export interface Payload {
 
 /**
  * Opens the body of a request.
+ * @param headers - as the client sent them
  * @param onProgress - called when a piece of it was read
  * Throws `UnproxiableRequestError` and `BodyConsumedError`.
  */
-export function openPayload(req: HttpRequest, keep: number, onProgress: () => void): Payload {
-  const framing = framingOf(req);
+export function openPayload(req: HttpRequest, headers: HeaderList, keep: number, onProgress: () => void): Payload {
+  const framing = framingOf(req, headers);
   if (framing.kind === 'refused') throw new UnproxiableRequestError(framing.why);
   if (framing.kind === 'none') return { body: undefined, length: bodyIsUsual(req.method) ? 0 : undefined };
   if (req.readableDidRead) {
@@ -34,10 +35,10 @@ export function openPayload(req: HttpRequest, keep: number, onProgress: () => vo
   return { body, length: framing.kind === 'length' ? framing.length : undefined };
 }
 
-function framingOf(req: HttpRequest): Framing {
-  if (req.httpVersionMajor < 2) return decideFraming(clientHeaders(req));
+function framingOf(req: HttpRequest, headers: HeaderList): Framing {
+  if (req.httpVersionMajor < 2) return decideFraming(headers);
   const { stream } = req as { stream?: { endAfterHeaders?: boolean } };
-  return decideFraming(clientHeaders(req), { isHttp2: true, endsWithHead: stream?.endAfterHeaders === true });
+  return decideFraming(headers, { isHttp2: true, endsWithHead: stream?.endAfterHeaders === true });
 }
 
 /** Whether a request of this method has a body as a rule. Without one, it says so by a length of 0 (RFC 9110 8.6). */

@@ -41,6 +41,8 @@ export function addressOf(req: HttpRequest, trusts: Trusts): string | undefined 
 /** What the headers of a request to an upstream are made of. */
 export interface RequestParts {
   readonly req: HttpRequest;
+  /** As the client sent them. They become the result. */
+  readonly headers: HeaderList;
   readonly target: Target;
   /** Bytes of the body; `undefined`: not known, or none. */
   readonly length: number | undefined;
@@ -54,19 +56,18 @@ export interface RequestParts {
  * `Connection` cannot name what is added later; then the proxy's own; then the rules of the application.
  */
 export function requestHeaders(parts: RequestParts, options: ResolvedProxyOptions): HeaderList {
-  const { req, target, length, isRewritten, context } = parts;
-  const headers = clientHeaders(req);
+  const { req, headers, target, length, isRewritten, context } = parts;
   const wantsTrailers = headers.getAll('te').some((line) => tokensOf(line).includes('trailers'));
   const hops = hopByHopFields(headers.getAll('connection'));
   headers.keep((name) => !hops.has(name) && name !== 'host' && name !== 'content-length' && name !== 'expect');
   if (isRewritten) headers.delete('content-encoding');
   const facts = factsOf(req);
-  headers.set(
+  headers.append(
     'Host',
     options.host === 'target' ? target.host : options.host === 'client' ? (facts.host ?? target.host) : options.host,
   );
-  if (length !== undefined) headers.set('Content-Length', String(length));
-  if (wantsTrailers) headers.set('TE', 'trailers');
+  if (length !== undefined) headers.append('Content-Length', String(length));
+  if (wantsTrailers) headers.append('TE', 'trailers');
   setForwarded(headers, facts, options.forwarded, trustsOf(req, options));
   if (options.via !== undefined) headers.set('Via', joined(headers.get('via'), `${facts.httpVersion} ${options.via}`));
   if (context && options.propagateDeadline) writeTimeout(context, headers, propagation);
@@ -95,6 +96,7 @@ function joined(before: string | null, value: string): string {
 /** Removes the headers of an answer that end at this hop. `Trailer` stays: the proxy passes trailers on. */
 export function dropHopByHop(headers: HeaderList): void {
   const hops = hopByHopFields(headers.getAll('connection'));
+  if (!headers.names.some((name) => hops.has(name))) return;
   const trailers = headers.getAll('trailer');
   headers.keep((name) => !hops.has(name));
   for (const value of trailers) headers.append('Trailer', value);

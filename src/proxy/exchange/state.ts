@@ -4,6 +4,7 @@ import { readBodyCoding } from '../../internal/http/body-rules.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
 import type { HeaderList } from '../../internal/http/header-list.ts';
 import type { HttpRequest } from '../../internal/http/message.ts';
+import { Roster, type RosterEntry } from '../../internal/roster.ts';
 import { TimingWheel } from '../../internal/time/timing-wheel.ts';
 import { proxyErrors } from '../events.ts';
 import type { ResolvedProxyOptions } from '../options.ts';
@@ -23,7 +24,7 @@ export class ProxyState {
   readonly budget: RetryBudget;
   readonly wheel: TimingWheel = new TimingWheel((error) => proxyErrors.report({ error, req: undefined }));
   readonly random: () => number = Math.random;
-  readonly #exchanges = new Set<Underway>();
+  readonly #exchanges = new Roster<Underway>();
   /** Answers that are read on without a client. */
   #readOns = 0;
 
@@ -35,18 +36,19 @@ export class ProxyState {
 
   /** Breaks off what is under way, and closes all connections. */
   async close(reason: ProxyError): Promise<void> {
-    for (const exchange of [...this.#exchanges]) exchange.failed(reason);
+    for (const exchange of this.#exchanges) exchange.failed(reason);
     await this.upstreams.close(reason);
     this.wheel.close();
   }
 
-  began(exchange: Underway): void {
-    this.#exchanges.add(exchange);
+  /** Notes a request. Returns what `ended` is to be given. */
+  began(exchange: Underway): RosterEntry<Underway> {
     this.budget.begin();
+    return this.#exchanges.add(exchange);
   }
 
-  ended(exchange: Underway): void {
-    if (this.#exchanges.delete(exchange)) this.budget.end();
+  ended(entry: RosterEntry<Underway>): void {
+    if (this.#exchanges.remove(entry)) this.budget.end();
   }
 
   /** Takes a place to read an answer on whose client has left; `false`: there is none. */

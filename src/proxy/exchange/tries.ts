@@ -19,7 +19,7 @@ import { kindOfError } from '../policy/failure.ts';
 import { joinTarget, type Target } from '../policy/request-target.ts';
 import { decideRetry, parseRetryAfter, type TryFailure } from '../policy/retry.ts';
 import { RequestBody } from './request-body.ts';
-import { requestHeaders } from './request-headers.ts';
+import { clientHeaders, requestHeaders } from './request-headers.ts';
 import type { ProxyState } from './state.ts';
 import type { UpgradeRequest } from './tunnel.ts';
 import type { Upstream } from '../upstream/upstream.ts';
@@ -49,6 +49,8 @@ export interface TriedRequest {
   readonly upgrade: UpgradeRequest | undefined;
 }
 
+const none: ReadonlySet<string> = new Set();
+
 /** Sends a request, and again where that is safe, until an upstream answers. */
 export class Tries implements AttemptHost {
   readonly #proxy: ProxyState;
@@ -56,7 +58,10 @@ export class Tries implements AttemptHost {
   readonly #host: TriesHost;
   readonly #path: string;
   readonly #payload: Payload;
-  readonly #tried = new Set<string>();
+  /** The client's, until the first try takes them. */
+  #headers: HeaderList | undefined;
+  /** Origins; made with the first retry. */
+  #tried: Set<string> | undefined;
   #count = 0;
   #attempt: Attempt | undefined;
   #upstream: Upstream | undefined;
@@ -71,9 +76,10 @@ export class Tries implements AttemptHost {
     this.#request = request;
     this.#host = host;
     this.#path = upstreamPath(request.req, options);
+    const headers = (this.#headers = clientHeaders(request.req));
     this.#payload = request.upgrade
       ? { body: undefined, length: undefined }
-      : openPayload(request.req, options.retry.maxBody, () => this.#attempt?.moved());
+      : openPayload(request.req, headers, options.retry.maxBody, () => this.#attempt?.moved());
   }
 
   /** How often the request was sent. */
@@ -90,11 +96,13 @@ export class Tries implements AttemptHost {
     const { options, upstreams, wheel, random } = this.#proxy;
     const { req, targets, context, upgrade } = this.#request;
     const { body, length } = this.#payload;
-    const [target, upstream] = upstreams.choose(targets, this.#tried, random);
+    if (this.#origin !== undefined) (this.#tried ??= new Set()).add(this.#origin);
+    const [target, upstream] = upstreams.choose(targets, this.#tried ?? none, random);
     this.#origin = upstream.origin;
-    this.#tried.add(upstream.origin);
     const isRewritten = Buffer.isBuffer(body);
-    const headers = requestHeaders({ req, target, length, isRewritten, context }, options);
+    const given = this.#headers ?? clientHeaders(req);
+    this.#headers = undefined;
+    const headers = requestHeaders({ req, headers: given, target, length, isRewritten, context }, options);
     upgrade?.prepare(headers);
     this.#count += 1;
     this.#attempt = new Attempt(this, options.timeouts, wheel);
@@ -116,9 +124,10 @@ export class Tries implements AttemptHost {
     this.#attempt?.pause(isPaused);
   }
 
-  /** Gives up, or frees what is held at the end. */
-  close(reason: Error): void {
-    this.#attempt?.abort(reason);
+  /** Frees what is held. @param reason - why, where an answer is still to come */
+  close(reason: Error | undefined): void {
+    // An `Error` takes as long as all else here.
+    if (this.#attempt?.isOver === false) this.#attempt.abort(reason ?? new Error('The exchange is over'));
     this.#stopDelay?.();
     this.#settle();
     const { body } = this.#payload;

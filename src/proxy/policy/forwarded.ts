@@ -17,7 +17,13 @@ export interface ClientFacts {
 /** Whether an address is one of our proxies. @param hop - 0 for the connection's other end, 1 for the next … */
 export type Trusts = (address: string, hop: number) => boolean;
 
-const claims = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-port'];
+const claims: ReadonlySet<string> = new Set([
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-port',
+]);
 
 /**
  * Replaces what the request claims about its client by what is known. Only a peer that is trusted may claim anything:
@@ -90,7 +96,7 @@ function quoted(value: string): string {
 }
 
 function drop(headers: HeaderList): void {
-  headers.keep((name) => !claims.includes(name));
+  headers.keep((name) => !claims.has(name));
 }
 
 function set(headers: HeaderList, name: string, value: string | undefined): void {

@@ -24,6 +24,9 @@ export function decideFraming(
   headers: HeaderList,
   { isHttp2, endsWithHead }: { readonly isHttp2: boolean; readonly endsWithHead: boolean } = http1,
 ): Framing {
+  if (!headers.has('content-length') && !headers.has('transfer-encoding')) {
+    return isHttp2 && !endsWithHead ? chunked : none;
+  }
   const lengths = headers.getAll('content-length').flatMap((value) => value.split(',').map((each) => each.trim()));
   const codings = headers.getAll('transfer-encoding').flatMap(tokensOf);
   if (headers.has('transfer-encoding')) {
@@ -32,8 +35,7 @@ export function decideFraming(
     if (codings.length !== 1 || codings[0] !== 'chunked') return refuse('a Transfer-Encoding other than chunked');
     return chunked;
   }
-  const [first] = lengths;
-  if (first === undefined) return isHttp2 && !endsWithHead ? chunked : none;
+  const [first = ''] = lengths;
   if (lengths.some((each) => each !== first)) return refuse('different values of Content-Length');
   if (!/^\d{1,15}$/.test(first)) return refuse('a Content-Length that is not a number');
   const length = Number(first);

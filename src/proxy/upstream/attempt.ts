@@ -111,7 +111,9 @@ export class Attempt implements DispatchHandler, Timed {
       return;
     }
     this.#state = 'body';
-    this.#wheel.schedule(this, this.#movedAt + this.#clocks.idle);
+    const due = this.#movedAt + this.#clocks.idle;
+    // A time that comes too early is put off then. Most answers are complete by then.
+    if (!this.timing || due < this.timing.at) this.#wheel.schedule(this, due);
     this.#host.headed(status, headers, message);
     // Its Content-Length is that of the 200 (RFC 9110 8.6). undici 7 waits for so many bytes, and fails.
     if (status === 304) this.#ended(undefined);

@@ -1,0 +1,34 @@
+// @ts-check
+import { deliveryMetrics, openDelivery } from '../support/delivery.js';
+import { openUpstream, proxies, withUpstream } from '../support/proxies/servers.js';
+
+const [cpu] = deliveryMetrics();
+if (!cpu) throw new Error('the CPU is what counts here');
+
+/** @type {import('../support/rounds.js').Scenario} */
+const scenario = {
+  name: 'proxy-events',
+  summary: '1,000 event streams passed on from an upstream, a text of its own to each at every tick',
+  baseline: 'hpm',
+  rounds: 5,
+  slices: 4,
+  metrics: [
+    { ...cpu, title: 'CPU of the proxy per event, µs', toReach: { sluice: 0.8 } },
+    { ...cpu, title: 'CPU of the proxy per event, µs', toReach: { 'sluice-express': 0.8 }, baseline: 'hpm-express' },
+  ],
+  async prepare(server, { quick }) {
+    const size = quick ? { clients: 100, warmUp: 10, ticks: 20 } : { clients: 1000, warmUp: 20, ticks: 25 };
+    const upstream = await openUpstream(server);
+    return withUpstream(upstream, () => openDelivery(server, size, { source: upstream }));
+  },
+  peers: [
+    proxies.middleware,
+    proxies.middlewareExpress,
+    proxies.byHand,
+    proxies.nginx,
+    proxies.sluice,
+    proxies.sluiceExpress,
+  ],
+};
+
+export default scenario;
