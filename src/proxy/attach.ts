@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import type { Hook } from '../internal/http/framework.ts';
@@ -55,11 +55,20 @@ export function attach(state: ProxyState, server: UpgradableServer, given: Attac
   };
 }
 
-/** Where there is no application behind: its errors are answered here. */
+/**
+ * Where there is no application behind: its errors are answered here, with their `status` as Express does it. An error
+ * of the request's own (4xx) is an answer and no failure.
+ */
 export function nextFor(req: HttpRequest, res: ServerResponse | Http2ServerResponse): Next {
   return (error) => {
-    proxyErrors.report({ error, req });
+    const status = statusOf(error);
+    if (status >= 500) proxyErrors.report({ error, req });
     if (res.headersSent) abortResponse(res);
-    else answer(res, { status: 500, text: '500 Internal Server Error\n' });
+    else answer(res, { status, text: `${status} ${STATUS_CODES[status] ?? ''}\n` });
   };
+}
+
+function statusOf(error: unknown): number {
+  const { status } = (error ?? {}) as { status?: unknown };
+  return Number.isInteger(status) && (status as number) >= 400 && (status as number) < 600 ? (status as number) : 500;
 }

@@ -65,6 +65,8 @@ const advice = {
     followRedirects: 'Redirects go to the client.',
     preserveHeaderKeyCase: 'Names of headers keep their case.',
     buffer: 'A body that was read before is taken from `req.rawBody` or `req.body`.',
+    http2: 'The proxy works on a server of `node:http2` too.',
+    method: 'The method is that of the request.',
     forward: page,
     toProxy: page,
     localAddress: page,

@@ -240,9 +240,23 @@ export const rows: Record<string, Row> = {
   'docs/heartbeat.md: The frame': runs,
   'docs/heartbeat.md: Observing': runs,
 
-  'docs/proxy.md: Quick start': visited(gets('/api/users?page=2', '"price":12')),
+  'docs/proxy.md: Quick start': {
+    visit: async (running) => {
+      await gets('/api/users?page=2', '"price":12')(running);
+      expect(running.calls).toEqual(['GET /users?page=2']);
+    },
+  },
   'docs/proxy.md: With the other middlewares': visited(gets('/', '"price":12')),
   'docs/proxy.md: WebSockets': visited(gets('/', '"price":12')),
+  'docs/proxy.md: WebSockets (2)': {
+    visit: async ({ origin, calls }) => {
+      const { status } = await get(`${origin()}/chat/room`, ['"price":12'], { headers: { Cookie: 'a=1' } });
+      expect([status, calls]).toEqual([200, ['GET /room']]);
+      const client = new WebSocket(`${origin()}/chat/room`);
+      const [error] = (await once(client, 'error')) as [Error];
+      expect(error.message).toContain('401');
+    },
+  },
   'docs/proxy.md: Send a share of the clients to a new version': {
     visit: async (running) => {
       await gets('/', '"price":12')(running);
@@ -252,6 +266,31 @@ export const rows: Record<string, Row> = {
   'docs/proxy.md: Count the tokens of a language model': visited(gets('/v1/models', '"price":12')),
   'docs/proxy.md: Upstreams': visited(gets('/', '"price":12'), gets('/pool', '"state":"up"')),
   'docs/proxy.md: TLS': runs,
+  'docs/proxy.md: Behind another proxy': visited(gets('/rest', '"price":12'), gets('/', '"price":12')),
+  'docs/proxy.md: Change requests and answers': {
+    visit: async ({ origin }) => {
+      const { headers } = await get(origin(), ['"price":12']);
+      expect(headers.get('x-frame-options')).toBe('DENY');
+    },
+  },
+  'docs/proxy.md: Failures': visited(gets('/', '"price":12')),
+
+  'docs/from-http-proxy-middleware.md: Only some paths': {
+    visit: async (running) => {
+      await each(gets('/api/a', '"price":12'), gets('/ajax/b', '"price":12'), gets('/page', 'mine'))(running);
+      expect(running.calls).toEqual(['GET /api/a', 'GET /ajax/b']);
+      expect((await get(`${running.origin()}/api/a.html`)).status).toBe(404);
+    },
+  },
+  'docs/from-http-proxy-middleware.md: A table of targets': {
+    visit: async (running) => {
+      await each(gets('/rest/a', '"price":12'), gets('/b', '"price":12'))(running);
+      expect(running.calls).toEqual(['GET /v2/rest/a', 'GET /b']);
+    },
+  },
+  // With another upstream: test/docs/from-http-proxy-middleware.test.ts
+  'docs/from-http-proxy-middleware.md: Redirects and cookies': visited(gets('/shop', '"price":12')),
+  'docs/from-http-proxy-middleware.md: responseInterceptor': visited(gets('/', '{"price":12,"via":"gateway"}')),
 
   'docs/lifecycle.md: Quick start': drains,
   'docs/lifecycle.md: Servers': drains,
@@ -270,6 +309,13 @@ export const rows: Record<string, Row> = {
     visit: async ({ printed }) => expect(await printed()).toEqual(['You said: hello']),
   },
   'docs/llm.md: Abort the model': { calls: 'docs/llm.md: Language models', visit: completes('You said: hello') },
+  'docs/llm.md: Proxy a model': {
+    calls: 'docs/llm.md: Language models',
+    visit: async ({ origin, printed }) => {
+      await complete(origin(), { stream_options: { include_usage: true } });
+      expect((await printed())[0]).toContain('completion_tokens: 3');
+    },
+  },
   'docs/llm.md: Errors with a status': { calls: 'docs/llm.md: Language models', visit: completes('You said: hello') },
   'docs/llm.md: Errors in the middle of an answer': {
     visit: async ({ origin, printed }) => {

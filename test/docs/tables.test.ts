@@ -74,3 +74,28 @@ describe('docs/lifecycle.md', () => {
     );
   });
 });
+
+describe('docs/proxy.md', () => {
+  it('has a row for each option', () => {
+    expect(rows('proxy', 'Options', 'option')).toEqual(membersOf('ProxyOptions'));
+    expect(rows('proxy', 'TLS', 'field')).toEqual(membersOf('UpstreamTls'));
+    expect(rows('proxy', 'Timeouts', 'option of `timeouts`')).toEqual(membersOf('ProxyTimeouts'));
+    expect(rows('proxy', 'Retries', 'option of `retry`')).toEqual(membersOf('RetryOptions'));
+    expect(rows('proxy', 'Upstreams', 'option of `outlier`')).toEqual(membersOf('OutlierOptions'));
+    expect(rows('proxy', 'Upstreams', 'option of `health`')).toEqual(membersOf('ProbeOptions'));
+    expect(rows('proxy', 'Count the tokens of a language model', 'option of `drain`')).toEqual(
+      membersOf('DrainUpstreamOptions'),
+    );
+  });
+
+  it('has a row for each member of the middleware, of its statistics and of a canary', () => {
+    expect(rows('proxy', 'Members', 'member of the middleware')).toEqual(membersOf('Proxy'));
+    expect(rows('proxy', 'Upstreams', 'of each of `upstreams()`')).toEqual(membersOf('UpstreamStats'));
+    const canary = 'Send a share of the clients to a new version';
+    expect(rows('proxy', canary, 'member')).toEqual(membersOf('Canary'));
+    expect(rows('proxy', canary, 'option of `createCanary`')).toEqual(membersOf('CanaryOptions'));
+    expect(rows('proxy', canary, 'condition of a rule')).toEqual(
+      membersOf('CanaryRule').filter((name) => name !== 'arm'),
+    );
+  });
+});
