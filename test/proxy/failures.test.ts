@@ -119,7 +119,7 @@ describe('a request that two servers could read in two ways', () => {
       client.destroy();
     }
     const client = await running.dial();
-    client.send('OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n');
+    client.send('GET * HTTP/1.1\r\nHost: a\r\n\r\n');
     await client.waitFor('HTTP/1.1 400');
     expect(upstream.connections).toHaveLength(0);
   });

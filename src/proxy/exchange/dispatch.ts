@@ -3,15 +3,17 @@ import type { RoutedRequest } from '../../internal/http/framework.ts';
 import { isGone } from '../../internal/http/message.ts';
 import { type Destination, Exchange } from './exchange.ts';
 import { answerFailure, type Incoming } from './failure-answer.ts';
+import { answerAtLastHop } from './last-hop.ts';
 import type { NamedRoute, Route } from '../options.ts';
 import { readTargets } from '../read-options.ts';
 import type { ProxyState } from './state.ts';
 import { isTransportLoaded, loadTransport } from '../upstream/transport.ts';
 import type { UpgradeRequest } from './tunnel.ts';
 
-/** Passes a request on: at once, unless its route has to be asked or the transport is not loaded yet. */
+/** Passes a request on, unless it ends here. At once, unless its route has to be asked or the transport be loaded. */
 export function dispatch(state: ProxyState, incoming: Incoming, upgrade: UpgradeRequest | undefined): void {
   const { target } = state.options;
+  if (answerAtLastHop(state.options, incoming)) return;
   if (target && isTransportLoaded())
     begin(state, incoming, { targets: target, arm: undefined, counts: undefined, upgrade });
   else void dispatchLater(state, incoming, upgrade);

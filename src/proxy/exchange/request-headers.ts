@@ -7,6 +7,7 @@ import { hopByHopFields, tokensOf } from '../../internal/http/hop-by-hop.ts';
 import type { HttpRequest } from '../../internal/http/message.ts';
 import type { ResolvedProxyOptions } from '../options.ts';
 import { type ClientFacts, clientAddress, setForwarded, type Trusts } from '../policy/forwarded.ts';
+import { countsHops, decideHop } from '../policy/last-hop.ts';
 import type { Target } from '../policy/request-target.ts';
 
 /** The headers of a request as the client sent them, in order. */
@@ -68,6 +69,10 @@ export function requestHeaders(parts: RequestParts, options: ResolvedProxyOption
   );
   if (length !== undefined) headers.append('Content-Length', String(length));
   if (wantsTrailers) headers.append('TE', 'trailers');
+  if (countsHops(req.method)) {
+    const hop = decideHop(req.method, req.url ?? '', headers.getAll('max-forwards'));
+    if (hop.kind === 'pass' && hop.maxForwards !== undefined) headers.set('Max-Forwards', String(hop.maxForwards));
+  }
   setForwarded(headers, facts, options.forwarded, trustsOf(req, options));
   if (options.via !== undefined) headers.set('Via', joined(headers.get('via'), `${facts.httpVersion} ${options.via}`));
   if (context && options.propagateDeadline) writeTimeout(context, headers, propagation);
