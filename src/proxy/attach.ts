@@ -32,7 +32,15 @@ export interface AttachOptions {
 
 /** Passes on a request to switch protocols. */
 export function upgradeSocket(state: ProxyState, req: IncomingMessage, socket: Duplex, head: Uint8Array): void {
-  const upgrade = new SocketUpgrade(req, socket, head);
+  let upgrade: SocketUpgrade;
+  try {
+    upgrade = new SocketUpgrade(req, socket, head);
+  } catch {
+    // The answer to the request before it is still under way: Node hands the connection over all the same, and then
+    // no answer to this one can follow that one. No client of WebSockets sends requests before its handshake.
+    socket.destroy();
+    return;
+  }
   dispatch(state, { req, res: upgrade.res, next: nextFor(req, upgrade.res) }, upgrade);
 }
 

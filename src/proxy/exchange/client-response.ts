@@ -101,7 +101,7 @@ export class ClientResponse {
     const res = this.#res as ServerResponse;
     setHeaders(res, headers);
     res.statusCode = status;
-    if (!isHttp2(this.#res)) res.statusMessage = message ?? '';
+    if (!isHttp2(this.#res)) res.statusMessage = reasonPhrase(message);
     if (!describesContent(status)) res.removeHeader('Content-Length');
     this.#isEventStream = mediaTypeOf(headers.get('content-type') ?? undefined) === 'text/event-stream';
     this.#hasLength = res.hasHeader('content-length');
@@ -186,6 +186,16 @@ export class ClientResponse {
 /** Whether a body without a length is framed in chunks, or in DATA frames, and so may have trailers. */
 function canChunk(res: HttpResponse): boolean {
   return isHttp2(res) || res.useChunkedEncodingByDefault;
+}
+
+/**
+ * The text behind the status as Node takes it: a character a byte, where undici reads UTF-8. `''` stands for Node's
+ * own: clients do not read the text (RFC 9112 4), so one that Node refuses is no reason to fail.
+ */
+function reasonPhrase(message = ''): string {
+  if (/^[\t\u0020-\u007e]*$/.test(message)) return message;
+  const bytes = Buffer.from(message).toString('latin1');
+  return /^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(bytes) && !message.includes('\ufffd') ? bytes : '';
 }
 
 // Of these a second line is a mistake of the upstream: Node's HTTP/2 refuses it, and clients differ.

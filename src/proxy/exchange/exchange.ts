@@ -204,7 +204,13 @@ export class Exchange implements TriesHost, ClientResponseHost {
   flush(): void {
     this.#isFlushing = false;
     if (this.#state !== 'answering') return;
-    this.#scope.runInAsyncScope(() => this.#client.flush());
+    try {
+      this.#scope.runInAsyncScope(() => this.#client.flush());
+    } catch (error) {
+      // A listener of the application, for the moment before the headers, may throw.
+      this.threw(error);
+      return;
+    }
     if (this.#client.hasEnded) this.#over();
   }
 

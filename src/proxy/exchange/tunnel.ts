@@ -27,17 +27,18 @@ export class SocketUpgrade implements UpgradeRequest {
   readonly #socket: Duplex;
   readonly #head: Uint8Array;
 
+  /** Throws if the answer to a request before this one is still under way. */
   constructor(req: IncomingMessage, socket: Duplex, head: Uint8Array) {
     this.protocol = req.headers.upgrade ?? '';
     this.#socket = socket;
     this.#head = head;
+    // Node has taken its own listener away.
+    socket.on('error', ignore);
     this.res = new ServerResponse(req);
     // The connection has left its parser: no request can follow.
     this.res.shouldKeepAlive = false;
     this.res.assignSocket(socket as never);
     this.res.on('finish', () => socket.end());
-    // Node has taken its own listener away.
-    socket.on('error', ignore);
   }
 
   prepare(): void {

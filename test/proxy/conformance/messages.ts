@@ -45,7 +45,7 @@ function readMessages(bytes: string, endsWithHead: (startLine: string) => boolea
     const headEnd = bytes.indexOf('\r\n\r\n', at);
     if (headEnd < 0) break;
     const [startLine = '', ...lines] = bytes.slice(at, headEnd).split('\r\n');
-    if (!/^HTTP\/1\.[01] \d{3}( .*)?$|^[A-Z]+ \S+ HTTP\/1\.1$/.test(startLine)) {
+    if (!/^HTTP\/1\.[01] \d{3}( .*)?$|^[!#$%&'*+.^_`|~\w-]+ \S+ HTTP\/1\.1$/.test(startLine)) {
       throw new FramingError(`not the start of a message: ${JSON.stringify(startLine.slice(0, 80))}`);
     }
     const fields = lines.map(readField);

@@ -27,6 +27,23 @@ const failures: Check[] = [
     },
   },
   {
+    name: 'A status text that is not ASCII',
+    scenario: 'The upstream answers `200 Größe`, in UTF-8 and in Latin-1. The client gets the answer.',
+    async run(site) {
+      const found = await Promise.all(
+        (['utf8', 'latin1'] as const).map(async (coding) => {
+          const text = Buffer.from('Größe', coding).toString('latin1');
+          const { client } = await site.open(`HTTP/1.1 200 ${text}\r\nContent-Length: 0\r\n\r\n`);
+          client.send(getRequest());
+          const [answer] = await site.answersOf(client);
+          if (!answer) return ['hangs'];
+          return statusOf(answer) === 200 ? [] : [`answers ${statusOf(answer)}`];
+        }),
+      );
+      return unlessFound('', found.flat());
+    },
+  },
+  {
     name: 'No upstream',
     scenario: 'The connection is refused. The client gets 502.',
     async run(site) {

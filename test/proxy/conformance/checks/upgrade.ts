@@ -1,4 +1,4 @@
-import type { RawClient } from '../../../support/raw.ts';
+import { getRequest, type RawClient } from '../../../support/raw.ts';
 import type { RawUpstream } from '../../../support/raw-upstream.ts';
 import { readAnswers, readRequests, statusOf, valuesOf } from '../messages.ts';
 import type { Check, Site } from '../site.ts';
@@ -70,6 +70,27 @@ const upgrade: Check[] = [
       const [answer] = await site.answersOf(client);
       if (!answer) return wrong('hangs');
       return statusOf(answer) === 404 && answer.body === 'none' ? ok : wrong(`answers ${statusOf(answer)}`);
+    },
+  },
+  {
+    name: 'A WebSocket right behind another request',
+    scenario: 'A GET and a handshake come in one packet. The process lives, and what is answered is HTTP.',
+    needs: 'upgrade',
+    async run(site) {
+      const { port, client } = await site.open((connection) => {
+        connection.send(/upgrade/i.test(connection.received) ? agreed : 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+      });
+      client.send(getRequest() + handshake);
+      let isClosed = false;
+      void client.closed.then(() => (isClosed = true));
+      await site.sees(() => isClosed || client.received.includes('\r\n\r\n'));
+      client.socket.end();
+      await site.sees(() => isClosed);
+      readAnswers(client.received);
+      const after = await site.dial(port);
+      after.send(getRequest());
+      const [next] = await site.answersOf(after);
+      return next && statusOf(next) === 200 ? ok : wrong('no answer');
     },
   },
   {
