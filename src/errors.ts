@@ -231,10 +231,20 @@ export class MissingPeerError extends SluiceError {
   /** The package to install. */
   readonly peer: string;
 
-  constructor(peer: string, usedFor: string, options?: { cause?: unknown }) {
-    super(`${usedFor} needs the package \`${peer}\`: npm install ${peer}`, options);
+  /** @param version - to install, where the newest may not do */
+  constructor(peer: string, usedFor: string, options?: { cause?: unknown; version?: string }) {
+    const { cause, version } = options ?? {};
+    const why = isNotFound(cause) ? '' : `, which cannot be loaded (${String(cause)})`;
+    super(
+      `${usedFor} needs the package \`${peer}\`${why}: npm install ${peer}${version ? `@${version}` : ''}`,
+      options,
+    );
     this.peer = peer;
   }
+}
+
+function isNotFound(cause: unknown): boolean {
+  return /^(?:ERR_)?MODULE_NOT_FOUND$/.test(String((cause as { code?: unknown } | undefined)?.code));
 }
 
 /** Any of the library's error classes; for the table below. */

@@ -88,6 +88,8 @@ function peerJobs(bare) {
   cpSync(join(bare, 'node_modules'), join(newer, 'node_modules'), { recursive: true, verbatimSymlinks: true });
   symlinkSync(join(tools, 'undici8'), join(newer, 'node_modules/undici'));
   const [, ...newerNodes] = findNodes();
+  /** @type {Job['commands'][number]} */
+  const unloadable = [node, 'missing-peer.cjs', 'unloadable'];
   return [
     {
       name: 'without undici',
@@ -97,6 +99,10 @@ function peerJobs(bare) {
         [node, 'missing-peer.mjs'],
       ],
     },
+    // It needs Node 22.19, and npm installs it all the same.
+    ...(Number.parseInt(process.versions.node, 10) < 22
+      ? [{ name: 'undici 8, which cannot be loaded', cwd: newer, commands: [unloadable] }]
+      : []),
     { name: 'without undici, Jest', cwd: missing, commands: [[node, join(tools, 'jest/bin/jest.js')]] },
     ...newerNodes.map(
       (binary) =>

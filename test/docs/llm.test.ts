@@ -4,6 +4,8 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { fetchEventSource } from '@microsoft/fetch-event-source';
 import { streamText } from 'ai';
 import express from 'express';
+import type { Chat, ChatCompletionCreateParamsStreaming } from 'openai/resources';
+import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { lacksBrowser, launchBrowser, lastingPort, openPage, runExample, startTimeout } from '../browser/support.ts';
 import { compress, heartbeat } from '../../src/index.ts';
@@ -258,4 +260,73 @@ describe('examples/llm', () => {
     await once(program.child, 'close');
     expect(program.child.exitCode).toBe(0);
   }, 120_000);
+});
+
+describe('examples/llm/gateway.js', { timeout: 120_000 }, () => {
+  /** Starts it, with its stand-in for a provider. */
+  async function startGateway(): Promise<{ chat: Chat; usage(): Promise<number>; stranger: Chat }> {
+    const port = await lastingPort();
+    runExample('llm/gateway.js', { port });
+    const origin = `http://localhost:${port}`;
+    const isLive = (): Promise<boolean> =>
+      fetch(`${origin}/livez`).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+    await expect.poll(isLive, { timeout: 45_000 }).toBe(true);
+    const clientWith = (apiKey: string): Chat => new OpenAI({ apiKey, baseURL: `${origin}/v1`, maxRetries: 0 }).chat;
+    return {
+      chat: clientWith('key-of-ann'),
+      stranger: clientWith('key-of-a-stranger'),
+      usage: async () => ((await (await fetch(`${origin}/usage`)).json()) as { ann?: number }).ann ?? 0,
+    };
+  }
+
+  const saying = (content: string): ChatCompletionCreateParamsStreaming => ({
+    model: 'mine',
+    messages: [{ role: 'user', content }],
+    stream: true,
+  });
+
+  it('counts the usage once, also of a client that leaves', async () => {
+    const { chat, usage, stranger } = await startGateway();
+    const deltas: string[] = [];
+    for await (const { choices } of await chat.completions.create(saying('hello to all'))) {
+      const content = choices[0]?.delta.content;
+      if (content) deltas.push(content);
+    }
+    expect(deltas).toEqual(['You ', 'said: ', 'hello ', 'to ', 'all']);
+    expect(await usage()).toBe(5);
+
+    for await (const { choices } of await chat.completions.create(saying('one two three four five'))) {
+      if (choices[0]?.delta.content) break; // which aborts the request
+    }
+    await expect.poll(usage, { timeout: 45_000 }).toBe(5 + 7);
+
+    await expect(stranger.completions.create(saying('hello'))).rejects.toMatchObject({ status: 401 });
+    expect(await usage()).toBe(12);
+  });
+
+  it('passes each delta on as it comes, and breaks off where the deadline passes or the model fails', async () => {
+    const { chat, usage } = await startGateway();
+    const read = async (content: string, timeout = 60_000): Promise<string[]> => {
+      const deltas: string[] = [];
+      const reading = async (): Promise<void> => {
+        const headers = { 'X-Request-Timeout-Ms': String(timeout) };
+        const stream = await chat.completions.create(saying(content), { headers });
+        for await (const { choices } of stream) deltas.push(choices[0]?.delta.content ?? '');
+      };
+      await expect(reading()).rejects.toThrow();
+      return deltas;
+    };
+    // On a machine that is busy the first deltas may take longer than the first deadline.
+    let late: string[] = [];
+    for (let timeout = 1000; late.length === 0 && timeout < 60_000; timeout *= 4) {
+      late = await read('word '.repeat(5000), timeout);
+    }
+    expect(late.slice(0, 2)).toEqual(['You ', 'said: '].slice(0, late.length));
+    expect(late.length).toBeGreaterThan(0);
+    expect(await read('fail')).toEqual(['You ', 'said: ']);
+    expect(await usage()).toBe(0);
+  });
 });

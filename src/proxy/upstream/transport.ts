@@ -63,7 +63,7 @@ export function loadTransport(): Promise<unknown> {
     (loaded) => (undici = loaded as Undici),
     (cause: unknown) => {
       loading = undefined;
-      throw new MissingPeerError(peerName, '`proxy`', { cause });
+      throw new MissingPeerError(peerName, '`proxy`', { cause, version: '7' });
     },
   );
   return loading;
