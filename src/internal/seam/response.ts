@@ -196,19 +196,15 @@ export class Seam implements ResponseVerbs, LayersHost {
     const body = this.#body;
     if (body.isClosed) return;
     body.isClosed = true;
-    // Bottom up: an encoder is freed before the writer above it tells the application.
-    const steps = this.layers.bottomUp.map((layer) => () => layer.close?.());
     // These have no caller to whom an error could be thrown.
-    callEach(
-      [...steps, () => this.#endBelow()],
-      (step) => step(),
-      (error) => reportError(this.res.req, error),
-    );
+    const report = (error: unknown): void => reportError(this.res.req, error);
+    // Bottom up: an encoder is freed before the writer above it tells the application.
+    callEach(this.layers.bottomUp, (layer) => layer.close?.(), report);
+    if (body.isBetween) callEach([this], (seam) => seam.#endBelow(), report);
     body.replayLate();
   }
 
   #endBelow(): void {
-    if (!this.#body.isBetween) return;
     this.head.close();
     this.#body.endBelow(this.bottom);
   }

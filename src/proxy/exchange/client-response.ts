@@ -66,6 +66,11 @@ export class ClientResponse {
     return this.#state !== 'open';
   }
 
+  /** Whether the headers have left, and not all of the body. */
+  get isUnderWay(): boolean {
+    return this.#state === 'body';
+  }
+
   get hasEnded(): boolean {
     return this.#isEnding;
   }
@@ -119,6 +124,18 @@ export class ClientResponse {
     this.#trailers = trailers;
   }
 
+  /**
+   * Sends what has come straight to the socket, where the same would come of `flush` and nothing else would know of it.
+   * `false`: nothing is sent.
+   */
+  flushDirectly(): boolean {
+    const [chunk] = this.#chunks;
+    if (this.#state !== 'body' || this.#isEnding || this.#hasLength) return false;
+    if (chunk === undefined || this.#chunks.length > 1 || !this.#seam.sendDirect(chunk)) return false;
+    this.#chunks.pop();
+    return true;
+  }
+
   flush(): void {
     if (this.#state === 'open' || this.#state === 'ended' || isGone(this.#res)) return;
     const res = this.#res as ServerResponse;
@@ -159,10 +176,10 @@ export class ClientResponse {
   }
 
   #takeChunks(): Uint8Array | undefined {
-    const [first, ...others] = this.#chunks;
-    if (first === undefined) return undefined;
+    const chunks = this.#chunks;
+    if (chunks.length < 2) return chunks.pop();
     this.#chunks = [];
-    return others.length === 0 ? first : Buffer.concat([first, ...others]);
+    return Buffer.concat(chunks);
   }
 
   #send(chunk: Uint8Array): void {

@@ -9,6 +9,7 @@ import type { HeaderList } from '../../internal/http/header-list.ts';
 import { isGone } from '../../internal/http/message.ts';
 import type { RosterEntry } from '../../internal/roster.ts';
 import { startTimer } from '../../internal/time/clock.ts';
+import { atTickEnd, atTurnEnd, type Flushable } from '../../internal/writer/tick.ts';
 import { ClientResponse, type ClientResponseHost } from './client-response.ts';
 import { proxyEvents } from '../events.ts';
 import { answerFailure, type Incoming } from './failure-answer.ts';
@@ -20,6 +21,9 @@ import type { EventTap } from './tap.ts';
 import { BodyPipe } from './body-pipe.ts';
 import { Tries, type TriesHost } from './tries.ts';
 import type { UpgradeRequest } from './tunnel.ts';
+
+// In bytes. Less than a read that leaves something behind.
+const largeChunk = 16_384;
 
 /** Where a request goes. */
 export interface Destination {
@@ -38,7 +42,7 @@ export interface Destination {
  *        ▼                reading on ──end, or too much──▶ over
  *      over
  */
-export class Exchange implements TriesHost, ClientResponseHost {
+export class Exchange implements TriesHost, ClientResponseHost, Flushable {
   readonly #proxy: ProxyState;
   readonly #incoming: Incoming;
   readonly #arm: string | undefined;
@@ -51,7 +55,8 @@ export class Exchange implements TriesHost, ClientResponseHost {
   /** Its place among the requests under way. */
   readonly #entry: RosterEntry<Underway>;
   #state: 'asking' | 'answering' | 'reading-on' | 'over' = 'asking';
-  #isFlushing = false;
+  /** When what has come is sent: at the end of this tick, or of this turn of the event loop. */
+  #flushesAt: 'tick' | 'turn' | undefined;
   #hasFailed = false;
   #pipe: BodyPipe | undefined;
   #tap: EventTap | undefined;
@@ -118,7 +123,7 @@ export class Exchange implements TriesHost, ClientResponseHost {
       if (!this.#pipe.write(chunk)) this.#tries.pause(true);
     } else {
       this.#client.write(chunk);
-      this.#flushSoon();
+      this.#flushBody(chunk.length);
     }
   }
 
@@ -190,7 +195,8 @@ export class Exchange implements TriesHost, ClientResponseHost {
 
   clientClosed(hasLeft: boolean): void {
     if (this.#state === 'over') return;
-    if (!hasLeft || this.#state !== 'answering' || !this.#proxy.takeReadOn()) {
+    const hasMore = this.#state === 'answering' && !this.#client.hasEnded;
+    if (!hasLeft || !hasMore || !this.#proxy.takeReadOn()) {
       this.#stop(new ClientClosedError());
       return;
     }
@@ -200,10 +206,10 @@ export class Exchange implements TriesHost, ClientResponseHost {
     this.#tries.pause(false);
   }
 
-  /** Sends what has come in this tick. */
-  flush(): void {
-    this.#isFlushing = false;
-    if (this.#state !== 'answering') return;
+  /** Sends what has come. */
+  flushTick(): void {
+    this.#flushesAt = undefined;
+    if (this.#state !== 'answering' || this.#client.flushDirectly()) return;
     try {
       this.#scope.runInAsyncScope(() => this.#client.flush());
     } catch (error) {
@@ -226,12 +232,12 @@ export class Exchange implements TriesHost, ClientResponseHost {
       this.#pipe = new BodyPipe(transform, {
         received: (chunk) => {
           this.#client.write(chunk);
-          this.#flushSoon();
+          this.#flushAtTickEnd();
         },
         hasRoom: () => this.#tries.pause(false),
         ended: () => {
           this.#client.end(undefined);
-          this.#flushSoon();
+          this.#flushAtTickEnd();
         },
         failed: (error) => this.threw(error),
       });
@@ -240,17 +246,31 @@ export class Exchange implements TriesHost, ClientResponseHost {
     this.#state = 'answering';
     if (status >= 500) this.#noteFailure();
     this.#tap = this.#proxy.openTap(headers, req);
-    this.#flushSoon();
+    if (transform) this.#flushAtTickEnd();
+    else this.#flushSoon();
     if (!proxyEvents.response.isHeard) return;
     const [tries, duration] = [this.#tries.count, performance.now() - this.#startedAt];
     proxyEvents.response.publish({ req, res, upstream, arm: this.#arm, status: response.status, tries, duration });
   }
 
-  /** Sends at the end of this tick: undici hands over one read of its connection in one. */
+  #flushBody(length: number): void {
+    // Many may come in one turn, and the client has to stop them. An event goes on while it is in the CPU's cache.
+    if (length >= largeChunk || this.#client.isUnderWay) this.#flushAtTickEnd();
+    else this.#flushSoon();
+  }
+
+  /** Sends once undici has handed over what can be read from its connections. */
   #flushSoon(): void {
-    if (this.#isFlushing) return;
-    this.#isFlushing = true;
-    process.nextTick(flushExchange, this);
+    if (this.#flushesAt) return;
+    this.#flushesAt = 'turn';
+    atTurnEnd(this);
+  }
+
+  /** Sends at the end of this tick: undici hands over one read of a connection in one. */
+  #flushAtTickEnd(): void {
+    if (this.#flushesAt === 'tick') return;
+    this.#flushesAt = 'tick';
+    atTickEnd(this);
   }
 
   #stop(reason: Error): void {
@@ -276,10 +296,6 @@ export class Exchange implements TriesHost, ClientResponseHost {
     if (this.#counts && !this.#hasFailed) this.#counts.failures += 1;
     this.#hasFailed = true;
   }
-}
-
-function flushExchange(exchange: Exchange): void {
-  exchange.flush();
 }
 
 function errorEventOf(error: ProxyError): string {
