@@ -3,7 +3,6 @@ import type { Duplex } from 'node:stream';
 import { ClientClosedError, ProxyError } from '../../errors.ts';
 import { captureScope } from '../../internal/context/async-scope.ts';
 import { contextIn } from '../../internal/context/request-context.ts';
-import { formatEvent } from '../../internal/format/event-stream.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
 import type { HeaderList } from '../../internal/http/header-list.ts';
 import { isGone } from '../../internal/http/message.ts';
@@ -12,7 +11,7 @@ import { startTimer } from '../../internal/time/clock.ts';
 import { atTickEnd, atTurnEnd, type Flushable } from '../../internal/writer/tick.ts';
 import { ClientResponse, type ClientResponseHost } from './client-response.ts';
 import { proxyEvents } from '../events.ts';
-import { answerFailure, type Incoming } from './failure-answer.ts';
+import { answerFailure, errorEventOf, type Incoming } from './failure-answer.ts';
 import type { ArmCounts } from '../options.ts';
 import type { Target } from '../policy/request-target.ts';
 import { dropHopByHop, passableTrailers } from './request-headers.ts';
@@ -296,9 +295,4 @@ export class Exchange implements TriesHost, ClientResponseHost, Flushable {
     if (this.#counts && !this.#hasFailed) this.#counts.failures += 1;
     this.#hasFailed = true;
   }
-}
-
-function errorEventOf(error: ProxyError): string {
-  // Before it, an end for an event that was under way.
-  return `\n\n${formatEvent({ event: 'error', data: { code: error.code, status: error.status } })}`;
 }

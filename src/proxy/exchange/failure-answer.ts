@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { ProxyError } from '../../errors.ts';
+import { formatEvent } from '../../internal/format/event-stream.ts';
 import type { RoutedRequest, RoutedResponse } from '../../internal/http/framework.ts';
 import { type HttpRequest, type HttpResponse, isGone, type Next } from '../../internal/http/message.ts';
 import { answer } from '../../internal/writer/answer.ts';
@@ -17,4 +18,10 @@ export function answerFailure(options: ResolvedProxyOptions, { req, res, next }:
   if (isGone(res) || res.headersSent) return;
   if (options.onError) options.onError(error, req as RoutedRequest, res as RoutedResponse, next);
   else answer(res, { status: error.status, text: `${error.status} ${STATUS_CODES[error.status] ?? ''}\n` });
+}
+
+/** The event that tells the client of an event stream that the stream breaks off. */
+export function errorEventOf(error: ProxyError): string {
+  // Before it, an end for an event that was under way.
+  return `\n\n${formatEvent({ event: 'error', data: { code: error.code, status: error.status } })}`;
 }
