@@ -1,5 +1,6 @@
 import diagnostics from 'node:diagnostics_channel';
 import {
+  type CompressedBytesMessage,
   type CompressErrorMessage,
   compressErrors,
   compressEvents,
@@ -32,6 +33,7 @@ import {
   lifecycleEvents,
 } from './lifecycle/events.ts';
 import type { DrainReport } from './lifecycle/policy/counters.ts';
+import { type AlertChange, monitorErrors, type MonitorErrorMessage, monitorEvents } from './monitor/events.ts';
 import {
   type ProxyErrorMessage,
   proxyErrors,
@@ -52,6 +54,8 @@ export interface DiagnosticsMessages {
   'sluice:stream:error': StreamErrorMessage;
   /** `compress` decided about a response. Once for each head. */
   'sluice:compress:decision': CompressionDecisionMessage;
+  /** A piece of a body was encoded. Not in the debug log. */
+  'sluice:compress:bytes': CompressedBytesMessage;
   /** The switch was changed. */
   'sluice:compress:switch': SwitchChange;
   /** The governor moved to another tier. */
@@ -92,6 +96,10 @@ export interface DiagnosticsMessages {
   'sluice:proxy:upstream': ProxyUpstreamMessage;
   /** A function of the application threw, and no caller could be told. */
   'sluice:proxy:error': ProxyErrorMessage;
+  /** An alert began to fire, or is over. */
+  'sluice:monitor:alert': AlertChange;
+  /** A listener, `authorize` or `route` threw. */
+  'sluice:monitor:error': MonitorErrorMessage;
 }
 
 /** The channels. The compiler compares them with the messages. */
@@ -100,6 +108,7 @@ export const channels: { readonly [Name in keyof DiagnosticsMessages]: Event<Dia
   'sluice:stream:close': streamEvents.close,
   'sluice:stream:error': streamErrors,
   'sluice:compress:decision': compressEvents.decision,
+  'sluice:compress:bytes': compressEvents.bytes,
   'sluice:compress:switch': compressEvents.switch,
   'sluice:compress:tier': compressEvents.tier,
   'sluice:compress:error': compressErrors,
@@ -120,6 +129,8 @@ export const channels: { readonly [Name in keyof DiagnosticsMessages]: Event<Dia
   'sluice:proxy:retry': proxyEvents.retry,
   'sluice:proxy:upstream': proxyEvents.upstream,
   'sluice:proxy:error': proxyErrors,
+  'sluice:monitor:alert': monitorEvents.alert,
+  'sluice:monitor:error': monitorErrors,
 };
 
 /**

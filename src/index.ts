@@ -12,6 +12,7 @@ export {
   type Codec,
   compress,
   type Compress,
+  type CompressedBytesMessage,
   type CompressErrorMessage,
   type Compression,
   type CompressionDecisionMessage,
@@ -162,6 +163,30 @@ export type { RoutedRequest, RoutedResponse } from './internal/http/framework.ts
 export type { HttpRequest, HttpResponse, Next } from './internal/http/message.ts';
 export type { StreamMiddleware } from './internal/writer/handler.ts';
 export type { PipeOptions } from './internal/writer/pump.ts';
+export {
+  type AlertChange,
+  type AlertOptions,
+  type AlertsOptions,
+  type AlertSnapshot,
+  type CanarySnapshot,
+  type CodingSnapshot,
+  type CompressionSnapshot,
+  type Counts,
+  type HistogramSnapshot,
+  type MeterProviderLike,
+  monitor,
+  type Monitor,
+  type MonitorErrorMessage,
+  type MonitorOptions,
+  type MonitorSnapshot,
+  type OpenTelemetryOptions,
+  type ProcessSnapshot,
+  type PrometheusRegistry,
+  type ProxySnapshot,
+  type RouteSnapshot,
+  type StreamsSnapshot,
+  type TracerProviderLike,
+} from './monitor/index.ts';
 export {
   type AttachOptions,
   type BodyTransform,

@@ -1,4 +1,11 @@
-import { defineErrors, defineEvents, type ErrorEvent, type ErrorMessage, type Events } from '../internal/events.ts';
+import {
+  defineErrors,
+  defineEvents,
+  type ErrorEvent,
+  type ErrorMessage,
+  type Events,
+  unlogged,
+} from '../internal/events.ts';
 import type { RoutedRequest } from '../internal/http/framework.ts';
 import { type HttpRequest, requestLabel } from '../internal/http/message.ts';
 import type { BodyKind, Tier } from './codec.ts';
@@ -42,6 +49,21 @@ export interface CompressionDecisionMessage {
   readonly version: number;
 }
 
+/**
+ * Message on `sluice:compress:bytes`: a piece of a body was encoded. The sums are right when the body has ended. Comes
+ * with each flush of a stream, and is not in the debug log.
+ */
+export interface CompressedBytesMessage {
+  /** The request that the response answers. */
+  readonly req: RoutedRequest;
+  /** The content-coding. */
+  readonly coding: string;
+  /** Bytes of the handler that went into it. */
+  readonly bytesIn: number;
+  /** Bytes that came out. */
+  readonly bytesOut: number;
+}
+
 /** Message on `sluice:compress:switch`: the switch was thrown. */
 export interface SwitchChange {
   /** Whether anything new is compressed. */
@@ -54,12 +76,14 @@ export interface SwitchChange {
 
 interface CompressEvents {
   readonly decision: CompressionDecisionMessage;
+  readonly bytes: CompressedBytesMessage;
   readonly tier: TierChange;
   readonly switch: SwitchChange;
 }
 
 export const compressEvents: Events<CompressEvents> = defineEvents<CompressEvents>('compress', {
   decision: ({ req, coding, reason }) => ['%s %s: %s', requestLabel(req), coding, reason],
+  bytes: unlogged,
   tier: ({ tier, previous, load }) => ['tier %d after %d at a load of %d', tier, previous, load],
   switch: ({ enabled, version, profile }) => [
     'switch %s, profile %s, version %d',
@@ -70,6 +94,11 @@ export const compressEvents: Events<CompressEvents> = defineEvents<CompressEvent
 });
 
 export const compressErrors: ErrorEvent = defineErrors('compress');
+
+/** Reports a piece of a body that was encoded. */
+export function reportBytes(req: HttpRequest, coding: string, bytesIn: number, bytesOut: number): void {
+  if (compressEvents.bytes.isHeard) compressEvents.bytes.publish({ req, coding, bytesIn, bytesOut });
+}
 
 /** Reports an error that has no caller. */
 export function reportCompressError(error: unknown, req?: HttpRequest): void {

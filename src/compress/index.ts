@@ -34,6 +34,7 @@ export { negotiate, type Negotiation, type NegotiationReason } from './policy/ne
 export type { BudgetOptions, CompressOptions, RandomPaddingOptions, StreamCompressionOptions } from './options.ts';
 export type { BrotliProfile, CheckedProfile, CompressionProfile } from './control/profile.ts';
 export type {
+  CompressedBytesMessage,
   CompressErrorMessage,
   CompressionDecisionMessage,
   CompressionReason,

@@ -8,6 +8,9 @@ import { warnUnheard } from './unheard.ts';
 /** What `DEBUG=sluice:<part>` prints for a message: a format of `debug` and its values. */
 type Line = readonly [format: string, ...values: unknown[]];
 
+/** Of a message that comes too often for a log. */
+export const unlogged: unique symbol = Symbol('unlogged');
+
 /** One kind of message, on one `diagnostics_channel`. */
 export interface Event<M extends object> {
   /** The name of the channel. */
@@ -40,11 +43,11 @@ export interface ErrorMessage {
 
 /**
  * Makes the channels `sluice:<part>:<name>` and the debug namespace `sluice:<part>` from one table.
- * @param lines - what the namespace prints for each message
+ * @param lines - what the namespace prints for each message, or `unlogged`
  */
 export function defineEvents<M extends Record<keyof M, object>>(
   part: string,
-  lines: { readonly [Name in keyof M]: (message: M[Name]) => Line },
+  lines: { readonly [Name in keyof M]: ((message: M[Name]) => Line) | typeof unlogged },
 ): Events<M> {
   const log = debug(`sluice:${part}`);
   const names = Object.keys(lines) as (keyof M & string)[];
@@ -53,17 +56,22 @@ export function defineEvents<M extends Record<keyof M, object>>(
   ) as unknown as Events<M>;
 }
 
-function defineEvent<M extends object>(name: string, log: debug.Debugger, lineOf: (message: M) => Line): Event<M> {
+function defineEvent<M extends object>(
+  name: string,
+  log: debug.Debugger,
+  lineOf: ((message: M) => Line) | typeof unlogged,
+): Event<M> {
   const subscribers = channel(name);
+  // `debug` leaves `enabled` undefined while no namespace was ever enabled.
+  const isLogged = (): boolean => lineOf !== unlogged && (log.enabled as boolean | undefined) === true;
   return {
     name,
     get isHeard() {
-      // `debug` leaves `enabled` undefined while no namespace was ever enabled.
-      return subscribers.hasSubscribers || (log.enabled as boolean | undefined) === true;
+      return subscribers.hasSubscribers || isLogged();
     },
     publish(published) {
       const message = published as M;
-      if (log.enabled) log(...(lineOf(message) as [string, ...unknown[]]));
+      if (lineOf !== unlogged && log.enabled) log(...(lineOf(message) as [string, ...unknown[]]));
       if (subscribers.hasSubscribers) subscribers.publish(message);
     },
   };
@@ -75,6 +83,19 @@ export interface ErrorEvent extends Event<ErrorMessage> {
   report(message: Published<ErrorMessage>): void;
   /** Emits that warning alone, for an error that is published already. */
   warnIfUnheard(message: Published<ErrorMessage>, consequence?: string): void;
+}
+
+type ErrorObserver = (part: string) => void;
+
+const errorObservers = new Set<ErrorObserver>();
+
+/**
+ * Calls an observer with the part of each error that is published. It counts as no subscriber: what only counts errors
+ * handles none, and the warnings come all the same. Returns the undo.
+ */
+export function observeErrors(observer: ErrorObserver): () => void {
+  errorObservers.add(observer);
+  return () => void errorObservers.delete(observer);
 }
 
 /** Makes the channel `sluice:<part>:error`. @param hook - the option that takes such errors too, if there is one */
@@ -91,13 +112,22 @@ export function defineErrors(part: string, hook?: string): ErrorEvent {
   const warnIfUnheard = ({ req, error }: Published<ErrorMessage>, consequence?: string): void => {
     if (!subscribers.hasSubscribers) warnUnheard(error, { cure, req, consequence });
   };
-  return Object.assign(event, {
+  const publish = (message: Published<ErrorMessage>): void => {
+    for (const observer of errorObservers) observer(part);
+    event.publish(message);
+  };
+  return {
+    name,
+    get isHeard() {
+      return event.isHeard;
+    },
+    publish,
     warnIfUnheard,
-    report(message: Published<ErrorMessage>): void {
-      event.publish(message);
+    report(message) {
+      publish(message);
       warnIfUnheard(message);
     },
-  });
+  };
 }
 
 /** Message on `sluice:stream:error`. */

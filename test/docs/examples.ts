@@ -292,6 +292,12 @@ export const rows: Record<string, Row> = {
   'docs/from-http-proxy-middleware.md: Redirects and cookies': visited(gets('/shop', '"price":12')),
   'docs/from-http-proxy-middleware.md: responseInterceptor': visited(gets('/', '{"price":12,"via":"gateway"}')),
 
+  'docs/monitor.md: Quick start': visited(gets('/news', 'data: hello\n')),
+  'docs/monitor.md: The numbers': visited(gets('/health', '"open":0')),
+  'docs/monitor.md: Prometheus': runs,
+  'docs/monitor.md: OpenTelemetry': runs,
+  'docs/monitor.md: Alerts': runs,
+
   'docs/lifecycle.md: Quick start': drains,
   'docs/lifecycle.md: Servers': drains,
   'docs/lifecycle.md: Streams': drains,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { histogramInstruments, numberInstruments } from '../../src/monitor/instruments.ts';
 import { membersOf, sectionOf, tablesOf, unionOf } from '../support/page-tables.ts';
 
 // The tables of the pages list what the source has, and nothing else.
@@ -97,5 +98,24 @@ describe('docs/proxy.md', () => {
     expect(rows('proxy', canary, 'condition of a rule')).toEqual(
       membersOf('CanaryRule').filter((name) => name !== 'arm'),
     );
+  });
+});
+
+describe('docs/monitor.md', () => {
+  it('has a row for each option, member and number', () => {
+    expect(rows('monitor', 'Options', 'option')).toEqual(membersOf('MonitorOptions'));
+    const members = rows('monitor', 'Options', 'member of the middleware')?.map((name) => name.replace(/\(.*/, ''));
+    expect(members?.toSorted()).toEqual(membersOf('Monitor'));
+    const shown = rows('monitor', 'The numbers', 'member');
+    expect(shown).toEqual(membersOf('MonitorSnapshot'));
+    expect(rows('monitor', 'Alerts', 'alert')).toEqual(membersOf('AlertsOptions'));
+  });
+
+  it('has a row for each metric', () => {
+    const names = [
+      ...numberInstruments.map(({ kind, name }) => `sluice_${name}${kind === 'counter' ? '_total' : ''}`),
+      ...histogramInstruments.map(({ name }) => `sluice_${name}`),
+    ];
+    expect(rows('monitor', 'Prometheus', 'metric')).toEqual(names.toSorted());
   });
 });

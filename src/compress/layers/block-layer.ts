@@ -146,6 +146,7 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
       // A tick is in that scope already, and comes a thousand times as often as an end.
       const result = last ? this.inScope(() => this.#encodeText(text, true)) : this.#encodeText(text, false);
       if (!isThenable(result)) {
+        this.report(text.length, result.length);
         deliver(result, true);
         return;
       }
@@ -153,6 +154,7 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
       this.#encodingBytes = text.length;
       this.receive(result, text.length, (block) => {
         this.#encodingBytes = 0;
+        this.report(text.length, block.length);
         deliver(block, false);
       });
     } catch (error) {

@@ -5,7 +5,7 @@ import type { Seam } from '../../internal/seam/response.ts';
 import { streamOf } from '../../internal/writer/stream.ts';
 import type { Flushable } from '../../internal/writer/tick.ts';
 import { bytesOf } from '../codecs/checked-stream.ts';
-import { reportCompressError } from '../events.ts';
+import { reportBytes, reportCompressError } from '../events.ts';
 import { Callbacks, refuse } from './callbacks.ts';
 
 const noBytes = new Uint8Array();
@@ -13,6 +13,8 @@ const noBytes = new Uint8Array();
 /** What every layer that encodes is given. */
 export interface CodingLayerInput {
   readonly seam: Seam;
+  /** The content-coding. */
+  readonly coding: string;
   /** Told of an encode in another thread: how many bytes, and how many ms it took. */
   readonly observe: (size: number, latency: number) => void;
   /** Gives back what the encoder was counted with. */
@@ -107,6 +109,10 @@ export abstract class CodingLayer<Input extends CodingLayerInput = CodingLayerIn
   protected dropText(): void {
     this.#text = undefined;
     this.textBytes = 0;
+  }
+
+  protected report(bytesIn: number, bytesOut: number): void {
+    reportBytes(this.input.seam.res.req, this.input.coding, bytesIn, bytesOut);
   }
 
   /** Tells the writer that there is room, if it waits and there is. */

@@ -4,6 +4,7 @@ import type { Seam } from '../../internal/seam/response.ts';
 import type { BlockEncoder, Codec, EncodeSettings, StreamEncoder } from '../codec.ts';
 import { isTrusted } from '../codecs/checked-codec.ts';
 import type { Compressor } from '../compressor.ts';
+import { reportBytes } from '../events.ts';
 import type { EncodeDecision } from '../policy/decide.ts';
 import { BlockLayer } from './block-layer.ts';
 import { BodyLayer } from './body-layer.ts';
@@ -37,7 +38,10 @@ export function encodeBody(job: EncodeJob, body: Uint8Array): Uint8Array | BodyL
     completeHead: (bytes) => {
       compressor.observe(body.length, performance.now() - started);
       if (!bytes) fields.report('identity', 'codec-failed');
-      else if (completeHead(job, body, bytes)) return bytes;
+      else if (completeHead(job, body, bytes)) {
+        reportBytes(seam.res.req, decision.coding, body.length, bytes.length);
+        return bytes;
+      }
       setLength(seam.res, body.length);
       return body;
     },
@@ -78,6 +82,7 @@ export function openEncoder(job: EncodeJob): BlockLayer | StreamLayer {
 function blockLayer({ seam, compressor, facts, decision }: EncodeJob, encoder: BlockEncoder): BlockLayer {
   return new BlockLayer({
     seam,
+    coding: decision.coding,
     encoder,
     tuning: facts.codecSet.live && encoder.retune ? () => compressor.tuningFor(decision.coding) : undefined,
     observe: compressor.observe,
@@ -86,7 +91,8 @@ function blockLayer({ seam, compressor, facts, decision }: EncodeJob, encoder: B
   });
 }
 
-function streamLayer({ seam, compressor, decision: { codec } }: EncodeJob, settings: EncodeSettings): StreamLayer {
+function streamLayer({ seam, compressor, decision }: EncodeJob, settings: EncodeSettings): StreamLayer {
+  const { codec, coding } = decision;
   // One of the user's may fail: it is made before the head promises it. Others are made when there is text for them.
   const encoder = isTrusted(codec) ? undefined : openStream(codec, settings);
   let release = compressor.budget.take(encoder?.memory ?? codec.streamMemory ?? 0);
@@ -105,6 +111,7 @@ function streamLayer({ seam, compressor, decision: { codec } }: EncodeJob, setti
   };
   return new StreamLayer({
     seam,
+    coding,
     encoder,
     open,
     encodeWhole: codec.encode && encodeInOneGo,

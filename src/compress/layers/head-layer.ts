@@ -13,7 +13,7 @@ import {
 import type { Seam } from '../../internal/seam/response.ts';
 import { bytesOf } from '../codecs/checked-stream.ts';
 import type { Compressor } from '../compressor.ts';
-import { reportCompressError } from '../events.ts';
+import { reportBytes, reportCompressError } from '../events.ts';
 import { type Decision, decideCompression, type EncodeDecision, type IdentityReason } from '../policy/decide.ts';
 import { BodyLayer } from './body-layer.ts';
 import { encodeBody, openEncoder } from './engines.ts';
@@ -35,7 +35,7 @@ export class HeadLayer extends Layer {
   /** The filter, or other code of the application, threw: what is sent instead goes out as it is. */
   #hasFailed = false;
   /** The body as it will be sent, between head and end. */
-  #coded: Uint8Array | undefined;
+  #coded: { readonly bytes: Uint8Array; readonly coding: string; readonly textBytes: number } | undefined;
 
   /** @param before - the layer whose place it takes */
   constructor(compressor: Compressor, req: HttpRequest, seam: Seam, before?: HeadLayer) {
@@ -64,8 +64,12 @@ export class HeadLayer extends Layer {
   ): void {
     const coded = this.#coded;
     this.#coded = undefined;
-    if (coded) this.below.end(coded, undefined, callback);
-    else this.below.end(chunk, encoding, callback);
+    if (!coded) {
+      this.below.end(chunk, encoding, callback);
+      return;
+    }
+    reportBytes(this.#req, coded.coding, coded.textBytes, coded.bytes.length);
+    this.below.end(coded.bytes, undefined, callback);
   }
 
   #decide(res: ServerResponse, body: Uint8Array | undefined): { facts: ResponseFacts; decision: Decision } {
@@ -97,7 +101,7 @@ export class HeadLayer extends Layer {
     try {
       const made = body && decision.codec.encode ? encodeBody(job, body) : openEncoder(job);
       if (made instanceof Layer) return takePlace(made, restore);
-      this.#coded = made;
+      this.#coded = made && { bytes: made, coding: decision.coding, textBytes: body?.length ?? 0 };
     } catch (error) {
       // Nothing is sent yet: it goes out as it is.
       restore();

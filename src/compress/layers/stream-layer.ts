@@ -48,6 +48,8 @@ export class StreamLayer extends CodingLayer<StreamLayerInput> {
   /** Text went into the encoder that no flush has followed. */
   #dirty = false;
   #pauses = 0;
+  /** Bytes of text whose code is not passed on yet. */
+  #unreported = 0;
   #endCallback: (() => void) | undefined;
   #idle: NodeJS.Timeout | undefined;
 
@@ -164,6 +166,7 @@ export class StreamLayer extends CodingLayer<StreamLayerInput> {
   #endWhole(encodeWhole: NonNullable<StreamLayerInput['encodeWhole']>): void {
     this.#encoded.add(this.written.take());
     const body = this.takeText();
+    this.#unreported = body.length;
     try {
       const coded = this.inScope(() => encodeWhole(body));
       if (isThenable(coded)) this.receive(coded, body.length, (bytes) => this.#endBelow(bytes));
@@ -183,6 +186,7 @@ export class StreamLayer extends CodingLayer<StreamLayerInput> {
     if (!transform) return;
     this.#encoding.push(this.written.take());
     const text = this.takeText();
+    this.#unreported += text.length;
     this.#dirty = true;
     const { idleFlush, observe } = this.input;
     if (idleFlush !== Infinity) this.#idle ??= setTimeout(flushIdle, idleFlush, this);
@@ -233,7 +237,10 @@ export class StreamLayer extends CodingLayer<StreamLayerInput> {
     if (this.#state === 'over') return;
     const first = !this.#started;
     this.#started = true;
-    const ok = this.below.write(first && start ? start(bytes) : bytes, undefined, undefined);
+    const sent = first && start ? start(bytes) : bytes;
+    this.report(this.#unreported, sent.length);
+    this.#unreported = 0;
+    const ok = this.below.write(sent, undefined, undefined);
     if (!ok) {
       this.isBlocked = true;
       this.#pauses += 1;
@@ -249,6 +256,7 @@ export class StreamLayer extends CodingLayer<StreamLayerInput> {
     const encoded = this.#encoded.take();
     // Before 'finish', and not within the `end` that may be the caller.
     if (encoded) process.nextTick(encoded);
+    if (bytes) this.report(this.#unreported, bytes.length);
     this.below.end(bytes, undefined, this.#endCallback);
     this.#finish();
     for (const flushed of flushes) if (flushed) this.below.flush(flushed);

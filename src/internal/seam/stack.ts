@@ -31,7 +31,13 @@ export class LayerStack {
 
   /** Puts a layer in the place of another. */
   replace(old: Layer, layer: Layer): void {
-    this.#layers.splice(this.#layers.indexOf(old), 1, layer);
+    const index = this.#layers.indexOf(old);
+    // One that has left meanwhile has no place to give.
+    if (index < 0) {
+      this.add(layer);
+      return;
+    }
+    this.#layers.splice(index, 1, layer);
     this.#added(layer);
   }
 
@@ -46,6 +52,11 @@ export class LayerStack {
   /** The topmost layer of a rank. */
   at(rank: Rank): Layer | undefined {
     return this.#layers.find((layer) => layer.rank === rank);
+  }
+
+  /** Whether a layer is there. */
+  some(matches: (layer: Layer) => boolean): boolean {
+    return this.#layers.some(matches);
   }
 
   /** The layers that are asked about the head, top down. */

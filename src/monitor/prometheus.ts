@@ -1,0 +1,163 @@
+import { type HttpRequest, type HttpResponse, isGone, type Next } from '../internal/http/message.ts';
+import { loadPeer } from '../internal/peer.ts';
+import { answer } from '../internal/writer/answer.ts';
+import { isAuthorized, refuse } from './access.ts';
+import { monitorErrors } from './events.ts';
+import { histogramInstruments, numberInstruments } from './instruments.ts';
+import type { ResolvedMonitorOptions } from './options.ts';
+import type { MonitorSnapshot } from './snapshot.ts';
+
+/** What is used of a registry of prom-client. */
+export interface PrometheusRegistry {
+  /** Adds a metric. */
+  registerMetric(metric: never): unknown;
+  /** Removes a metric. */
+  removeSingleMetric(name: string): unknown;
+  /** All metrics, as Prometheus reads them. */
+  metrics(): Promise<string>;
+  /** The type of that text. */
+  readonly contentType: string;
+}
+
+/** A value of a metric, as prom-client prints it. */
+interface MetricValue {
+  readonly metricName?: string;
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+}
+
+/** A metric that prom-client asks for its values at each scrape. */
+interface Metric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: string;
+  /** How prom-client joins the values of a cluster's workers. */
+  readonly aggregator: 'sum' | 'average';
+  get(): Promise<Omit<Metric, 'get' | 'reset'> & { readonly values: readonly MetricValue[] }>;
+  reset(): void;
+}
+
+/** The monitor whose numbers are exported. */
+export interface MetricsSource {
+  readonly options: ResolvedMonitorOptions;
+  snapshot(): MonitorSnapshot;
+  /** Something that ends with the monitor. Returns its undo. */
+  own(undo: () => void): () => void;
+}
+
+/** Registers all metrics of a monitor. Returns the undo. */
+export function registerMetrics(state: MetricsSource, registry: PrometheusRegistry): () => void {
+  const metrics = metricsOf(snapshotOfScrape(state));
+  for (const metric of metrics) registry.registerMetric(metric as never);
+  return () => {
+    for (const { name } of metrics) registry.removeSingleMetric(name);
+  };
+}
+
+// Not a literal: bundlers leave optional peers out.
+const peerName: string = 'prom-client';
+
+/** A registry of its own. Rejects with `MissingPeerError`. */
+async function openRegistry(): Promise<PrometheusRegistry> {
+  const { Registry } = await loadPeer<{ Registry: new () => PrometheusRegistry }>(peerName, '`monitor().metrics`');
+  return new Registry();
+}
+
+/** prom-client asks all metrics in one go: they share a snapshot. */
+function snapshotOfScrape(state: MetricsSource): () => MonitorSnapshot {
+  let current: MonitorSnapshot | undefined;
+  return () => {
+    if (!current) {
+      current = state.snapshot();
+      setImmediate(() => (current = undefined));
+    }
+    return current;
+  };
+}
+
+function metricsOf(snapshot: () => MonitorSnapshot): Metric[] {
+  const numbers = numberInstruments.map(({ kind, name, help, unit, read }) =>
+    metricOf({
+      name: `sluice_${name}${kind === 'counter' ? '_total' : ''}`,
+      help,
+      type: kind,
+      aggregator: unit === '1' || unit === 's' ? 'average' : 'sum',
+      values: () => read(snapshot()),
+    }),
+  );
+  const histograms = histogramInstruments.map(({ name, help, read }) =>
+    metricOf({
+      name: `sluice_${name}`,
+      help,
+      type: 'histogram',
+      aggregator: 'sum',
+      values: () => read(snapshot()).flatMap((sample) => bucketValues(`sluice_${name}`, sample)),
+    }),
+  );
+  return [...numbers, ...histograms];
+}
+
+function metricOf({
+  values,
+  ...described
+}: Omit<Metric, 'get' | 'reset'> & { readonly values: () => readonly MetricValue[] }): Metric {
+  return {
+    ...described,
+    get: () => Promise.resolve({ ...described, values: values() }),
+    // The numbers are the monitor's: they live as long as it does.
+    reset: () => undefined,
+  };
+}
+
+type Sample = ReturnType<(typeof histogramInstruments)[number]['read']>[number];
+
+function bucketValues(name: string, { labels, histogram }: Sample): MetricValue[] {
+  return [
+    ...histogram.buckets.map(({ le, count }) => ({
+      metricName: `${name}_bucket`,
+      labels: { ...labels, le: le === Infinity ? '+Inf' : le },
+      value: count,
+    })),
+    { metricName: `${name}_sum`, labels, value: histogram.sum },
+    { metricName: `${name}_count`, labels, value: histogram.count },
+  ];
+}
+
+/** Answers with all metrics, as Prometheus reads them. */
+export function makeMetricsHandler(state: MetricsSource): (req: HttpRequest, res: HttpResponse, next?: Next) => void {
+  let registry: Promise<PrometheusRegistry> | undefined;
+
+  async function open(): Promise<PrometheusRegistry> {
+    const opened = await openRegistry();
+    state.own(registerMetrics(state, opened));
+    return opened;
+  }
+
+  async function serve(req: HttpRequest, res: HttpResponse): Promise<void> {
+    if (!(await isAuthorized(state.options, req))) {
+      if (!isGone(res)) refuse(res);
+      return;
+    }
+    registry ??= open();
+    const { contentType, text } = await registry.then(
+      async (opened) => ({ contentType: opened.contentType, text: await opened.metrics() }),
+      (error: unknown) => {
+        // The package may be installed later.
+        registry = undefined;
+        throw error;
+      },
+    );
+    if (!isGone(res)) answer(res, { status: 200, text, contentType });
+  }
+
+  return function metrics(req, res, next) {
+    serve(req, res).catch((error: unknown) => {
+      if (next) {
+        next(error);
+        return;
+      }
+      monitorErrors.report({ error, req });
+      if (!res.headersSent && !isGone(res)) answer(res, { status: 500, text: 'Internal Server Error' });
+    });
+  };
+}

@@ -1,0 +1,167 @@
+import type { ServerResponse } from 'node:http';
+import { formatOf } from '../internal/format/keep-alive.ts';
+import { mediaTypeOf } from '../internal/http/accept.ts';
+import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
+import {
+  byteLengthOf,
+  type Chunk,
+  type Head,
+  type HeadOutcome,
+  keep,
+  Layer,
+  type Rank,
+  rank,
+  type WriteCallback,
+} from '../internal/seam/layer.ts';
+import { type OutStream, streamOf } from '../internal/writer/stream.ts';
+import type { CodingCounters, ResponseCounters, RouteCounters } from './counters.ts';
+
+/** What one monitor shares with the layers of all its responses. */
+export interface LayerHost {
+  readonly counters: ResponseCounters;
+  /** Followers of each response. */
+  readonly tracers: ReadonlySet<(req: HttpRequest) => ResponseTrace>;
+  /** The label of a request's route. */
+  labelOf(req: HttpRequest): string;
+}
+
+/** How a response ended. */
+export interface ResponseEnd {
+  readonly isStream: boolean;
+  readonly reason: string;
+  /** Since the request arrived. */
+  readonly seconds: number;
+  /** Of the body, as sent. */
+  readonly bytes: number;
+  readonly route: string;
+}
+
+/** Follows one response. */
+export interface ResponseTrace {
+  head(status: number, route: string): void;
+  close(end: ResponseEnd): void;
+}
+
+/** Counts one response: the time of its headers and its first byte, its bytes, its end. Changes nothing. */
+export class ResponseLayer extends Layer {
+  override readonly rank: Rank = rank.counting;
+  readonly #host: LayerHost;
+  readonly #res: HttpResponse;
+  /** Milliseconds, as `performance.now`. */
+  readonly #arrived = performance.now();
+  /** `waiting` for its head, then for its first byte. */
+  #state: 'waiting' | 'head' | 'body' | 'closed' = 'waiting';
+  #isStream = false;
+  /** A stream of ours, which says by itself that it closed, and why. */
+  #writer: OutStream | undefined;
+  #label = '';
+  #route: RouteCounters | undefined;
+  #coding: CodingCounters | undefined;
+  #bytes = 0;
+  /** Bytes that came before the headers were settled: Node does that within the first write. */
+  #early = 0;
+  readonly #traces: readonly ResponseTrace[] | undefined;
+
+  constructor(host: LayerHost, res: HttpResponse) {
+    super();
+    this.#host = host;
+    this.#res = res;
+    // Usually none, and a stream of ours lives long.
+    this.#traces = host.tracers.size === 0 ? undefined : Array.from(host.tracers, (trace) => trace(res.req));
+  }
+
+  get host(): LayerHost {
+    return this.#host;
+  }
+
+  override head({ res }: Head): HeadOutcome {
+    // Again for an error page in place of a head that was refused: its route and its time are those of the first.
+    if (!this.#route) {
+      const { counters } = this.#host;
+      this.#label = this.#host.labelOf(res.req);
+      this.#route = counters.routes.get(this.#label);
+      this.#route.active += 1;
+      counters.recordHead(this.#route, this.#label, this.#seconds());
+      if (this.#traces) for (const trace of this.#traces) trace.head(res.statusCode, this.#label);
+    }
+    this.#state = 'head';
+    const early = this.#early;
+    this.#early = 0;
+    this.#count(early);
+    const type = (res as ServerResponse).getHeader('content-type');
+    if (formatOf(mediaTypeOf(typeof type === 'string' ? type : undefined)) === undefined) return keep;
+    this.#isStream = true;
+    this.#writer = streamOf(res);
+    this.#host.counters.streamOpened();
+    return { kind: 'keep', undo: () => this.#withdrawStream() };
+  }
+
+  override write(chunk: Chunk, encoding: BufferEncoding | undefined, callback: WriteCallback | undefined): boolean {
+    this.#count(byteLengthOf(chunk, encoding));
+    return this.below.write(chunk, encoding, callback);
+  }
+
+  override end(
+    chunk: Chunk | undefined,
+    encoding: BufferEncoding | undefined,
+    callback: (() => void) | undefined,
+  ): void {
+    this.#count(byteLengthOf(chunk, encoding));
+    this.below.end(chunk, encoding, callback);
+  }
+
+  override close(): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    const { counters } = this.#host;
+    // Never sent a head, or one that a layer below answered.
+    const route = this.#route ?? counters.routes.get(this.#host.labelOf(this.#res.req));
+    if (this.#route) route.active -= 1;
+    const hasEnded = this.#res.writableEnded;
+    route.ended.add(hasEnded ? `${Math.floor(this.#res.statusCode / 100)}xx` : 'aborted');
+    const reason = this.#writer?.closedError?.reason ?? (hasEnded ? 'ended' : 'client-closed');
+    if (this.#isStream) {
+      counters.streamClosed(this.#seconds());
+      if (!this.#writer) counters.streamsEnded.add(reason);
+    }
+    if (this.#traces) this.#tellClosed(this.#traces, reason);
+  }
+
+  #tellClosed(traces: readonly ResponseTrace[], reason: string): void {
+    const end: ResponseEnd = {
+      isStream: this.#isStream,
+      reason,
+      seconds: this.#seconds(),
+      bytes: this.#bytes,
+      route: this.#label,
+    };
+    for (const trace of traces) trace.close(end);
+  }
+
+  #withdrawStream(): void {
+    if (!this.#isStream || this.#state === 'closed') return;
+    this.#isStream = false;
+    this.#host.counters.streamWithdrawn();
+  }
+
+  #count(length: number): void {
+    if (length === 0) return;
+    if (this.#state === 'waiting') {
+      this.#early += length;
+      return;
+    }
+    if (!this.#coding) {
+      const coding = (this.#res as ServerResponse).getHeader('content-encoding');
+      this.#coding = this.#host.counters.codings.get(typeof coding === 'string' ? coding : 'identity');
+    }
+    this.#coding.out += length;
+    this.#bytes += length;
+    if (this.#state !== 'head' || !this.#route) return;
+    this.#state = 'body';
+    this.#host.counters.recordFirstByte(this.#route, this.#label, this.#seconds());
+  }
+
+  #seconds(): number {
+    return (performance.now() - this.#arrived) / 1_000;
+  }
+}
