@@ -2,8 +2,8 @@
 import { deliveryMetrics, openDelivery } from '../support/delivery.js';
 import { openUpstream, proxies, withUpstream } from '../support/proxies/servers.js';
 
-const [cpu] = deliveryMetrics();
-if (!cpu) throw new Error('the CPU is what counts here');
+const [cpu, user] = deliveryMetrics();
+if (!cpu || !user) throw new Error('the CPU is what counts here');
 
 /** @type {import('../support/rounds.js').Scenario} */
 const scenario = {
@@ -14,6 +14,7 @@ const scenario = {
   slices: 4,
   metrics: [
     { ...cpu, title: 'CPU of the proxy per event, µs', toReach: { sluice: 0.8 } },
+    user,
     { ...cpu, title: 'CPU of the proxy per event, µs', toReach: { 'sluice-express': 0.8 }, baseline: 'hpm-express' },
   ],
   async prepare(server, { quick }) {

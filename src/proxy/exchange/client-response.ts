@@ -228,8 +228,8 @@ const singleFields = new Set([
 
 function setHeaders(res: ServerResponse, headers: HeaderList): void {
   const { names, flat } = headers;
-  for (const [at, key] of names.entries()) {
-    const [name = '', value = ''] = [flat[2 * at], flat[2 * at + 1]];
+  for (let at = 0; at < names.length; at += 1) {
+    const [key = '', name = '', value = ''] = [names[at], flat[2 * at], flat[2 * at + 1]];
     if (key === 'set-cookie') {
       res.appendHeader(name, value);
       continue;
