@@ -1,11 +1,12 @@
 import http from 'node:http';
+import type http2 from 'node:http2';
 import { Transform } from 'node:stream';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { compress } from '../../src/compress/index.ts';
 import { heartbeat } from '../../src/heartbeat/index.ts';
 import type { BodyTransform, ProxyOptions, TappedEvent } from '../../src/proxy/index.ts';
-import { bare, carriers, listen, type Middleware } from '../support/carriers.ts';
+import { bare, carriers, h2c, listen, type Middleware } from '../support/carriers.ts';
 import { openCoded } from '../support/coded-clients.ts';
 import { parseEvents } from '../support/event-parser.ts';
 import { attend, serve } from '../support/serve.ts';
@@ -173,6 +174,40 @@ describe('tap', () => {
     last.send(`${chunk('data: end\n\n')}0\r\n\r\n`);
     await until(() => events.includes('end') && middleware.upstreams()[0]?.active === 0);
     expect(last.isClosed).toBe(false);
+  });
+
+  it('takes no place for an answer that was complete when its client left', async () => {
+    const upstream = await rawUpstream(({ send, received }) =>
+      send(received.includes('GET / ') ? eventStream : 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'),
+    );
+    const events: string[] = [];
+    let response: http2.Http2ServerResponse | undefined;
+    const middleware = testProxy({
+      target: upstream.origin,
+      onClientGone: { drain: { timeout: '20s', maxBytes: 1000, concurrent: 1 } },
+      tap: ({ data }) => events.push(data),
+      // In the tick that has read the answer, before it goes on.
+      responseHeaders: (_headers, { url }) => {
+        if (url === '/whole') process.nextTick(() => response?.stream.destroy());
+      },
+    });
+    const running = await serve(
+      h2c,
+      (_req, res, next) => {
+        response = res as http2.Http2ServerResponse;
+        next();
+      },
+      middleware,
+    );
+    void running.visit({ path: '/whole' }).catch(() => undefined);
+    await until(() => response?.stream.closed === true);
+    const reading = await running.visit();
+    reading.destroy();
+    await until(() => response?.stream.closed === true);
+    const open = upstream.connections.find(({ received }) => received.includes('GET / '))!;
+    open.send(`${chunk('data: usage\n\n')}0\r\n\r\n`);
+    await until(() => events.includes('usage'));
+    expect(open.isClosed).toBe(false);
   });
 });
 

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { expect, it, onTestFinished } from 'vitest';
 import { brotli, compress, type EventStream, sse } from '../../../src/index.ts';
-import { atTickEnd } from '../../../src/internal/writer/tick.ts';
+import { atTickEnd, atTurnEnd } from '../../../src/internal/writer/tick.ts';
 import { bare } from '../../support/carriers.ts';
 import type { Reading } from '../../support/clients.ts';
 import { serve } from '../../support/serve.ts';
@@ -53,6 +53,22 @@ it('flushes run in one tick when the code that runs now is done, in their order;
   expect(flushed).toEqual([]);
   await turns(1);
   expect(flushed).toEqual(['a', 'b', 'c', 'the next tick', 'd']);
+});
+
+it('flushes of a turn run after all of its ticks, in their order', async () => {
+  const flushed: string[] = [];
+  const note = (name: string) => ({ flushTick: () => void flushed.push(name) });
+  atTurnEnd(note('a'));
+  atTickEnd({
+    flushTick() {
+      flushed.push('the tick');
+      atTurnEnd(note('b'));
+    },
+  });
+  process.nextTick(() => process.nextTick(() => flushed.push('a later tick')));
+  expect(flushed).toEqual([]);
+  await until(() => flushed.includes('b'));
+  expect(flushed).toEqual(['the tick', 'a later tick', 'a', 'b']);
 });
 
 for (const [coding, layers] of [
