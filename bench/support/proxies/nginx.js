@@ -91,7 +91,8 @@ export function serveNginx() {
           process.exit(1);
         });
         process.on('exit', () => {
-          child?.kill();
+          // Not by a signal that it handles: it would look for files that are gone.
+          child?.kill('SIGKILL');
           rmSync(folder, { recursive: true, force: true });
         });
         await untilOpen(port);
