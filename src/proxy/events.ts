@@ -112,3 +112,9 @@ export function tellUnattached(req: HttpRequest): void {
     requestLabel(req),
   );
 }
+
+/** Tells in the debug log of an event stream that `tap` gets nothing of, because the upstream has encoded it. */
+export function tellUnreadable(req: HttpRequest): void {
+  if (!log.enabled) return;
+  log("%s is encoded: `tap` gets nothing. Set `requestHeaders: { 'Accept-Encoding': 'identity' }`.", requestLabel(req));
+}

@@ -45,7 +45,55 @@ describe('a proxy without an application around it', () => {
   });
 });
 
+describe('rewrite', () => {
+  const answering = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';
+
+  it('may leave nothing of a path, or its query', async () => {
+    const upstream = await rawUpstream(({ send }) => send(answering));
+    const origin = await alone({ target: upstream.origin, rewrite: (path) => path.replace(/^\/chat/, '') });
+    for (const path of ['/chat', '/chat?a=1', '/chat/room']) expect((await fetch(origin + path)).status).toBe(200);
+    const received = upstream.connections.map((each) => each.received).join('');
+    expect(received.match(/^GET .*(?= HTTP)/gm)).toEqual(['GET /', 'GET /?a=1', 'GET /room']);
+  });
+
+  it('that returns no path is a fault of the application, and not of the client', async () => {
+    const errors: Error[] = [];
+    const middleware = testProxy({ target: 'http://127.0.0.1:9', rewrite: () => 'nope' });
+    const server = http.createServer((req, res) => {
+      middleware(req, res, (error) => {
+        errors.push(error as Error);
+        res.writeHead(500).end();
+      });
+    });
+    const running = await listen(server);
+    onTestFinished(() => running.close());
+    expect((await fetch(running.origin)).status).toBe(500);
+    expect(errors[0]?.message).toBe(
+      'Expected `proxy.rewrite` to be a function that returns a path with a slash first, got "nope" (string)',
+    );
+  });
+});
+
 describe('the log', () => {
+  it('names the body parser that has read a body', async () => {
+    const middleware = testProxy({ target: 'http://127.0.0.1:9' });
+    const server = http.createServer((req, res) => void req.resume().on('end', () => middleware(req, res)));
+    const running = await listen(server);
+    onTestFinished(() => running.close());
+    const lines = watchLog();
+    expect((await fetch(running.origin, { method: 'POST', body: 'x' })).status).toBe(500);
+    expect(lines.join('\n')).toContain('mount `proxy` before the body parser');
+  });
+
+  it('says that `tap` cannot read a stream that is encoded', async () => {
+    const head = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\nContent-Length: 0';
+    const upstream = await rawUpstream(({ send }) => send(`${head}\r\n\r\n`));
+    const origin = await alone({ target: upstream.origin, tap: () => undefined });
+    const lines = watchLog();
+    expect((await fetch(origin)).status).toBe(200);
+    expect(lines.join('\n')).toContain('`tap` gets nothing');
+  });
+
   it('names `attach` for a WebSocket that comes as a plain request', async () => {
     const upstream = await rawUpstream(({ send }) =>
       send('HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n'),

@@ -1,6 +1,7 @@
 import { ProxyError } from '../../errors.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
 import { isGone } from '../../internal/http/message.ts';
+import { proxyEvents } from '../events.ts';
 import { type Destination, Exchange } from './exchange.ts';
 import { answerFailure, type Incoming } from './failure-answer.ts';
 import { answerAtLastHop } from './last-hop.ts';
@@ -41,11 +42,17 @@ function begin(state: ProxyState, incoming: Incoming, destination: Destination):
   try {
     exchange = new Exchange(state, incoming, destination);
   } catch (error) {
-    if (error instanceof ProxyError) answerFailure(state.options, incoming, error);
+    if (error instanceof ProxyError) refuse(state, incoming, destination, error);
     else incoming.next(error);
     return;
   }
   exchange.start();
+}
+
+function refuse(state: ProxyState, incoming: Incoming, { arm }: Destination, error: ProxyError): void {
+  const { req, res } = incoming;
+  proxyEvents.failure.publish({ req, res, error, arm, tries: 0, isCut: false });
+  answerFailure(state.options, incoming, error);
 }
 
 function readRoute(route: Route): NamedRoute {

@@ -1,4 +1,4 @@
-import { BodyConsumedError, UnproxiableRequestError } from '../../errors.ts';
+import { BodyConsumedError, InvalidOptionError, UnproxiableRequestError } from '../../errors.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
 import type { HeaderList } from '../../internal/http/header-list.ts';
 import type { HttpRequest } from '../../internal/http/message.ts';
@@ -46,13 +46,18 @@ function bodyIsUsual(method: string | undefined): boolean {
   return method === 'POST' || method === 'PUT' || method === 'PATCH';
 }
 
-/** The path and query to ask the upstream for, without the target's. Throws `UnproxiableRequestError`. */
+/**
+ * The path and query to ask the upstream for, without the target's. Throws `UnproxiableRequestError`, and
+ * `InvalidOptionError` for what `rewrite` returns.
+ */
 export function upstreamPath(req: HttpRequest, { rewrite }: ResolvedProxyOptions): string {
   const path = pathOf(req.url);
   if (path === undefined) throw new UnproxiableRequestError('its target is not a path');
-  const rewritten: unknown = rewrite ? rewrite(path, req as RoutedRequest) : path;
-  if (typeof rewritten !== 'string' || !isCleanPath(rewritten)) {
-    throw new UnproxiableRequestError('its path has characters that HTTP does not allow');
-  }
-  return rewritten;
+  if (!isCleanPath(path)) throw new UnproxiableRequestError('its path has characters that HTTP does not allow');
+  if (!rewrite) return path;
+  const rewritten: unknown = rewrite(path, req as RoutedRequest);
+  // What is left of a path whose whole was a prefix that goes: nothing, or a query.
+  const clean = typeof rewritten === 'string' ? pathOf(rewritten) : undefined;
+  if (clean !== undefined && isCleanPath(clean)) return clean;
+  throw new InvalidOptionError('proxy.rewrite', 'a function that returns a path with a slash first', rewritten);
 }

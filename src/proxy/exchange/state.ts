@@ -6,7 +6,7 @@ import type { HeaderList } from '../../internal/http/header-list.ts';
 import type { HttpRequest } from '../../internal/http/message.ts';
 import { Roster, type RosterEntry } from '../../internal/roster.ts';
 import { TimingWheel } from '../../internal/time/timing-wheel.ts';
-import { proxyErrors } from '../events.ts';
+import { proxyErrors, tellUnreadable } from '../events.ts';
 import type { ResolvedProxyOptions } from '../options.ts';
 import { RetryBudget } from '../policy/retry-budget.ts';
 import { EventTap } from './tap.ts';
@@ -74,7 +74,10 @@ export class ProxyState {
   openTap(headers: HeaderList, req: HttpRequest): EventTap | undefined {
     const { tap } = this.options;
     if (!tap || mediaTypeOf(headers.get('content-type') ?? undefined) !== 'text/event-stream') return undefined;
-    if (readBodyCoding(headers.get('content-encoding') ?? undefined) === 'encoded') return undefined;
+    if (readBodyCoding(headers.get('content-encoding') ?? undefined) === 'encoded') {
+      tellUnreadable(req);
+      return undefined;
+    }
     return new EventTap((event) => {
       try {
         tap(event, req as RoutedRequest);
