@@ -78,6 +78,23 @@ export default tseslint.config(
     },
   },
   {
+    // Browsers load it: it stands on nothing of the server, and on nothing of Node.
+    files: ['src/client/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              regex: '^(?!eventsource-parser$|\\./|\\.\\./client-error\\.ts$)',
+              message: 'The client imports its own files and eventsource-parser.',
+            },
+          ],
+        },
+      ],
+    },
+  },
+  {
     // Modules of Nest are classes without members.
     files: ['examples/frameworks/nestjs/**'],
     rules: {

@@ -1,11 +1,12 @@
 // Builds dist/. TypeScript writes the implementation, in CommonJS. Beside the entry file of each subpath this puts the
 // ES module that `import` gets. That only passes on the names of the CommonJS one, so that there is one copy of
-// everything, however it is loaded.
+// everything, however it is loaded. `client` alone is there twice: browsers load no CommonJS, and it shares no state.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
 import { folders } from './subpaths.js';
 
 const require = createRequire(import.meta.url);
@@ -24,17 +25,34 @@ function add(name, text) {
 }
 
 /** @param {string} folder */
-function addWrapper(folder) {
-  const names = Object.keys(require(join(dist, folder, 'index.js')));
-  add(join(folder, 'index.mjs'), `export {\n${names.map((name) => `  ${name},\n`).join('')}} from './index.js';\n`);
+function addEntry(folder) {
+  if (folder === 'client') addModules(folder);
+  else {
+    const names = Object.keys(require(join(dist, folder, 'index.js')));
+    add(join(folder, 'index.mjs'), `export {\n${names.map((name) => `  ${name},\n`).join('')}} from './index.js';\n`);
+  }
   add(join(folder, 'index.d.mts'), "export * from './index.js';\n");
+}
+
+/** The files of a folder as ES modules, which need no Node. @param {string} folder */
+function addModules(folder) {
+  const compilerOptions = { module: ts.ModuleKind.ES2022, target: ts.ScriptTarget.ES2022, verbatimModuleSyntax: true };
+  for (const name of readdirSync(join(source, folder), { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.ts')) continue;
+    const { outputText } = ts.transpileModule(readFileSync(join(source, folder, name), 'utf8'), { compilerOptions });
+    add(join(folder, name.replace(/ts$/, 'mjs')), renamed(outputText, 'mjs'));
+  }
+}
+
+/** The imports of files of ours with another extension. @param {string} text @param {string} extension */
+function renamed(text, extension) {
+  return text.replaceAll(/((?:from |import\()["']\.{1,2}\/[^"']*)\.ts(?=["'])/g, `$1.${extension}`);
 }
 
 // In the declarations TypeScript leaves `./file.ts` as it is, and older versions of it find nothing there.
 /** @param {string} file */
 function renameImports(file) {
-  const text = readFileSync(file, 'utf8');
-  writeFileSync(file, text.replaceAll(/((?:from |import\()["']\.{1,2}\/[^"']*)\.ts(?=["'])/g, '$1.js'));
+  writeFileSync(file, renamed(readFileSync(file, 'utf8'), 'js'));
 }
 
 mkdirSync(dist, { recursive: true });
@@ -44,7 +62,7 @@ execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'ts
   cwd: root,
   stdio: 'inherit',
 });
-for (const folder of folders) addWrapper(folder);
+for (const folder of folders) addEntry(folder);
 
 // A file that was deleted from src must not live on in the package. It is removed after the build, and dist is not
 // wiped before it, so that programs that run from dist meanwhile go on.

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,6 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
 import { EventParser, type ParsedEvent } from '../support/event-parser.ts';
+
+export { lastingPort } from '../support/lasting-port.ts';
 
 /** For conditions that come true soon, on any machine that is not stuck. */
 export const patient = { timeout: 45_000, interval: 100 };
@@ -28,12 +30,13 @@ export function lacksBrowser(tests: string): boolean {
   return lacks;
 }
 
-/** Starts Chromium with a fresh profile; `close()` it. */
-export async function launchBrowser(): Promise<Browser> {
+/** Starts Chromium with a fresh profile; `close()` it. @param unset - arguments of Playwright that are left out */
+export async function launchBrowser(unset: string[] = []): Promise<Browser> {
   if (missing !== undefined) throw new Error(`Browser tests are required, but ${missing}`);
   return chromium.launch({
     executablePath: chromiumPath,
     timeout: startTimeout,
+    ignoreDefaultArgs: unset,
     args: [
       '--headless',
       '--no-sandbox',
@@ -166,24 +169,6 @@ function spawnExample(path: string, { args = [], port = 0 }: ExampleOptions = {}
     return exit;
   };
   return { child, exit, stop };
-}
-
-/**
- * A port for a server that is to come back at the same one. It is below those that the kernel gives out by itself: one
- * of these is taken by the next best connection while the server is away.
- */
-export async function lastingPort(): Promise<number> {
-  for (;;) {
-    const port = 12_000 + Math.floor(20_000 * Math.random());
-    const server = createTcpServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false)).listen(port, () => resolve(true));
-    });
-    if (!isFree) continue;
-    server.close();
-    await once(server, 'close');
-    return port;
-  }
 }
 
 /** A gateway that listens. */

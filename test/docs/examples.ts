@@ -11,7 +11,7 @@ import { expect } from 'vitest';
 import { WebSocket } from 'ws';
 import { makeCertificate } from '../support/certificate.ts';
 import { chatText, clientOf, complete, hello, modelOf } from './models.ts';
-import { until } from '../support/until.ts';
+import { settles, until } from '../support/until.ts';
 import { closeSources, each, get, gets, mounts, type Visit } from './visits.ts';
 
 // One row for each example of the documentation. An example that is new, moved or gone needs a change here.
@@ -33,6 +33,8 @@ export interface Row {
 
 // Where there is none, the example over TLS is only loaded, and the reason is printed.
 const tls = makeCertificate();
+
+type Follow = (show: (value: unknown) => void, signal: AbortSignal) => Promise<void>;
 
 const drains: Row = { drains: true };
 const runs: Row = {};
@@ -63,6 +65,39 @@ export const rows: Record<string, Row> = {
     },
   },
   'docs/body.md: waitWritable': visited(gets('/', '\n99999\n')),
+
+  'docs/client.md: Client: sluice/client': {
+    beside: 'README.md: Quick start',
+    visit: async ({ exports }) => {
+      const [times, controller] = [[] as unknown[], new AbortController()];
+      const show = (time: unknown): void => void (times.push(time) > 1 && controller.abort());
+      await settles((exports['showTicks'] as Follow)(show, controller.signal));
+      expect(times).toEqual([expect.stringMatching(/^\d{4}-/), expect.stringMatching(/^\d{4}-/)]);
+    },
+  },
+  'docs/client.md: Authorization': {
+    beside: 'README.md: Quick start',
+    visit: async ({ exports }) => {
+      const controller = new AbortController();
+      const orders = (exports['orders'] as (signal: AbortSignal) => AsyncIterable<unknown>)(controller.signal);
+      // The clock has no orders.
+      const read = orders[Symbol.asyncIterator]().next();
+      await expect(settles(read)).rejects.toMatchObject({ code: 'ERR_SLUICE_CLIENT_REFUSED', status: 404 });
+    },
+  },
+  'docs/client.md: Language models': {
+    beside: 'README.md: Tokens of a language model',
+    visit: async ({ exports, origin }) => {
+      let answer = '';
+      const write = (text: string): void => void (answer += text);
+      const ask = exports['ask'] as (url: string, messages: unknown[], write: unknown) => Promise<void>;
+      await settles(ask(`${origin()}/v1/chat/completions`, [hello], write));
+      expect(answer).toBe('You said: hello');
+    },
+  },
+  'docs/client.md: React': runs,
+  'docs/client.md: TypeScript': runs,
+  'docs/client.md: Resume later': runs,
 
   'docs/compress.md: Quick start': visited(gets('/prices', '"price":248.75'), gets('/words', 'data: two\n')),
   'docs/compress.md: Quick start (2)': visited(isEncoded('/', 'to be repeated')),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { histogramInstruments, numberInstruments } from '../../src/monitor/instruments.ts';
+import { readPage } from '../support/docs.ts';
 import { membersOf, sectionOf, tablesOf, unionOf } from '../support/page-tables.ts';
 
 // The tables of the pages list what the source has, and nothing else.
@@ -41,6 +42,19 @@ describe('docs/compress.md', () => {
       [...membersOf('CompressionSwitch'), ...membersOf('SwitchState')].toSorted(),
     );
     expect(rows('compress', 'Your own codec', 'member')).toEqual(membersOf('Codec'));
+  });
+});
+
+describe('docs/client.md', () => {
+  it('has a row for each option, each member and each state', () => {
+    const options = membersOf('ClientOptions').filter((name) => name !== 'retry');
+    expect(rows('client', 'Options', 'option')).toEqual(
+      [...options, ...within('retry', membersOf('ClientRetryOptions'))].toSorted(),
+    );
+    expect(rows('client', 'The connection', 'member')).toEqual(membersOf('EventConnection'));
+    expect(rows('client', 'The connection', 'state')).toEqual(unionOf('ClientState'));
+    expect(rows('client', 'Events', 'member')).toEqual(membersOf('ClientEvent'));
+    for (const mode of unionOf('ReconnectMode')) expect(readPage('docs/client.md')).toContain(`\`'${mode}'\``);
   });
 });
 

@@ -68,6 +68,7 @@ export function browserOf(origin: string): Record<string, unknown> {
         sources.add(this);
       }
     },
+    location: { href: origin },
     navigator: { locks: { request: requestLock } },
   };
 }

@@ -2,10 +2,9 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 
 // The built declarations, as an editor reads them.
-const entry = fileURLToPath(new URL('../../dist/index.d.ts', import.meta.url));
 const dist = fileURLToPath(new URL('../../dist/', import.meta.url));
 
-/** What the root exports, and what an editor shows of it. */
+/** What an entry file exports, and what an editor shows of it. */
 export interface Surface {
   readonly values: readonly string[];
   readonly types: readonly string[];
@@ -15,7 +14,9 @@ export interface Surface {
   readonly withoutDefault: readonly string[];
 }
 
-export function readSurface(): Surface {
+/** @param subpath - `.`, or a part that the root does not export */
+export function readSurface(subpath: '.' | 'client'): Surface {
+  const entry = fileURLToPath(new URL(`../../dist/${subpath}/index.d.ts`, import.meta.url));
   const program = ts.createProgram([entry], {
     module: ts.ModuleKind.NodeNext,
     moduleResolution: ts.ModuleResolutionKind.NodeNext,
