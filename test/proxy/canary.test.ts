@@ -1,9 +1,9 @@
-import type { IncomingMessage } from 'node:http';
+import http, { type IncomingMessage } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { InvalidOptionError } from '../../src/errors.ts';
 import { type Canary, type CanaryConfig, createCanary } from '../../src/proxy/index.ts';
-import { bare } from '../support/carriers.ts';
-import { serve } from '../support/serve.ts';
+import { bare, listen } from '../support/carriers.ts';
+import { attend, serve } from '../support/serve.ts';
 import { until } from '../support/until.ts';
 import { rawUpstream, testProxy } from './upstreams.ts';
 
@@ -130,5 +130,101 @@ it('changes while it runs, without a lost request, and tells of it', async () =>
   expect(canary.counts()).toEqual({
     a: { requests: texts.filter((each) => each === 'a').length, active: 0, retries: 0, failures: 0 },
     b: { requests: texts.filter((each) => each === 'b').length, active: 0, retries: 0, failures: 0 },
+  });
+});
+
+it('changes its weights under load, and no stream is cut and no request lost', async () => {
+  const streams: http.ServerResponse[] = [];
+  const service = async (name: string): Promise<string> => {
+    const server = http.createServer((req, res) => {
+      if (req.url !== '/events') {
+        req.resume().on('end', () => res.end(name));
+        return;
+      }
+      res.writeHead(200, { 'Content-Type': 'text/event-stream' }).write(`data: ${name}\n\n`);
+      streams.push(res);
+    });
+    return attend(await listen(server)).origin;
+  };
+  const [stable, next] = [await service('stable'), await service('next')];
+  const config = (share: number): CanaryConfig => ({
+    arms: { stable: { target: stable, weight: 100 - share }, next: { target: next, weight: share } },
+  });
+  const user = (req: IncomingMessage): string => String(req.headers['x-user']);
+  const canary = createCanary(config(0), { key: user as never });
+  const running = await serve(bare, testProxy({ route: canary }));
+  const headersOf = (name: number): Record<string, string> => ({ 'x-user': `user-${name}` });
+  const open = await Promise.all(
+    Array.from({ length: 8 }, (_, name) => running.visit({ path: '/events', headers: headersOf(name) })),
+  );
+  await until(() => open.every(({ text }) => text === 'data: stable\n\n'));
+
+  // Each user asks one thing after the other, while the share grows and the configuration is replaced.
+  const answers = new Map<number, string[]>();
+  let isOver = false;
+  const users = Array.from({ length: 8 }, async (_, name) => {
+    const seen: string[] = [];
+    answers.set(name, seen);
+    while (!isOver) {
+      const answer = await fetch(running.origin, { method: 'POST', body: 'x'.repeat(1000), headers: headersOf(name) });
+      expect(answer.status).toBe(200);
+      seen.push(await answer.text());
+    }
+  });
+  for (const [step, share] of [5, 20, 60, 100].entries()) {
+    const before = [...answers.values()].map(({ length }) => length);
+    if (step % 2 === 0) canary.setWeights({ stable: 100 - share, next: share });
+    else canary.swap(config(share));
+    await until(() => [...answers.values()].every(({ length }, at) => length > before[at]! + 1));
+  }
+  isOver = true;
+  await Promise.all(users);
+  for (const seen of answers.values()) {
+    // Once moved, it stays.
+    expect(seen.lastIndexOf('stable')).toBeLessThan(seen.indexOf('next'));
+    expect(seen.at(-1)).toBe('next');
+  }
+  for (const stream of streams) stream.end('data: last\n\n');
+  for (const reading of open)
+    expect([await reading.over, reading.text]).toEqual(['end', 'data: stable\n\ndata: last\n\n']);
+  await until(() => Object.values(canary.counts()).every(({ active }) => active === 0));
+  const requests = open.length + [...answers.values()].reduce((sum, { length }) => sum + length, 0);
+  const counts = Object.values(canary.counts());
+  expect(counts.reduce((sum, each) => sum + each.requests, 0)).toBe(requests);
+  expect(counts.map(({ retries, failures }) => [retries, failures])).toEqual([
+    [0, 0],
+    [0, 0],
+  ]);
+});
+
+it('tells the retries and failures of each arm apart', async () => {
+  const broken = await rawUpstream(({ socket }) => void setImmediate(() => socket.destroy()));
+  const failing = await rawUpstream(({ send }) => send('HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n'));
+  const cutting = await rawUpstream(({ socket }) =>
+    socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab', 'latin1'),
+  );
+  const canary = createCanary({
+    arms: {
+      broken: { target: broken.origin, weight: 1 },
+      failing: { target: failing.origin, weight: 0 },
+      cutting: { target: cutting.origin, weight: 0 },
+    },
+    rules: ['failing', 'cutting'].map((arm) => ({ arm, headers: { 'x-arm': arm } })),
+  });
+  const running = await serve(bare, testProxy({ route: canary, retry: { minDelay: 1, maxDelay: 1 } }));
+  const outcomes: unknown[] = [];
+  for (const arm of ['broken', 'failing', 'cutting']) {
+    const reading = await running.visit({ headers: { 'x-arm': arm } });
+    outcomes.push([reading.status, await reading.over]);
+  }
+  expect(outcomes).toEqual([
+    [502, 'end'],
+    [500, 'end'],
+    [200, 'aborted'],
+  ]);
+  expect(canary.counts()).toEqual({
+    broken: { requests: 1, active: 0, retries: 2, failures: 1 },
+    failing: { requests: 1, active: 0, retries: 0, failures: 1 },
+    cutting: { requests: 1, active: 0, retries: 0, failures: 1 },
   });
 });
