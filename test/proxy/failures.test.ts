@@ -3,7 +3,7 @@ import express from 'express';
 import { describe, expect, it } from 'vitest';
 import { deadline } from '../../src/deadline/index.ts';
 import type { ProxyError, ProxyOptions } from '../../src/proxy/index.ts';
-import { bare, carriers, h2c, listen, type Middleware } from '../support/carriers.ts';
+import { bare, carriers, h2c, http1Carriers, listen, type Middleware } from '../support/carriers.ts';
 import { getRequest } from '../support/raw.ts';
 import { attend, serve } from '../support/serve.ts';
 import { settles, until } from '../support/until.ts';
@@ -95,6 +95,47 @@ it('tells the client of an event stream that breaks off, where that is asked for
       'data:\n\nevent: error\ndata: {"code":"ERR_SLUICE_PROXY_UPSTREAM_UNREACHABLE","status":502}\n\n',
     );
   }
+});
+
+it.each(http1Carriers)('leaves nothing of an answer whose headers cannot be sent, on $name', async (carrier) => {
+  const upstream = await rawUpstream(({ send }) =>
+    send('HTTP/1.1 203 Odd Text\r\nX-Up: 1\r\nContent-Length: 2\r\n\r\nok'),
+  );
+  const passOn = testProxy({ target: upstream.origin, responseHeaders: (headers) => headers.append('X-Bad', 'a\nb') });
+  const running = await serve(carrier, (req, res, next) => {
+    passOn(req, res, (error) => {
+      const answer = res as http.ServerResponse;
+      answer.statusCode = 500;
+      answer.end(`the application's: ${String((error as { code?: string }).code)}`);
+      next();
+    });
+  });
+  const reading = await running.visit();
+  expect(await settles(reading.over)).toBe('end');
+  expect([reading.status, reading.text]).toEqual([500, "the application's: ERR_INVALID_CHAR"]);
+  expect(reading.headers).not.toHaveProperty('x-up');
+});
+
+it.each(carriers)('goes to next where a listener throws as the headers are sent, on $name', async (carrier) => {
+  const upstream = await rawUpstream(({ send }) => send('HTTP/1.1 200 OK\r\nX-Up: 1\r\nContent-Length: 2\r\n\r\nok'));
+  const passOn = testProxy({ target: upstream.origin });
+  const running = await serve(carrier, (req, res, next) => {
+    const { writeHead } = res as http.ServerResponse;
+    (res as http.ServerResponse).writeHead = () => {
+      throw new Error('as the headers are sent');
+    };
+    passOn(req, res, (error) => {
+      (res as http.ServerResponse).writeHead = writeHead;
+      next(error);
+    });
+  });
+  const reading = await running.visit();
+  await settles(reading.over);
+  expect([reading.status, reading.headers['x-up'], running.errors]).toMatchObject([
+    500,
+    undefined,
+    [{ message: 'as the headers are sent' }],
+  ]);
 });
 
 describe('a request that two servers could read in two ways', () => {

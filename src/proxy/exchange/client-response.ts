@@ -49,6 +49,7 @@ export class ClientResponse {
   #state: 'open' | 'head' | 'body' | 'ended' = 'open';
   #chunks: Uint8Array[] = [];
   #isEnding = false;
+  #headers: HeaderList | undefined;
   #trailers: HeaderList | undefined;
   #isFull = false;
   #hasLength = false;
@@ -75,9 +76,13 @@ export class ClientResponse {
     return this.#isEnding;
   }
 
-  /** Leaves the response to another answer. */
+  /** Leaves the response to another answer, without what was set for this one. */
   release(): void {
+    const res = this.#res as ServerResponse;
     this.#remove();
+    if (res.headersSent) return;
+    for (const name of this.#headers?.names ?? []) res.removeHeader(name);
+    if (!isHttp2(this.#res)) res.statusMessage = '';
   }
 
   /** Passes an interim answer on (RFC 9110 15.2): 103 with its links, 102. Never to a client of HTTP/1.0. */
@@ -86,6 +91,8 @@ export class ClientResponse {
     if (this.hasStarted || res.headersSent || res.req.httpVersionMajor * 10 + res.req.httpVersionMinor < 11) return;
     if (status === 102 && !isHttp2(this.#res)) res.writeProcessing();
     if (status !== 103 || !headers.has('link')) return;
+    // RFC 9110 8.6: it has none, and with one HTTP/2 breaks the stream.
+    headers.delete('content-length');
     const hints: Record<string, string | string[]> = {};
     for (const [name] of headers) {
       const values = headers.getAll(name);
@@ -104,6 +111,7 @@ export class ClientResponse {
    */
   start(status: number, message: string | undefined, headers: HeaderList): void {
     const res = this.#res as ServerResponse;
+    this.#headers = headers;
     setHeaders(res, headers);
     res.statusCode = status;
     if (!isHttp2(this.#res)) res.statusMessage = reasonPhrase(message);
@@ -236,8 +244,15 @@ function setHeaders(res: ServerResponse, headers: HeaderList): void {
     }
     // A line that repeats another went with the first one.
     if (names.indexOf(key) < at) continue;
-    if (key === 'vary') vary(res, headers.get(key) ?? '');
+    if (key === 'vary') addVary(res, headers.getAll(key));
     else if (names.includes(key, at + 1) && !singleFields.has(key)) res.setHeader(name, headers.getAll(key));
     else res.setHeader(name, value);
   }
+}
+
+/** Adds to what the application varies by. A line may name nothing, or what is no name: that says nothing. */
+function addVary(res: ServerResponse, lines: readonly string[]): void {
+  const names = lines.flatMap((line) => line.split(',').map((each) => each.trim()));
+  const valid = names.filter((each) => /^[!#$%&'*+.^_`|~\w-]+$/.test(each));
+  if (valid.length > 0) vary(res, valid);
 }

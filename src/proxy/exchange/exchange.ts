@@ -1,11 +1,11 @@
 import type { AsyncResource } from 'node:async_hooks';
 import type { Duplex } from 'node:stream';
-import { ClientClosedError, ProxyError } from '../../errors.ts';
+import { ClientClosedError, ProxyError, UpstreamUnreachableError } from '../../errors.ts';
 import { captureScope } from '../../internal/context/async-scope.ts';
 import { contextIn } from '../../internal/context/request-context.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
 import type { HeaderList } from '../../internal/http/header-list.ts';
-import { isGone } from '../../internal/http/message.ts';
+import { isGone, isHttp2 } from '../../internal/http/message.ts';
 import type { RosterEntry } from '../../internal/roster.ts';
 import { startTimer } from '../../internal/time/clock.ts';
 import { atTickEnd, atTurnEnd, type Flushable } from '../../internal/writer/tick.ts';
@@ -13,6 +13,7 @@ import { ClientResponse, type ClientResponseHost } from './client-response.ts';
 import { proxyEvents } from '../events.ts';
 import { answerFailure, errorEventOf, type Incoming } from './failure-answer.ts';
 import type { ArmCounts } from '../options.ts';
+import { faultOfAnswer } from '../policy/framing.ts';
 import type { Target } from '../policy/request-target.ts';
 import { dropHopByHop, passableTrailers } from './request-headers.ts';
 import type { ProxyState, Underway } from './state.ts';
@@ -105,6 +106,8 @@ export class Exchange implements TriesHost, ClientResponseHost, Flushable {
   headed(status: number, headers: HeaderList, message: string | undefined): void {
     this.#scope.runInAsyncScope(() => {
       try {
+        const fault = faultOfAnswer(status, headers, isHttp2(this.#incoming.res));
+        if (fault !== undefined) throw new UpstreamUnreachableError(this.#tries.origin, { cause: new Error(fault) });
         dropHopByHop(headers);
         this.#answer(status, headers, message);
       } catch (error) {
@@ -211,12 +214,11 @@ export class Exchange implements TriesHost, ClientResponseHost, Flushable {
     if (this.#state !== 'answering' || this.#client.flushDirectly()) return;
     try {
       this.#scope.runInAsyncScope(() => this.#client.flush());
+      if (this.#client.hasEnded) this.#over();
     } catch (error) {
       // A listener of the application, for the moment before the headers, may throw.
       this.threw(error);
-      return;
     }
-    if (this.#client.hasEnded) this.#over();
   }
 
   #answer(status: number, headers: HeaderList, message: string | undefined): void {

@@ -45,3 +45,13 @@ export function decideFraming(
 function refuse(why: string): Framing {
   return { kind: 'refused', why };
 }
+
+/** Why an answer cannot be passed on; `undefined`: it can. @param isHttp2 - to the client */
+export function faultOfAnswer(status: number, headers: HeaderList, isHttp2: boolean): string | undefined {
+  if (isHttp2 && status > 599) return `It answered with a status that HTTP/2 does not have: ${status}`;
+  if (!headers.has('transfer-encoding')) return undefined;
+  // Only chunks come off at this hop (RFC 9112 7). `identity` is of RFC 2616, and none.
+  const [coding = 'identity', ...others] = headers.getAll('transfer-encoding').flatMap(tokensOf);
+  const isKnown = others.length === 0 && (coding === 'chunked' || coding === 'identity');
+  return isKnown ? undefined : 'It used a transfer coding that was not asked for';
+}

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { HeaderList } from '../../../src/internal/http/header-list.ts';
 import { hopByHopFields } from '../../../src/internal/http/hop-by-hop.ts';
 import { chooseByKey, unitHash } from '../../../src/proxy/policy/bucket.ts';
-import { decideFraming } from '../../../src/proxy/policy/framing.ts';
+import { decideFraming, faultOfAnswer } from '../../../src/proxy/policy/framing.ts';
 import { clientAddress } from '../../../src/proxy/policy/forwarded.ts';
 import { isCleanPath, joinTarget, parseTarget, pathOf } from '../../../src/proxy/policy/request-target.ts';
 import { decideRetry, parseRetryAfter, type RetryFacts, type TryFailure } from '../../../src/proxy/policy/retry.ts';
@@ -35,6 +35,29 @@ it('hop-by-hop fields are the known ones and those that any Connection line name
   expect(hopByHopFields(['', 'X-One , ,keep-alive', 'x-TWO'])).toEqual(
     new Set([...hopByHopFields([]), 'x-one', 'x-two']),
   );
+});
+
+describe('faultOfAnswer', () => {
+  it.each([
+    [[], undefined],
+    [['Transfer-Encoding', 'chunked'], undefined],
+    [['Transfer-Encoding', 'Chunked, '], undefined],
+    [['Transfer-Encoding', ''], undefined],
+    [['Transfer-Encoding', 'identity'], undefined],
+    [['Transfer-Encoding', 'gzip'], /transfer coding/],
+    [['Transfer-Encoding', 'gzip, chunked'], /transfer coding/],
+    [['Transfer-Encoding', 'chunked', 'Transfer-Encoding', 'chunked'], /transfer coding/],
+  ])('takes chunks alone: %j', (flat, expected) => {
+    const fault = faultOfAnswer(200, new HeaderList(flat as string[]), false);
+    if (expected) expect(fault).toMatch(expected);
+    else expect(fault).toBeUndefined();
+  });
+
+  it('takes a status over 599 only where the client can be told of it', () => {
+    const headers = new HeaderList([]);
+    expect([faultOfAnswer(999, headers, false), faultOfAnswer(599, headers, true)]).toEqual([undefined, undefined]);
+    expect(faultOfAnswer(600, headers, true)).toMatch(/status.*600/);
+  });
 });
 
 describe('decideFraming', () => {

@@ -1,3 +1,4 @@
+import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import tls from 'node:tls';
 import { makeCertificate } from '../../../support/certificate.ts';
@@ -151,6 +152,34 @@ const failures: Check[] = [
       client.send(getRequest());
       const [answer] = await site.answersOf(client);
       return answer && statusOf(answer) === 200 ? ok : wrong(answer ? `answers ${statusOf(answer)}` : 'no answer');
+    },
+  },
+  {
+    name: 'Answers that HTTP/2 does not have, to a client of it',
+    scenario: 'A status of 999, and a 103 with Content-Length. The client gets an answer: its stream does not break.',
+    front: 'h2c',
+    async run(site) {
+      const hint = 'HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nContent-Length: 9\r\n\r\n';
+      const found = await Promise.all(
+        [
+          ['HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n', 502],
+          [hint + empty, 200],
+        ].map(async ([bytes, expected]) => {
+          const upstream = await site.upstream(String(bytes));
+          const session = http2.connect(`http://127.0.0.1:${await site.proxyTo(upstream.origin)}`);
+          session.on('error', () => undefined);
+          site.owns(() => session.destroy());
+          const stream = session.request({ ':path': '/' });
+          let got = 'no answer';
+          stream.on('response', (head) => (got = `answers ${head[':status'] ?? ''}`)).resume();
+          stream.on('error', () => (got = 'breaks'));
+          let isClosed = false;
+          stream.on('close', () => (isClosed = true));
+          await site.sees(() => isClosed);
+          return got === `answers ${expected}` ? [] : [got];
+        }),
+      );
+      return unlessFound('', found.flat());
     },
   },
   {

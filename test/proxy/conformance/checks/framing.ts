@@ -213,6 +213,25 @@ const framing: Check[] = [
     },
   },
   {
+    name: 'A transfer coding that was not asked for',
+    scenario:
+      'The upstream answers with `Transfer-Encoding: gzip, chunked`. The client gets 502, or is told of the coding: ' +
+      'never bytes of gzip that are called plain.',
+    async run(site) {
+      const { client } = await site.open((connection) => {
+        connection.socket.end(
+          'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\n\x1f\x8b\r\n0\r\n\r\n',
+          'latin1',
+        );
+      });
+      client.send(getRequest());
+      await site.sees(() => client.received.includes('\r\n\r\n'));
+      if (client.received === '') return wrong('no answer');
+      const isTold = /^transfer-encoding:.*gzip/im.test(client.received);
+      return isTold || client.received.startsWith('HTTP/1.1 502 ') ? ok : wrong('calls it plain');
+    },
+  },
+  {
     name: 'Answers that are framed badly',
     scenario:
       'Two lengths, a length with chunks, a bad chunk size, an unknown coding. The client gets an error, or sees that ' +

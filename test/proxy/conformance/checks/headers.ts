@@ -162,6 +162,22 @@ const headers: Check[] = [
     },
   },
   {
+    name: '`Vary` without a name',
+    scenario: 'The upstream sends `Vary` with nothing behind it, or with what is no name. The client gets the answer.',
+    async run(site) {
+      const found = await Promise.all(
+        ['', ',', 'a b', '\u00ff'].map(async (value) => {
+          const { client } = await site.open(`HTTP/1.1 200 OK\r\nVary: ${value}\r\nContent-Length: 2\r\n\r\nok`);
+          client.send(getRequest());
+          const [answer] = await site.answersOf(client);
+          if (!answer) return ['hangs'];
+          return statusOf(answer) === 200 && answer.isComplete ? [] : [`answers ${statusOf(answer)}`];
+        }),
+      );
+      return unlessFound('', found.flat());
+    },
+  },
+  {
     name: 'Headers of 20 kB',
     scenario:
       'A request and an answer have more headers than Node takes. An error is answered: no hang, no half answer.',
