@@ -10,6 +10,7 @@ export default tseslint.config(
       'dist/',
       'node_modules/',
       'examples/gateway/public/',
+      'src/monitor/dashboard/page/',
       'examples/frameworks/nextjs/',
       'test/types/projects/',
       'test/proxy/conformance/subjects/peers/',

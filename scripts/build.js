@@ -2,9 +2,9 @@
 // ES module that `import` gets. That only passes on the names of the CommonJS one, so that there is one copy of
 // everything, however it is loaded. `client` alone is there twice: browsers load no CommonJS, and it shares no state.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { folders } from './subpaths.js';
@@ -49,6 +49,22 @@ function renamed(text, extension) {
   return text.replaceAll(/((?:from |import\()["']\.{1,2}\/[^"']*)\.ts(?=["'])/g, `$1.${extension}`);
 }
 
+// The page of the dashboard, for browsers, and what it takes from uPlot.
+function addPage() {
+  const page = join('monitor', 'dashboard', 'page');
+  mkdirSync(join(dist, page), { recursive: true });
+  const uplot = dirname(require.resolve('uplot/package.json'));
+  const files = [
+    ...readdirSync(join(source, page)).map((name) => [join(source, page, name), name]),
+    ...['uPlot.iife.min.js', 'uPlot.min.css'].map((name) => [join(uplot, 'dist', name), name]),
+    [join(uplot, 'LICENSE'), 'uPlot.LICENSE'],
+  ];
+  for (const [from = '', name = ''] of files) {
+    added.add(join(dist, page, name));
+    copyFileSync(from, join(dist, page, name));
+  }
+}
+
 // In the declarations TypeScript leaves `./file.ts` as it is, and older versions of it find nothing there.
 /** @param {string} file */
 function renameImports(file) {
@@ -63,6 +79,7 @@ execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'ts
   stdio: 'inherit',
 });
 for (const folder of folders) addEntry(folder);
+addPage();
 
 // A file that was deleted from src must not live on in the package. It is removed after the build, and dist is not
 // wiped before it, so that programs that run from dist meanwhile go on.

@@ -10,7 +10,8 @@ import { jobsOf } from './pack/jobs.js';
 import { runAll } from './pack/run-all.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const wanted = /^(dist\/.*\.(js|mjs|d\.ts|d\.mts)|dist\/package\.json|docs\/.*\.md|package\.json|[A-Z]+\.md|LICENSE)$/;
+const wanted =
+  /^(dist\/.*\.(js|mjs|d\.ts|d\.mts|html|css|LICENSE)|dist\/package\.json|docs\/.*\.md|package\.json|[A-Z]+\.md|LICENSE)$/;
 
 const room = mkdtempSync(join(realpathSync(tmpdir()), 'sluice-pack-'));
 const user = join(room, 'bare');

@@ -2,6 +2,7 @@ import { subscribe } from '../diagnostics.ts';
 import { observeErrors } from '../internal/events.ts';
 import type { ResponseCounters } from './counters.ts';
 import { LabelCounts } from './policy/labels.ts';
+import { isOwn } from './own.ts';
 import type { ProxySnapshot } from './snapshot.ts';
 
 // Names in messages come from code. An application's own codecs, routes and reasons may add some.
@@ -20,9 +21,11 @@ export class ChannelCounters {
 
   constructor(counters: ResponseCounters) {
     this.#undo = [
-      subscribe('sluice:stream:close', ({ reason }) => counters.streamsEnded.add(reason)),
-      subscribe('sluice:compress:bytes', ({ coding, bytesIn, bytesOut }) => {
-        counters.codings.get(coding).saved += bytesIn - bytesOut;
+      subscribe('sluice:stream:close', ({ req, reason }) => {
+        if (!isOwn(req)) counters.streamsEnded.add(reason);
+      }),
+      subscribe('sluice:compress:bytes', ({ req, coding, bytesIn, bytesOut }) => {
+        if (!isOwn(req)) counters.codings.get(coding).saved += bytesIn - bytesOut;
       }),
       subscribe('sluice:compress:decision', ({ reason }) => this.decisions.add(reason)),
       subscribe('sluice:heartbeat:round-trip', ({ roundTrip }) => counters.recordRoundTrip(roundTrip / 1_000)),

@@ -28,6 +28,8 @@ export class CodingCounters {
   out = 0;
   /** Bytes that compression took away. */
   saved = 0;
+  /** Streams that are open. */
+  streams = 0;
 }
 
 /** What a monitor counts about responses. Each change costs the same, however many responses there are. */

@@ -1,5 +1,6 @@
 import type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
 import { readOneOf, requireFunction } from '../internal/option.ts';
+import { makeDashboard } from './dashboard/index.ts';
 import type { AlertChange } from './events.ts';
 import { MonitorState } from './monitor.ts';
 import { exportTo, type OpenTelemetryOptions, readOpenTelemetry } from './open-telemetry.ts';
@@ -41,6 +42,11 @@ export interface Monitor {
    */
   metrics(req: HttpRequest, res: HttpResponse, next?: Next): void;
   /**
+   * Serves the dashboard: `app.use('/sluice', watch.dashboard)`. It answers every request that it gets, by the path
+   * that the router leaves in `req.url`. Asks `authorize` first. A change needs a POST of its own page.
+   */
+  dashboard(req: HttpRequest, res: HttpResponse, next?: Next): void;
+  /**
    * Adds all metrics to a registry of prom-client, such as its `register`. Returns the undo. Throws if one of their
    * names is taken.
    */
@@ -65,6 +71,7 @@ export function monitor(options?: MonitorOptions): Monitor {
     state.watch(res);
     next();
   }
+  const metrics = makeMetricsHandler(state);
   return Object.assign(monitor, {
     snapshot: () => state.snapshot(),
     on(event: 'alert', listener: (change: AlertChange) => void): () => void {
@@ -72,7 +79,8 @@ export function monitor(options?: MonitorOptions): Monitor {
       requireFunction('monitor.on.listener', listener);
       return state.sampler.alertChanges.add(listener);
     },
-    metrics: makeMetricsHandler(state),
+    metrics,
+    dashboard: makeDashboard(state, metrics),
     registerMetrics: (registry: PrometheusRegistry) => state.own(registerMetrics(state, registry)),
     openTelemetry: async (given?: OpenTelemetryOptions) => state.own(await exportTo(state, readOpenTelemetry(given))),
     close: () => state.close(),

@@ -79,6 +79,7 @@ export class MonitorState implements LayerHost {
       streams: {
         opened: counters.streamsOpened,
         active: counters.streamsActive,
+        codings: counters.codings.toObject(({ streams }) => streams),
         stalled: stalledOf(connections),
         ended: counters.streamsEnded.toObject(),
         duration: counters.duration.snapshot(),

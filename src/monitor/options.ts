@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../errors.ts';
-import type { Compression } from '../compress/index.ts';
+import { type Compression, type CompressionProfile, createSwitch } from '../compress/index.ts';
 import type { ConnectionRegistry } from '../heartbeat/index.ts';
 import { requireRegistry } from '../internal/health/registry.ts';
 import type { Hook, RoutedRequest } from '../internal/http/framework.ts';
@@ -7,6 +7,7 @@ import {
   type Duration,
   type OptionAdvice,
   type OptionNames,
+  readBag,
   readDuration,
   readFunction,
   readInteger,
@@ -49,6 +50,8 @@ export interface MonitorOptions {
   registry?: ConnectionRegistry | readonly ConnectionRegistry[] | undefined;
   /** The middleware of `compress`. @defaultValue none */
   compress?: Compression | undefined;
+  /** Profiles that the dashboard can give `compress`, by name. Each is checked here. @defaultValue none */
+  profiles?: Readonly<Record<string, CompressionProfile>> | undefined;
   /** The middleware of `lifecycle`. @defaultValue none */
   lifecycle?: Lifecycle | undefined;
   /** Middlewares of `proxy`, by a name for them. @defaultValue none */
@@ -74,6 +77,7 @@ export interface ResolvedMonitorOptions {
   readonly authorize: ((req: RoutedRequest) => unknown) | undefined;
   readonly registries: readonly ConnectionRegistry[];
   readonly compress: Compression | undefined;
+  readonly profiles: Readonly<Record<string, CompressionProfile>>;
   readonly lifecycle: Lifecycle | undefined;
   readonly proxies: Readonly<Record<string, Proxy>>;
   readonly canaries: Readonly<Record<string, Canary>>;
@@ -87,6 +91,7 @@ const names: OptionNames<MonitorOptions> = {
   authorize: true,
   registry: true,
   compress: true,
+  profiles: true,
   lifecycle: true,
   proxies: true,
   canaries: true,
@@ -102,6 +107,7 @@ const advice: OptionAdvice = {
     heartbeat: 'registry',
     registries: 'registry',
     compression: 'compress',
+    profile: 'profiles',
     proxy: 'proxies',
     canary: 'canaries',
     normalizePath: 'route',
@@ -117,6 +123,7 @@ export function resolveMonitorOptions(given: MonitorOptions | undefined): Resolv
     authorize: readFunction('monitor.authorize', options.authorize),
     registries: registries.map((each) => requireRegistry('monitor.registry', each)),
     compress: requirePart('monitor.compress', 'what `compress` returns', options.compress, 'switch'),
+    profiles: readProfiles(options.profiles),
     lifecycle: requirePart('monitor.lifecycle', 'what `lifecycle` returns', options.lifecycle, 'drain'),
     proxies: requireParts('monitor.proxies', 'what `proxy` returns', options.proxies, 'upstreams'),
     canaries: requireParts('monitor.canaries', 'what `createCanary` returns', options.canaries, 'setWeights'),
@@ -149,6 +156,12 @@ function requireParts<T extends object>(
     throw new InvalidOptionError(option, `an object of ${expected}, by name`, value);
   for (const [name, part] of Object.entries(value)) requirePart(`${option}.${name}`, expected, part, member);
   return value;
+}
+
+function readProfiles(given: MonitorOptions['profiles']): ResolvedMonitorOptions['profiles'] {
+  const profiles = readBag('monitor.profiles', given) as Readonly<Record<string, CompressionProfile>>;
+  for (const [name, profile] of Object.entries(profiles)) createSwitch({ name, ...profile });
+  return profiles;
 }
 
 const alertDefaults = {

@@ -14,7 +14,11 @@ import {
   type WriteCallback,
 } from '../internal/seam/layer.ts';
 import { type OutStream, streamOf } from '../internal/writer/stream.ts';
-import type { CodingCounters, ResponseCounters, RouteCounters } from './counters.ts';
+import { type CodingCounters, ResponseCounters, type RouteCounters } from './counters.ts';
+import { isOwn } from './own.ts';
+
+/** Takes what is not to be counted. */
+const unread = new ResponseCounters(1);
 
 /** What one monitor shares with the layers of all its responses. */
 export interface LayerHost {
@@ -77,7 +81,7 @@ export class ResponseLayer extends Layer {
   override head({ res }: Head): HeadOutcome {
     // Again for an error page in place of a head that was refused: its route and its time are those of the first.
     if (!this.#route) {
-      const { counters } = this.#host;
+      const counters = this.#counters;
       this.#label = this.#host.labelOf(res.req);
       this.#route = counters.routes.get(this.#label);
       this.#route.active += 1;
@@ -92,7 +96,8 @@ export class ResponseLayer extends Layer {
     if (formatOf(mediaTypeOf(typeof type === 'string' ? type : undefined)) === undefined) return keep;
     this.#isStream = true;
     this.#writer = streamOf(res);
-    this.#host.counters.streamOpened();
+    this.#counters.streamOpened();
+    this.#codingOf().streams += 1;
     return { kind: 'keep', undo: () => this.#withdrawStream() };
   }
 
@@ -113,7 +118,7 @@ export class ResponseLayer extends Layer {
   override close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    const { counters } = this.#host;
+    const counters = this.#counters;
     // Never sent a head, or one that a layer below answered.
     const route = this.#route ?? counters.routes.get(this.#host.labelOf(this.#res.req));
     if (this.#route) route.active -= 1;
@@ -122,6 +127,7 @@ export class ResponseLayer extends Layer {
     const reason = this.#writer?.closedError?.reason ?? (hasEnded ? 'ended' : 'client-closed');
     if (this.#isStream) {
       counters.streamClosed(this.#seconds());
+      this.#codingOf().streams -= 1;
       if (!this.#writer) counters.streamsEnded.add(reason);
     }
     if (this.#traces) this.#tellClosed(this.#traces, reason);
@@ -141,7 +147,9 @@ export class ResponseLayer extends Layer {
   #withdrawStream(): void {
     if (!this.#isStream || this.#state === 'closed') return;
     this.#isStream = false;
-    this.#host.counters.streamWithdrawn();
+    this.#counters.streamWithdrawn();
+    this.#codingOf().streams -= 1;
+    this.#coding = undefined;
   }
 
   #count(length: number): void {
@@ -150,15 +158,24 @@ export class ResponseLayer extends Layer {
       this.#early += length;
       return;
     }
-    if (!this.#coding) {
-      const coding = (this.#res as ServerResponse).getHeader('content-encoding');
-      this.#coding = this.#host.counters.codings.get(typeof coding === 'string' ? coding : 'identity');
-    }
-    this.#coding.out += length;
+    this.#codingOf().out += length;
     this.#bytes += length;
     if (this.#state !== 'head' || !this.#route) return;
     this.#state = 'body';
-    this.#host.counters.recordFirstByte(this.#route, this.#label, this.#seconds());
+    this.#counters.recordFirstByte(this.#route, this.#label, this.#seconds());
+  }
+
+  /** Known from the headers on. */
+  #codingOf(): CodingCounters {
+    if (!this.#coding) {
+      const coding = (this.#res as ServerResponse).getHeader('content-encoding');
+      this.#coding = this.#counters.codings.get(typeof coding === 'string' ? coding : 'identity');
+    }
+    return this.#coding;
+  }
+
+  get #counters(): ResponseCounters {
+    return isOwn(this.#res.req) ? unread : this.#host.counters;
   }
 
   #seconds(): number {

@@ -24,6 +24,8 @@ export interface StreamsSnapshot {
   readonly opened: number;
   /** How many are open. */
   readonly active: number;
+  /** How many are open in each content-coding; `identity` is none. */
+  readonly codings: Counts;
   /** Watched connections whose client does not take what was written. */
   readonly stalled: number;
   /** Ends by reason. */

@@ -332,6 +332,20 @@ export const rows: Record<string, Row> = {
   'docs/monitor.md: Prometheus': runs,
   'docs/monitor.md: OpenTelemetry': runs,
   'docs/monitor.md: Alerts': runs,
+  'docs/monitor.md: Dashboard': {
+    visit: async ({ origin }) => {
+      expect((await get(`${origin()}/sluice`)).status).toBe(401);
+      const authorization = `Basic ${Buffer.from('ops:undefined').toString('base64')}`;
+      await get(`${origin()}/sluice`, ['sluice dashboard'], { headers: { authorization } });
+    },
+  },
+  'docs/monitor.md: Without Express, and in a bundle': {
+    visit: async ({ origin }) => {
+      expect((await get(`${origin()}/other`)).status).toBe(404);
+      expect((await get(`${origin()}/sluice/`)).status).toBe(403);
+      await get(`${origin()}/sluice`, ['sluice dashboard'], { headers: { 'x-user': 'operator' } });
+    },
+  },
 
   'docs/lifecycle.md: Quick start': drains,
   'docs/lifecycle.md: Servers': drains,

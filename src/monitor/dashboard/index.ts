@@ -1,0 +1,154 @@
+import type { ServerResponse } from 'node:http';
+import { mediaTypeOf } from '../../internal/http/accept.ts';
+import {
+  type HttpRequest,
+  type HttpResponse,
+  isGone,
+  type Next,
+  requestField,
+  requestPath,
+} from '../../internal/http/message.ts';
+import { answer, forbidCaching } from '../../internal/writer/answer.ts';
+import { isAuthorized } from '../access.ts';
+import { monitorErrors } from '../events.ts';
+import { noteOwn } from '../own.ts';
+import { perform } from './actions.ts';
+import { readJson } from './body.ts';
+import { Files, isFile } from './files.ts';
+import { type Refusal, refusalOf, type RouteKind } from './policy/access.ts';
+import { type ActionName, actionNames, parseAction } from './policy/action.ts';
+import { type ConnectionRow, pageOf, parsePageQuery } from './policy/connection-page.ts';
+import { sendJson, sendRefusal, setSecurityHeaders } from './respond.ts';
+import type { DashboardSource } from './source.ts';
+import { Viewers } from './viewers.ts';
+
+type Handler = (req: HttpRequest, res: HttpResponse, next?: Next) => void;
+
+/**
+ * Makes the middleware of the dashboard. It answers every request that it gets, and reads its path from `req.url`, as a
+ * router leaves it.
+ * @param metrics - answers `/metrics`
+ */
+export function makeDashboard(source: DashboardSource, metrics: Handler): Handler {
+  const dashboard = new Dashboard(source, metrics);
+  return function dashboardOfMonitor(req, res, next) {
+    dashboard.serve(req, res, next).catch((error: unknown) => {
+      if (next) {
+        next(error);
+        return;
+      }
+      monitorErrors.report({ error, req });
+      if (!res.headersSent && !isGone(res)) answer(res, { status: 500, text: 'Internal Server Error' });
+    });
+  };
+}
+
+const forbidden: Refusal = { status: 403, code: 'forbidden', message: '`authorize` does not allow it.' };
+
+class Dashboard {
+  readonly #source: DashboardSource;
+  readonly #metrics: Handler;
+  readonly #files = new Files();
+  readonly #viewers: Viewers;
+
+  constructor(source: DashboardSource, metrics: Handler) {
+    this.#source = source;
+    this.#metrics = metrics;
+    this.#viewers = new Viewers(source);
+  }
+
+  async serve(req: HttpRequest, res: HttpResponse, next?: Next): Promise<void> {
+    noteOwn(req);
+    setSecurityHeaders(res);
+    if (!(await isAuthorized(this.#source.options, req))) {
+      sendRefusal(res, forbidden);
+      return;
+    }
+    if (isGone(res)) return;
+    const [path = '', search = ''] = (req.url ?? '').split(/\?(.*)/s, 2);
+    const refusal = refusalOf(factsOf(req, path));
+    if (refusal) sendRefusal(res, refusal);
+    else if (path === '/' && !requestPath(req).endsWith('/')) redirect(req, res);
+    else if (isFile(path)) await this.#files.send(path, req, res);
+    else if (isAction(path)) await this.#act(path.slice(1) as ActionName, req, res);
+    else if (path === '/metrics') this.#metrics(req, res, next);
+    else this.#sendData(path, search, req, res);
+  }
+
+  async #act(name: ActionName, req: HttpRequest, res: HttpResponse): Promise<void> {
+    const body = await readJson(req);
+    if (!body) return;
+    if (!('value' in body)) {
+      sendRefusal(res, body);
+      return;
+    }
+    const action = parseAction(name, body.value);
+    if (typeof action === 'string') {
+      sendRefusal(res, { status: 400, code: 'invalid-body', message: action });
+      return;
+    }
+    const result = await perform(action, this.#source.options);
+    if ('code' in result) sendRefusal(res, result);
+    else sendJson(res, result.status, result.value);
+    this.#viewers.refresh();
+  }
+
+  #sendData(path: string, search: string, req: HttpRequest, res: HttpResponse): void {
+    switch (path) {
+      case '/events':
+        this.#viewers.open(req, res);
+        return;
+      case '/connections':
+        this.#sendConnections(search, res);
+        return;
+      default:
+        sendJson(res, 200, this.#source.snapshot());
+    }
+  }
+
+  #sendConnections(search: string, res: HttpResponse): void {
+    const query = parsePageQuery(search);
+    if (typeof query === 'string') {
+      sendRefusal(res, { status: 400, code: 'invalid-query', message: query });
+      return;
+    }
+    const rows = this.#source.options.registries.flatMap((registry, index): ConnectionRow[] =>
+      registry.connections().map((connection) => ({ registry: index, ...connection })),
+    );
+    sendJson(res, 200, pageOf(rows, query));
+  }
+}
+
+const dataPaths = ['/events', '/connections', '/snapshot', '/metrics'];
+
+function routeOf(path: string): RouteKind | undefined {
+  if (isFile(path)) return 'file';
+  if (isAction(path)) return 'action';
+  return dataPaths.includes(path) ? 'data' : undefined;
+}
+
+function isAction(path: string): boolean {
+  return actionNames.some((name) => path === `/${name}`);
+}
+
+function factsOf(req: HttpRequest, path: string): Parameters<typeof refusalOf>[0] {
+  return {
+    method: req.method ?? '',
+    route: routeOf(path),
+    site: requestField(req, 'sec-fetch-site'),
+    origin: requestField(req, 'origin'),
+    host: requestField(req, 'host') ?? requestField(req, ':authority'),
+    hasMark: requestField(req, 'x-sluice') !== undefined,
+    mediaType: mediaTypeOf(requestField(req, 'content-type')),
+  };
+}
+
+/** The page loads its files by relative paths, so its own path must end in a slash. */
+function redirect(req: HttpRequest, res: HttpResponse): void {
+  // Relative: a proxy before this process may have another prefix. With a dot: a name with a colon is no scheme.
+  const name = requestPath(req).split('/').at(-1) ?? '';
+  forbidCaching(res);
+  res.statusCode = 308;
+  (res as ServerResponse).setHeader('Location', `./${name}/`);
+  res.end();
+}

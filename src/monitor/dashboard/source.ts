@@ -1,0 +1,19 @@
+import type { RegistryStats } from '../../heartbeat/index.ts';
+import type { ResolvedMonitorOptions } from '../options.ts';
+import type { CodingSnapshot, MonitorSnapshot, ProcessSnapshot } from '../snapshot.ts';
+
+/** The monitor behind a dashboard. */
+export interface DashboardSource {
+  readonly options: ResolvedMonitorOptions;
+  readonly sampler: {
+    /** Called back after each interval. */
+    readonly ticks: Set<() => void>;
+    readonly throughput: CodingSnapshot;
+    process(): ProcessSnapshot;
+  };
+  readonly counters: { readonly streamsActive: number };
+  snapshot(): MonitorSnapshot;
+  connections(): RegistryStats;
+  /** Something that ends with the monitor. Returns its undo. */
+  own(undo: () => void): () => void;
+}
