@@ -41,7 +41,8 @@ export async function runChecks(subject: Subject, chosen: readonly Check[], opti
     for (let check = left.shift(); check; check = left.shift()) {
       const running = child;
       const verdict = await runCheck(subject, running, check, options.patience);
-      if (verdict.kind !== 'wrong' || (await running.isAlive())) {
+      // What dies cuts its connections, and may so look right.
+      if (await running.isAlive()) {
         verdicts.set(check, verdict);
         continue;
       }
@@ -57,8 +58,7 @@ export async function runChecks(subject: Subject, chosen: readonly Check[], opti
   for (const check of suspects) {
     const alone = new SubjectProcess(subject);
     const verdict = await runCheck(subject, alone, check, options.patience);
-    const isAlive = verdict.kind !== 'wrong' || (await alone.isAlive());
-    verdicts.set(check, isAlive ? verdict : wrong('**process dies**'));
+    verdicts.set(check, (await alone.isAlive()) ? verdict : wrong('**process dies**'));
     await alone.stop();
   }
   return { verdicts, stderr };
