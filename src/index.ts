@@ -221,6 +221,8 @@ export {
   type UpstreamStats,
   type UpstreamTls,
 } from './proxy/index.ts';
+export type { SluiceOptions } from './preset/options.ts';
+export { sluice, type Sluice } from './preset/sluice.ts';
 export {
   jsonSeq,
   ndjson,
