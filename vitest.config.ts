@@ -26,6 +26,7 @@ const pure = [
   'test/**/{policy,format}/**/*.test.ts',
   'test/internal/{http,time}/*.test.ts',
   'test/internal/health/connection.test.ts',
+  'test/client/{connection,event-reader,options}.test.ts',
   'test/property/{accept,context,events,heartbeat-boundary,heartbeat-frame,negotiate,tier}.test.ts',
 ];
 

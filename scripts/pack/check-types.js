@@ -1,11 +1,13 @@
 // Compiles the programs of a folder with one version of TypeScript, as the projects of users do, and looks at our
 // declarations too, as `skipLibCheck: false` does. A process of its own for each version: they run side by side.
 //
-// node check-types.js <module of TypeScript> <folder> <file> …: `commonjs/` and `module/` are projects of either type.
+// node check-types.js <module of TypeScript> <folder> [--page] <file> …: `commonjs/` and `module/` are projects of either
+// type; a page has the types of the DOM, and none of Node.
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
-const [compiler = '', root = '', ...files] = process.argv.slice(2);
+const [compiler = '', root = '', ...rest] = process.argv.slice(2);
+const files = rest.filter((each) => each !== '--page');
 /** @type {typeof import('typescript')} */
 const ts = createRequire(import.meta.url)(compiler);
 const major = Number.parseInt(ts.version, 10);
@@ -96,7 +98,14 @@ function check({ project, options }) {
   ];
 }
 
-for (const setting of settings) {
+/** @type {(typeof settings)[number]} */
+const page = {
+  name: 'esnext, bundler, DOM alone',
+  project: 'module',
+  options: { module: 'esnext', moduleResolution: 'bundler', lib: ['es2022', 'dom'], types: [] },
+};
+
+for (const setting of rest.includes('--page') ? [page] : settings) {
   const found = check(setting);
   console.log(
     `TypeScript ${ts.version}, ${setting.name}, ${files.join(', ')}: ${found.length === 0 ? 'ok' : 'FAILED'}`,

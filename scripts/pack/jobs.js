@@ -31,6 +31,7 @@ export function jobsOf(bare, tarball) {
     ...nodeJobs(user),
     ...peerJobs(bare),
     ...compilerJobs(user),
+    bundleJob(user),
   ];
 }
 
@@ -68,6 +69,14 @@ function nodeJobs(user) {
     return [
       { name: `Node ${version}, require`, cwd, commands: [[binary, 'use.cjs']] },
       { name: `Node ${version}, import`, cwd, commands: [[binary, 'use.mjs']] },
+      {
+        name: `Node ${version}, client`,
+        cwd,
+        commands: [
+          [binary, 'use-client.cjs'],
+          [binary, 'use-client.mjs'],
+        ],
+      },
       { name: `Node ${version}, require and import share their state`, cwd, commands: [[binary, 'use-both.mjs']] },
       { name: `Node ${version}, --test`, cwd, commands: [[binary, '--test', 'use.test.cjs', 'use.test.mjs']] },
     ];
@@ -134,8 +143,9 @@ function typeJobs(bare) {
     name: `${name}, every module and moduleResolution`,
     cwd: express,
     commands: [
-      [node, checkTypes, join(tools, name), express, 'use.ts', 'use-express.ts'],
+      [node, checkTypes, join(tools, name), express, 'use.ts', 'use-express.ts', 'use-client.ts'],
       [node, checkTypes, join(tools, name), plain, 'use.ts'],
+      [node, checkTypes, join(tools, name), plain, '--page', 'use-client.ts'],
     ],
   }));
 }
@@ -146,19 +156,25 @@ function testRunnerJobs(user) {
   const plain = openProject(
     join(user, 'jest'),
     {},
-    { 'use.test.js': "test('all parts', () => require('./use.cjs'));" },
+    {
+      'use.test.js':
+        "test('all parts', () => require('./use.cjs'));\ntest('client', () => require('./use-client.cjs'));",
+    },
   );
   const modules = openProject(
     join(user, 'jest-modules'),
     { type: 'module' },
-    { 'use.test.js': "import './use.mjs';\nimport './use-both.mjs';\ntest('all parts', () => {});" },
+    {
+      'use.test.js':
+        "import './use.mjs';\nimport './use-both.mjs';\nimport './use-client.mjs';\ntest('all parts', () => {});",
+    },
   );
   const vitest = openProject(
     join(user, 'vitest'),
     { type: 'module' },
     {
       'use.test.js':
-        "import { test } from 'vitest';\nimport './use.mjs';\nimport './use-both.mjs';\ntest('all parts', () => {});",
+        "import { test } from 'vitest';\nimport './use.mjs';\nimport './use-both.mjs';\nimport './use-client.mjs';\ntest('all parts', () => {});",
     },
   );
   lend(vitest, own, ['vitest']);
@@ -245,4 +261,23 @@ function compilerJobs(user) {
     { name: 'tsx, CommonJS', cwd: cjs, commands: [[node, join(tools, 'tsx/dist/cli.mjs'), 'main.ts']] },
     { name: 'tsx, ES module', cwd: esm, commands: [[node, join(tools, 'tsx/dist/cli.mjs'), 'main.ts']] },
   ];
+}
+
+/** The client as a page gets it. @param {string} user @returns {Job} */
+function bundleJob(user) {
+  const cwd = openProject(
+    join(user, 'bundle-browser'),
+    { type: 'module' },
+    { 'page.js': "import { connect } from 'sluice/client';\nglobalThis.connect = connect;" },
+  );
+  const checkSize = fileURLToPath(new URL('check-size.js', import.meta.url));
+  const bundle = ['page.js', '--bundle', '--minify', '--format=esm', '--platform=browser', '--outfile=page.min.js'];
+  return {
+    name: 'esbuild, the client for browsers, under 5 kB',
+    cwd,
+    commands: [
+      [join(tools, '.bin/esbuild'), ...bundle, '--log-level=warning'],
+      [node, checkSize, 'page.min.js', '5000'],
+    ],
+  };
 }

@@ -111,7 +111,7 @@ export function resolveClientOptions(given: ClientOptions = {}): ResolvedClientO
   check('method', name, typeof name === 'string', 'a string');
   check('lastEventId', lastEventId, typeof lastEventId === 'string', 'a string');
   check('fetch', fetch, typeof fetch === 'function', 'a function');
-  checkNumbers({ heartbeat, maxBufferSize, 'retry.min': min, 'retry.attempts': attempts });
+  checkNumbers({ heartbeat, maxBufferSize, 'retry.min': min, 'retry.max': max, 'retry.attempts': attempts });
   check('retry.max', max, max >= min, 'at least `retry.min`');
   const method = name.toUpperCase();
   const isGet = method === 'GET';

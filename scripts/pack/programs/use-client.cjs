@@ -1,0 +1,1 @@
+module.exports = require('./try-client.cjs')(require('sluice/client'));
