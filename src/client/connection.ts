@@ -157,7 +157,7 @@ export function openConnection<M extends object>(
     requestAfter(Math.min(told, Math.max(0, lostAt + told - now())));
   }
 
-  /** A page with an open response cannot be kept for the way back. */
+  /** A page that is kept for the way back is thrown away when its open response goes on for long. */
   function onHide(): void {
     drop();
     moveTo({ state: 'waiting' });
