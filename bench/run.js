@@ -20,6 +20,7 @@ import json2k from './scenarios/json-2k.js';
 import json50k from './scenarios/json-50k.js';
 import llmStreams from './scenarios/llm-streams.js';
 import long from './scenarios/long.js';
+import monitor from './scenarios/monitor.js';
 import plain10k from './scenarios/plain-10k.js';
 import plain2k from './scenarios/plain-2k.js';
 import plain50k from './scenarios/plain-50k.js';
@@ -42,6 +43,7 @@ const scenarios = [
   plain10k,
   plain50k,
   contexts,
+  monitor,
   long,
   gzipStreams,
   llmStreams,
