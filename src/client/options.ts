@@ -118,7 +118,8 @@ export function resolveClientOptions(given: ClientOptions = {}): ResolvedClientO
   const mode = reconnect ?? (isGet ? 'always' : 'never');
   check('reconnect', mode, modes.includes(mode), modes.join(' or '));
   if (body !== undefined && isGet) throw invalid('body', 'needs a method other than GET');
-  if (body instanceof ReadableStream && mode !== 'never')
+  // By its shape: test runners that play a browser know no `ReadableStream`.
+  if (mode !== 'never' && typeof body === 'object' && 'getReader' in body)
     throw invalid('body', 'can be sent once only: use a function');
   if (typeof headers !== 'function') attempt('headers', () => new Headers(headers));
   const all = { method, headers, body, credentials, lastEventId, heartbeat, maxBufferSize, fetch, signal };

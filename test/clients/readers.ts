@@ -6,6 +6,7 @@ import { EventSourceParserStream } from 'eventsource-parser/stream';
 import OpenAI from 'openai';
 import { fetch as undiciFetch, request } from 'undici';
 import { vi } from 'vitest';
+import { connect } from '../../src/client/index.ts';
 import { EventParser } from '../support/event-parser.ts';
 import { BlankLineDecoder, type LenientDecoder, SeenFieldDecoder } from '../support/lenient-decoders.ts';
 import { chunks, type Ending } from './site.ts';
@@ -222,12 +223,33 @@ const byEventSource: Client = {
   },
 };
 
+const byConnect: Client = {
+  name: 'sluice/client',
+  wantsDone: false,
+  resumes: true,
+  stops: true,
+  async read(url) {
+    const data: unknown[] = [];
+    let ending: Ending = 'stopped';
+    const connection = connect(url, { retry: { min: 1 } });
+    connection.onStateChange(({ state }) => {
+      // It reconnects after any end. One that has all closes.
+      if (state !== 'connecting' || data.length < chunks.length) return;
+      ending = 'end';
+      connection.close();
+    });
+    for await (const event of connection) data.push(parse(event.data));
+    return { data, ending };
+  },
+};
+
 /** Every client that runs in Node. */
 export const clients: readonly Client[] = [
   openai,
   aiSdk,
   byFetchEventSource,
   byEventSource,
+  byConnect,
   byFetch('eventsource-parser', postForBody, parseByCallback),
   byFetch('the stream of eventsource-parser', postForBody, parseByStream),
   byFetch('the fetch of undici', async (url) => (await undiciFetch(url)).body as unknown as Bytes, parseByLetter),
