@@ -2,12 +2,11 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import express from 'express';
-import { deadline, heartbeat } from 'sluice';
+import { deadline, heartbeat, monitor } from 'sluice';
 import { setCompression } from './compression.js';
 import { docs } from './docs.js';
 import { follow } from './follow.js';
 import { metrics } from './metrics.js';
-import { tokens } from './tokens.js';
 import { Traffic } from './traffic.js';
 
 /**
@@ -15,18 +14,31 @@ import { Traffic } from './traffic.js';
  * @param {import('./metrics.js').Sampler} parts.sampler
  * @param {import('sluice').Compression} parts.compression
  * @param {import('sluice').Lifecycle} parts.life
+ * @param {Awaited<ReturnType<typeof import('./models.js').startModels>>} parts.models
  * @param {string | undefined} parts.file - to be followed
  */
-export function createApp({ sampler, compression, life, file }) {
+export function createApp({ sampler, compression, life, models, file }) {
   const app = express();
   const traffic = new Traffic();
   const beat = heartbeat();
+  const watch = monitor({
+    // Only this machine reaches the server, unless HOST says otherwise. Ask for a password then.
+    authorize: (req) => isLoopback(req.socket.remoteAddress),
+    registry: [beat.registry, models.proxy.registry],
+    compress: compression,
+    lifecycle: life,
+    proxies: { models: models.proxy },
+    canaries: { model: models.canary },
+  });
   app.disable('x-powered-by');
+  app.use(watch);
   app.use(life);
   app.use(compression);
   app.use(beat);
   app.get('/livez', life.live);
   app.get('/readyz', life.ready);
+  app.get('/prometheus', watch.metrics);
+  app.use('/dashboard', watch.dashboard);
   app.post('/compression', setCompression(compression));
   // Without a deadline: a file may be silent for as long as it likes.
   app.get('/follow', traffic.meter('follow'), follow(file));
@@ -36,9 +48,14 @@ export function createApp({ sampler, compression, life, file }) {
     traffic.meter('metrics'),
     metrics({ sampler, compression, traffic, life, registry: beat.registry, file }),
   );
-  app.get('/tokens', traffic.meter('tokens'), tokens());
+  app.get('/tokens', traffic.meter('tokens'), models.proxy);
   app.get('/docs/:page', docs());
   app.use('/uplot', express.static(dirname(createRequire(import.meta.url).resolve('uplot'))));
   app.use(express.static(join(import.meta.dirname, 'public')));
-  return app;
+  return { app, close: () => watch.close() };
+}
+
+/** @param {string | undefined} address */
+function isLoopback(address = '') {
+  return /^(::1|(::ffff:)?127\.)/.test(address);
 }

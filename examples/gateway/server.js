@@ -8,6 +8,7 @@ import { lifecycle } from 'sluice';
 import { createApp } from './app.js';
 import { createCompression } from './compression.js';
 import { createSampler } from './metrics.js';
+import { startModels } from './models.js';
 
 const port = process.env['PORT'] ?? '3000';
 // Clients of this server can read the followed file. So only this machine reaches it, unless HOST says otherwise.
@@ -27,7 +28,9 @@ async function run() {
   const compression = createCompression();
   // Short, since you wait for it. Behind a load balancer the defaults fit.
   const life = lifecycle({ signals: ['SIGINT', 'SIGTERM'], preDrain: '1s', spread: '1s', drainTimeout: '10s' });
-  const server = createServer(createApp({ sampler, compression, life, file }));
+  const models = await startModels();
+  const { app, close } = createApp({ sampler, compression, life, models, file });
+  const server = createServer(app);
   life.attach(server);
   try {
     server.listen({ port: Number(port), host });
@@ -37,6 +40,8 @@ async function run() {
     await life.drain();
   } finally {
     life.close();
+    close();
+    await models.close();
     compression.close();
     sampler.close();
   }

@@ -25,6 +25,32 @@ function rising(first: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => String(Number(first) + index));
 }
 
+describe('the models behind the gateway', { timeout }, () => {
+  it('answer through its proxy: each client stays with one of them, and the dashboard moves clients', async () => {
+    const { url } = await startGateway();
+    const modelOf = async (): Promise<string | null> => {
+      const response = await fetch(`${url}/tokens?prompt=hello`);
+      await response.body?.cancel();
+      return response.headers.get('x-model');
+    };
+    const first = await modelOf();
+    expect(['stable', 'next']).toContain(first);
+    expect([await modelOf(), await modelOf()]).toEqual([first, first]);
+    const other = first === 'stable' ? 'next' : 'stable';
+    const moved = await fetch(`${url}/dashboard/canary`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'X-Sluice': '1' },
+      body: JSON.stringify({ name: 'model', weights: { [first!]: 0, [other]: 100 } }),
+    });
+    expect(moved.ok).toBe(true);
+    expect(await modelOf()).toBe(other);
+    const metrics = await (await fetch(`${url}/prometheus`)).text();
+    expect(metrics).toContain(`sluice_canary_requests_total{canary="model",arm="${first}"} 3`);
+    expect(metrics).toContain(`sluice_canary_requests_total{canary="model",arm="${other}"} 1`);
+    expect(await (await fetch(`${url}/dashboard/`)).text()).toContain('<!doctype html>');
+  });
+});
+
 describe('GET /metrics of the gateway', { timeout }, () => {
   it('resumes after the last id, without a gap or a double', async () => {
     const { url } = shared;
