@@ -1,7 +1,7 @@
 import { InvalidOptionError } from '../errors.ts';
 import { type Compression, type CompressionProfile, createSwitch } from '../compress/index.ts';
 import type { ConnectionRegistry } from '../heartbeat/index.ts';
-import { requireRegistry } from '../internal/health/registry.ts';
+import { type Registry, requireRegistry } from '../internal/health/registry.ts';
 import type { Hook, RoutedRequest } from '../internal/http/framework.ts';
 import {
   type Duration,
@@ -75,7 +75,7 @@ export interface MonitorOptions {
 /** `MonitorOptions`, checked. */
 export interface ResolvedMonitorOptions {
   readonly authorize: ((req: RoutedRequest) => unknown) | undefined;
-  readonly registries: readonly ConnectionRegistry[];
+  readonly registries: readonly Registry[];
   readonly compress: Compression | undefined;
   readonly profiles: Readonly<Record<string, CompressionProfile>>;
   readonly lifecycle: Lifecycle | undefined;

@@ -1,6 +1,6 @@
 import { type IntervalHistogram, monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import type { RegistryStats } from '../heartbeat/index.ts';
-import { Listeners } from '../internal/listeners.ts';
+import { callEach, Listeners } from '../internal/listeners.ts';
 import { type AlertChange, monitorErrors, monitorEvents } from './events.ts';
 import { type AlertRule, type AlertState, nextAlert, quiet } from './policy/alerts.ts';
 import type { AlertSnapshot, CodingSnapshot, ProcessSnapshot } from './snapshot.ts';
@@ -31,7 +31,12 @@ export class Sampler {
   #at = performance.now();
   #bytes: CodingSnapshot = { in: 0, out: 0 };
   throughput: CodingSnapshot = { in: 0, out: 0 };
-  #loop = { eventLoopDelay: 0, eventLoopUtilization: 0 };
+  /** Of the last interval. */
+  loop: Pick<ProcessSnapshot, 'eventLoopDelay' | 'eventLoopUtilization'> = {
+    eventLoopDelay: 0,
+    eventLoopUtilization: 0,
+  };
+  #memory: Pick<ProcessSnapshot, 'residentMemory' | 'heapUsed'> = { residentMemory: 0, heapUsed: 0 };
 
   constructor(input: SamplerInput) {
     this.#input = input;
@@ -61,8 +66,8 @@ export class Sampler {
 
   process(): ProcessSnapshot {
     const { user, system } = process.cpuUsage();
-    const { rss, heapUsed } = process.memoryUsage();
-    return { ...this.#loop, cpu: (user + system) / 1e6, residentMemory: rss, heapUsed };
+    this.#memory = readMemory() ?? this.#memory;
+    return { ...this.loop, cpu: (user + system) / 1e6, ...this.#memory };
   }
 
   close(): void {
@@ -80,7 +85,7 @@ export class Sampler {
     this.#bytes = bytes;
     this.#at = now;
     const utilization = performance.eventLoopUtilization();
-    this.#loop = {
+    this.loop = {
       // Each look is late by the resolution itself.
       eventLoopDelay: Math.max(0, this.#delay.percentile(99) / 1e6 - resolution) / 1_000,
       eventLoopUtilization: performance.eventLoopUtilization(utilization, this.#utilization).utilization,
@@ -88,7 +93,11 @@ export class Sampler {
     this.#utilization = utilization;
     this.#delay.reset();
     this.#judge(now);
-    for (const tick of this.ticks) tick();
+    callEach(
+      this.ticks,
+      (tick) => tick(),
+      (error) => monitorErrors.report({ error, req: undefined }),
+    );
   }
 
   #judge(now: number): void {
@@ -104,6 +113,16 @@ export class Sampler {
       monitorEvents.alert.publish(change);
       this.alertChanges.emit(change);
     }
+  }
+}
+
+/** Linux has it in a file: none can be opened while the process has no descriptors left. `undefined` then. */
+function readMemory(): Pick<ProcessSnapshot, 'residentMemory' | 'heapUsed'> | undefined {
+  try {
+    const { rss, heapUsed } = process.memoryUsage();
+    return { residentMemory: rss, heapUsed };
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import express from 'express';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { compress } from '../../src/compress/index.ts';
 import { heartbeat } from '../../src/heartbeat/index.ts';
 import { subscribe } from '../../src/diagnostics.ts';
@@ -305,6 +305,20 @@ describe('a monitor', () => {
       await server.visit()
     ).over;
     expect(watch.snapshot().routes).toEqual({});
+  });
+
+  it('lives on when the memory cannot be read, as in a process without a descriptor left', async () => {
+    const watch = testMonitor({ interval: 100, authorize: () => true });
+    const { process: before, uptime } = watch.snapshot();
+    const spy = vi.spyOn(process, 'memoryUsage').mockImplementation(() => {
+      throw new Error('EMFILE: too many open files, uv_resident_set_memory');
+    });
+    onTestFinished(() => spy.mockRestore());
+    await until(() => watch.snapshot().uptime > uptime + 250);
+    expect(watch.snapshot().process).toMatchObject({
+      residentMemory: before.residentMemory,
+      heapUsed: before.heapUsed,
+    });
   });
 
   it('leaves the warnings of errors that have no listener', async () => {

@@ -97,10 +97,11 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
   readonly counters: RegistryCounters = new RegistryCounters();
   /** Remembered here, because the next session of a peer is another one. */
   readonly pingBackoff: PingBackoff = new PingBackoff();
+  /** All that it watches, by number, the oldest first. */
+  readonly members: Map<number, Monitored> = new Map();
   readonly #clock: Clock;
   readonly #exactClock: Clock;
   readonly #clientKey: ((req: HttpRequest) => unknown) | undefined;
-  readonly #members = new Map<number, Monitored>();
   readonly #states = new Listeners<ConnectionStateChange>(reportHeartbeatError);
   readonly #ends = new Listeners<ConnectionEnd>(reportHeartbeatError);
   #endListeners = 0;
@@ -135,7 +136,7 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
 
   connections(): ConnectionInfo[] {
     const now = this.now();
-    return [...this.#members.values()].map((member) => member.info(now));
+    return [...this.members.values()].map((member) => member.info(now));
   }
 
   stats(): RegistryStats {
@@ -182,7 +183,7 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
   list<Member extends Monitored>(make: (number: number) => Member): Member {
     const number = (this.#lastNumber += 1);
     const member = make(number);
-    this.#members.set(number, member);
+    this.members.set(number, member);
     this.counters.added(member.transport.transport);
     if (healthEvents.open.isHeard) healthEvents.open.publish({ connection: member.info(this.now()) });
     return member;
@@ -190,7 +191,7 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
 
   remove(connection: Monitored, reason: CloseReason | undefined): void {
     const { transport, liveness } = connection;
-    this.#members.delete(connection.number);
+    this.members.delete(connection.number);
     this.counters.removed(transport.transport, liveness.state, liveness.roundTrip, reason);
     if (reason === undefined || (this.#endListeners === 0 && !healthEvents.end.isHeard)) return;
     try {
@@ -248,7 +249,7 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
   // anew at each digit.
   #find(id: string): Monitored | undefined {
     if (typeof id !== 'string') return undefined;
-    const member = this.#members.get(Number(id.slice(id.lastIndexOf('-') + 1)));
+    const member = this.members.get(Number(id.slice(id.lastIndexOf('-') + 1)));
     return member?.id === id ? member : undefined;
   }
 

@@ -43,7 +43,7 @@ export class History {
 export function pointOf(source: DashboardSource): Point {
   const { sampler, options } = source;
   const { transports, unresponsive_ratio, avg_heartbeat_rt } = source.connections();
-  const { eventLoopDelay, eventLoopUtilization } = sampler.process();
+  const { eventLoopDelay, eventLoopUtilization } = sampler.loop;
   const governor = options.compress?.governor;
   return {
     time: Date.now(),

@@ -14,10 +14,11 @@ import { monitorErrors } from '../events.ts';
 import { noteOwn } from '../own.ts';
 import { perform } from './actions.ts';
 import { readJson } from './body.ts';
+import { findConnections } from './connections.ts';
 import { Files, isFile } from './files.ts';
 import { type Refusal, refusalOf, type RouteKind } from './policy/access.ts';
 import { type ActionName, actionNames, parseAction } from './policy/action.ts';
-import { type ConnectionRow, pageOf, parsePageQuery } from './policy/connection-page.ts';
+import { parsePageQuery } from './policy/connection-page.ts';
 import { sendJson, sendRefusal, setSecurityHeaders } from './respond.ts';
 import type { DashboardSource } from './source.ts';
 import { Viewers } from './viewers.ts';
@@ -72,7 +73,7 @@ class Dashboard {
     else if (isFile(path)) await this.#files.send(path, req, res);
     else if (isAction(path)) await this.#act(path.slice(1) as ActionName, req, res);
     else if (path === '/metrics') this.#metrics(req, res, next);
-    else this.#sendData(path, search, req, res);
+    else await this.#sendData(path, search, req, res);
   }
 
   async #act(name: ActionName, req: HttpRequest, res: HttpResponse): Promise<void> {
@@ -93,29 +94,26 @@ class Dashboard {
     this.#viewers.refresh();
   }
 
-  #sendData(path: string, search: string, req: HttpRequest, res: HttpResponse): void {
+  async #sendData(path: string, search: string, req: HttpRequest, res: HttpResponse): Promise<void> {
     switch (path) {
       case '/events':
         this.#viewers.open(req, res);
         return;
       case '/connections':
-        this.#sendConnections(search, res);
+        await this.#sendConnections(search, res);
         return;
       default:
         sendJson(res, 200, this.#source.snapshot());
     }
   }
 
-  #sendConnections(search: string, res: HttpResponse): void {
+  async #sendConnections(search: string, res: HttpResponse): Promise<void> {
     const query = parsePageQuery(search);
     if (typeof query === 'string') {
       sendRefusal(res, { status: 400, code: 'invalid-query', message: query });
       return;
     }
-    const rows = this.#source.options.registries.flatMap((registry, index): ConnectionRow[] =>
-      registry.connections().map((connection) => ({ registry: index, ...connection })),
-    );
-    sendJson(res, 200, pageOf(rows, query));
+    sendJson(res, 200, await findConnections(this.#source.options.registries, query));
   }
 }
 

@@ -9,7 +9,7 @@ export interface DashboardSource {
     /** Called back after each interval. */
     readonly ticks: Set<() => void>;
     readonly throughput: CodingSnapshot;
-    process(): ProcessSnapshot;
+    readonly loop: Pick<ProcessSnapshot, 'eventLoopDelay' | 'eventLoopUtilization'>;
   };
   readonly counters: { readonly streamsActive: number };
   snapshot(): MonitorSnapshot;

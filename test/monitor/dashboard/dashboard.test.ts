@@ -623,11 +623,12 @@ describe('options', () => {
 
 describe('an error of the server', () => {
   it('goes to `next`', async () => {
-    const registry = createRegistry();
     const thrown = new Error('no connections');
-    registry.connections = () => {
-      throw thrown;
-    };
+    const registry = Object.defineProperty(createRegistry(), 'members', {
+      get() {
+        throw thrown;
+      },
+    });
     const server = await serve(bare, testMonitor({ authorize: () => true, registry }).dashboard);
     await ask(server, '/connections');
     expect(server.errors).toEqual([thrown]);

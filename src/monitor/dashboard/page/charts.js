@@ -55,7 +55,7 @@ const descriptions = [
     least: 4,
     series: [
       { label: 'streams', of: ({ streams }) => streams, dash: [6, 4] },
-      ...['http1', 'http2', 'http2-stream', 'websocket', 'socket'].map((name) => ({
+      ...['http1', 'http2', 'http2-stream', 'websocket', 'socket', 'upstream'].map((name) => ({
         label: name,
         of: ({ transports }) => transports[name],
       })),

@@ -1,4 +1,4 @@
-import type { ConnectionInfo } from '../../../internal/health/connection-info.ts';
+import type { Monitored } from '../../../internal/health/connection-info.ts';
 
 /** Which connections are asked for. */
 export interface PageQuery {
@@ -10,11 +10,6 @@ export interface PageQuery {
   readonly transport: string;
   /** `''`: any. `unresponsive`: any but `healthy`. */
   readonly state: string;
-}
-
-/** A connection, and the number of its registry. */
-export interface ConnectionRow extends ConnectionInfo {
-  readonly registry: number;
 }
 
 /** The most rows of one page. */
@@ -36,23 +31,20 @@ export function parsePageQuery(search: string): PageQuery | string {
   return { offset, limit, filter, transport: fields.get('transport') ?? '', state: fields.get('state') ?? '' };
 }
 
-/** The rows of one page, and how many there are of all pages. */
-export function pageOf(
-  rows: readonly ConnectionRow[],
-  query: PageQuery,
-): { readonly total: number; readonly rows: readonly ConnectionRow[] } {
-  const found = isPlain(query) ? rows : rows.filter((row) => matches(row, query));
-  return { total: found.length, rows: found.slice(query.offset, query.offset + query.limit) };
-}
+/** What is looked at of a connection. Its texts are made when they are asked for. */
+export type Listed = Pick<Monitored, 'id' | 'transport' | 'liveness' | 'info'>;
 
-function isPlain({ filter, transport, state }: PageQuery): boolean {
-  return filter === '' && transport === '' && state === '';
-}
-
-function matches(row: ConnectionRow, { filter, transport, state }: PageQuery): boolean {
-  if (transport !== '' && row.transport !== transport) return false;
-  if (state === 'unresponsive' ? row.state === 'healthy' : state !== '' && row.state !== state) return false;
-  if (filter === '') return true;
+/** Makes the test for the connections that are asked for. */
+export function makeFilter({ filter, transport, state }: PageQuery): (connection: Listed) => boolean {
   const wanted = filter.toLowerCase();
-  return [row.id, row.remoteAddress, row.label].some((text) => text?.toLowerCase().includes(wanted) === true);
+  const has = (text: string | undefined): boolean => text?.toLowerCase().includes(wanted) === true;
+  return (connection) => {
+    const { liveness } = connection;
+    if (transport !== '' && connection.transport.transport !== transport) return false;
+    if (state === 'unresponsive' ? liveness.state === 'healthy' : state !== '' && liveness.state !== state)
+      return false;
+    if (wanted === '') return true;
+    const { id, label, remoteAddress } = connection.info(0);
+    return has(label) || has(remoteAddress) || has(id);
+  };
 }

@@ -2,12 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { type ActionName, parseAction } from '../../../../src/monitor/dashboard/policy/action.ts';
 import { compactSnapshot } from '../../../../src/monitor/dashboard/policy/compact.ts';
 import {
-  type ConnectionRow,
-  pageOf,
-  parsePageQuery,
+  type Listed,
+  makeFilter,
   type PageQuery,
+  parsePageQuery,
 } from '../../../../src/monitor/dashboard/policy/connection-page.ts';
 import { Histogram, responseBounds } from '../../../../src/monitor/policy/histogram.ts';
+import type { ConnectionInfo } from '../../../../src/heartbeat/index.ts';
 import { monitor } from '../../../../src/monitor/index.ts';
 
 describe('parseAction', () => {
@@ -73,46 +74,42 @@ describe('parsePageQuery', () => {
   );
 });
 
-function row(number: number, fields: Partial<ConnectionRow> = {}): ConnectionRow {
-  return {
-    registry: 0,
-    id: `http1-${number}`,
-    transport: 'http1',
-    state: 'healthy',
-    remoteAddress: '10.0.0.1',
-    label: '/ticks',
-    age: 1,
-    silence: 1,
-    roundTrip: undefined,
-    bufferedBytes: 0,
-    failures: 0,
-    ...fields,
+describe('makeFilter', () => {
+  const connection = (number: number, fields: Partial<ConnectionInfo> = {}): Listed => {
+    const info: ConnectionInfo = {
+      id: `http1-${number}`,
+      transport: 'http1',
+      state: 'healthy',
+      remoteAddress: '10.0.0.1',
+      label: '/ticks',
+      age: 1,
+      silence: 1,
+      roundTrip: undefined,
+      bufferedBytes: 0,
+      failures: 0,
+      ...fields,
+    };
+    return { id: info.id, transport: info, liveness: info, info: () => info };
   };
-}
-
-describe('pageOf', () => {
-  const rows = [
-    row(1),
-    row(2, { label: '/Orders' }),
-    row(3, { state: 'write-late', remoteAddress: undefined }),
-    row(4, { transport: 'websocket', state: 'dead', label: undefined }),
+  const connections = [
+    connection(1),
+    connection(2, { label: '/Orders' }),
+    connection(3, { remoteAddress: undefined, state: 'write-late' }),
+    connection(4, { transport: 'websocket', label: undefined, state: 'dead' }),
   ];
-  const ids = (query: Partial<PageQuery>): string[] => pageOf(rows, { ...all, ...query }).rows.map(({ id }) => id);
 
-  it('cuts a page out, and counts them all', () => {
-    const page = pageOf(rows, { ...all, offset: 1, limit: 2 });
-    expect(page.rows.map(({ id }) => id)).toEqual(['http1-2', 'http1-3']);
-    expect(page.total).toBe(4);
-    expect(pageOf(rows, { ...all, offset: 9 })).toEqual({ total: 4, rows: [] });
-  });
-
-  it('filters by text, state and transport, and counts what it found', () => {
-    expect(ids({ filter: 'orders' })).toEqual(['http1-2']);
-    expect(ids({ filter: 'HTTP1-4' })).toEqual(['http1-4']);
-    expect(ids({ filter: '10.0' })).toEqual(['http1-1', 'http1-2', 'http1-4']);
-    expect(ids({ state: 'unresponsive' })).toEqual(['http1-3', 'http1-4']);
-    expect(ids({ state: 'healthy', transport: 'http1' })).toEqual(['http1-1', 'http1-2']);
-    expect(pageOf(rows, { ...all, state: 'dead', limit: 1 }).total).toBe(1);
+  it.each<[Partial<PageQuery>, number[]]>([
+    [{}, [1, 2, 3, 4]],
+    [{ filter: 'orders' }, [2]],
+    [{ filter: 'HTTP1-4' }, [4]],
+    [{ filter: '10.0' }, [1, 2, 4]],
+    [{ state: 'unresponsive' }, [3, 4]],
+    [{ state: 'dead' }, [4]],
+    [{ state: 'healthy', transport: 'http1' }, [1, 2]],
+    [{ transport: 'websocket', filter: 'ticks' }, []],
+  ])('%j', (query, numbers) => {
+    const found = connections.filter(makeFilter({ ...all, ...query }));
+    expect(found.map(({ id }) => id)).toEqual(numbers.map((number) => `http1-${number}`));
   });
 });
 
