@@ -94,15 +94,21 @@ export class LayerStack {
     for (const layer of this.#layers.toReversed()) {
       layer.below = below;
       below = layer;
-      if (
-        layer.kind !== 'observer' ||
-        overrides(layer, 'write') ||
-        overrides(layer, 'end') ||
-        overrides(layer, 'flush')
-      )
-        this.top = layer;
+      if (handlesBody(layer)) this.top = layer;
     }
   }
+}
+
+const bodyHandlers = new Map<unknown, boolean>();
+
+/** Whether writes, ends or flushes mean something to a layer. The same for all layers of a class. */
+function handlesBody(layer: Layer): boolean {
+  const known = bodyHandlers.get(layer.constructor);
+  if (known !== undefined) return known;
+  const handles =
+    layer.kind !== 'observer' || overrides(layer, 'write') || overrides(layer, 'end') || overrides(layer, 'flush');
+  bodyHandlers.set(layer.constructor, handles);
+  return handles;
 }
 
 /** Whether a layer has its own version of a method. */
