@@ -39,6 +39,7 @@ export function startExchange(host: ExchangeHost, { now, startTimer }: Environme
   // While the loop is behind, nothing is read: silence is then no sign.
   let isListening = true;
   let heardAt = now();
+  let wasLate = false;
   let stopTimer: (() => void) | undefined;
 
   function cancel(): void {
@@ -56,9 +57,13 @@ export function startExchange(host: ExchangeHost, { now, startTimer }: Environme
     if (delay === Infinity) return;
     const dueAt = now() + delay;
     stopTimer = startTimer(delay, () => {
-      const wait = judgeSilence({ now: now(), heardAt: isListening ? heardAt : now(), dueAt, heartbeat });
-      if (wait > 0) watch(wait);
-      else finish({ kind: 'lost', error: silenceError(heartbeat) });
+      const verdict = judgeSilence({ now: now(), heardAt: isListening ? heardAt : now(), dueAt, heartbeat, wasLate });
+      if (verdict.kind === 'dead') {
+        finish({ kind: 'lost', error: silenceError(heartbeat) });
+        return;
+      }
+      wasLate ||= verdict.kind === 'late';
+      watch(verdict.delay);
     });
   }
 
@@ -84,11 +89,12 @@ export function startExchange(host: ExchangeHost, { now, startTimer }: Environme
       await host.room();
       isListening = true;
       heardAt = now();
+      wasLate = false;
     }
     return events.end();
   }
 
-  watch(silenceLimit(heartbeat));
+  watch(heartbeat / 2);
   send(host, controller.signal)
     .then(receive)
     .then(finish, (cause: unknown) => {

@@ -1,9 +1,10 @@
 import { createReadStream } from 'node:fs';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { fileURLToPath } from 'node:url';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compress, sse } from '../../src/index.ts';
+import { openRawPage, type RawPage } from './raw-page.ts';
 import { lacksBrowser, lastingPort, launchBrowser, listen, openPage, patient, startTimeout } from './support.ts';
 
 // The built package as a page without a bundler loads it: native ES modules, and an import map for the parser.
@@ -15,6 +16,8 @@ const html = `<!doctype html><title>client</title>
 <script type="module">
   import { connect } from '/dist/client/index.mjs';
   globalThis.shown = [];
+  globalThis.lifecycle = [];
+  for (const type of ['freeze', 'resume']) document.addEventListener(type, () => lifecycle.push(type));
   addEventListener('pageshow', ({ persisted }) => shown.push(persisted));
   globalThis.follow = (url, options) => {
     const connection = connect(url, { retry: { min: 10, max: 100 }, ...options });
@@ -92,21 +95,31 @@ function counter({ coding = 'plain' } = {}): {
   };
 }
 
-const logOf = (page: Page): Promise<Log> => page.evaluate<Log>('globalThis.log');
+type AnyPage = Pick<RawPage, 'evaluate'>;
 
-async function follow(page: Page, options: object = {}): Promise<void> {
-  await page.waitForFunction('globalThis.ready === true');
+const logOf = (page: AnyPage): Promise<Log> => page.evaluate<Log>('globalThis.log');
+
+async function follow(page: AnyPage, options: object = {}): Promise<void> {
+  await expect.poll(() => page.evaluate('globalThis.ready === true'), patient).toBe(true);
   await page.evaluate(`follow('/events', ${JSON.stringify(options)})`);
 }
 
 /** Waits for more events than there are, and looks whether each came once, in order. */
-async function goesOn(page: Page): Promise<Log> {
+async function goesOn(page: AnyPage): Promise<Log> {
   const { length } = (await logOf(page)).ids;
   await expect.poll(async () => (await logOf(page)).ids.length, patient).toBeGreaterThan(length + 10);
   const log = await logOf(page);
   expect(log.ids).toEqual(log.ids.map((_, index) => index + 1));
   expect(log.error).toBeUndefined();
   return log;
+}
+
+/** Freezes a page for as long as the server needs for a hundred events more. */
+async function freeze(page: RawPage, events: { readonly sent: number }): Promise<void> {
+  await page.send('Page.setWebLifecycleState', { state: 'frozen' });
+  const before = events.sent;
+  await expect.poll(() => events.sent, patient).toBeGreaterThan(before + 100);
+  await page.send('Page.setWebLifecycleState', { state: 'active' });
 }
 
 describe.skipIf(lacksBrowser('the client in Chromium'))('the client in Chromium', { timeout: 120_000 }, () => {
@@ -131,6 +144,26 @@ describe.skipIf(lacksBrowser('the client in Chromium'))('the client in Chromium'
     await goesOn(page);
   });
 
+  it('keeps up with a server that sends all it can', async () => {
+    const total = 50_000;
+    const { url } = await listen(
+      site(
+        sse(async (stream) => {
+          for (let n = Number(stream.lastEventId) + 1; n <= total; n++)
+            await stream.send({ id: String(n), data: { n } });
+          await stream.stop();
+        }),
+      ),
+    );
+    const page = await openPage(browser, url);
+    await follow(page);
+    await expect.poll(async () => (await logOf(page)).states.at(-1), patient).toBe('closed');
+    const { ids, states } = await logOf(page);
+    expect(states).toEqual(['open', 'closed']);
+    expect(ids.length).toBe(total);
+    expect(ids.findIndex((id, index) => id !== index + 1)).toBe(-1);
+  });
+
   it('notices a server that fell silent', async () => {
     let requests = 0;
     const { handle } = counter();
@@ -149,32 +182,33 @@ describe.skipIf(lacksBrowser('the client in Chromium'))('the client in Chromium'
   it('loses and doubles nothing when its tab is frozen and resumed', async () => {
     const events = counter();
     const { url } = await listen(site(events.handle));
-    const page = await openPage(browser, url);
-    const devtools = await page.context().newCDPSession(page);
+    const page = await openRawPage(browser, url);
     await follow(page, { heartbeat: 300 });
     await goesOn(page);
-    for (let times = 0; times < 2; times++) {
-      await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
-      const before = events.sent;
-      await expect.poll(() => events.sent, patient).toBeGreaterThan(before + 100);
-      await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+    for (let times = 1; times <= 2; times++) {
+      await freeze(page, events);
       await goesOn(page);
+      // It has been silent for longer than a heartbeat: it does not wait for the watchdog.
+      expect(events.from).toHaveLength(times + 1);
     }
+    expect(await page.evaluate('lifecycle')).toEqual(['freeze', 'resume', 'freeze', 'resume']);
   });
 
   it('does not send a POST again when its tab was frozen and hidden', async () => {
     const events = counter();
     const { url } = await listen(site(events.handle));
-    const page = await openPage(browser, url);
-    const devtools = await page.context().newCDPSession(page);
+    const page = await openRawPage(browser, url);
     await follow(page, { method: 'POST', body: '{}', heartbeat: 300 });
     await goesOn(page);
-    await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
-    const before = events.sent;
-    await expect.poll(() => events.sent, patient).toBeGreaterThan(before + 100);
-    await devtools.send('Page.setWebLifecycleState', { state: 'active' });
-    await page.evaluate("dispatchEvent(new Event('online')); document.dispatchEvent(new Event('visibilitychange'))");
-    await goesOn(page);
+    await freeze(page, events);
+    await page.evaluate("dispatchEvent(new Event('online'))");
+    const { length } = (await logOf(page)).ids;
+    // It reads what came meanwhile, or tells the loop that the answer is lost.
+    const settled = async (): Promise<boolean> => {
+      const { ids, error } = await logOf(page);
+      return ids.length > length || error === 'ERR_SLUICE_CLIENT_SILENT';
+    };
+    await expect.poll(settled, patient).toBe(true);
     expect(events.methods).toEqual(['POST']);
   });
 

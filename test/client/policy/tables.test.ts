@@ -4,7 +4,7 @@ import { backoff } from '../../../src/client/policy/backoff.ts';
 import { decideNext } from '../../../src/client/policy/next.ts';
 import type { Outcome } from '../../../src/client/policy/outcome.ts';
 import { decideResponse, parseRetryAfter, type ResponseFacts } from '../../../src/client/policy/response.ts';
-import { judgeSilence } from '../../../src/client/policy/silence.ts';
+import { judgeSilence, type Verdict } from '../../../src/client/policy/silence.ts';
 
 const now = Date.parse('2026-11-30T12:00:00Z');
 
@@ -84,19 +84,23 @@ describe('backoff', () => {
 });
 
 describe('judgeSilence', () => {
-  const judge = (at: number, heardAt: number, dueAt: number): number =>
-    judgeSilence({ now: at, heardAt, dueAt, heartbeat: 1000 });
+  const judge = (at: number, heardAt: number, dueAt: number, wasLate = false): Verdict =>
+    judgeSilence({ now: at, heardAt, dueAt, heartbeat: 1000, wasLate });
 
   it('is dead after 2.5 heartbeats, and not before', () => {
-    expect(judge(2499, 0, 2499)).toBe(1);
-    expect(judge(2500, 0, 2500)).toBe(0);
-    expect(judge(3000, 0, 2500)).toBe(0);
-    expect(judge(2500, 2000, 2500)).toBe(2000);
+    expect(judge(500, 0, 500)).toEqual({ kind: 'wait', delay: 500 });
+    expect(judge(2499, 0, 2499)).toEqual({ kind: 'wait', delay: 1 });
+    expect(judge(2500, 0, 2500)).toEqual({ kind: 'dead' });
+    expect(judge(3000, 0, 2500)).toEqual({ kind: 'dead' });
+    expect(judge(2500, 2000, 2500)).toEqual({ kind: 'wait', delay: 500 });
   });
 
-  it('gives a heartbeat to what was frozen, and to a clock that was set', () => {
-    expect(judge(60_000, 0, 2500)).toBe(1000);
-    expect(judge(0, 5000, 2500)).toBe(1000);
+  it('gives a heartbeat to what was frozen and to a clock that was set, once', () => {
+    const late = { kind: 'late', delay: 1000 };
+    expect(judge(3001, 0, 2500)).toEqual(late);
+    expect(judge(60_000, 0, 2500)).toEqual(late);
+    expect(judge(0, 5000, 2500)).toEqual(late);
+    expect(judge(120_000, 0, 61_000, true)).toEqual({ kind: 'dead' });
   });
 });
 
