@@ -25,8 +25,8 @@ export function silenceLimit(heartbeat: number): number {
 /**
  * What the watchdog makes of silence. It looks twice in a heartbeat, to notice when the tab or the machine is frozen.
  *
- * A timer that is late by more than half a heartbeat was frozen. So was the code that reads, and what came meanwhile may
- * wait to be read: it gets one heartbeat, once. In a hidden tab every timer may be late.
+ * A timer that is late by more than half a heartbeat was frozen. So was the code that reads, and what came meanwhile
+ * may wait to be read: it gets one heartbeat, once. In a hidden tab every timer may be late.
  */
 export function judgeSilence({ now, heardAt, dueAt, heartbeat, wasLate }: SilenceFacts): Verdict {
   // The same for a clock that was set back.
