@@ -3,6 +3,7 @@ import type { HttpRequest, HttpResponse } from '../../internal/http/message.ts';
 import { monitorErrors } from '../events.ts';
 import { History, type Point, pointOf } from './history.ts';
 import { type CompactSnapshot, compactSnapshot } from './policy/compact.ts';
+import { sendRefusal } from './respond.ts';
 import type { DashboardSource } from './source.ts';
 
 /** What a page gets. The data are JSON. */
@@ -27,6 +28,7 @@ export class Viewers {
   readonly #source: DashboardSource;
   readonly #history = new History();
   readonly #streams = new Set<EventStream<ViewerEvents>>();
+  #isClosed = false;
 
   constructor(source: DashboardSource) {
     this.#source = source;
@@ -35,12 +37,17 @@ export class Viewers {
     const tick = (): void => this.#tick();
     source.sampler.ticks.add(tick);
     source.own(() => {
+      this.#isClosed = true;
       source.sampler.ticks.delete(tick);
       for (const stream of this.#streams) stream.end().catch(report);
     });
   }
 
   open(req: HttpRequest, res: HttpResponse): void {
+    if (this.#isClosed) {
+      sendRefusal(res, { status: 503, code: 'closed', message: 'The monitor is closed.' });
+      return;
+    }
     const stream = openEventStream<ViewerEvents>(req, res, {
       headers: { 'Cache-Control': 'no-store' },
       // A page that lags gets the newest snapshot.

@@ -1,5 +1,7 @@
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import http from 'node:http';
-import { createRequire } from 'node:module';
+import http2 from 'node:http2';
 import express from 'express';
 import express4 from 'express4';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -11,7 +13,7 @@ import { lifecycle } from '../../../src/lifecycle/index.ts';
 import { monitor, type Monitor, type MonitorOptions } from '../../../src/monitor/index.ts';
 import { createCanary } from '../../../src/proxy/index.ts';
 import { sse } from '../../../src/sse/index.ts';
-import { allCarriers, bare, express5, type Middleware, type Running } from '../../support/carriers.ts';
+import { allCarriers, bare, express5, h2c, type Middleware, type Running } from '../../support/carriers.ts';
 import { EventParser } from '../../support/event-parser.ts';
 import { serve, type Served } from '../../support/serve.ts';
 import { until } from '../../support/until.ts';
@@ -226,6 +228,31 @@ describe('who may see the dashboard', () => {
       expect.soft([path, head.status, head.text]).toEqual([path, 200, '']);
       expect.soft(head.headers['content-type']).toBe(get.headers['content-type']);
     }
+    const events = await ask(server, '/sluice/events', { method: 'HEAD' });
+    expect([events.status, events.headers['content-type']]).toEqual([200, 'text/event-stream; charset=utf-8']);
+  });
+});
+
+describe('over HTTP/2', () => {
+  it('the page changes things, and a page of another origin does not', async () => {
+    const { compression } = makeParts();
+    const watch = testMonitor({ authorize: () => true, compress: compression });
+    const server = await serve(h2c, watch.dashboard);
+    const session = http2.connect(server.origin);
+    onTestFinished(() => session.destroy());
+    const change = async (origin: string): Promise<number> => {
+      const fields = { ':method': 'POST', ':path': '/switch', 'content-type': 'application/json', origin };
+      const stream = session.request(fields).setEncoding('utf8');
+      stream.end('{"enabled":false}');
+      const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders & { ':status': number }];
+      stream.resume();
+      await once(stream, 'end');
+      return headers[':status'];
+    };
+    expect(await change('http://evil.example')).toBe(403);
+    expect(compression.switch.enabled).toBe(true);
+    expect(await change(server.origin)).toBe(200);
+    expect(compression.switch.enabled).toBe(false);
   });
 });
 
@@ -296,11 +323,14 @@ describe('the files of the page', () => {
     expect((await again('"other"')).status).toBe(200);
   });
 
-  it('carry the licence of what they use', async () => {
-    const require = createRequire(import.meta.url);
-    const { text } = await ask(await serve(bare, testMonitor({ authorize: () => true }).dashboard), '/uplot.js');
-    expect(text).toContain('uPlot');
-    expect(require('uplot/package.json')).toMatchObject({ license: 'MIT' });
+  it('are all in the package, with the licence of what they use', () => {
+    const packed = readdirSync(new URL('../../../dist/monitor/dashboard/page', import.meta.url));
+    const own = readdirSync(new URL('../../../src/monitor/dashboard/page', import.meta.url));
+    expect(packed.toSorted()).toEqual([...own, 'uPlot.LICENSE', 'uPlot.iife.min.js', 'uPlot.min.css'].toSorted());
+    // Each of them is served.
+    expect(own.map((name) => (name === 'index.html' ? '/' : `/${name}`)).toSorted()).toEqual(
+      files.filter((path) => !path.startsWith('/uplot')).toSorted(),
+    );
   });
 
   it('are found from any mount: the path of the page ends in a slash', async () => {
@@ -578,6 +608,7 @@ describe('the numbers', () => {
     expect(JSON.parse(events()[3]!.data)).toMatchObject({ compression: { enabled: false } });
     watch.close();
     expect(await reading.over).toBe('end');
+    expect((await ask(server, '/sluice/events')).status).toBe(503);
   });
 
   it('of the last minutes are there for a page that is opened late', async () => {

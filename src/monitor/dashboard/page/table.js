@@ -118,7 +118,10 @@ export class ConnectionTable {
     try {
       await post('evict', { registry: Number(registry), id });
       setText(failure, '');
-      setText(done, `${id} was told to connect again.`);
+      setText(
+        done,
+        id.startsWith('upstream-') ? `${id} gets no requests for a while.` : `${id} was told to connect again.`,
+      );
       done.classList.remove('hidden');
     } catch (error) {
       row?.setBusy(false);
