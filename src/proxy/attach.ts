@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Duplex } from 'node:stream';
@@ -49,11 +50,16 @@ export function attach(state: ProxyState, server: UpgradableServer, given: Attac
   const filter = readFunction('attach.filter', readOptions('attach', given, { filter: true }).filter) ?? (() => true);
   const onUpgrade = (req: IncomingMessage, socket: Duplex, head: Uint8Array): void => {
     if (filter(req)) upgradeSocket(state, req, socket, head);
+    else if (isLeftByAll(server, 'upgrade', req)) socket.destroy();
   };
   // HTTP/1.1 emits it with a socket, for tunnels to another host: they are not ours.
   const onConnect = (req: Http2ServerRequest, res: Http2ServerResponse | Duplex): void => {
-    if (!('stream' in res) || req.headers[':protocol'] === undefined || !filter(req)) return;
-    dispatch(state, { req, res, next: nextFor(req, res) }, new StreamUpgrade(req, res));
+    if ('stream' in res && req.headers[':protocol'] !== undefined && filter(req)) {
+      dispatch(state, { req, res, next: nextFor(req, res) }, new StreamUpgrade(req, res));
+    } else if (isLeftByAll(server, 'connect', req)) {
+      if ('stream' in res) answer(res, { status: 405 });
+      else res.destroy();
+    }
   };
   server.on('upgrade', onUpgrade);
   server.on('connect', onConnect);
@@ -61,6 +67,20 @@ export function attach(state: ProxyState, server: UpgradableServer, given: Attac
     server.off('upgrade', onUpgrade);
     server.off('connect', onConnect);
   };
+}
+
+/** How many proxies have left a request to the server's other listeners. */
+const leftBy = new WeakMap<object, number>();
+
+/**
+ * Notes that a proxy leaves a request. Returns whether all listeners of the server were proxies that left it: then it
+ * is closed, as Node does it without a listener. Else its connection would stay for ever, and an error of it would have
+ * no listener and end the process.
+ */
+function isLeftByAll(server: UpgradableServer, event: string, req: object): boolean {
+  const count = (leftBy.get(req) ?? 0) + 1;
+  leftBy.set(req, count);
+  return (server as Partial<EventEmitter>).listenerCount?.(event) === count;
 }
 
 /**

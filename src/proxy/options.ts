@@ -212,7 +212,11 @@ export interface RetryOptions {
 export interface OutlierOptions {
   /** Failures in a row that eject an upstream. @defaultValue `5` */
   failures?: number | undefined;
-  /** How long the first ejection lasts; the nth in a row n times as long. @defaultValue `'30s'` */
+  /**
+   * How long the first ejection lasts; the nth n times as long. Of the n one is forgotten for each time as long as this
+   * between two ejections.
+   * @defaultValue `'30s'`
+   */
   ejection?: Duration | undefined;
   /** The longest ejection. @defaultValue `'5m'` */
   maxEjection?: Duration | undefined;

@@ -22,8 +22,7 @@ import { BodyPipe } from './body-pipe.ts';
 import { Tries, type TriesHost } from './tries.ts';
 import type { UpgradeRequest } from './tunnel.ts';
 
-// In bytes. Less than a read that leaves something behind.
-const largeChunk = 16_384;
+const largeChunk = 16_384; // Bytes. Less than a read that leaves something behind.
 
 /** Where a request goes. */
 export interface Destination {
@@ -148,6 +147,7 @@ export class Exchange implements TriesHost, ClientResponseHost, Flushable {
     this.#scope.runInAsyncScope(() => {
       try {
         this.#upgrade?.join(socket, headers, this.#tries.origin ?? '');
+        this.#proxy.switched(socket);
         this.#over();
       } catch (error) {
         socket.destroy();

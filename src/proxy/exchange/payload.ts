@@ -35,6 +35,17 @@ export function openPayload(req: HttpRequest, headers: HeaderList, keep: number,
   return { body, length: framing.kind === 'length' ? framing.length : undefined };
 }
 
+/**
+ * The body of a request to switch protocols: none. Throws `UnproxiableRequestError` for one of HTTP/1.1 that has a
+ * body, which Node hands over as bytes of the new protocol.
+ */
+export function payloadOfUpgrade(req: HttpRequest, headers: HeaderList): Payload {
+  if (req.httpVersionMajor < 2 && decideFraming(headers).kind !== 'none') {
+    throw new UnproxiableRequestError('it asks to switch protocols and has a body');
+  }
+  return { body: undefined, length: undefined };
+}
+
 function framingOf(req: HttpRequest, headers: HeaderList): Framing {
   if (req.httpVersionMajor < 2) return decideFraming(headers);
   const { stream } = req as { stream?: { endAfterHeaders?: boolean } };

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import type { ProxyError } from '../../errors.ts';
 import { mediaTypeOf } from '../../internal/http/accept.ts';
 import { readBodyCoding } from '../../internal/http/body-rules.ts';
@@ -25,6 +26,8 @@ export class ProxyState {
   readonly wheel: TimingWheel = new TimingWheel((error) => proxyErrors.report({ error, req: undefined }));
   readonly random: () => number = Math.random;
   readonly #exchanges = new Roster<Underway>();
+  /** The upstreams' side of connections that have switched protocols. undici knows them no more. */
+  readonly #tunnels = new Roster<Duplex>();
   /** Answers that are read on without a client. */
   #readOns = 0;
 
@@ -37,6 +40,7 @@ export class ProxyState {
   /** Breaks off what is under way, and closes all connections. */
   async close(reason: ProxyError): Promise<void> {
     for (const exchange of this.#exchanges) exchange.failed(reason);
+    for (const socket of this.#tunnels) socket.destroy();
     await this.upstreams.close(reason);
     this.wheel.close();
   }
@@ -49,6 +53,12 @@ export class ProxyState {
 
   ended(entry: RosterEntry<Underway>): void {
     if (this.#exchanges.remove(entry)) this.budget.end();
+  }
+
+  /** Notes a connection to an upstream that has switched protocols, until it closes. */
+  switched(socket: Duplex): void {
+    const entry = this.#tunnels.add(socket);
+    socket.once('close', () => this.#tunnels.remove(entry));
   }
 
   /** Takes a place to read an answer on whose client has left; `false`: there is none. */

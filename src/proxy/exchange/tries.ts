@@ -14,7 +14,7 @@ import { startTimer } from '../../internal/time/clock.ts';
 import { Attempt, type AttemptHost } from '../upstream/attempt.ts';
 import { proxyEvents } from '../events.ts';
 import type { ArmCounts } from '../options.ts';
-import { openPayload, type Payload, upstreamPath } from './payload.ts';
+import { openPayload, type Payload, payloadOfUpgrade, upstreamPath } from './payload.ts';
 import { kindOfError } from '../policy/failure.ts';
 import { joinTarget, type Target } from '../policy/request-target.ts';
 import { decideRetry, parseRetryAfter, type TryFailure } from '../policy/retry.ts';
@@ -78,7 +78,7 @@ export class Tries implements AttemptHost {
     this.#path = upstreamPath(request.req, options);
     const headers = (this.#headers = clientHeaders(request.req));
     this.#payload = request.upgrade
-      ? { body: undefined, length: undefined }
+      ? payloadOfUpgrade(request.req, headers)
       : openPayload(request.req, headers, options.retry.maxBody, () => this.#attempt?.moved());
   }
 
@@ -110,7 +110,7 @@ export class Tries implements AttemptHost {
     upstream.dispatch(
       {
         path: joinTarget(target, this.#path),
-        method: upgrade ? 'GET' : (req.method ?? 'GET'),
+        method: upgrade?.method ?? req.method ?? 'GET',
         headers: headers.flat,
         body: body instanceof RequestBody ? body.open() : (body ?? null),
         ...(upgrade && { upgrade: upgrade.protocol }),

@@ -5,11 +5,14 @@ import type { Duplex } from 'node:stream';
 import { UpstreamUnreachableError } from '../../errors.ts';
 import type { HeaderList } from '../../internal/http/header-list.ts';
 import { tokensOf } from '../../internal/http/hop-by-hop.ts';
+import { dropHopByHop } from './request-headers.ts';
 
 /** A client that asks to switch protocols, and the way to do so. */
 export interface UpgradeRequest {
   /** The protocol that it asks for: `websocket`. */
   readonly protocol: string;
+  /** The method of the request to an upstream of HTTP/1.1. */
+  readonly method: string;
   /** Changes the request's headers before they go to an upstream of HTTP/1.1. */
   prepare(headers: HeaderList): void;
   /**
@@ -22,6 +25,7 @@ export interface UpgradeRequest {
 /** An upgrade over HTTP/1.1 (RFC 9110 7.8), from the server's 'upgrade' event. */
 export class SocketUpgrade implements UpgradeRequest {
   readonly protocol: string;
+  readonly method: string;
   /** For answers other than 101. */
   readonly res: ServerResponse;
   readonly #socket: Duplex;
@@ -30,6 +34,7 @@ export class SocketUpgrade implements UpgradeRequest {
   /** Throws if the answer to a request before this one is still under way. */
   constructor(req: IncomingMessage, socket: Duplex, head: Uint8Array) {
     this.protocol = req.headers.upgrade ?? '';
+    this.method = req.method ?? 'GET';
     this.#socket = socket;
     this.#head = head;
     // Node has taken its own listener away.
@@ -55,8 +60,10 @@ export class SocketUpgrade implements UpgradeRequest {
     }
     const socket = this.#socket;
     this.res.detachSocket(socket as never);
-    const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade'];
-    for (const [name, value] of headers) if (name.toLowerCase() !== 'connection') lines.push(`${name}: ${value}`);
+    const protocol = headers.getAll('upgrade').join(', ');
+    dropHopByHop(headers);
+    const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', `Upgrade: ${protocol}`];
+    for (const [name, value] of headers) lines.push(`${name}: ${value}`);
     socket.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
     if (this.#head.length > 0) socket.unshift(this.#head);
     joinDuplexes(socket, upstream);
@@ -66,6 +73,7 @@ export class SocketUpgrade implements UpgradeRequest {
 /** A WebSocket over a stream of HTTP/2 (RFC 8441), from the server's 'connect' event. */
 export class StreamUpgrade implements UpgradeRequest {
   readonly protocol: string;
+  readonly method = 'GET';
   readonly #res: Http2ServerResponse;
   readonly #key = randomBytes(16).toString('base64');
 
@@ -84,9 +92,12 @@ export class StreamUpgrade implements UpgradeRequest {
     if (headers.get('sec-websocket-accept') !== accepted) {
       throw new UpstreamUnreachableError(origin, { cause: new Error('Its Sec-WebSocket-Accept is wrong') });
     }
-    const fields: Record<string, string> = {};
-    for (const [name] of headers) fields[name.toLowerCase()] = headers.get(name) ?? '';
-    for (const name of ['connection', 'upgrade', 'sec-websocket-accept']) Reflect.deleteProperty(fields, name);
+    dropHopByHop(headers);
+    headers.keep((name) => name !== 'sec-websocket-accept' && name !== 'content-length');
+    const fields: Record<string, string | string[]> = {};
+    for (const name of headers.names) {
+      fields[name] = name === 'set-cookie' ? headers.getAll(name) : (headers.get(name) ?? '');
+    }
     const { stream } = this.#res;
     stream.respond({ ':status': 200, ...fields });
     joinDuplexes(stream, upstream);

@@ -4,10 +4,12 @@ import type { HealthState } from '../../internal/health/policy/liveness.ts';
 export interface OutlierState {
   /** Failures since the last success. */
   readonly failures: number;
-  /** How often in a row it was ejected. */
+  /** What the last ejection was multiplied by; see `eject`. 0: none yet. */
   readonly ejections: number;
   /** No requests before this time, in ms of the clock. */
   readonly ejectedUntil: number;
+  /** Whether a request succeeded since it was last ejected; `true`: it never was. */
+  readonly isProven: boolean;
   /** The last success, in ms of the clock; `-Infinity`: none yet. */
   readonly succeededAt: number;
   /** Failed health probes since the last good one. */
@@ -19,7 +21,7 @@ export interface OutlierState {
 export interface OutlierPolicy {
   /** Failures in a row that eject. `Infinity`: never. */
   readonly failures: number;
-  /** How long the first ejection lasts, in ms. The nth lasts n times as long. */
+  /** How long the first ejection lasts, in ms. The nth lasts n times as long. Forgotten one by one, in as long each. */
   readonly ejection: number;
   readonly maxEjection: number;
   /** Failed probes in a row that take it out, if there was also no success for `grace` ms. */
@@ -34,6 +36,7 @@ export const healthy: OutlierState = {
   failures: 0,
   ejections: 0,
   ejectedUntil: -Infinity,
+  isProven: true,
   succeededAt: -Infinity,
   probeFailures: 0,
   isDown: false,
@@ -44,8 +47,8 @@ export const healthy: OutlierState = {
  *
  * | evidence      | effect                                                                          |
  * | ------------- | ------------------------------------------------------------------------------- |
- * | success       | failures in a row end; ejections in a row, too, unless it is still ejected      |
- * | failure       | one more; the last that the policy bears ejects, for n times as long            |
+ * | success       | failures in a row end                                                           |
+ * | failure       | one more; the last that the policy bears ejects, unless it is ejected           |
  * | probe-success | failed probes in a row end; one that was down is back                           |
  * | probe-failure | one more; down after those of the policy, and no success for the grace time     |
  * | evicted       | ejected, as after failures                                                      |
@@ -59,7 +62,7 @@ export function noteOutlier(
   switch (evidence) {
     case 'success':
       // One that answers while it is ejected was asked because there was no other.
-      return { ...state, failures: 0, ejections: now < state.ejectedUntil ? state.ejections : 0, succeededAt: now };
+      return { ...state, failures: 0, isProven: state.isProven || now >= state.ejectedUntil, succeededAt: now };
     case 'failure': {
       const failures = state.failures + 1;
       return failures < policy.failures || now < state.ejectedUntil
@@ -78,9 +81,15 @@ export function noteOutlier(
   }
 }
 
+/**
+ * Ejects for n times as long as the first time. Of the n one is forgotten for each `ejection` ms that it was in: a
+ * success alone says little of an upstream that fails every other request.
+ */
 function eject(state: OutlierState, { ejection, maxEjection }: OutlierPolicy, now: number): OutlierState {
-  const ejections = state.ejections + 1;
-  return { ...state, failures: 0, ejections, ejectedUntil: now + Math.min(ejection * ejections, maxEjection) };
+  const forgotten = Math.floor(Math.max(0, now - state.ejectedUntil) / ejection);
+  const ejections = Math.min(Math.max(0, state.ejections - forgotten) + 1, Math.ceil(maxEjection / ejection));
+  const ejectedUntil = now + Math.min(ejection * ejections, maxEjection);
+  return { ...state, failures: 0, ejections, ejectedUntil, isProven: false };
 }
 
 /** `ejected`: it gets no requests for a while. `down`: until a probe is answered. */
@@ -95,5 +104,5 @@ export function standingOf({ isDown, ejectedUntil }: OutlierState, now: number):
 /** Its health as that of a connection: one that has failed is late until it succeeds; without requests it is dead. */
 export function healthOf(state: OutlierState, now: number): HealthState {
   if (standingOf(state, now) !== 'up') return 'dead';
-  return state.failures > 0 || state.probeFailures > 0 || state.ejections > 0 ? 'read-late' : 'healthy';
+  return state.failures > 0 || state.probeFailures > 0 || !state.isProven ? 'read-late' : 'healthy';
 }

@@ -35,6 +35,11 @@ function returnsAt(script: Script, changed?: Partial<OutlierPolicy>): number | u
   return second;
 }
 
+/** It fails again each time that it gets requests again. */
+const relapses: Script = [0, 30, 90, 180, 300, 450, 630, 840, 1080, 1350, 1650, 1950].map(
+  (second) => [second, 'failure', 5] as const,
+);
+
 describe('failures of requests eject', () => {
   const rows: [what: string, script: Script, second: number | undefined, changed?: Partial<OutlierPolicy>][] = [
     ['nothing', [], undefined],
@@ -84,24 +89,42 @@ describe('failures of requests eject', () => {
       180,
     ],
     [
-      '30 s again after a success',
+      'the second time for 60 s after a success, too',
       [
         [0, 'failure', 5],
         [30, 'success'],
         [31, 'failure', 5],
       ],
-      61,
-    ],
-    [
-      '60 s where that success came while it was out',
-      [
-        [0, 'failure', 5],
-        [9, 'success'],
-        [31, 'failure', 5],
-      ],
       91,
     ],
-    ['no longer than 300 s', Array.from({ length: 30 }, (_, n) => [n * 1000, 'failure', 5] as const), 29_300],
+    [
+      'for 30 s again, where it was in for as long',
+      [
+        [0, 'failure', 5],
+        [60, 'failure', 5],
+      ],
+      90,
+    ],
+    [
+      'the third time for 60 s, where it was in for 30 s before',
+      [
+        [0, 'failure', 5],
+        [30, 'failure', 5],
+        [120, 'failure', 5],
+      ],
+      180,
+    ],
+    [
+      'for 30 s again after a day',
+      [
+        [0, 'failure', 5],
+        [30, 'failure', 5],
+        [86_400, 'failure', 5],
+      ],
+      86_430,
+    ],
+    ['no longer than 300 s', relapses, 2250],
+    ['for 30 s again, where it was in for 300 s after that', [...relapses, [2550, 'failure', 5]], 2580],
     ['never, where that is off', [[0, 'failure', 500]], undefined, { failures: Infinity }],
     ['by hand, even then', [[0, 'evicted']], 30, { failures: Infinity }],
     [
