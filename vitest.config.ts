@@ -41,6 +41,7 @@ const independent = {
     'test/heartbeat/{docs,slow-readers,weight}.test.ts',
     'test/faults/{soak,starvation}.test.ts',
     'test/proxy/soak.test.ts',
+    'test/observability/**',
   ],
   newest: [
     'test/{clients,compose,docs}/**',
