@@ -76,7 +76,7 @@ export class MonitoredConnection implements Monitored, Timed {
     this.transport = transport;
     this.policy = policy;
     this.number = number;
-    this.socket = policy.isProbing && socket?.remotePort !== undefined ? socket : undefined;
+    this.socket = policy.isProbing && socket && isTcp(socket) ? socket : undefined;
     this.#openedAt = now;
     const nature = {
       answers: transport.answers,
@@ -283,4 +283,13 @@ function drawInterval({ every, jitter }: HealthPolicy): number {
  */
 function keepAlive(socket: Partial<Socket>, { transport }: ConnectionTransport, { every }: HealthPolicy): void {
   if (every !== Infinity && transport !== 'http2') socket.setKeepAlive?.(true, every);
+}
+
+/**
+ * Whether the kernel has an account of a socket. Node keeps the peer's address, 90 bytes, from the first question for
+ * it on: for most sockets the kind of their handle says enough.
+ */
+function isTcp(socket: Socket): boolean {
+  const { _handle: handle } = socket as { _handle?: object | null };
+  return handle?.constructor.name === 'TCP' || socket.remotePort !== undefined;
 }
