@@ -16,6 +16,30 @@ const framingFields = new Set([
   'upgrade',
 ]);
 
+/**
+ * Reads the rules for the headers of a request. A function of the application that leaves a header that cannot be sent
+ * throws `InvalidOptionError`. (In an answer Node refuses it.)
+ */
+export function readRequestRules<Args extends unknown[]>(
+  option: string,
+  rules: HeaderRules<Args> | undefined,
+): ((headers: HeaderList, ...args: Args) => void) | undefined {
+  const apply = readRules(option, rules);
+  if (typeof rules !== 'function' || !apply) return apply;
+  return (headers, ...args) => {
+    apply(headers, ...args);
+    for (const [name, value] of headers) {
+      const key = name.toLowerCase();
+      // The two that the proxy itself may have set.
+      const isFraming = key !== 'content-length' && key !== 'te' && framingFields.has(key);
+      if (!isFraming && isField(name, value)) continue;
+      // Not its value: that may be a secret.
+      const why = isFraming ? 'frames the message' : 'HTTP does not allow';
+      throw new InvalidOptionError(option, { sentence: `has set a header that ${why}: ${JSON.stringify(name)}` });
+    }
+  };
+}
+
 /** Reads rules for headers. Throws `InvalidOptionError`. */
 export function readRules<Args extends unknown[]>(
   option: string,

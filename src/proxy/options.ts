@@ -124,8 +124,8 @@ export interface ProxyOptions {
    */
   modifyResponse?: Hook<[response: UpstreamResponse, req: RoutedRequest], BodyTransform | undefined | void> | undefined;
   /**
-   * Gets each event of an event stream that passes: its name and its data. For the count of tokens that comes last in
-   * the stream of a language model. @defaultValue none
+   * Gets each event of an event stream that passes: its name and its data; none of more than 2^20 characters. For the
+   * count of tokens that comes last in the stream of a language model. @defaultValue none
    */
   tap?: Hook<[event: TappedEvent, req: RoutedRequest]> | undefined;
   /** The clocks of one try. @defaultValue those of `ProxyTimeouts` */
@@ -174,7 +174,11 @@ export interface ProxyOptions {
 export interface ProxyTimeouts {
   /** To connect, TLS included. @defaultValue `'5s'` */
   connect?: Duration | undefined;
-  /** From the request, or the last piece of its body, to the headers of the answer. @defaultValue `'15s'` */
+  /**
+   * From the request, or the last piece of its body, to the headers of the answer. A client that is silent in the
+   * middle of its body has as long as `idle`, if that is longer.
+   * @defaultValue `'15s'`
+   */
   head?: Duration | undefined;
   /** Between two chunks of the answer's body. `Infinity`: none. @defaultValue `'5m'` */
   idle?: Duration | undefined;

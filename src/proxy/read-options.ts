@@ -22,7 +22,7 @@ import type {
   RetryOptions,
   TargetInput,
 } from './options.ts';
-import { readRules } from './header-rules.ts';
+import { readRequestRules, readRules } from './header-rules.ts';
 import type { OutlierPolicy } from './policy/outlier.ts';
 import { isCleanPath, parseTarget, type Target } from './policy/request-target.ts';
 import { readTls } from './tls.ts';
@@ -145,7 +145,7 @@ export function resolveProxyOptions(given: ProxyOptions): ResolvedProxyOptions {
     ]),
     trusts: options.trust === undefined ? undefined : readTrust('proxy.trust', options.trust),
     via: via === false ? undefined : readVia(via),
-    requestHeaders: readRules('proxy.requestHeaders', options.requestHeaders),
+    requestHeaders: readRequestRules('proxy.requestHeaders', options.requestHeaders),
     responseHeaders: readRules('proxy.responseHeaders', options.responseHeaders),
     modifyResponse: readFunction('proxy.modifyResponse', options.modifyResponse),
     tap: readFunction('proxy.tap', options.tap),

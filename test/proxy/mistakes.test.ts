@@ -74,6 +74,29 @@ describe('rewrite', () => {
   });
 });
 
+describe('a function that sets headers of requests', () => {
+  it.each(['X A', 'Transfer-Encoding', 'Connection', 'X-Lines'])(
+    'is at fault for %s, and not the client',
+    async (name) => {
+      const errors: Error[] = [];
+      const requestHeaders: ProxyOptions['requestHeaders'] = (headers) => headers.set(name, 'secret\r\nX: y');
+      const middleware = testProxy({ target: 'http://127.0.0.1:9', requestHeaders });
+      const server = http.createServer((req, res) => {
+        middleware(req, res, (error) => {
+          errors.push(error as Error);
+          res.writeHead(500).end();
+        });
+      });
+      const running = await listen(server);
+      onTestFinished(() => running.close());
+      expect((await fetch(running.origin)).status).toBe(500);
+      expect(errors[0]?.message).toMatch(
+        new RegExp(`^Option .proxy.requestHeaders. has set a header that .*: "${name}"$`),
+      );
+    },
+  );
+});
+
 describe('the log', () => {
   it('names the body parser that has read a body', async () => {
     const middleware = testProxy({ target: 'http://127.0.0.1:9' });

@@ -31,8 +31,9 @@ export class RequestBody {
     return this.#kept !== undefined;
   }
 
-  get isComplete(): boolean {
-    return this.#isComplete;
+  /** Whether all that has come was taken, and more is to come. */
+  get awaitsClient(): boolean {
+    return this.#isListening && !this.#isComplete && this.#reader?.readableLength === 0;
   }
 
   /** Opens the body from its first byte, for one try. The reader of the try before is closed. */

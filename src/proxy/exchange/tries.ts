@@ -82,6 +82,11 @@ export class Tries implements AttemptHost {
       : openPayload(request.req, headers, options.retry.maxBody, () => this.#attempt?.moved());
   }
 
+  get awaitsClient(): boolean {
+    const { body } = this.#payload;
+    return body instanceof RequestBody && body.awaitsClient;
+  }
+
   /** How often the request was sent. */
   get count(): number {
     return this.#count;
@@ -181,8 +186,8 @@ export class Tries implements AttemptHost {
     );
   }
 
-  timedOut(clock: 'head' | 'idle'): void {
-    this.#upstream?.note('failure');
+  timedOut(clock: 'head' | 'idle', isFault: boolean): void {
+    if (isFault) this.#upstream?.note('failure');
     this.#host.failed(new UpstreamTimeoutError(this.#origin, clock));
   }
 

@@ -5,6 +5,8 @@ import { type DispatchController, type DispatchHandler, headerLines, linesOf } f
 
 /** What one try tells its exchange. After `failed`, `ended` or `upgraded` nothing more comes. */
 export interface AttemptHost {
+  /** Whether the upstream has taken all that the client has sent, and that is not all of the body. */
+  readonly awaitsClient: boolean;
   informed(status: number, headers: HeaderList): void;
   headed(status: number, headers: HeaderList, message: string | undefined): void;
   received(chunk: Buffer): void;
@@ -12,8 +14,8 @@ export interface AttemptHost {
   upgraded(headers: HeaderList, socket: Duplex): void;
   /** @param isUnsent - nothing of the request had left */
   failed(error: Error, isUnsent: boolean): void;
-  /** A clock ran out. The try is over. */
-  timedOut(clock: 'head' | 'idle'): void;
+  /** A clock ran out. The try is over. @param isFault - of the upstream, and not of the client */
+  timedOut(clock: 'head' | 'idle', isFault: boolean): void;
 }
 
 interface Clocks {
@@ -81,14 +83,17 @@ export class Attempt implements DispatchHandler, Timed {
     const { head, idle } = this.#clocks;
     if (this.#state === 'over') return;
     const isWaiting = this.#state !== 'body';
-    const due = this.#movedAt + (isWaiting ? head : idle);
-    // A client that does not read is no fault of the upstream.
+    // A client that is silent in the middle of its body is no fault of the upstream.
+    const longest = this.#state === 'waiting' && this.#host.awaitsClient ? Math.max(head, idle) : head;
+    const due = this.#movedAt + (isWaiting ? longest : idle);
+    // Nor is one that does not read.
     if (this.#isPaused) this.#wheel.schedule(this, now + idle);
     else if (due > now) this.#wheel.schedule(this, due);
     else {
       const clock = isWaiting ? 'head' : 'idle';
+      const { awaitsClient } = this.#host;
       this.abort(new Error(`the ${clock} clock ran out`));
-      this.#host.timedOut(clock);
+      this.#host.timedOut(clock, !awaitsClient);
     }
   }
 
