@@ -1,5 +1,6 @@
 import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
 import { answer } from '../internal/writer/answer.ts';
+import { refuseWhen } from '../internal/option.ts';
 import { monitorErrors } from './events.ts';
 import type { ResolvedMonitorOptions } from './options.ts';
 
@@ -15,6 +16,14 @@ export async function isAuthorized({ authorize }: ResolvedMonitorOptions, req: H
 }
 
 /** Answers a request that may not see the numbers. */
-export function refuse(res: HttpResponse): void {
-  answer(res, { status: 403, text: 'Forbidden' });
+export function refuse({ authorize }: ResolvedMonitorOptions, res: HttpResponse): void {
+  answer(res, { status: 403, text: authorize ? 'Forbidden' : `Forbidden. ${unguarded}` });
 }
+
+/** Throws `InvalidOptionError` for a handler of the monitor that was called, in place of mounted. */
+export function refuseCall(name: 'metrics' | 'dashboard', res: HttpResponse | undefined): void {
+  refuseWhen(!res, `monitor.${name}`, `is a handler: pass \`watch.${name}\`, without a call`);
+}
+
+/** Why nothing is served without `authorize`. */
+export const unguarded = 'The option `authorize` of `monitor` is missing.';

@@ -48,7 +48,7 @@ export interface Monitor {
   dashboard(req: HttpRequest, res: HttpResponse, next?: Next): void;
   /**
    * Adds all metrics to a registry of prom-client, such as its `register`. Returns the undo. Throws if one of their
-   * names is taken.
+   * names is taken, and `InvalidOptionError` for what is no registry.
    */
   registerMetrics(registry: PrometheusRegistry): () => void;
   /**

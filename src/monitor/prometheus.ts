@@ -1,7 +1,8 @@
+import { InvalidOptionError } from '../errors.ts';
 import { type HttpRequest, type HttpResponse, isGone, type Next } from '../internal/http/message.ts';
 import { loadPeer } from '../internal/peer.ts';
 import { answer } from '../internal/writer/answer.ts';
-import { isAuthorized, refuse } from './access.ts';
+import { isAuthorized, refuse, refuseCall } from './access.ts';
 import { monitorErrors } from './events.ts';
 import { histogramInstruments, numberInstruments } from './instruments.ts';
 import type { ResolvedMonitorOptions } from './options.ts';
@@ -47,6 +48,12 @@ export interface MetricsSource {
 
 /** Registers all metrics of a monitor. Returns the undo. */
 export function registerMetrics(state: MetricsSource, registry: PrometheusRegistry): () => void {
+  if (typeof (registry as PrometheusRegistry | undefined)?.registerMetric !== 'function')
+    throw new InvalidOptionError(
+      'monitor.registerMetrics',
+      'a registry of prom-client, such as its `register`',
+      registry,
+    );
   const metrics = metricsOf(snapshotOfScrape(state));
   for (const metric of metrics) registry.registerMetric(metric as never);
   return () => {
@@ -135,7 +142,7 @@ export function makeMetricsHandler(state: MetricsSource): (req: HttpRequest, res
 
   async function serve(req: HttpRequest, res: HttpResponse): Promise<void> {
     if (!(await isAuthorized(state.options, req))) {
-      if (!isGone(res)) refuse(res);
+      if (!isGone(res)) refuse(state.options, res);
       return;
     }
     registry ??= open();
@@ -151,6 +158,7 @@ export function makeMetricsHandler(state: MetricsSource): (req: HttpRequest, res
   }
 
   return function metrics(req, res, next) {
+    refuseCall('metrics', res);
     serve(req, res).catch((error: unknown) => {
       if (next) {
         next(error);

@@ -1,6 +1,7 @@
 import { type Compression, compress, type CompressOptions } from '../compress/index.ts';
 import { deadline, type Deadline, type DeadlineOptions } from '../deadline/index.ts';
 import { heartbeat, type Heartbeat, type HeartbeatOptions } from '../heartbeat/index.ts';
+import { InvalidOptionError } from '../errors.ts';
 import { type OptionNames, readOptions } from '../internal/option.ts';
 import { type Lifecycle, lifecycle, type LifecycleOptions } from '../lifecycle/index.ts';
 import { monitor, type Monitor, type MonitorOptions } from '../monitor/index.ts';
@@ -48,6 +49,22 @@ const advice = {
   },
 };
 
+/** A member that each part has, and no other function. */
+const members: Readonly<Record<keyof SluiceOptions, string>> = {
+  monitor: 'snapshot',
+  lifecycle: 'drain',
+  deadline: 'lateCalls',
+  heartbeat: 'registry',
+  compress: 'switch',
+};
+
+/** Throws `InvalidOptionError` for a value that is no part and no options, such as the factory itself. */
+function requirePart(name: keyof SluiceOptions, value: unknown): void {
+  const isRight = typeof value === 'function' ? members[name] in value : typeof value === 'object';
+  if (!isRight)
+    throw new InvalidOptionError(`sluice.${name}`, `its options, what \`${name}()\` returns, or \`false\``, value);
+}
+
 /** Makes the parts. Throws `InvalidOptionError`. */
 export function makeParts(given: SluiceOptions | undefined): Parts {
   const options = readOptions('sluice', given, names, advice);
@@ -55,10 +72,12 @@ export function makeParts(given: SluiceOptions | undefined): Parts {
 
   /** A part of the application as it is; else one that is made of its options. */
   function part<T extends object, O extends object>(
+    name: keyof SluiceOptions,
     value: O | T | false | undefined,
     make: (options: O) => T,
   ): T | undefined {
     if (value === false) return undefined;
+    if (value !== undefined) requirePart(name, value);
     if (typeof value === 'function') return value;
     const made = make((value ?? {}) as O) as T & { close?: () => void };
     if (made.close) closers.push(() => made.close?.());
@@ -66,17 +85,17 @@ export function makeParts(given: SluiceOptions | undefined): Parts {
   }
 
   try {
-    const beats = part<Heartbeat, HeartbeatOptions>(options.heartbeat, heartbeat);
-    const compression = part<Compression, CompressOptions>(options.compress, (each) =>
+    const beats = part<Heartbeat, HeartbeatOptions>('heartbeat', options.heartbeat, heartbeat);
+    const compression = part<Compression, CompressOptions>('compress', options.compress, (each) =>
       compress({ governor: {}, ...each }),
     );
-    const life = part<Lifecycle, LifecycleOptions>(options.lifecycle, lifecycle);
+    const life = part<Lifecycle, LifecycleOptions>('lifecycle', options.lifecycle, lifecycle);
     return {
       heartbeat: beats,
       compress: compression,
       lifecycle: life,
-      deadline: part<Deadline, DeadlineOptions>(options.deadline, deadline),
-      monitor: part<Monitor, MonitorOptions>(options.monitor, (each) =>
+      deadline: part<Deadline, DeadlineOptions>('deadline', options.deadline, deadline),
+      monitor: part<Monitor, MonitorOptions>('monitor', options.monitor, (each) =>
         monitor({ registry: beats?.registry ?? [], compress: compression, lifecycle: life, ...each }),
       ),
       close: () => closers.forEach((close) => close()),

@@ -45,7 +45,9 @@ type Middleware = (req: HttpRequest, res: HttpResponse, next: Next) => void;
  * All parts in one line: `app.use(sluice())`. Numbers, graceful shutdown, deadlines, heartbeats and compression, in the
  * right order. Each part takes its options, or a middleware of your own, or `false`. Throws `InvalidOptionError`.
  */
-export function sluice<Options extends SluiceOptions = object>(options?: Options): Sluice<Options> {
+export function sluice<Options extends SluiceOptions = object>(
+  options?: Options & Readonly<SluiceOptions>,
+): Sluice<Options> {
   const parts = makeParts(options);
   const stack = [parts.monitor, parts.lifecycle, parts.deadline, parts.heartbeat, parts.compress].filter(
     (each): each is NonNullable<typeof each> => each !== undefined,

@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Duplex } from 'node:stream';
+import { InvalidOptionError } from '../errors.ts';
 import type { Hook } from '../internal/http/framework.ts';
 import type { HttpRequest, Next } from '../internal/http/message.ts';
 import { readFunction, readOptions } from '../internal/option.ts';
@@ -47,6 +48,7 @@ export function upgradeSocket(state: ProxyState, req: IncomingMessage, socket: D
 
 /** Listens for requests to switch protocols. Returns the undo. Throws `InvalidOptionError`. */
 export function attach(state: ProxyState, server: UpgradableServer, given: AttachOptions | undefined): () => void {
+  requireServer(server);
   const filter = readFunction('attach.filter', readOptions('attach', given, { filter: true }).filter) ?? (() => true);
   const onUpgrade = (req: IncomingMessage, socket: Duplex, head: Uint8Array): void => {
     if (filter(req)) upgradeSocket(state, req, socket, head);
@@ -81,6 +83,12 @@ function isLeftByAll(server: UpgradableServer, event: string, req: object): bool
   const count = (leftBy.get(req) ?? 0) + 1;
   leftBy.set(req, count);
   return (server as Partial<EventEmitter>).listenerCount?.(event) === count;
+}
+
+// An application of Express has `on` too, and never gets such a request.
+function requireServer(value: unknown): void {
+  if (typeof value === 'object' && value !== null && 'on' in value && 'off' in value) return;
+  throw new InvalidOptionError('proxy.attach', 'a server, such as what `app.listen()` returns', value);
 }
 
 /**

@@ -70,7 +70,7 @@ export interface Proxy {
   upgrade(req: IncomingMessage, socket: Duplex, head: Uint8Array): void;
   /**
    * Listens for requests to switch protocols: 'upgrade' of an HTTP/1.1 server; of an HTTP/2 server WebSockets (RFC
-   * 8441), if its settings have `enableConnectProtocol`. Returns the undo.
+   * 8441), if its settings have `enableConnectProtocol`. Returns the undo. Throws `InvalidOptionError`.
    */
   attach(server: UpgradableServer, options?: AttachOptions): () => void;
   /** The registry of its upstreams: that of the options, or its own. */

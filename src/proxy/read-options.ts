@@ -31,6 +31,8 @@ import { readTrust } from './trust.ts';
 const page = 'See docs/from-http-proxy-middleware.md.';
 const rewritesResponse = `Change the header in \`responseHeaders\`. ${page}`;
 
+const logs = 'Subscribe to `sluice:proxy:response` and `sluice:proxy:failure`, or set DEBUG=sluice:proxy.';
+
 // What http-proxy-middleware calls otherwise, and what is another option here.
 const advice = {
   single: 'target',
@@ -50,7 +52,12 @@ const advice = {
     timeout: 'Use `timeouts`, or the middleware `deadline`.',
     ws: 'Call `attach(server)` of the proxy.',
     on: `Use \`requestHeaders\`, \`modifyResponse\` and \`onError\`. ${page}`,
-    logger: 'Subscribe to `sluice:proxy:response` and `sluice:proxy:failure`, or set DEBUG=sluice:proxy.',
+    // The first four are of http-proxy-middleware 2.
+    onProxyReq: 'requestHeaders',
+    onProxyReqWs: 'requestHeaders',
+    onProxyRes: 'Use `responseHeaders`, or `modifyResponse`.',
+    logLevel: logs,
+    logger: logs,
     plugins: page,
     ejectPlugins: page,
     selfHandleResponse: 'Use `modifyResponse`.',

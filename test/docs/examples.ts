@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import diagnostics from 'node:diagnostics_channel';
+import { readFile } from 'node:fs/promises';
 import http from 'node:http';
 import http2 from 'node:http2';
 import net from 'node:net';
@@ -34,6 +35,9 @@ export interface Row {
 // Where there is none, the example over TLS is only loaded, and the reason is printed.
 const tls = makeCertificate();
 
+// For the example of the dashboard.
+const opsPassword = (process.env['OPS_PASSWORD'] = 'secret');
+
 type Follow = (show: (value: unknown) => void, signal: AbortSignal) => Promise<void>;
 
 const drains: Row = { drains: true };
@@ -52,6 +56,7 @@ export const rows: Record<string, Row> = {
   'README.md: A service for production': visited(
     gets('/readyz', '"active"'),
     gets('/livez', '"active"'),
+    async ({ origin }) => expect((await fetch(`${origin()}/metrics`)).status).toBe(403),
     gets('/count', 'id: 2\ndata: {"n":2}\n'),
   ),
   'README.md: Tokens of a language model': visited(completes('You said: hello')),
@@ -98,6 +103,12 @@ export const rows: Record<string, Row> = {
   'docs/client.md: React': runs,
   'docs/client.md: TypeScript': runs,
   'docs/client.md: Resume later': runs,
+  'docs/client.md: Packaging': visited(
+    gets('/', 'importmap'),
+    // The files of the package are not below the `node_modules` of this repository.
+    async () => expect(await readFile('package.json', 'utf8')).toContain('"./dist/client/index.mjs"'),
+    gets('/modules/eventsource-parser/index.js', 'createParser'),
+  ),
 
   'docs/compress.md: Quick start': visited(gets('/prices', '"price":248.75'), gets('/words', 'data: two\n')),
   'docs/compress.md: Quick start (2)': visited(isEncoded('/', 'to be repeated')),
@@ -335,8 +346,9 @@ export const rows: Record<string, Row> = {
   'docs/monitor.md: Dashboard': {
     visit: async ({ origin }) => {
       expect((await get(`${origin()}/sluice`)).status).toBe(401);
-      const authorization = `Basic ${Buffer.from('ops:undefined').toString('base64')}`;
-      await get(`${origin()}/sluice`, ['sluice dashboard'], { headers: { authorization } });
+      const as = (user: string) => ({ headers: { authorization: `Basic ${Buffer.from(user).toString('base64')}` } });
+      await get(`${origin()}/sluice`, ['sluice dashboard'], as(`ops:${opsPassword}`));
+      expect((await get(`${origin()}/sluice`, [], as('ops:undefined'))).status).toBe(401);
     },
   },
   'docs/monitor.md: Without Express, and in a bundle': {

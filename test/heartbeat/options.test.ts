@@ -36,7 +36,7 @@ const health: readonly Row[] = [
     value,
     'a size: bytes or a string like "64kb", >= 0',
   ]),
-  ...[{}, 'mine', 5, new Map()].map((value): Row => ['registry', value, 'what `createRegistry` returns']),
+  ...[{}, 'mine', 5, new Map()].map((value): Row => ['registry', value, 'a registry: `heartbeat().registry`']),
 ];
 
 const own: readonly Row[] = [

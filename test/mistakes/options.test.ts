@@ -1,6 +1,7 @@
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import express from 'express';
+import { afterAll, describe, expect, it } from 'vitest';
 import * as sluice from '../../src/index.ts';
 
 const {
@@ -20,6 +21,7 @@ const {
   HeartbeatParser,
   jsonSeq,
   lifecycle,
+  monitor,
   ndjson,
   openEventStream,
   openNdjson,
@@ -307,6 +309,28 @@ const wrongValues: Mistake[] = [
   ],
 ];
 
+const watch = monitor!({ authorize: () => true }) as unknown as Record<string, (...args: unknown[]) => unknown>;
+
+afterAll(() => void watch['close']!());
+
+const misplaced: Mistake[] = [
+  ["app.use('/sluice', watch.dashboard())", () => watch['dashboard']!(), 'monitor.dashboard', 'without a call'],
+  ["app.get('/metrics', watch.metrics())", () => watch['metrics']!(), 'monitor.metrics', 'without a call'],
+  ['watch.registerMetrics()', () => watch['registerMetrics']!(), 'monitor.registerMetrics', 'of prom-client'],
+  [
+    'monitor({ registry: beats })',
+    () => monitor!({ registry: heartbeat!() }),
+    'monitor.registry',
+    'heartbeat().registry',
+  ],
+  ['api.attach(app)', () => attachProxy(express()), 'proxy.attach', '`app.listen()`'],
+  ['api.attach()', () => attachProxy(undefined), 'proxy.attach', '`app.listen()`'],
+];
+
+function attachProxy(server: unknown): void {
+  (proxy!({ target: origin }) as { attach(server: unknown): void }).attach(server);
+}
+
 const contradictions: Mistake[] = [
   ['proxy({ target, route })', () => proxy!({ target: origin, route: handler }), 'proxy.target', 'exclude each other'],
   [
@@ -404,6 +428,7 @@ describe.each([
   ['an option that does not exist', unknownOptions],
   ['a factory that is mounted without a call', withoutACall],
   ['a value of a wrong kind', wrongValues],
+  ['what belongs to another place', misplaced],
   ['a contradiction', contradictions],
 ])('%s is told', (_kind, mistakes) => {
   it.each(mistakes)('%s', async (_written, make, option, ...told) => {

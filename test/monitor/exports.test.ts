@@ -103,7 +103,7 @@ describe('Prometheus', () => {
   });
 
   it.each([
-    ['without `authorize`', {}],
+    ['without `authorize`', {}, 'Forbidden. The option `authorize` of `monitor` is missing.'],
     [
       'where it throws',
       {
@@ -114,12 +114,12 @@ describe('Prometheus', () => {
     ],
     ['where it rejects', { authorize: () => Promise.reject(new Error('no')) }],
     ['where it answers anything but true', { authorize: (() => 'yes') as never }],
-  ])('gets nothing %s', async (_name, options) => {
+  ])('gets nothing %s', async (_name, options, text = 'Forbidden') => {
     const watch = testMonitor(options);
     const server = await serve(express5, (req, res, next) => watch.metrics(req, res, next));
     const reading = await server.visit();
     await reading.over;
-    expect([reading.status, reading.text]).toEqual([403, 'Forbidden']);
+    expect([reading.status, reading.text]).toEqual([403, text]);
   });
 });
 

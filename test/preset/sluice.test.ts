@@ -88,7 +88,12 @@ describe('each part', () => {
   it.each([
     ['an unknown part', { compresion: {} }, 'sluice.compresion'],
     ['a wrong option of a part', { heartbeat: { evry: '5s' } }, 'heartbeat.evry'],
-    ['a value that is no part', { deadline: '5s' }, 'deadline'],
+    ['a value that is no part', { deadline: '5s' }, 'sluice.deadline'],
+    ['`true`', { monitor: true }, 'sluice.monitor'],
+    ['a number', { compress: 6 }, 'sluice.compress'],
+    ['a factory that is not called', { heartbeat }, 'what `heartbeat()` returns'],
+    ['a factory of the part that others get', { compress, monitor: false }, 'what `compress()` returns'],
+    ['another part', { lifecycle: heartbeat() }, 'sluice.lifecycle'],
   ])('is refused: %s', (_name, options, named) => {
     const before = process.listenerCount('SIGTERM');
     expect(() => sluice(options as never)).toThrow(InvalidOptionError);

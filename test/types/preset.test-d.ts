@@ -20,6 +20,11 @@ declare const options: SluiceOptions;
 expectTypeOf(sluice(options).lifecycle).toEqualTypeOf<Lifecycle | undefined>();
 expectTypeOf(sluice(options)).toEqualTypeOf<Sluice>();
 
+sluice({
+  monitor: { authorize: (req) => req.headers.authorization === 'Bearer key' },
+  compress: { filter: (req) => req.headers['x-plain'] === undefined },
+});
+
 // @ts-expect-error -- no part
 sluice({ compresion: {} });
 // @ts-expect-error -- no option of the part

@@ -278,7 +278,7 @@ export class Registry implements ConnectionRegistry, ConnectionHost {
 /** Checks the registry of an option. Throws `InvalidOptionError`. */
 export function requireRegistry(option: string, value: ConnectionRegistry): Registry {
   if (value instanceof Registry) return value;
-  throw new InvalidOptionError(option, 'what `createRegistry` returns', value);
+  throw new InvalidOptionError(option, 'a registry: `heartbeat().registry`, or what `createRegistry` returns', value);
 }
 
 // V8 keeps whole numbers of up to 24 days in the object itself, and any other number in 16 bytes of its own. A

@@ -9,7 +9,7 @@ import {
   requestPath,
 } from '../../internal/http/message.ts';
 import { answer, forbidCaching } from '../../internal/writer/answer.ts';
-import { isAuthorized } from '../access.ts';
+import { isAuthorized, refuseCall, unguarded } from '../access.ts';
 import { monitorErrors } from '../events.ts';
 import { noteOwn } from '../own.ts';
 import { perform } from './actions.ts';
@@ -33,6 +33,7 @@ type Handler = (req: HttpRequest, res: HttpResponse, next?: Next) => void;
 export function makeDashboard(source: DashboardSource, metrics: Handler): Handler {
   const dashboard = new Dashboard(source, metrics);
   return function dashboardOfMonitor(req, res, next) {
+    refuseCall('dashboard', res);
     dashboard.serve(req, res, next).catch((error: unknown) => {
       if (next) {
         next(error);
@@ -62,7 +63,7 @@ class Dashboard {
     noteOwn(req);
     setSecurityHeaders(res);
     if (!(await isAuthorized(this.#source.options, req))) {
-      sendRefusal(res, forbidden);
+      sendRefusal(res, this.#source.options.authorize ? forbidden : { ...forbidden, message: unguarded });
       return;
     }
     if (isGone(res)) return;

@@ -39,7 +39,10 @@ export interface Refusal {
  */
 export function refusalOf(facts: RequestFacts): Refusal | undefined {
   const { route, method } = facts;
-  if (route === undefined) return { status: 404, code: 'not-found', message: 'There is nothing at this path.' };
+  if (route === undefined) {
+    const message = 'There is nothing at this path. Mount the dashboard with `app.use`, which takes its own path off.';
+    return { status: 404, code: 'not-found', message };
+  }
   const allow = route === 'action' ? ['POST'] : ['GET', 'HEAD'];
   if (!allow.includes(method)) {
     const message = `This path takes ${allow.join(' and ')}.`;
