@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { InvalidOptionError } from '../errors.ts';
 import { type HttpRequest, type HttpResponse, isGone, type Next } from '../internal/http/message.ts';
 import { loadPeer } from '../internal/peer.ts';
@@ -89,16 +90,21 @@ function metricsOf(snapshot: () => MonitorSnapshot): Metric[] {
       help,
       type: kind,
       aggregator: unit === '1' || unit === 's' ? 'average' : 'sum',
-      values: () => read(snapshot()),
+      values: () => Promise.resolve(read(snapshot())),
     }),
   );
-  const histograms = histogramInstruments.map(({ name, help, read }) =>
+  // With many routes they are most of the text. Each is written in a turn of its own, so that none holds the rest up.
+  const histograms = histogramInstruments.map(({ name, help, read }, index) =>
     metricOf({
       name: `sluice_${name}`,
       help,
       type: 'histogram',
       aggregator: 'sum',
-      values: () => read(snapshot()).flatMap((sample) => bucketValues(`sluice_${name}`, sample)),
+      values: async () => {
+        const current = snapshot();
+        for (let turns = 0; turns <= index; turns++) await turn();
+        return read(current).flatMap((sample) => bucketValues(`sluice_${name}`, sample));
+      },
     }),
   );
   return [...numbers, ...histograms];
@@ -107,10 +113,10 @@ function metricsOf(snapshot: () => MonitorSnapshot): Metric[] {
 function metricOf({
   values,
   ...described
-}: Omit<Metric, 'get' | 'reset'> & { readonly values: () => readonly MetricValue[] }): Metric {
+}: Omit<Metric, 'get' | 'reset'> & { readonly values: () => Promise<readonly MetricValue[]> }): Metric {
   return {
     ...described,
-    get: () => Promise.resolve({ ...described, values: values() }),
+    get: async () => ({ ...described, values: await values() }),
     // The numbers are the monitor's: they live as long as it does.
     reset: () => undefined,
   };

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { channel } from 'node:diagnostics_channel';
 import type { ServerResponse } from 'node:http';
 import { Registry } from 'prom-client';
 import {
@@ -78,6 +79,27 @@ describe('Prometheus', () => {
     expect([...values.values()].every(Number.isFinite)).toBe(true);
     undo();
     expect(await registry.metrics()).not.toContain('sluice_');
+  });
+
+  it('writes each histogram in a turn of its own, all from one moment', async () => {
+    const { watch } = await service();
+    const registry = new Registry();
+    watch.registerMetrics(registry);
+    let turns = 0;
+    let isOver = false;
+    const count = (): void => {
+      turns += 1;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(() => {
+      channel('sluice:heartbeat:round-trip').publish({ roundTrip: 5 });
+      count();
+    });
+    const text = await registry.metrics();
+    isOver = true;
+    expect(turns).toBeGreaterThanOrEqual(4);
+    expect(parse(text).get('sluice_heartbeat_round_trip_seconds_count')).toBe(0);
+    expect(parse(await registry.metrics()).get('sluice_heartbeat_round_trip_seconds_count')).toBe(1);
   });
 
   it('accepts the text: promtool finds nothing to say', async ({ skip }) => {
