@@ -1,6 +1,7 @@
 import http from 'node:http';
 import http2 from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import type { Proxy } from '../../src/proxy/index.ts';
@@ -146,6 +147,33 @@ describe('a WebSocket', () => {
     client.socket.resume();
     await until(() => client.received.length >= written);
   });
+});
+
+it('what an upstream sent before it left arrives, however slow the client reads', async () => {
+  const head = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+  const upstream = await rawUpstream(({ socket }) => void socket.write(head, () => socket.end('last words')));
+  let taken = '';
+  const waiting: (() => void)[] = [];
+  // It takes nothing until it is told to.
+  const client = new Duplex({
+    read: () => undefined,
+    write: (chunk: Buffer, _encoding, done) => {
+      taken += String(chunk);
+      waiting.push(done);
+    },
+  });
+  onTestFinished(() => void client.destroy());
+  const req = new http.IncomingMessage(client as Socket);
+  Object.assign(req, { method: 'GET', url: '/', httpVersionMajor: 1, httpVersionMinor: 1 });
+  Object.assign(req.headers, { upgrade: 'websocket' });
+  testProxy({ target: upstream.origin }).upgrade(req, client, Buffer.alloc(0));
+  const connection = await connectionOf(upstream);
+  await until(() => connection.isClosed && waiting.length === 1 && client.writableLength > taken.length);
+  waiting.shift()?.();
+  await until(() => waiting.length === 1);
+  waiting.shift()?.();
+  expect(taken).toMatch(/^HTTP\/1\.1 101 [^]*\r\n\r\nlast words$/);
+  await until(() => client.destroyed);
 });
 
 it('a WebSocket over HTTP/2 goes to an upstream of HTTP/1.1', async () => {

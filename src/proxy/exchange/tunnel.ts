@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import { UpstreamUnreachableError } from '../../errors.ts';
 import type { HeaderList } from '../../internal/http/header-list.ts';
 import { tokensOf } from '../../internal/http/hop-by-hop.ts';
+import { startTimer } from '../../internal/time/clock.ts';
 import { dropHopByHop } from './request-headers.ts';
 
 /** A client that asks to switch protocols, and the way to do so. */
@@ -104,19 +105,29 @@ export class StreamUpgrade implements UpgradeRequest {
   }
 }
 
-/** Joins two connections: bytes, back-pressure and half-closes pass. If one breaks, so does the other. */
+/** How long the last bytes of one side may take to reach the other, in ms. */
+const linger = 30_000;
+
+/** Joins two connections: bytes and back-pressure pass. If one ends or breaks, so does the other. */
 function joinDuplexes(a: Duplex, b: Duplex): void {
   for (const [from, to] of [
     [a, b],
     [b, a],
   ] as const) {
     from.on('error', ignore);
-    // After an end of both sides there is nothing left to destroy.
     from.on('close', () => {
-      if (!to.writableFinished || !to.readableEnded) to.destroy();
+      // What `from` has sent before it ended is still on its way.
+      if (from.readableEnded && !to.writableFinished) destroyWhenSent(to);
+      else to.destroy();
     });
     from.pipe(to);
   }
+}
+
+function destroyWhenSent(to: Duplex): void {
+  const stop = startTimer(linger, () => to.destroy());
+  to.once('finish', () => to.destroy());
+  to.once('close', stop);
 }
 
 function ignore(): void {
