@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { InvalidOptionError } from '../errors.ts';
 import type { Hook } from '../internal/http/framework.ts';
@@ -32,17 +33,20 @@ export interface AttachOptions {
   filter?: Hook<[req: HttpRequest], boolean> | undefined;
 }
 
-/** Passes on a request to switch protocols. */
+/** Passes on a request to switch protocols, once the requests before it are answered. */
 export function upgradeSocket(state: ProxyState, req: IncomingMessage, socket: Duplex, head: Uint8Array): void {
-  let upgrade: SocketUpgrade;
-  try {
-    upgrade = new SocketUpgrade(req, socket, head);
-  } catch {
-    // The answer to the request before it is still under way: Node hands the connection over all the same, and then
-    // no answer to this one can follow that one. No client of WebSockets sends requests before its handshake.
-    socket.destroy();
+  // Node hands the connection over while an answer is still under way. It keeps that one here.
+  const { _httpMessage: earlier } = socket as { _httpMessage?: ServerResponse | null };
+  if (earlier) {
+    socket.on('error', () => undefined);
+    earlier.once('close', () => {
+      // After an answer Node waits for the next request, and closes the connection without one.
+      (socket as Partial<Socket>).setTimeout?.(0);
+      if (!socket.destroyed) upgradeSocket(state, req, socket, head);
+    });
     return;
   }
+  const upgrade = new SocketUpgrade(req, socket, head);
   dispatch(state, { req, res: upgrade.res, next: nextFor(req, upgrade.res) }, upgrade);
 }
 

@@ -144,6 +144,32 @@ describe('a request to switch that is not a GET', () => {
   });
 });
 
+it('a switch waits for the answers to the requests before it', async () => {
+  const upstream = await rawUpstream(({ send }) => send(`${switched}\r\nhello`));
+  const answers: http.ServerResponse[] = [];
+  const server = http.createServer((_req, res) => void answers.push(res));
+  testProxy({ target: upstream.origin }).attach(server);
+  const upgrades: unknown[] = [];
+  server.on('upgrade', (req) => upgrades.push(req));
+  const port = await listenOn(server);
+  const get = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+  const client = await dial(port);
+  client.send(get + get + handshake);
+  await until(() => upgrades.length === 1);
+  expect([answers.length, upstream.connections.length, client.received]).toEqual([2, 0, '']);
+  for (const [at, res] of answers.entries()) res.end(`answer ${at}`);
+  await client.waitFor(/answer 0[^]*answer 1[^]*HTTP\/1\.1 101 [^]*hello$/);
+  expect((client.received.match(/HTTP\/1\.1 \d/g) ?? []).length).toBe(3);
+
+  // One that leaves meanwhile.
+  const leaver = await dial(port);
+  leaver.send(get + handshake);
+  await until(() => upgrades.length === 2);
+  leaver.socket.resetAndDestroy();
+  await until(() => answers[2]?.destroyed === true);
+  expect(upstream.connections.length).toBe(1);
+});
+
 it('closing the proxy closes what was switched', async () => {
   const upstream = await rawUpstream(({ send }) => send(`${switched}\r\n`));
   const middleware = testProxy({ target: upstream.origin });

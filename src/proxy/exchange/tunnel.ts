@@ -32,7 +32,7 @@ export class SocketUpgrade implements UpgradeRequest {
   readonly #socket: Duplex;
   readonly #head: Uint8Array;
 
-  /** Throws if the answer to a request before this one is still under way. */
+  /** The answers to the requests before this one are sent. */
   constructor(req: IncomingMessage, socket: Duplex, head: Uint8Array) {
     this.protocol = req.headers.upgrade ?? '';
     this.method = req.method ?? 'GET';
