@@ -45,9 +45,13 @@ it('a client that is silent in the middle of its body is no failure of the upstr
   expect(slow.received).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
 });
 
-it('such a client does not hold the upstream for longer than the clock `idle`', async () => {
+it('such a client does not hold the upstream for longer than `idle`, however long `connect` is', async () => {
   const upstream = await rawUpstream(() => undefined);
-  const middleware = testProxy({ target: upstream.origin, retry: false, timeouts: { head: 50, idle: 100 } });
+  const middleware = testProxy({
+    target: upstream.origin,
+    retry: false,
+    timeouts: { connect: '1h', head: 50, idle: 100 },
+  });
   const slow = await (await dialerOf(middleware))();
   slow.send(upload);
   await settles(slow.closed);

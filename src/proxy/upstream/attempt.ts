@@ -49,8 +49,8 @@ export class Attempt implements DispatchHandler, Timed {
     this.#host = host;
     this.#clocks = clocks;
     this.#wheel = wheel;
-    // A request may also wait for a free connection.
-    wheel.schedule(this, this.#movedAt + clocks.connect + clocks.head);
+    // Early, where it has to connect first: then it is put off.
+    wheel.schedule(this, this.#movedAt + clocks.head);
   }
 
   get isOver(): boolean {
@@ -80,17 +80,13 @@ export class Attempt implements DispatchHandler, Timed {
   }
 
   onTime(now: number): void {
-    const { head, idle } = this.#clocks;
     if (this.#state === 'over') return;
-    const isWaiting = this.#state !== 'body';
-    // A client that is silent in the middle of its body is no fault of the upstream.
-    const longest = this.#state === 'waiting' && this.#host.awaitsClient ? Math.max(head, idle) : head;
-    const due = this.#movedAt + (isWaiting ? longest : idle);
-    // Nor is one that does not read.
-    if (this.#isPaused) this.#wheel.schedule(this, now + idle);
+    const due = this.#movedAt + this.#longest();
+    // A client that does not read is no fault of the upstream.
+    if (this.#isPaused) this.#wheel.schedule(this, now + this.#clocks.idle);
     else if (due > now) this.#wheel.schedule(this, due);
     else {
-      const clock = isWaiting ? 'head' : 'idle';
+      const clock = this.#state === 'body' ? 'idle' : 'head';
       const { awaitsClient } = this.#host;
       this.abort(new Error(`the ${clock} clock ran out`));
       this.#host.timedOut(clock, !awaitsClient);
@@ -150,6 +146,16 @@ export class Attempt implements DispatchHandler, Timed {
     const isUnsent = this.#state === 'connecting';
     this.#finish();
     this.#host.failed(error, isUnsent);
+  }
+
+  /** How long nothing may move, in ms. */
+  #longest(): number {
+    const { connect, head, idle } = this.#clocks;
+    if (this.#state === 'body') return idle;
+    // It may also wait for a free connection.
+    if (this.#state === 'connecting') return connect + head;
+    // A client that is silent in the middle of its body is no fault of the upstream.
+    return this.#host.awaitsClient ? Math.max(head, idle) : head;
   }
 
   #ended(trailers: HeaderList | undefined): void {
