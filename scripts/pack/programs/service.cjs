@@ -12,6 +12,7 @@ const { createServer } = require('node:http');
  * @property {typeof import('sluice/deadline')} deadline
  * @property {typeof import('sluice/heartbeat')} heartbeat
  * @property {typeof import('sluice/lifecycle')} lifecycle
+ * @property {typeof import('sluice/monitor')} monitor
  * @property {typeof import('sluice/proxy')} proxy
  * @property {typeof import('sluice/records')} records
  * @property {typeof import('sluice/sse')} sse
@@ -19,8 +20,10 @@ const { createServer } = require('node:http');
 
 /** @param {Parts} parts */
 module.exports = async function tryService(parts) {
-  const { sluice, body, compress, deadline, heartbeat, lifecycle, proxy, records, sse } = parts;
+  const { sluice, body, compress, deadline, heartbeat, lifecycle, monitor, proxy, records, sse } = parts;
   const life = lifecycle.lifecycle({ signals: false, preDrain: 0, spread: 0 });
+  const beats = heartbeat.heartbeat();
+  const watch = monitor.monitor({ registry: beats.registry, lifecycle: life });
   /** @type {unknown} */
   let late;
   /** @type {Record<string, import('node:http').RequestListener>} */
@@ -36,7 +39,7 @@ module.exports = async function tryService(parts) {
     }),
     '/body': (req, res) => void body.pipeBody(['a'.repeat(5000)], req, res),
   };
-  const middlewares = [life, deadline.deadline({ default: '30s' }), heartbeat.heartbeat(), compress.compress()];
+  const middlewares = [watch, life, deadline.deadline({ default: '30s' }), beats, compress.compress()];
   const server = createServer((req, res) => {
     const handler = middlewares.reduceRight(
       (next, middleware) => () => middleware(req, res, next),
@@ -59,6 +62,9 @@ module.exports = async function tryService(parts) {
   assert.strictEqual(file.headers.get('content-encoding'), null); // no Content-Type
   assert.strictEqual((await file.text()).length, 5000);
 
+  assert.strictEqual(watch.snapshot().streams.ended.ended, 2);
+  assert.ok((watch.snapshot().bytes.gzip?.in ?? 0) > 0, 'the monitor does not hear of compress');
+
   const passOn = proxy.proxy({ target: `http://127.0.0.1:${port}` });
   const gateway = createServer(passOn);
   gateway.listen(0, '127.0.0.1');
@@ -77,4 +83,5 @@ module.exports = async function tryService(parts) {
   const report = await life.drain();
   assert.strictEqual(report.told.streams, 1, 'the drain does not know of the stream');
   assert.strictEqual(report.forced, false);
+  watch.close();
 };

@@ -18,6 +18,7 @@ await tryService({
   proxy,
   body: require('sluice/body'),
   deadline: require('sluice/deadline'),
+  monitor: require('sluice/monitor'),
   records: require('sluice/records'),
   sse: require('sluice/sse'),
 });

@@ -5,6 +5,7 @@ module.exports = require('./service.cjs')({
   deadline: require('sluice/deadline'),
   heartbeat: require('sluice/heartbeat'),
   lifecycle: require('sluice/lifecycle'),
+  monitor: require('sluice/monitor'),
   proxy: require('sluice/proxy'),
   records: require('sluice/records'),
   sse: require('sluice/sse'),

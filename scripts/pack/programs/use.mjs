@@ -4,9 +4,10 @@ import * as compress from 'sluice/compress';
 import * as deadline from 'sluice/deadline';
 import * as heartbeat from 'sluice/heartbeat';
 import * as lifecycle from 'sluice/lifecycle';
+import * as monitor from 'sluice/monitor';
 import * as proxy from 'sluice/proxy';
 import * as records from 'sluice/records';
 import * as sse from 'sluice/sse';
 import tryService from './service.cjs';
 
-await tryService({ sluice, body, compress, deadline, heartbeat, lifecycle, proxy, records, sse });
+await tryService({ sluice, body, compress, deadline, heartbeat, lifecycle, monitor, proxy, records, sse });

@@ -1,12 +1,13 @@
 // A service in TypeScript, without a framework. It is compiled with every version and resolution, and some runs.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { compress, createSwitch, gzip, InvalidEventError, type SluiceError } from 'sluice';
+import { compress, createSwitch, gzip, InvalidEventError, sluice, type SluiceError } from 'sluice';
 import { pipeBody, waitWritable } from 'sluice/body';
 import { type CompressOptions, negotiate } from 'sluice/compress';
 import { contextOf, deadline, type RequestContext } from 'sluice/deadline';
 import { createRegistry, heartbeat } from 'sluice/heartbeat';
 import { type DrainReport, lifecycle } from 'sluice/lifecycle';
+import { monitor, type MonitorSnapshot } from 'sluice/monitor';
 import { type CanaryConfig, createCanary, proxy, type ProxyOptions } from 'sluice/proxy';
 import { ndjson } from 'sluice/records';
 import { type EventStream, sse } from 'sluice/sse';
@@ -20,6 +21,14 @@ const options: CompressOptions = { codecs: [gzip({ level: 6 })], threshold: '1kb
 const registry = createRegistry();
 const life = lifecycle({ signals: false, preDrain: 0 });
 const middlewares = [life, deadline({ default: '30s' }), heartbeat({ registry }), compress(options)];
+
+const watch = monitor({ registry, alerts: { avg_heartbeat_rt: false } });
+const snapshot: MonitorSnapshot = watch.snapshot();
+const all = sluice({ lifecycle: false, monitor: watch });
+all.compress.switch.disable();
+all.close();
+watch.close();
+if (snapshot.streams.active !== 0) throw new Error('no stream is open');
 
 const clients = new Set<EventStream<Prices>>();
 
