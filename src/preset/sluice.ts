@@ -72,7 +72,11 @@ function run(stack: readonly Middleware[], index: number, arrival: Arrival): voi
   const { req, res, next } = arrival;
   const middleware = stack[index];
   if (!middleware) next();
-  else middleware(req, res, (error) => (error === undefined ? run(stack, index + 1, arrival) : next(error)));
+  else
+    middleware(req, res, (error) => {
+      if (error === undefined || error === null) run(stack, index + 1, arrival);
+      else next(error);
+    });
 }
 
 function attach({ lifecycle, heartbeat }: Parts, server: object): () => void {

@@ -63,8 +63,8 @@ module.exports = async function tryService(parts) {
   assert.strictEqual((await file.text()).length, 5000);
 
   // Or more: another service may run in this process.
-  assert.ok((watch.snapshot().streams.ended.ended ?? 0) >= 2, 'the monitor does not hear of streams');
-  assert.ok((watch.snapshot().bytes.gzip?.in ?? 0) > 0, 'the monitor does not hear of compress');
+  assert.ok((watch.snapshot().streams.ended['ended'] ?? 0) >= 2, 'the monitor does not hear of streams');
+  assert.ok((watch.snapshot().bytes['gzip']?.in ?? 0) > 0, 'the monitor does not hear of compress');
 
   const passOn = proxy.proxy({ target: `http://127.0.0.1:${port}` });
   const gateway = createServer(passOn);
