@@ -174,7 +174,8 @@ export class Drain implements DrainHost {
     switch (step.kind) {
       case 'wait':
         // The timer keeps the process alive until the drain ends.
-        if (step.until !== Infinity) this.#timer = setTimeout(advance, step.until - this.#elapsed(), this);
+        // Time goes on meanwhile, and Node warns of a negative delay.
+        if (step.until !== Infinity) this.#timer = setTimeout(advance, Math.max(0, step.until - this.#elapsed()), this);
         return;
       case 'leave':
         this.#move('announced');

@@ -7,7 +7,8 @@ export const longestDelay: number = 2 ** 31 - 1;
  */
 export function startTimer(delay: number, callback: () => void): () => void {
   if (delay === Infinity) return () => undefined;
-  let left = delay;
+  // Node warns of a negative delay.
+  let left = Math.max(0, delay);
   let timer = arm();
   function arm(): NodeJS.Timeout {
     const step = Math.min(left, longestDelay);
