@@ -4,12 +4,13 @@ import { MissingPeerError } from '../errors.ts';
  * Loads an optional peer. Rejects with `MissingPeerError`.
  * @param name - not a literal at the call, so that bundlers leave the package out
  * @param usedFor - what needs it, for the message
+ * @param version - to install, where the newest may not do
  */
-export async function loadPeer<T>(name: string, usedFor: string): Promise<T> {
+export async function loadPeer<T>(name: string, usedFor: string, version?: string): Promise<T> {
   try {
     return (await importPeer(name)) as T;
   } catch (cause) {
-    throw new MissingPeerError(name, usedFor, { cause });
+    throw new MissingPeerError(name, usedFor, version === undefined ? { cause } : { cause, version });
   }
 }
 

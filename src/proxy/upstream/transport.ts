@@ -1,6 +1,6 @@
 import { isIP, type Socket } from 'node:net';
 import type { Duplex, Readable } from 'node:stream';
-import { MissingPeerError } from '../../errors.ts';
+import { loadPeer } from '../../internal/peer.ts';
 import type { UpstreamTls } from '../options.ts';
 import type { Target } from '../policy/request-target.ts';
 
@@ -59,26 +59,14 @@ const peerName: string = 'undici';
 
 /** Loads undici, once. Rejects with `MissingPeerError`; the next call tries again. */
 export function loadTransport(): Promise<unknown> {
-  loading ??= importPeer().then(
-    (loaded) => (undici = loaded as Undici),
-    (cause: unknown) => {
+  loading ??= loadPeer<Undici>(peerName, '`proxy`', '7').then(
+    (loaded) => (undici = loaded),
+    (error: unknown) => {
       loading = undefined;
-      throw new MissingPeerError(peerName, '`proxy`', { cause, version: '7' });
+      throw error;
     },
   );
   return loading;
-}
-
-async function importPeer(): Promise<unknown> {
-  try {
-    return await import(peerName);
-  } catch (error) {
-    // In Jest without `--experimental-vm-modules` no `import()` works, and its `require` does.
-    const { code } = error as { code?: unknown };
-    if (!String(code).startsWith('ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING')) throw error;
-    // eslint-disable-next-line @typescript-eslint/no-require-imports -- the only way in there
-    return require(peerName);
-  }
 }
 
 /** Whether `openPool` can be called. */
