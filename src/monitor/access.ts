@@ -1,4 +1,4 @@
-import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
+import { type HttpRequest, type HttpResponse, isGone, type Next } from '../internal/http/message.ts';
 import { answer } from '../internal/writer/answer.ts';
 import { refuseWhen } from '../internal/option.ts';
 import { monitorErrors } from './events.ts';
@@ -20,9 +20,32 @@ export function refuse({ authorize }: ResolvedMonitorOptions, res: HttpResponse)
   answer(res, { status: 403, text: authorize ? 'Forbidden' : `Forbidden. ${unguarded}` });
 }
 
-/** Throws `InvalidOptionError` for a handler of the monitor that was called, in place of mounted. */
-export function refuseCall(name: 'metrics' | 'dashboard', res: HttpResponse | undefined): void {
-  refuseWhen(!res, `monitor.${name}`, `is a handler: pass \`watch.${name}\`, without a call`);
+/** A handler of the monitor, to be mounted. */
+export type Handler = (req: HttpRequest, res: HttpResponse, next?: Next) => void;
+
+/**
+ * Makes a handler. It throws `InvalidOptionError` where it is called in place of mounted. What `serve` rejects with
+ * goes to `next`; without one it is published and answered 500.
+ */
+export function makeHandler(
+  name: 'metrics' | 'dashboard',
+  serve: (req: HttpRequest, res: HttpResponse) => Promise<void>,
+): Handler {
+  return function handler(req, res, next) {
+    refuseWhen(
+      !(res as HttpResponse | undefined),
+      `monitor.${name}`,
+      `is a handler: pass \`watch.${name}\`, without a call`,
+    );
+    serve(req, res).catch((error: unknown) => {
+      if (next) {
+        next(error);
+        return;
+      }
+      monitorErrors.report({ error, req });
+      if (!res.headersSent && !isGone(res)) answer(res, { status: 500, text: 'Internal Server Error' });
+    });
+  };
 }
 
 /** Why nothing is served without `authorize`. */

@@ -5,7 +5,7 @@ import type { AlertChange } from './events.ts';
 import { MonitorState } from './monitor.ts';
 import { exportTo, type OpenTelemetryOptions, readOpenTelemetry } from './open-telemetry.ts';
 import { type MonitorOptions, resolveMonitorOptions } from './options.ts';
-import { makeMetricsHandler, type PrometheusRegistry, registerMetrics } from './prometheus.ts';
+import { makeMetricsAnswer, makeMetricsHandler, type PrometheusRegistry, registerMetrics } from './prometheus.ts';
 import type { MonitorSnapshot } from './snapshot.ts';
 
 export type { AlertChange, MonitorErrorMessage } from './events.ts';
@@ -71,7 +71,7 @@ export function monitor(options?: MonitorOptions): Monitor {
     state.watch(res);
     next();
   }
-  const metrics = makeMetricsHandler(state);
+  const answerMetrics = makeMetricsAnswer(state);
   return Object.assign(monitor, {
     snapshot: () => state.snapshot(),
     on(event: 'alert', listener: (change: AlertChange) => void): () => void {
@@ -79,8 +79,8 @@ export function monitor(options?: MonitorOptions): Monitor {
       requireFunction('monitor.on.listener', listener);
       return state.sampler.alertChanges.add(listener);
     },
-    metrics,
-    dashboard: makeDashboard(state, metrics),
+    metrics: makeMetricsHandler(state, answerMetrics),
+    dashboard: makeDashboard(state, answerMetrics),
     registerMetrics: (registry: PrometheusRegistry) => state.own(registerMetrics(state, registry)),
     openTelemetry: async (given?: OpenTelemetryOptions) => state.own(await exportTo(state, readOpenTelemetry(given))),
     close: () => state.close(),

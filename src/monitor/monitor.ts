@@ -95,7 +95,7 @@ export class MonitorState implements LayerHost {
       proxy: this.#proxy(),
       errors: this.#channels.errors.toObject(),
       process: sampler.process(),
-      alerts: sampler.alerts(),
+      alerts: sampler.alerts(connections),
     };
   }
 

@@ -1,10 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { InvalidOptionError } from '../errors.ts';
-import { type HttpRequest, type HttpResponse, isGone, type Next } from '../internal/http/message.ts';
+import { type HttpResponse, isGone } from '../internal/http/message.ts';
 import { loadPeer } from '../internal/peer.ts';
 import { answer } from '../internal/writer/answer.ts';
-import { isAuthorized, refuse, refuseCall } from './access.ts';
-import { monitorErrors } from './events.ts';
+import { type Handler, isAuthorized, makeHandler, refuse } from './access.ts';
 import { histogramInstruments, numberInstruments } from './instruments.ts';
 import type { ResolvedMonitorOptions } from './options.ts';
 import type { MonitorSnapshot } from './snapshot.ts';
@@ -136,8 +135,11 @@ function bucketValues(name: string, { labels, histogram }: Sample): MetricValue[
   ];
 }
 
-/** Answers with all metrics, as Prometheus reads them. */
-export function makeMetricsHandler(state: MetricsSource): (req: HttpRequest, res: HttpResponse, next?: Next) => void {
+/** Answers a request that may see them with all metrics, as Prometheus reads them. */
+export type AnswerMetrics = (res: HttpResponse) => Promise<void>;
+
+/** The answer has a registry of its own, opened when it is first asked for. Rejects with `MissingPeerError`. */
+export function makeMetricsAnswer(state: MetricsSource): AnswerMetrics {
   let registry: Promise<PrometheusRegistry> | undefined;
 
   async function open(): Promise<PrometheusRegistry> {
@@ -146,11 +148,7 @@ export function makeMetricsHandler(state: MetricsSource): (req: HttpRequest, res
     return opened;
   }
 
-  async function serve(req: HttpRequest, res: HttpResponse): Promise<void> {
-    if (!(await isAuthorized(state.options, req))) {
-      if (!isGone(res)) refuse(state.options, res);
-      return;
-    }
+  return async function answerMetrics(res) {
     registry ??= open();
     const { contentType, text } = await registry.then(
       async (opened) => ({ contentType: opened.contentType, text: await opened.metrics() }),
@@ -161,17 +159,13 @@ export function makeMetricsHandler(state: MetricsSource): (req: HttpRequest, res
       },
     );
     if (!isGone(res)) answer(res, { status: 200, text, contentType });
-  }
-
-  return function metrics(req, res, next) {
-    refuseCall('metrics', res);
-    serve(req, res).catch((error: unknown) => {
-      if (next) {
-        next(error);
-        return;
-      }
-      monitorErrors.report({ error, req });
-      if (!res.headersSent && !isGone(res)) answer(res, { status: 500, text: 'Internal Server Error' });
-    });
   };
+}
+
+/** Makes the handler, which asks `authorize` first. */
+export function makeMetricsHandler({ options }: MetricsSource, answerMetrics: AnswerMetrics): Handler {
+  return makeHandler('metrics', async (req, res) => {
+    if (await isAuthorized(options, req)) await answerMetrics(res);
+    else if (!isGone(res)) refuse(options, res);
+  });
 }

@@ -58,6 +58,7 @@ export class ResponseLayer extends Layer {
   #isStream = false;
   /** A stream of ours, which says by itself that it closed, and why. */
   #writer: OutStream | undefined;
+  #counted: ResponseCounters | undefined;
   #label = '';
   #route: RouteCounters | undefined;
   #coding: CodingCounters | undefined;
@@ -174,8 +175,9 @@ export class ResponseLayer extends Layer {
     return this.#coding;
   }
 
+  /** Not before the headers: until then the dashboard may take the response out of what is counted. */
   get #counters(): ResponseCounters {
-    return isOwn(this.#res.req) ? unread : this.#host.counters;
+    return (this.#counted ??= isOwn(this.#res.req) ? unread : this.#host.counters);
   }
 
   #seconds(): number {

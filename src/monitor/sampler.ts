@@ -27,6 +27,7 @@ export class Sampler {
   readonly #timer: NodeJS.Timeout;
   readonly #delay: IntervalHistogram = monitorEventLoopDelay({ resolution });
   readonly #states = new Map<AlertRule, AlertState>();
+  readonly #ticks = new Set<() => void>();
   #utilization = performance.eventLoopUtilization();
   #at = performance.now();
   #bytes: CodingSnapshot = { in: 0, out: 0 };
@@ -45,10 +46,13 @@ export class Sampler {
   }
 
   /** Calls back after each interval. Returns the undo. */
-  readonly ticks: Set<() => void> = new Set();
+  onTick(listener: () => void): () => void {
+    this.#ticks.add(listener);
+    return () => void this.#ticks.delete(listener);
+  }
 
-  alerts(): AlertSnapshot[] {
-    const stats = this.#input.connections();
+  /** @param stats - of the connections at this moment */
+  alerts(stats: RegistryStats): AlertSnapshot[] {
     const now = performance.now();
     return [...this.#states].flatMap(([rule, state]) =>
       state.kind === 'firing'
@@ -74,7 +78,7 @@ export class Sampler {
     clearInterval(this.#timer);
     this.#delay.disable();
     this.alertChanges.clear();
-    this.ticks.clear();
+    this.#ticks.clear();
   }
 
   #sample(): void {
@@ -94,7 +98,7 @@ export class Sampler {
     this.#delay.reset();
     this.#judge(now);
     callEach(
-      this.ticks,
+      this.#ticks,
       (tick) => tick(),
       (error) => monitorErrors.report({ error, req: undefined }),
     );

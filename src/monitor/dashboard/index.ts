@@ -1,17 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import { mediaTypeOf } from '../../internal/http/accept.ts';
-import {
-  type HttpRequest,
-  type HttpResponse,
-  isGone,
-  type Next,
-  requestField,
-  requestPath,
-} from '../../internal/http/message.ts';
-import { answer, forbidCaching } from '../../internal/writer/answer.ts';
-import { isAuthorized, refuseCall, unguarded } from '../access.ts';
-import { monitorErrors } from '../events.ts';
+import { type HttpRequest, type HttpResponse, isGone, requestField, requestPath } from '../../internal/http/message.ts';
+import { forbidCaching } from '../../internal/writer/answer.ts';
+import { type Handler, isAuthorized, makeHandler, unguarded } from '../access.ts';
 import { noteOwn } from '../own.ts';
+import type { AnswerMetrics } from '../prometheus.ts';
 import { perform } from './actions.ts';
 import { readJson } from './body.ts';
 import { findConnections } from './connections.ts';
@@ -23,43 +16,31 @@ import { sendJson, sendRefusal, setSecurityHeaders } from './respond.ts';
 import type { DashboardSource } from './source.ts';
 import { Viewers } from './viewers.ts';
 
-type Handler = (req: HttpRequest, res: HttpResponse, next?: Next) => void;
-
 /**
  * Makes the middleware of the dashboard. It answers every request that it gets, and reads its path from `req.url`, as a
  * router leaves it.
- * @param metrics - answers `/metrics`
+ * @param answerMetrics - answers `/metrics`
  */
-export function makeDashboard(source: DashboardSource, metrics: Handler): Handler {
-  const dashboard = new Dashboard(source, metrics);
-  return function dashboardOfMonitor(req, res, next) {
-    refuseCall('dashboard', res);
-    dashboard.serve(req, res, next).catch((error: unknown) => {
-      if (next) {
-        next(error);
-        return;
-      }
-      monitorErrors.report({ error, req });
-      if (!res.headersSent && !isGone(res)) answer(res, { status: 500, text: 'Internal Server Error' });
-    });
-  };
+export function makeDashboard(source: DashboardSource, answerMetrics: AnswerMetrics): Handler {
+  const dashboard = new Dashboard(source, answerMetrics);
+  return makeHandler('dashboard', (req, res) => dashboard.serve(req, res));
 }
 
 const forbidden: Refusal = { status: 403, code: 'forbidden', message: '`authorize` does not allow it.' };
 
 class Dashboard {
   readonly #source: DashboardSource;
-  readonly #metrics: Handler;
+  readonly #answerMetrics: AnswerMetrics;
   readonly #files = new Files();
   readonly #viewers: Viewers;
 
-  constructor(source: DashboardSource, metrics: Handler) {
+  constructor(source: DashboardSource, answerMetrics: AnswerMetrics) {
     this.#source = source;
-    this.#metrics = metrics;
+    this.#answerMetrics = answerMetrics;
     this.#viewers = new Viewers(source);
   }
 
-  async serve(req: HttpRequest, res: HttpResponse, next?: Next): Promise<void> {
+  async serve(req: HttpRequest, res: HttpResponse): Promise<void> {
     noteOwn(req);
     setSecurityHeaders(res);
     if (!(await isAuthorized(this.#source.options, req))) {
@@ -73,7 +54,7 @@ class Dashboard {
     else if (path === '/' && !requestPath(req).endsWith('/')) redirect(req, res);
     else if (isFile(path)) await this.#files.send(path, req, res);
     else if (isAction(path)) await this.#act(path.slice(1) as ActionName, req, res);
-    else if (path === '/metrics') this.#metrics(req, res, next);
+    else if (path === '/metrics') await this.#answerMetrics(res);
     else await this.#sendData(path, search, req, res);
   }
 

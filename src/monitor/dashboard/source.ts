@@ -6,8 +6,8 @@ import type { CodingSnapshot, MonitorSnapshot, ProcessSnapshot } from '../snapsh
 export interface DashboardSource {
   readonly options: ResolvedMonitorOptions;
   readonly sampler: {
-    /** Called back after each interval. */
-    readonly ticks: Set<() => void>;
+    /** Calls back after each interval. Returns the undo. */
+    onTick(listener: () => void): () => void;
     readonly throughput: CodingSnapshot;
     readonly loop: Pick<ProcessSnapshot, 'eventLoopDelay' | 'eventLoopUtilization'>;
   };

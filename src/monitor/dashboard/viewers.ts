@@ -34,11 +34,10 @@ export class Viewers {
     this.#source = source;
     // Nothing is served without it, so nothing is kept.
     if (source.options.authorize === undefined) return;
-    const tick = (): void => this.#tick();
-    source.sampler.ticks.add(tick);
+    const forget = source.sampler.onTick(() => this.#tick());
     source.own(() => {
       this.#isClosed = true;
-      source.sampler.ticks.delete(tick);
+      forget();
       for (const stream of this.#streams) stream.end().catch(report);
     });
   }

@@ -61,7 +61,7 @@ describe('refusalOf', () => {
     ['an action', { ...action, method: 'OPTIONS' }, 'POST'],
     ['data', { ...data, method: 'POST' }, 'GET, HEAD'],
     ['a file', { ...file, method: 'DELETE' }, 'GET, HEAD'],
-  ])('refuses a wrong method for %s, whoever sends it', (_name, facts, allow) => {
+  ])('refuses a wrong method for %s, from any client', (_name, facts, allow) => {
     expect(refusalOf(facts)).toMatchObject({ status: 405, code: 'method-not-allowed', allow });
   });
 
