@@ -30,10 +30,11 @@ interface Row {
 const rows: readonly Row[] = [
   {
     property: '_handle',
-    means: 'of a socket over TCP: the handle of libuv; of one over TLS: a handle with a `_parent`',
+    means: 'of a socket over TCP: the handle of libuv, of the class `TCP`; of one over TLS: a handle with a `_parent`',
     async check() {
       const { socket } = await connection();
       expect(handleOf(socket)).toBeTypeOf('object');
+      expect(handleOf(socket).constructor.name).toBe('TCP');
       expect(handleOf(socket)['_parent']).toBeUndefined();
     },
   },
