@@ -1,27 +1,6 @@
 // @ts-check
-import express from 'express';
+import { item, serveItem } from '../support/item.js';
 import { loadMetrics, openLoad } from '../support/load.js';
-
-const item = {
-  id: 'order-000042',
-  lines: Array.from({ length: 18 }, (_, line) => ({
-    line,
-    sku: `SKU-${1000 + line * 37}`,
-    title: `An article, number ${line}`,
-    quantity: 1 + (line % 4),
-    price: 995 + line * 110,
-  })),
-};
-
-/** @param {...import('express').RequestHandler} middlewares */
-function serveItem(...middlewares) {
-  const app = express();
-  for (const middleware of middlewares) app.use(middleware);
-  app.get('/item', (_req, res) => {
-    res.json(item);
-  });
-  return { app };
-}
 
 /** @type {import('../support/rounds.js').Scenario} */
 const scenario = {

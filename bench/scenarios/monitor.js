@@ -1,28 +1,12 @@
 // @ts-check
-import express from 'express';
+import { item, serveItem } from '../support/item.js';
 import { loadMetrics, openLoad } from '../support/load.js';
-
-const item = {
-  id: 'order-000042',
-  lines: Array.from({ length: 18 }, (_, line) => ({
-    line,
-    sku: `SKU-${1000 + line * 37}`,
-    title: `An article, number ${line}`,
-    quantity: 1 + (line % 4),
-    price: 995 + line * 110,
-  })),
-};
 
 /** @param {boolean} isMonitored */
 async function serveStack(isMonitored) {
   const { compress, sluice } = await import('sluice');
-  const app = express();
   // Without a governor: all answers have the same bytes.
-  app.use(sluice({ lifecycle: { signals: false }, compress: compress(), monitor: isMonitored ? {} : false }));
-  app.get('/item', (_req, res) => {
-    res.json(item);
-  });
-  return { app };
+  return serveItem(sluice({ lifecycle: { signals: false }, compress: compress(), monitor: isMonitored ? {} : false }));
 }
 
 /** @type {import('../support/rounds.js').Scenario} */
