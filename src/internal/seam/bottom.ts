@@ -4,6 +4,7 @@ import { endsWithHead } from '../http/body-rules.ts';
 import { ClientClosedError } from '../../errors.ts';
 import type { BodyEnd } from './body-end.ts';
 import type { ResponseCore } from './core.ts';
+import { chunkOf, copyAsChunk } from './framed-bytes.ts';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
 import { isGone, isHttp2 } from '../http/message.ts';
 
@@ -15,7 +16,6 @@ const nodeWrite: unknown = /\bwrite_\(this\b/.test(OutgoingMessage.prototype.wri
 
 // The longest frame around a chunk: eight hexadecimal digits and two CRLF.
 const frameOverhead = 12;
-const [cr, lf] = [0x0d, 0x0a];
 
 /** The floor that hands bytes to Node. */
 export class Bottom extends Layer {
@@ -160,15 +160,6 @@ function writeText(socket: Socket, text: string, callback: WriteCallback | undef
 
 function writeBytes(socket: Socket, bytes: Uint8Array, callback: WriteCallback | undefined): boolean {
   if (!fits(socket, bytes.length)) return false;
-  const size = bytes.length.toString(16);
-  const start = size.length + 2;
-  const end = start + bytes.length;
-  const frame = Buffer.allocUnsafe(end + 2);
-  // Byte by byte: a call of `frame.write` takes as long as all of this.
-  for (let at = 0; at < size.length; at += 1) frame[at] = size.charCodeAt(at);
-  frame[start - 2] = frame[end] = cr;
-  frame[start - 1] = frame[end + 1] = lf;
-  frame.set(bytes, start);
-  socket.write(frame, callback);
+  socket.write(chunkOf(bytes) ?? copyAsChunk(bytes), callback);
   return true;
 }

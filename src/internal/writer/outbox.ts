@@ -3,6 +3,7 @@ import { StreamClosedError } from '../../errors.ts';
 import { type Deferred, makeDeferred } from '../deferred.ts';
 import type { HttpResponse } from '../http/message.ts';
 import type { Chunk } from '../seam/layer.ts';
+import { segmentOf } from '../seam/segment.ts';
 import { ChunkQueue, type ChunkSink } from './chunk-queue.ts';
 import { decideOverflow, type Overflow, type OverflowDecision } from './policy/overflow.ts';
 import { atTickEnd, type Flushable } from './tick.ts';
@@ -89,6 +90,8 @@ export class Outbox implements Flushable {
     this.#highWaterMark ||= this.#sink.res.writableHighWaterMark;
     if (this.#queue.length >= this.#highWaterMark) return this.#pushFull();
     if (this.#flow === 'idle') {
+      // All of a tick already: nothing follows that could be joined to it.
+      if (typeof item !== 'string' && segmentOf(item)) return this.#pushFull();
       this.#flow = 'scheduled';
       atTickEnd(this);
     }

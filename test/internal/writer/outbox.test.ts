@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { closeError } from '../../../src/errors.ts';
 import type { HttpResponse } from '../../../src/index.ts';
 import type { WriteResult } from '../../../src/internal/writer/chunk-queue.ts';
+import { SharedText } from '../../../src/internal/seam/segment.ts';
 import { Outbox, type OutboxOptions, type OutboxSink } from '../../../src/internal/writer/outbox.ts';
 import { settles, turns } from '../../support/until.ts';
 
@@ -55,6 +56,25 @@ describe('an outbox', () => {
     expect([sink.written, sink.openedAt]).toEqual([[], undefined]);
     await tickEnd();
     expect([sink.written, sink.openedAt]).toEqual([['one two three'], 0]);
+  });
+
+  it('writes a segment of a shared text at once, unless something waits before it', async () => {
+    const { sink, outbox } = openOutbox();
+    const text = new SharedText();
+    const segments = ['one', 'two', 'three'].map((each) => text.append(each));
+    await outbox.push(segments[0]!);
+    expect([sink.written, sink.openedAt]).toEqual([[segments[0]], 0]);
+    void outbox.push('private');
+    void outbox.push(segments[1]!);
+    expect(sink.written.length).toBe(1);
+    await tickEnd();
+    expect(sink.written).toEqual([segments[0], 'private', segments[1]]);
+    sink.answers.push('full');
+    void outbox.push(segments[2]!);
+    void outbox.push(segments[2]!);
+    expect(sink.written.length).toBe(4);
+    outbox.recover();
+    expect(sink.written.slice(4)).toEqual([segments[2]]);
   });
 
   it('passes bytes among texts on as they are, in order, each run of texts as one', async () => {
