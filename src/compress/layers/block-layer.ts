@@ -102,7 +102,8 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
   }
 
   protected override encodeSoon(): void {
-    if (this.textBytes > 0) this.#schedule();
+    if (this.#state === 'idle' && !this.isBlocked && this.holdsSegment) this.#encodeSegment();
+    else if (this.textBytes > 0) this.#schedule();
     // An empty write, with nothing before it to wait for.
     else if (this.bufferedBytes === 0 && this.#state === 'idle') this.written.settle();
   }
@@ -119,6 +120,14 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
       this.#state = 'ready';
       if (now) atTickEnd(this);
       else this.#deliver();
+    });
+  }
+
+  /** A segment is all of a tick already. The first response makes its block, and the others only write it. */
+  #encodeSegment(): void {
+    this.#run(false, (block) => {
+      this.#block = block;
+      this.#deliver();
     });
   }
 

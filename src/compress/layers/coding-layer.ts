@@ -2,6 +2,7 @@ import type { AsyncResource } from 'node:async_hooks';
 import { captureScope } from '../../internal/context/async-scope.ts';
 import { type Chunk, Layer, type LayerKind, type Rank, rank, type WriteCallback } from '../../internal/seam/layer.ts';
 import type { Seam } from '../../internal/seam/response.ts';
+import { segmentOf } from '../../internal/seam/segment.ts';
 import { streamOf } from '../../internal/writer/stream.ts';
 import type { Flushable } from '../../internal/writer/tick.ts';
 import { bytesOf } from '../codecs/checked-stream.ts';
@@ -96,6 +97,12 @@ export abstract class CodingLayer<Input extends CodingLayerInput = CodingLayerIn
     if (this.#text) this.#text.push(bytes);
     else this.#text = [bytes];
     this.textBytes += bytes.length;
+  }
+
+  /** Whether the text that waits is a segment of a shared text, and nothing else. */
+  protected get holdsSegment(): boolean {
+    const first = this.#text?.[0];
+    return first !== undefined && first.length === this.textBytes && segmentOf(first) !== undefined;
   }
 
   /** Hands over all text that was written and not taken. */
