@@ -6,6 +6,7 @@ import process from 'node:process';
 import { parseArgs } from 'node:util';
 import ackProbe from './scenarios/ack-probe.js';
 import broadcast from './scenarios/broadcast.js';
+import codings from './scenarios/codings.js';
 import contexts from './scenarios/contexts.js';
 import eventStreams from './scenarios/event-streams.js';
 import gzipStreams from './scenarios/gzip-streams.js';
@@ -17,7 +18,9 @@ import idleGzip from './scenarios/idle-gzip.js';
 import json10k from './scenarios/json-10k.js';
 import json10kBest from './scenarios/json-10k-best.js';
 import json2k from './scenarios/json-2k.js';
+import json2kBest from './scenarios/json-2k-best.js';
 import json50k from './scenarios/json-50k.js';
+import json50kBest from './scenarios/json-50k-best.js';
 import llmStreams from './scenarios/llm-streams.js';
 import long from './scenarios/long.js';
 import monitor from './scenarios/monitor.js';
@@ -38,7 +41,10 @@ const scenarios = [
   json2k,
   json10k,
   json50k,
+  json2kBest,
   json10kBest,
+  json50kBest,
+  codings,
   plain2k,
   plain10k,
   plain50k,

@@ -6,6 +6,21 @@ import { makeOrders } from './orders.js';
 /** @typedef {{ level?: number }} Settings */
 
 /**
+ * Our ratios to `compression`: requests per second, CPU, bytes of the body, bytes of the answer.
+ * @typedef {{ rate?: number, cpu?: number, body?: number, bytes?: number }} ToReach
+ */
+
+/**
+ * @param {string} key
+ * @param {string} title
+ * @param {number | undefined} ratio
+ * @returns {import('./rounds.js').Metric}
+ */
+function lengthMetric(key, title, ratio) {
+  return { key, title, better: 'less', digits: 0, ...(ratio !== undefined && { toReach: { sluice: ratio } }) };
+}
+
+/**
  * An app with one answer.
  * @param {unknown} body
  * @param {import('express').RequestHandler} [middleware]
@@ -60,7 +75,7 @@ function servePlain(text, middleware = (_req, _res, next) => next()) {
  * @param {string} options.name
  * @param {string} options.summary
  * @param {number} options.bytes - of the text, about
- * @param {{ rate: number, body: number }} options.toReach - our ratios to `compression`
+ * @param {ToReach} options.toReach
  * @returns {import('./rounds.js').Scenario}
  */
 export function plainBodies({ name, summary, bytes, toReach }) {
@@ -98,7 +113,7 @@ export function plainBodies({ name, summary, bytes, toReach }) {
  * @param {string} options.summary
  * @param {string} options.text
  * @param {string} options.acceptEncoding
- * @param {{ rate: number, body: number }} options.toReach
+ * @param {ToReach} options.toReach
  */
 function loadScenario({ name, summary, text, acceptEncoding, toReach }) {
   return {
@@ -108,14 +123,9 @@ function loadScenario({ name, summary, text, acceptEncoding, toReach }) {
     rounds: 5,
     slices: 4,
     metrics: [
-      ...loadMetrics({ sluice: toReach.rate }),
-      {
-        key: 'body',
-        title: 'bytes of the body',
-        better: /** @type {const} */ ('less'),
-        digits: 0,
-        toReach: { sluice: toReach.body },
-      },
+      ...loadMetrics(...[toReach.rate, toReach.cpu].map((ratio) => (ratio === undefined ? {} : { sluice: ratio }))),
+      lengthMetric('body', 'bytes of the body', toReach.body),
+      lengthMetric('bytes', 'bytes of the answer, with its head', toReach.bytes),
     ],
     prepare: (/** @type {import('./child.js').Child} */ server, /** @type {{ quick: boolean }} */ { quick }) =>
       openLoad(server, { text, acceptEncoding, quick }),
@@ -130,7 +140,7 @@ function loadScenario({ name, summary, text, acceptEncoding, toReach }) {
  * @param {number} options.bytes - of the text, about
  * @param {string} options.acceptEncoding
  * @param {Settings} [options.settings] - of all peers; without it, their own
- * @param {{ rate: number, body: number }} options.toReach - our ratios to `compression`
+ * @param {ToReach} options.toReach
  * @returns {import('./rounds.js').Scenario}
  */
 export function jsonBodies({ name, summary, bytes, acceptEncoding, settings = {}, toReach }) {

@@ -5,13 +5,14 @@ import { Child } from './child.js';
 /** @typedef {import('./rounds.js').Metric} Metric */
 
 /**
- * @param {Record<string, number>} rate - peer → ratio to reach
+ * @param {Record<string, number>} [rate] - peer → ratio to reach
+ * @param {Record<string, number>} [cpu] - the same
  * @returns {Metric[]}
  */
-export function loadMetrics(rate) {
+export function loadMetrics(rate = {}, cpu = {}) {
   return [
     { key: 'rate', title: 'requests per second', better: 'more', digits: 0, toReach: rate },
-    { key: 'cpu', title: 'CPU of the server per request, µs', better: 'less', digits: 1 },
+    { key: 'cpu', title: 'CPU of the server per request, µs', better: 'less', digits: 1, toReach: cpu },
   ];
 }
 

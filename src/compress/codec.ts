@@ -13,6 +13,8 @@ export interface NegotiationContext {
   readonly kind?: BodyKind;
   /** How loaded the machine is. @defaultValue `0` */
   readonly tier?: Tier;
+  /** Bytes of the body, where they are known. @defaultValue unknown */
+  readonly size?: number | undefined;
   /** The client, by `fingerprint`. The built-in weights do not depend on it. */
   readonly family?: ClientFamily | undefined;
 }

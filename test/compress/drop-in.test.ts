@@ -117,14 +117,27 @@ const answers: readonly (readonly [string, Answer])[] = [
   ],
 ];
 
+/** Where gzip comes before brotli, which takes twice its time for complete bodies under 32 kB. */
+const gzipFirst = [
+  'a complete body',
+  'a complete body as bytes',
+  'a complete body with its length',
+  'json with a suffix',
+  'no-transform as an argument only',
+  'a Vary that is there',
+];
+
 describe('beside `compression`, with the same options', () => {
-  it.each(answers)('%s has the same outcome for every Accept-Encoding', async (_name, answer) => {
+  it.each(answers)('%s has the same outcome for every Accept-Encoding', async (name, answer) => {
     const [before, after] = await serveBoth(undefined, answer);
     for (const accept of accepts) {
       for (const method of ['GET', 'HEAD']) {
         if (method === 'HEAD' && accept !== 'gzip') continue;
         const [expected, actual] = [await read(before, { accept, method }), await read(after, { accept, method })];
-        expect([accept, outcomeOf(actual)]).toEqual([accept, outcomeOf(expected)]);
+        const isOther = accept === 'gzip, deflate, br' && gzipFirst.includes(name);
+        const other = isOther ? { coding: 'gzip' } : {};
+        expect([accept, outcomeOf(actual)]).toEqual([accept, { ...outcomeOf(expected), ...other }]);
+        if (isOther) expect(expected.coding).toBe('br');
       }
     }
   });

@@ -5,7 +5,9 @@ import http2 from 'node:http2';
 import https from 'node:https';
 import net, { type Socket } from 'node:net';
 import { join } from 'node:path';
+import type { Transform } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import zlib, { constants } from 'node:zlib';
 import { Server as SocketIoServer } from 'socket.io';
 import { io, type ManagerOptions } from 'socket.io-client';
 import ts from 'typescript';
@@ -36,6 +38,32 @@ const rows: readonly Row[] = [
       expect(handleOf(socket)).toBeTypeOf('object');
       expect(handleOf(socket).constructor.name).toBe('TCP');
       expect(handleOf(socket)['_parent']).toBeUndefined();
+    },
+  },
+  {
+    property: 'writeSync',
+    means: 'of a handle of zlib: encodes into a buffer that is given; what ends a body lets the next one begin',
+    check() {
+      for (const { stream, end, decode } of encoders()) {
+        for (const text of ['first', 'second, which is longer']) {
+          const output = Buffer.alloc(256);
+          if (end === constants.Z_FINISH) (handleOf(stream)['reset'] as () => void)();
+          writeSync(stream, end, Buffer.from(text), output);
+          expect(decode(output.subarray(0, output.length - writeStateOf(stream)[0]!)).toString()).toBe(text);
+        }
+      }
+    },
+  },
+  {
+    property: '_writeState',
+    means:
+      'of a stream of zlib: bytes of room that the last write left in its output, and bytes that it left of its input',
+    check() {
+      for (const { stream, end } of encoders()) {
+        writeSync(stream, end, Buffer.from('text '.repeat(100)), Buffer.alloc(256));
+        expect(writeStateOf(stream)[0]).toBeGreaterThan(100);
+        expect(writeStateOf(stream)[1]).toBe(0);
+      }
     },
   },
   {
@@ -541,6 +569,34 @@ async function served(server: net.Server, event = 'connection'): Promise<Socket[
 
 function portOf(server: net.Server): number {
   return (server.address() as net.AddressInfo).port;
+}
+
+interface NodeZstd {
+  createZstdCompress(): Transform;
+  zstdDecompressSync(coded: Uint8Array): Buffer;
+}
+
+/** From 22.15 on. */
+const nodeZstd = 'createZstdCompress' in zlib ? (zlib as unknown as NodeZstd) : undefined;
+
+/** An encoder of each kind that this Node has, until the test is over. */
+function encoders(): { stream: object; end: number; decode: (coded: Uint8Array) => Buffer }[] {
+  const streams = [
+    { stream: zlib.createGzip(), end: constants.Z_FINISH, decode: zlib.gunzipSync },
+    { stream: zlib.createDeflate(), end: constants.Z_FINISH, decode: zlib.inflateSync },
+    ...(nodeZstd ? [{ stream: nodeZstd.createZstdCompress(), end: 2, decode: nodeZstd.zstdDecompressSync }] : []),
+  ];
+  onTestFinished(() => streams.forEach(({ stream }) => void stream.destroy()));
+  return streams;
+}
+
+function writeSync(stream: object, end: number, input: Uint8Array, output: Uint8Array): void {
+  const handle = handleOf(stream) as { writeSync(...args: unknown[]): void };
+  handle.writeSync(end, input, 0, input.length, output, 0, output.length);
+}
+
+function writeStateOf(stream: object): Uint32Array {
+  return (stream as { _writeState: Uint32Array })._writeState;
 }
 
 function handleOf(socket: object): Hidden {

@@ -7,10 +7,11 @@ import {
 } from 'node:zlib';
 import { type OptionNames, readInteger, readOptions, readSize, type Size } from '../../internal/option.ts';
 import { trustCodec } from './checked-codec.ts';
-import { type Codec, type EncodeSettings, type StreamEncoder, unknownBody } from '../codec.ts';
+import { type Codec, type EncodeSettings, type NegotiationContext, type StreamEncoder, unknownBody } from '../codec.ts';
 import { poolThreshold } from './cores.ts';
 import { bitsFor } from './history-window.ts';
 import { codecAdvice, brotliRules, checkParams, type Params, readParams } from './params.ts';
+import { builtInWeight } from '../policy/coding-costs.ts';
 import { levelAt, readTierLevels, type TierLevels } from '../policy/tier.ts';
 import { TransformBlocks } from './transform-blocks.ts';
 
@@ -63,6 +64,8 @@ export function brotli(options?: BrotliOptions): Codec {
       streamMemory: memoryOf(paramsFor(resolved, unknownBody, longBits)) + resolved.chunkSize,
       blockMemory: () => memoryOf(paramsFor(resolved, unknownBody, blockBits)) + blockChunk,
       pads: ['complete'],
+      // One that is set up is meant to be used: what was measured with the defaults says nothing of it.
+      ...(resolved.isChosen && { weight: weightOfChosen }),
       encode: (body, settings) => encodeBody(body, resolved, settings),
       createStream: (settings) => createStream(resolved, settings),
       ...(Math.min(...resolved.qualities) >= 2 && {
@@ -82,11 +85,11 @@ const names: OptionNames<BrotliOptions> = {
 
 function resolveBrotliOptions(given: BrotliOptions | undefined) {
   const options = readOptions('brotli', given, names, codecAdvice('brotli', 'quality'));
-  const { [qualityParam]: quality, ...rest } = readParams('brotli.params', options.params, brotliRules);
+  const { [qualityParam]: param, ...rest } = readParams('brotli.params', options.params, brotliRules);
+  const quality = options.quality ?? (param as number | undefined);
   return {
-    qualities: readTierLevels('brotli.quality', options.quality ?? (quality as number | undefined), [4, 3, 2], {
-      max: 11,
-    }),
+    qualities: readTierLevels('brotli.quality', quality, [4, 3, 2], { max: 11 }),
+    isChosen: quality !== undefined || Object.keys(rest).length > 0,
     windowBits:
       options.windowBits === undefined
         ? undefined
@@ -97,6 +100,10 @@ function resolveBrotliOptions(given: BrotliOptions | undefined) {
       max: Infinity,
     }),
   };
+}
+
+function weightOfChosen({ kind = 'complete', tier = 0 }: NegotiationContext): number | undefined {
+  return kind === 'complete' && tier === 0 ? builtInWeight('br', { kind, tier }) : undefined;
 }
 
 function encodeBody(body: Uint8Array, resolved: Resolved, settings: EncodeSettings): Uint8Array | Promise<Uint8Array> {

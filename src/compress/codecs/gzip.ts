@@ -2,8 +2,10 @@ import {
   constants,
   createDeflate,
   createGzip,
+  type Deflate,
   deflate as deflateAsync,
   deflateSync,
+  type Gzip,
   gzip as gzipAsync,
   gzipSync,
   type ZlibOptions,
@@ -13,6 +15,7 @@ import type { BlockSettings, Codec, EncodeSettings, StreamEncoder } from '../cod
 import { trustCodec } from './checked-codec.ts';
 import { type DeflateFrame, padHeader } from '../format/gzip-member.ts';
 import { poolThreshold } from './cores.ts';
+import { KeptEncoders } from './kept-encoder.ts';
 import { codecAdvice } from './params.ts';
 import { bitsFor, historyMemory, HistoryWindow, type HistoryWindowSettings } from './history-window.ts';
 import { levelAt, readTierLevels, type TierLevels } from '../policy/tier.ts';
@@ -81,6 +84,7 @@ function resolveGzipOptions(owner: string, given: GzipOptions | undefined) {
 function deflateCodec(coding: string, frame: DeflateFrame, resolved: Resolved): Codec {
   // One for all streams that are alike: it would be a tenth of what each takes.
   let shared: HistoryWindowSettings = { ...resolved, tier: 0, history: 0, padding: 0 };
+  const kept = new KeptEncoders();
   return trustCodec({
     coding,
     available: true,
@@ -88,7 +92,7 @@ function deflateCodec(coding: string, frame: DeflateFrame, resolved: Resolved): 
     blockMemory: (history) => historyMemory({ history, windowBits: resolved.windowBits }),
     levels: resolved.levels,
     pads: ['complete', 'long', 'event-stream'],
-    encode: (body, settings) => encodeBody(frame, body, resolved, settings),
+    encode: (body, settings) => encodeBody({ frame, kept, resolved }, body, settings),
     createStream: (settings) => createStream(frame, resolved, settings),
     createBlocks({ tier, history, padding }: BlockSettings) {
       if (shared.tier !== tier || shared.history !== history || shared.padding !== padding)
@@ -98,10 +102,16 @@ function deflateCodec(coding: string, frame: DeflateFrame, resolved: Resolved): 
   });
 }
 
+/** What a codec encodes complete bodies with. */
+interface BodyEncoder {
+  readonly frame: DeflateFrame;
+  readonly kept: KeptEncoders;
+  readonly resolved: Resolved;
+}
+
 function encodeBody(
-  frame: DeflateFrame,
+  { frame, kept, resolved }: BodyEncoder,
   body: Uint8Array,
-  resolved: Resolved,
   settings: EncodeSettings,
 ): Uint8Array | Promise<Uint8Array> {
   const options: ZlibOptions = {
@@ -109,7 +119,8 @@ function encodeBody(
     chunkSize: Math.min(Math.max(body.length >> 1, 1024), 65_536),
   };
   if (body.length < resolved.syncThreshold) {
-    return padHeader(frame, frame === 'gzip' ? gzipSync(body, options) : deflateSync(body, options), settings.padding);
+    const coded = encodeKept(frame, kept, options, body);
+    return padHeader(frame, coded ?? encodeOnce(frame, body, options), settings.padding);
   }
   const encode = frame === 'gzip' ? gzipAsync : deflateAsync;
   return new Promise((resolve, reject) => {
@@ -120,9 +131,33 @@ function encodeBody(
   });
 }
 
+function encodeOnce(frame: DeflateFrame, body: Uint8Array, options: ZlibOptions): Uint8Array {
+  return frame === 'gzip' ? gzipSync(body, options) : deflateSync(body, options);
+}
+
+function encodeKept(
+  frame: DeflateFrame,
+  kept: KeptEncoders,
+  options: ZlibOptions,
+  body: Uint8Array,
+): Uint8Array | undefined {
+  // The others follow from these two.
+  const { level = 0, windowBits = 0 } = options;
+  return kept.encode(level * 16 + windowBits, body, () => ({
+    open: () => openStream(frame, { ...options, chunkSize: 64 }),
+    end: constants.Z_FINISH,
+    resets: true,
+    encodeOnce: (sample) => encodeOnce(frame, sample, options),
+  }));
+}
+
+function openStream(frame: DeflateFrame, options: ZlibOptions): Gzip | Deflate {
+  return frame === 'gzip' ? createGzip(options) : createDeflate(options);
+}
+
 function createStream(frame: DeflateFrame, resolved: Resolved, settings: EncodeSettings): StreamEncoder {
   const options = zlibOptions(resolved, settings);
-  const transform = frame === 'gzip' ? createGzip(options) : createDeflate(options);
+  const transform = openStream(frame, options);
   return {
     transform,
     memory: memoryOf(options) + resolved.chunkSize,

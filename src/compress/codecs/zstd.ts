@@ -11,9 +11,11 @@ import {
 } from '../../internal/option.ts';
 import { trustCodec } from './checked-codec.ts';
 import { type BlockSettings, type Codec, type EncodeSettings, type StreamEncoder, unknownBody } from '../codec.ts';
-import { poolThreshold } from './cores.ts';
+import { usableCores } from './cores.ts';
 import { bitsFor } from './history-window.ts';
 import { codecAdvice, checkParams, type Params, readParams, zstdRules } from './params.ts';
+import { smallBody, smallZstdLevels, zstdLevels, zstdPoolThreshold } from '../policy/coding-costs.ts';
+import { KeptEncoders } from './kept-encoder.ts';
 import { levelAt, readTierLevels, type TierLevels } from '../policy/tier.ts';
 import { TransformBlocks } from './transform-blocks.ts';
 import { createAddonStream, type ImportZstdAddon, loadZstdAddon, type ZstdAddon } from './zstd-addon.ts';
@@ -24,7 +26,7 @@ export interface ZstdOptions {
   /**
    * 1 to 19, or negative for less than 1; or three, one for each of the tiers 0 to 2. A single one is the highest that
    * any tier uses.
-   * @defaultValue `[3, 3, 1]`; complete bodies up to 128 kB `[6, 3, 1]`
+   * @defaultValue `[3, 3, 1]`; complete bodies under 4 kB `[6, 3, 1]`
    */
   level?: number | TierLevels | undefined;
   /**
@@ -38,7 +40,7 @@ export interface ZstdOptions {
   chunkSize?: number | undefined;
   /**
    * Bodies of at least this size are encoded in the thread pool, smaller ones at once; the addon always uses the pool.
-   * @defaultValue `'32kb'`; `'128kb'` where the process may use one core only
+   * @defaultValue `'128kb'`, or `'32kb'` with a level over 3; four times that where the process may use one core only
    */
   syncThreshold?: Size | undefined;
   /**
@@ -71,6 +73,7 @@ type Resolved = ReturnType<typeof resolveZstdOptions>;
 // zstd.h; the constants are in `zlib.constants` only where the functions are.
 const param = { level: 100, windowLog: 101, hashLog: 102, chainLog: 103, longDistance: 160, workers: 400 } as const;
 const flushOperation = 1;
+const endOperation = 2;
 
 // RFC 9659: a window of at most 8 MB.
 const largestWindow = 23;
@@ -82,10 +85,6 @@ const longBits = 21;
 const blockBits = 15;
 const blockParams: Params = { [param.windowLog]: blockBits, [param.hashLog]: 13, [param.chainLog]: 13 };
 const blockChunk = 1024;
-
-// On 2 to 50 kB of JSON level 6 makes up to 3 % fewer bytes than brotli 4, and level 3 up to 5 % more; both in less
-// time than brotli. Beyond, level 6 takes a thread 1 ms and more.
-const largestDense = 128 * 1024;
 
 /**
  * The content-coding `zstd` (RFC 8878): Node's own from 22.15 on, before that the optional peer `@mongodb-js/zstd`,
@@ -122,23 +121,31 @@ function resolveZstdOptions(given: ZstdOptions | undefined) {
   // Above 19 the window of a body of unknown size passes 8 MB.
   const readLevels = (defaults: TierLevels): TierLevels =>
     readTierLevels('zstd.level', options.level ?? (level as number | undefined), defaults, { min: -50, max: 19 });
+  const levels = readLevels(zstdLevels);
   return {
-    levels: readLevels([3, 3, 1]),
-    // Of complete bodies up to `largestDense`.
-    bodyLevels: readLevels([6, 3, 1]),
+    levels,
+    smallLevels: readLevels(smallZstdLevels),
     windowBits:
       options.windowBits === undefined
         ? undefined
         : readInteger('zstd.windowBits', options.windowBits, { min: 10, max: largestWindow }),
     params: rest,
     chunkSize: readInteger('zstd.chunkSize', options.chunkSize ?? 16_384, { min: 64 }),
-    syncThreshold: readSize('zstd.syncThreshold', options.syncThreshold ?? poolThreshold('32kb', '128kb'), {
-      max: Infinity,
-    }),
+    syncThreshold: readSize(
+      'zstd.syncThreshold',
+      options.syncThreshold ?? zstdPoolThreshold(levels, usableCores() <= 1),
+      { max: Infinity },
+    ),
   };
 }
 
+/** The levels for a complete body. */
+function levelsFor({ levels, smallLevels }: Resolved, size: number): TierLevels {
+  return size < smallBody ? smallLevels : levels;
+}
+
 function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
+  const kept = new KeptEncoders();
   return trustCodec(
     checkParams('zstd.params', resolved.params, {
       coding: 'zstd',
@@ -146,14 +153,14 @@ function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
       streamMemory: memoryOf(paramsFor(resolved, unknownBody, {}), longBits) + resolved.chunkSize,
       blockMemory: () => memoryOf(paramsFor(resolved, unknownBody, blockParams), blockBits) + blockChunk,
       pads: ['complete', 'long'],
-      encode: (body: Uint8Array, settings: EncodeSettings) => encodeBody(native, body, resolved, settings),
+      encode: (body: Uint8Array, settings: EncodeSettings) => encodeBody({ native, kept, resolved }, body, settings),
       createStream: (settings: EncodeSettings) => createStream(native, resolved, settings),
       createBlocks: (settings: BlockSettings) => createBlocks(native, resolved, settings),
     }),
   );
 }
 
-function addonCodec(importAddon: ImportZstdAddon | undefined, { levels, bodyLevels }: Resolved): Codec {
+function addonCodec(importAddon: ImportZstdAddon | undefined, resolved: Resolved): Codec {
   let addon: ZstdAddon | undefined;
   return {
     coding: 'zstd',
@@ -167,12 +174,12 @@ function addonCodec(importAddon: ImportZstdAddon | undefined, { levels, bodyLeve
     // What follows a flush goes uncompressed for up to 16 kB: others do better on a body that is flushed.
     weight: ({ kind }) => (kind === 'long' ? 0.8 : undefined),
     async encode(body, { tier, padding }) {
-      const level = levelAt(body.length < largestDense ? bodyLevels : levels, tier);
+      const level = levelAt(levelsFor(resolved, body.length), tier);
       return padFrame(await loaded(addon).encode(body, level), padding);
     },
     createStream({ tier, size, padding }) {
       const blockSize = size === undefined ? {} : { blockSize: Math.min(Math.max(size, 1024), 128 * 1024) };
-      const encoder = createAddonStream(loaded(addon), { level: levelAt(levels, tier), ...blockSize });
+      const encoder = createAddonStream(loaded(addon), { level: levelAt(resolved.levels, tier), ...blockSize });
       return padding === 0 ? encoder : { ...encoder, start: (first) => padFrame(first, padding) };
     },
   };
@@ -183,29 +190,49 @@ function loaded(addon: ZstdAddon | undefined): ZstdAddon {
   return addon;
 }
 
+/** What a native codec encodes complete bodies with. */
+interface BodyEncoder {
+  readonly native: NativeZstd;
+  readonly kept: KeptEncoders;
+  readonly resolved: Resolved;
+}
+
 function encodeBody(
-  native: NativeZstd,
+  { native, kept, resolved }: BodyEncoder,
   body: Uint8Array,
-  resolved: Resolved,
   settings: EncodeSettings,
 ): Uint8Array | Promise<Uint8Array> {
+  const levels = levelsFor(resolved, body.length);
+  const isShort = body.length < resolved.syncThreshold;
+  const coded = isShort ? encodeKept({ native, kept, resolved }, body, levelAt(levels, settings.tier)) : undefined;
+  if (coded) return padFrame(coded, settings.padding);
   const options: NativeOptions = {
-    params: paramsFor(
-      body.length < largestDense ? { ...resolved, levels: resolved.bodyLevels } : resolved,
-      settings,
-      {},
-    ),
+    params: paramsFor({ ...resolved, levels }, settings, {}),
     chunkSize: Math.min(Math.max(body.length >> 1, 1024), 65_536),
     // Sizes the tables, and puts the size into the frame.
     pledgedSrcSize: body.length,
   };
-  if (body.length < resolved.syncThreshold) return padFrame(native.zstdCompressSync(body, options), settings.padding);
+  if (isShort) return padFrame(native.zstdCompressSync(body, options), settings.padding);
   return new Promise((resolve, reject) => {
     native.zstdCompress(body, options, (error, coded) => {
       if (error) reject(error);
       else resolve(padFrame(coded, settings.padding));
     });
   });
+}
+
+/** Only with levels alone: what other params make of an encoder that is used again is not known. */
+function encodeKept({ native, kept, resolved }: BodyEncoder, body: Uint8Array, level: number): Uint8Array | undefined {
+  const { params, windowBits } = resolved;
+  if (windowBits !== undefined || Object.keys(params).length > 0) return undefined;
+  const settings = { params: { [param.level]: level, [param.workers]: 0 } };
+  return kept.encode(level, body, () => ({
+    open: () => native.createZstdCompress({ ...settings, chunkSize: 64 }),
+    end: endOperation,
+    // What ends a frame begins the next; and the size of a body that is ended at once sizes the tables.
+    resets: false,
+    encodeOnce: (sample) => native.zstdCompressSync(sample, { ...settings, pledgedSrcSize: sample.length }),
+  }));
 }
 
 function createStream(native: NativeZstd, resolved: Resolved, settings: EncodeSettings): StreamEncoder {

@@ -2,13 +2,12 @@ import type { ServerResponse } from 'node:http';
 import vary from 'vary';
 import { responseField } from '../../internal/http/headers.ts';
 import { type HttpRequest, isHttp2 } from '../../internal/http/message.ts';
-import type { BodyKind } from '../codec.ts';
 import type { Compressor } from '../compressor.ts';
 import { compressEvents, type CompressionReason } from '../events.ts';
 import { decideCompression } from '../policy/decide.ts';
 import { encodedEtag, matchedEtag } from '../policy/etag.ts';
 import { acceptedCodings } from '../policy/negotiate.ts';
-import { factsOfGet, type ResponseFacts } from './response-facts.ts';
+import { type BodyOfGet, factsOfGet, type ResponseFacts } from './response-facts.ts';
 
 const touchedFields = [
   'content-encoding',
@@ -70,9 +69,7 @@ export class HeadFields {
   describeGet(): void {
     const res = this.#res;
     const compressor = this.#compressor;
-    // Whether its body would come whole is not known: `sendFile` has none here, and pieces there.
-    const kinds: readonly BodyKind[] = this.#facts.kind === 'event-stream' ? ['event-stream'] : ['complete', 'long'];
-    const decisions = kinds.map((kind) => decideCompression(factsOfGet(compressor, this.#facts, kind)));
+    const decisions = this.#bodiesOfGet().map((body) => decideCompression(factsOfGet(compressor, this.#facts, body)));
     const codings = new Set(decisions.map((decision) => (decision.kind === 'encode' ? decision.coding : undefined)));
     const [coding, other] = [...codings].filter((each) => each !== undefined);
     if (coding === undefined) return;
@@ -92,6 +89,15 @@ export class HeadFields {
       codecSet.codecs.map(({ coding }) => coding),
     );
     this.#setEtag(matchedEtag(etag, { ifNoneMatch, codings, mode: this.#compressor.options.etag }));
+  }
+
+  /** Whether its body would come whole is not known, since `sendFile` has none here and pieces there; nor how long. */
+  #bodiesOfGet(): BodyOfGet[] {
+    const { kind, length, threshold } = this.#facts;
+    if (kind === 'event-stream') return [{ kind, length }];
+    const least = Math.max(threshold, 1);
+    const complete = length === undefined ? [least, Infinity] : [length];
+    return [...complete.map((each) => ({ kind: 'complete' as const, length: each })), { kind: 'long', length }];
   }
 
   #describeEncoded(coding: string): void {

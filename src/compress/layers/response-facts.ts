@@ -55,10 +55,13 @@ export function readFacts({ compressor, req, res, body, noTransformByWriter }: F
   };
 }
 
-/** The facts of the GET that a HEAD stands for, with a body of that kind. */
-export function factsOfGet(compressor: Compressor, facts: ResponseFacts, kind: BodyKind): ResponseFacts {
+/** A body that the GET may have for which a HEAD stands. */
+export type BodyOfGet = Pick<ResponseFacts, 'kind' | 'length'>;
+
+/** The facts of that GET. */
+export function factsOfGet(compressor: Compressor, facts: ResponseFacts, { kind, length }: BodyOfGet): ResponseFacts {
   const codecs = compressor.candidates(facts.codecSet, kind);
-  return { ...facts, method: 'GET', kind, codecs, hasBudget: budgetFor(compressor, kind) };
+  return { ...facts, method: 'GET', kind, length, codecs, hasBudget: budgetFor(compressor, kind) };
 }
 
 function budgetFor({ budget, options }: Compressor, kind: BodyKind): CompressionFacts['hasBudget'] {

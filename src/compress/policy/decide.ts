@@ -144,8 +144,9 @@ function isBelowThreshold({ kind, length, threshold }: CompressionFacts): boolea
   return kind !== 'event-stream' && length !== undefined && (length === 0 || length < threshold);
 }
 
-function chooseCodec({ acceptEncoding, enforceEncoding, codecs, kind, tier, family }: CompressionFacts): Choice<Codec> {
-  const context = { kind, tier, family };
+function chooseCodec(facts: CompressionFacts): Choice<Codec> {
+  const { acceptEncoding, enforceEncoding, codecs, kind, tier, length, family } = facts;
+  const context = { kind, tier, size: length, family };
   if (acceptEncoding !== undefined) return chooseOffer(acceptEncoding, codecs, context);
   const enforced = chooseOffer(enforceEncoding, codecs, context);
   return enforced.kind === 'offer' ? enforced : { kind: 'identity', reason: 'no-accept-encoding' };

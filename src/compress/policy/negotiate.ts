@@ -1,5 +1,6 @@
 import { type AcceptEncoding, codingWeight, readAcceptEncoding } from './accept-encoding.ts';
-import type { BodyKind, Codec, NegotiationContext, Tier } from '../codec.ts';
+import type { BodyKind, Codec, NegotiationContext } from '../codec.ts';
+import { builtInWeight } from './coding-costs.ts';
 
 /**
  * Why a negotiation ended as it did.
@@ -27,61 +28,6 @@ export interface Negotiation {
 export type Choice<Offer> =
   | { readonly kind: 'offer'; readonly offer: Offer }
   | { readonly kind: 'identity'; readonly reason: Exclude<NegotiationReason, 'negotiated'> };
-
-type ServerWeights = ReadonlyMap<string, number>;
-
-// What a client accepts, it mostly accepts equally, and then these decide. They lie within 0.7 to 1, so that a client
-// which gives half the weight to a coding does not get it for its being cheaper here.
-//
-// Complete bodies: on 2 to 50 kB of JSON zstd 6 makes about the bytes of brotli 4, up to 3 % fewer, in two thirds of
-// the time.
-const complete: ServerWeights = new Map([
-  ['zstd', 1],
-  ['br', 0.95],
-  ['gzip', 0.9],
-  ['deflate', 0.85],
-]);
-// Over a long body the larger window of brotli pays.
-const long: ServerWeights = new Map([
-  ['br', 1],
-  ['zstd', 0.95],
-  ['gzip', 0.9],
-  ['deflate', 0.85],
-]);
-// With less CPU to spend, the order is that of bytes per CPU time; with hardly any, brotli is out of place.
-const thrifty: ServerWeights = new Map([
-  ['zstd', 1],
-  ['gzip', 0.95],
-  ['br', 0.9],
-  ['deflate', 0.85],
-]);
-const frugal: ServerWeights = new Map([
-  ['zstd', 1],
-  ['gzip', 0.95],
-  ['deflate', 0.9],
-  ['br', 0.75],
-]);
-// Small JSON, flushed each: gzip makes a 4.6th of it, zstd 3 a 3.9th, brotli 4 a 3.6th. And a gzip stream that is
-// silent holds 1 to 2 kB, a brotli one 530 kB.
-const eventStream: ServerWeights = new Map([
-  ['gzip', 1],
-  ['zstd', 0.95],
-  ['deflate', 0.9],
-  ['br', 0.75],
-]);
-// For an unknown coding. Its codec may give a weight of its own.
-const unknownWeight = 0.7;
-
-/** The server's weight for a coding, 0 to 1, where its codec has none of its own. */
-function builtInWeight(coding: string, { kind, tier = 0 }: NegotiationContext): number {
-  return serverWeights(kind, tier).get(coding.toLowerCase()) ?? unknownWeight;
-}
-
-function serverWeights(kind: BodyKind | undefined, tier: Tier): ServerWeights {
-  if (kind === 'event-stream') return eventStream;
-  if (tier === 0) return kind === 'long' ? long : complete;
-  return tier === 1 ? thrifty : frugal;
-}
 
 /**
  * Chooses a coding by RFC 9110 12.5.3: that with the highest product of the client's weight and the server's; of equals

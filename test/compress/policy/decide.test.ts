@@ -216,7 +216,7 @@ describe('decideCompression', () => {
       },
     };
     decideCompression(facts({ codecs: [curious], tier: 1, family: 'browser' }));
-    expect(told).toEqual([{ kind: 'complete', tier: 1, family: 'browser' }]);
+    expect(told).toEqual([{ kind: 'complete', tier: 1, size: 5000, family: 'browser' }]);
   });
 
   it('asks for room only when everything else is for it', () => {
