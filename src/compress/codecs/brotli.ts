@@ -9,7 +9,7 @@ import { type OptionNames, readInteger, readOptions, readSize, type Size } from 
 import { trustCodec } from './checked-codec.ts';
 import { type Codec, type EncodeSettings, type NegotiationContext, type StreamEncoder, unknownBody } from '../codec.ts';
 import { poolThreshold } from './cores.ts';
-import { bitsFor } from './history-window.ts';
+import { bitsFor } from './deflate-block.ts';
 import { codecAdvice, brotliRules, checkParams, type Params, readParams } from './params.ts';
 import { builtInWeight } from '../policy/coding-costs.ts';
 import { levelAt, readTierLevels, type TierLevels } from '../policy/tier.ts';

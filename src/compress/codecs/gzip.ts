@@ -17,7 +17,8 @@ import { type DeflateFrame, padHeader } from '../format/gzip-member.ts';
 import { poolThreshold } from './cores.ts';
 import { KeptEncoders } from './kept-encoder.ts';
 import { codecAdvice } from './params.ts';
-import { bitsFor, historyMemory, HistoryWindow, type HistoryWindowSettings } from './history-window.ts';
+import { bitsFor } from './deflate-block.ts';
+import { historyMemory, HistoryWindow, type HistoryWindowSettings } from './history-window.ts';
 import { levelAt, readTierLevels, type TierLevels } from '../policy/tier.ts';
 
 /** Options of `gzip` and `deflate`. */

@@ -1,4 +1,4 @@
-import { constants, crc32, deflateRaw, deflateRawSync, type ZlibOptions } from 'node:zlib';
+import { crc32 } from 'node:zlib';
 import { isThenable } from '../../internal/deferred.ts';
 import { type Place, type Segment, segmentOf } from '../../internal/seam/segment.ts';
 import type { BlockEncoder, Tier, Tuning } from '../codec.ts';
@@ -11,10 +11,11 @@ import {
   storedBlocks,
 } from '../format/gzip-member.ts';
 import { levelAt, type TierLevels } from '../policy/tier.ts';
+import { bitsFor, deflateBlock, deflateBlockInPool, type DeflateBlockSettings, lookAhead } from './deflate-block.ts';
 import { sharedBlocksOf } from './shared-blocks.ts';
 
 /** How a history window encodes. */
-export interface HistoryWindowSettings {
+export interface HistoryWindowSettings extends DeflateBlockSettings {
   /** Level for each of the tiers 0 to 2. */
   readonly levels: TierLevels;
   readonly tier: Tier;
@@ -23,9 +24,6 @@ export interface HistoryWindowSettings {
   /** Bytes of text from which a block is made in the thread pool. */
   readonly syncThreshold: number;
   readonly padding: number;
-  readonly strategy: number;
-  /** log₂ of the largest window that a decoder needs, 9 to 15. */
-  readonly windowBits: number;
 }
 
 // What one costs while it waits, beside its history: the object, its buffer and the view on it.
@@ -37,13 +35,11 @@ const noHistory = Buffer.alloc(0);
 // As much text as two matches of a useful length need.
 const leastHistory = 16;
 
-// zlib keeps this much of its window free for looking ahead (MIN_LOOKAHEAD in its deflate.h).
-const lookAhead = 262;
-
 /**
  * gzip or zlib without a compressor that lives between blocks: a connection keeps the end of what it sent, a checksum
- * and a length. Each block is raw deflate made in one go, with that history as the dictionary, up to a byte boundary; a
- * decoder has the same text in its window, so that all blocks together are one valid member.
+ * and a length. Each block is raw deflate made in one go, which refers to that history. It ends as a flush does, so
+ * that all decoders deliver it at once. A decoder has the same text in its window, so that all blocks together are one
+ * valid member.
  *
  *     header │ block block … │ final block │ trailer
  *
@@ -118,11 +114,12 @@ export class HistoryWindow implements BlockEncoder {
     this.#place = segment.after;
     this.#sharedLength += text.length;
     if (this.#sharedLength >= history) this.#forget();
-    if (this.#level === undefined) return this.#start(blocks.stored);
+    const level = this.#level;
+    if (level === undefined) return this.#start(blocks.stored);
     const key = (history * 8 + strategy) * 16 + windowBits;
     const block =
       blocks.find(key, reach) ??
-      blocks.make(key, reach, (shared, dictionary) => this.#deflate(shared, dictionary, false));
+      blocks.make(key, reach, (shared, dictionary) => this.#deflate(shared, dictionary, level));
     return isThenable(block) ? block.then((bytes) => this.#start(bytes)) : this.#start(block);
   }
 
@@ -149,28 +146,17 @@ export class HistoryWindow implements BlockEncoder {
 
   #block(text: Uint8Array, last: boolean): Uint8Array | Promise<Uint8Array> {
     if (text.length === 0) return finalBlock;
-    if (this.#level === undefined) return last ? Buffer.concat([storedBlocks(text), finalBlock]) : storedBlocks(text);
-    return this.#deflate(text, this.#history.subarray(0, this.#used), last);
+    const block =
+      this.#level === undefined
+        ? storedBlocks(text)
+        : this.#deflate(text, this.#history.subarray(0, this.#used), this.#level);
+    if (!last) return block;
+    return isThenable(block) ? block.then(withFinalBlock) : withFinalBlock(block);
   }
 
-  #deflate(text: Uint8Array, history: Uint8Array, last: boolean): Uint8Array | Promise<Uint8Array> {
-    const options = this.#options(text.length, history, last);
-    return text.length < this.#settings.syncThreshold ? deflateRawSync(text, options) : deflateInPool(text, options);
-  }
-
-  #options(length: number, history: Uint8Array, last: boolean): ZlibOptions {
-    const bits = bitsFor(history.length + length + lookAhead);
-    const options: ZlibOptions = {
-      level: this.#level ?? 0,
-      // No larger than what there is: a compressor is made and cleared for each block.
-      windowBits: Math.min(Math.max(bits, 9), this.#settings.windowBits),
-      memLevel: Math.min(Math.max(bits - 7, 1), 8),
-      chunkSize: Math.min(length + 64, 65_536),
-      strategy: this.#settings.strategy,
-      finishFlush: last ? constants.Z_FINISH : constants.Z_SYNC_FLUSH,
-    };
-    if (history.length > 0) options.dictionary = history;
-    return options;
+  #deflate(text: Uint8Array, history: Uint8Array, level: number): Uint8Array | Promise<Uint8Array> {
+    const deflate = text.length < this.#settings.syncThreshold ? deflateBlock : deflateBlockInPool;
+    return deflate(text, history, level, this.#settings);
   }
 
   #finish(text: Uint8Array, block: Uint8Array, last: boolean): Uint8Array {
@@ -216,17 +202,6 @@ export function historyMemory(settings: Pick<HistoryWindowSettings, 'history' | 
   return reachable(settings) + overhead;
 }
 
-/** The smallest power of two, as its exponent, that holds `size` values. */
-export function bitsFor(size: number): number {
-  if (size > 2 ** 31) return 32;
-  return size <= 1 ? 0 : 32 - Math.clz32(size - 1);
-}
-
-function deflateInPool(text: Uint8Array, options: ZlibOptions): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    deflateRaw(text, options, (error, block) => {
-      if (error) reject(error);
-      else resolve(block);
-    });
-  });
+function withFinalBlock(block: Uint8Array): Uint8Array {
+  return Buffer.concat([block, finalBlock]);
 }

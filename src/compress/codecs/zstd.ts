@@ -12,7 +12,7 @@ import {
 import { trustCodec } from './checked-codec.ts';
 import { type BlockSettings, type Codec, type EncodeSettings, type StreamEncoder, unknownBody } from '../codec.ts';
 import { usableCores } from './cores.ts';
-import { bitsFor } from './history-window.ts';
+import { bitsFor } from './deflate-block.ts';
 import { codecAdvice, checkParams, type Params, readParams, zstdRules } from './params.ts';
 import { smallBody, smallZstdLevels, zstdLevels, zstdPoolThreshold } from '../policy/coding-costs.ts';
 import { KeptEncoders } from './kept-encoder.ts';

@@ -69,10 +69,13 @@ export function frameTrailer(frame: DeflateFrame, checksum: number, length: numb
   return new Uint8Array(trailer.buffer);
 }
 
-/** Text as it is, in the blocks of a coding: what a stream sends while its compression is switched off. */
+/**
+ * Text as it is, in the blocks of a coding: what a stream sends while its compression is switched off. An empty block
+ * follows, as at a flush: the decoder of Go delivers what came before at no other.
+ */
 export function storedBlocks(text: Uint8Array): Uint8Array {
   const count = Math.ceil(text.length / longestStoredBlock);
-  const blocks = new Uint8Array(text.length + count * emptyStoredBlock.length);
+  const blocks = new Uint8Array(text.length + (count + 1) * emptyStoredBlock.length);
   let at = 0;
   for (let from = 0; from < text.length; from += longestStoredBlock) {
     const piece = text.subarray(from, from + longestStoredBlock);
@@ -80,6 +83,7 @@ export function storedBlocks(text: Uint8Array): Uint8Array {
     blocks.set(piece, at + emptyStoredBlock.length);
     at += emptyStoredBlock.length + piece.length;
   }
+  blocks.set(emptyStoredBlock, at);
   return blocks;
 }
 

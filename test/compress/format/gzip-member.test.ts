@@ -72,10 +72,11 @@ describe('storedBlocks', () => {
     [131_070, 2],
     [131_071, 3],
     [200_000, 4],
-  ])('of %d bytes are %d, which inflate to the text', (length, count) => {
+  ])('of %d bytes are %d and the mark of a flush, which inflate to the text', (length, count) => {
     const text = randomBytes(length);
     const blocks = storedBlocks(text);
-    expect(blocks.length).toBe(length + 5 * count);
+    expect(blocks.length).toBe(length + 5 * (count + 1));
+    expect(Buffer.from(blocks.subarray(-5)).toString('hex')).toBe('000000ffff');
     expect(inflateRawSync(Buffer.concat([blocks, finalBlock])).equals(text)).toBe(true);
   });
 
