@@ -30,6 +30,7 @@ import plain50k from './scenarios/plain-50k.js';
 import proxy2k from './scenarios/proxy-2k.js';
 import proxy64m from './scenarios/proxy-64m.js';
 import proxyEvents from './scenarios/proxy-events.js';
+import repeated10k from './scenarios/repeated-10k.js';
 import { evaluate, formatTables } from './support/report.js';
 import { roundsOf, runScenario } from './support/rounds.js';
 
@@ -44,6 +45,7 @@ const scenarios = [
   json2kBest,
   json10kBest,
   json50kBest,
+  repeated10k,
   codings,
   plain2k,
   plain10k,

@@ -7,6 +7,7 @@ export {
   type BrotliOptions,
   type BrotliProfile,
   type BudgetOptions,
+  type CacheCounts,
   type CheckedProfile,
   type ClientFamily,
   type Codec,

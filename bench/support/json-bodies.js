@@ -170,3 +170,39 @@ export function jsonBodies({ name, summary, bytes, acceptEncoding, settings = {}
     ],
   };
 }
+
+/**
+ * The same body again and again, with the option `cache` and without.
+ * @param {object} options
+ * @param {string} options.name
+ * @param {string} options.summary
+ * @param {number} options.bytes - of the text, about
+ * @param {string} options.acceptEncoding
+ * @param {number} options.rate - to reach: our requests per second to those of Express, uncompressed
+ * @returns {import('./rounds.js').Scenario}
+ */
+export function repeatedBodies({ name, summary, bytes, acceptEncoding, rate }) {
+  const body = makeOrders(bytes);
+  const text = JSON.stringify(body);
+  const scenario = loadScenario({ name, summary, text, acceptEncoding, toReach: {} });
+  const peer = (/** @type {string} */ peerName, /** @type {string} */ title, /** @type {object} */ options) => ({
+    name: peerName,
+    title,
+    async serve() {
+      const { compress } = await import('sluice');
+      return serveExpress(body, compress(options));
+    },
+  });
+  return {
+    ...scenario,
+    baseline: 'bare',
+    metrics: scenario.metrics.map((metric) =>
+      metric.key === 'rate' ? { ...metric, toReach: { cache: rate } } : metric,
+    ),
+    peers: [
+      { name: 'bare', title: 'Express, uncompressed', serve: () => serveExpress(body) },
+      peer('sluice', 'Express, compress', {}),
+      peer('cache', 'Express, compress with a cache', { cache: '8mb' }),
+    ],
+  };
+}

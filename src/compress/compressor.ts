@@ -1,5 +1,6 @@
 import type { BodyKind, Codec, Tier, Tuning } from './codec.ts';
 import { EncoderBudget } from './policy/budget.ts';
+import { BodyCache } from './control/body-cache.ts';
 import { createGovernor, type Governor } from './control/governor.ts';
 import { makeCodecSet, type CodecSet } from './control/codec-set.ts';
 import { type CompressOptions, type ResolvedCompressOptions, resolveCompressOptions } from './options.ts';
@@ -17,6 +18,8 @@ export class Compressor {
   readonly switch: CompressionSwitch;
   readonly governor: Governor | undefined;
   readonly budget: EncoderBudget;
+  /** Bodies that came before. Not with padding, which has to be another each time. */
+  readonly cache: BodyCache | undefined;
   #ownsGovernor: boolean;
   #isClosed = false;
   #leaveSwitch: (() => void) | undefined;
@@ -26,6 +29,7 @@ export class Compressor {
     const options = (this.options = resolveCompressOptions(given));
     this.switch = options.switch ?? createSwitch();
     this.budget = new EncoderBudget(options.budget);
+    this.cache = options.cache > 0 ? new BodyCache(options.cache) : undefined;
     const { governor } = options;
     this.#ownsGovernor = governor !== undefined && !isGovernor(governor);
     this.governor = governor === undefined || isGovernor(governor) ? governor : createGovernor(governor);
@@ -90,6 +94,7 @@ export class Compressor {
 
   close(): void {
     this.#leaveSwitch?.();
+    this.cache?.clear();
     if (!this.#ownsGovernor) return;
     this.#isClosed = true;
     this.governor?.close();

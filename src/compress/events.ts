@@ -47,6 +47,8 @@ export interface CompressionDecisionMessage {
   readonly tier: Tier;
   /** The version of the switch: how often it was changed. */
   readonly version: number;
+  /** Whether the body was not encoded, because the option `cache` had it. */
+  readonly cached: boolean;
 }
 
 /**

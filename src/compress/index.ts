@@ -9,6 +9,7 @@ import { plainConditions } from './policy/etag.ts';
 import { HeadLayer } from './layers/head-layer.ts';
 import { isCompressible } from './policy/compressible.ts';
 import { acceptedCodings } from './policy/negotiate.ts';
+import type { CacheCounts } from './control/body-cache.ts';
 import type { CompressOptions } from './options.ts';
 import type { CompressionSwitch } from './control/switch.ts';
 import type { Governor, GovernorOptions } from './control/governor.ts';
@@ -41,6 +42,7 @@ export type {
   SwitchChange,
   TierChange,
 } from './events.ts';
+export type { CacheCounts } from './control/body-cache.ts';
 export { type CompressionSwitch, createSwitch, type SwitchState } from './control/switch.ts';
 export type { Thresholds, TierLevels } from './policy/tier.ts';
 export { webCodec, type WebCodecOptions } from './codecs/web-codec.ts';
@@ -70,7 +72,9 @@ export interface Compression {
   readonly activeEncoders: number;
   /** Bytes of memory that they hold, by their own estimates. */
   readonly encoderBytes: number;
-  /** Ends the governor that it made. Responses under way are not touched. */
+  /** Counts of the option `cache`; `undefined` without it. */
+  readonly cache: CacheCounts | undefined;
+  /** Ends the governor that it made, and empties its cache. Responses under way are not touched. */
   close(): void;
 }
 
@@ -112,8 +116,24 @@ function makeCompression(options?: CompressOptions | null): Compression {
     governor: { value: compressor.governor, enumerable: true },
     activeEncoders: { get: () => budget.activeEncoders, enumerable: true },
     encoderBytes: { get: () => budget.encoderBytes, enumerable: true },
+    cache: { value: compressor.cache && countsOf(compressor.cache), enumerable: true },
     close: { value: () => compressor.close() },
   }) as unknown as Compression;
+}
+
+/** What is counted, and no more: the rest of the cache is not for others. */
+function countsOf(cache: CacheCounts): CacheCounts {
+  return Object.freeze({
+    get hits() {
+      return cache.hits;
+    },
+    get misses() {
+      return cache.misses;
+    },
+    get bytes() {
+      return cache.bytes;
+    },
+  });
 }
 
 function filter(_req: HttpRequest, res: HttpResponse): boolean {

@@ -14,6 +14,7 @@ import {
   readOneOf,
   readOptions,
   readSize,
+  refuseWhen,
   type Size,
 } from '../internal/option.ts';
 import { isCodingToken, toLowerCase } from './policy/accept-encoding.ts';
@@ -113,6 +114,13 @@ export interface CompressOptions extends CompressionProfile {
   serverTiming?: boolean | undefined;
   /** What may be open at a time. @defaultValue the defaults of its members */
   budget?: BudgetOptions | undefined;
+  /**
+   * Memory for complete bodies that come again: one that is the same, byte by byte, is not encoded again. It holds
+   * plain and encoded bytes, of no body over a quarter of it. Bytes, or a string for `bytes`; `0`: none. Not with
+   * `randomPadding`.
+   * @defaultValue `0`
+   */
+  cache?: Size | undefined;
 }
 
 /** `CompressOptions` with every default filled in. */
@@ -129,6 +137,7 @@ export interface ResolvedCompressOptions {
   readonly idleFlush: number;
   readonly serverTiming: boolean;
   readonly budget: { readonly encoders: number; readonly bytes: number };
+  readonly cache: number;
 }
 
 const names: OptionNames<CompressOptions> = {
@@ -143,6 +152,7 @@ const names: OptionNames<CompressOptions> = {
   idleFlush: true,
   serverTiming: true,
   budget: true,
+  cache: true,
 };
 const streamsNames: OptionNames<StreamCompressionOptions> = { history: true, types: true, directChunks: true };
 const paddingNames: OptionNames<RandomPaddingOptions> = { max: true };
@@ -167,6 +177,7 @@ const advice: OptionAdvice = {
     customTypes: 'filter',
     shouldCompress: 'filter',
     padding: 'randomPadding',
+    cacheSize: 'cache',
     enabled: 'Turn it on and off by its switch: `compression.switch.disable()`.',
     history: 'It is a part of `streams`: `streams: { history }`.',
     directChunks: 'It is a part of `streams`: `streams: { directChunks }`.',
@@ -190,6 +201,9 @@ export function resolveCompressOptions(given: CompressOptions | null | undefined
   const { threshold, brotli } = options as { readonly [name in keyof CompressOptions]: unknown };
   const profile = checkProfile('compress', threshold === null || brotli === null ? withoutNulls(options) : options);
   refuseBesideCodecs('compress', profile);
+  const randomPadding = resolvePadding(options.randomPadding ?? false);
+  const cache = readSize('compress.cache', options.cache ?? 0);
+  refuseWhen(cache > 0 && randomPadding !== undefined, 'compress.cache', 'has no effect beside `randomPadding`.');
   return {
     profile,
     filter: readFunction('compress.filter', options.filter ?? undefined) as ResolvedCompressOptions['filter'],
@@ -201,13 +215,14 @@ export function resolveCompressOptions(given: CompressOptions | null | undefined
         ? options.governor
         : undefined,
     streams: resolveStreams(options.streams),
-    randomPadding: resolvePadding(options.randomPadding ?? false),
+    randomPadding,
     idleFlush:
       options.idleFlush === Infinity
         ? Infinity
         : readDuration('compress.idleFlush', options.idleFlush ?? '50ms', { max: longestDelay }),
     serverTiming: readBoolean('compress.serverTiming', options.serverTiming ?? false),
     budget: resolveBudget(options.budget),
+    cache,
   };
 }
 

@@ -134,6 +134,7 @@ export const rows: Record<string, Row> = {
     },
   },
   'docs/compress.md: The governor': visited(isEncoded('/')),
+  'docs/compress.md: The cache': visited(isEncoded('/catalog', 'article 499')),
   'docs/compress.md: Your own codec': {
     visit: async ({ exports, origin }) => {
       const dictionary = exports['dictionary'] as Buffer;

@@ -4,6 +4,7 @@ import type { Seam } from '../../internal/seam/response.ts';
 import type { BlockEncoder, Codec, EncodeSettings, StreamEncoder } from '../codec.ts';
 import { isTrusted } from '../codecs/checked-codec.ts';
 import type { Compressor } from '../compressor.ts';
+import type { CachedBody } from '../control/body-cache.ts';
 import { reportBytes } from '../events.ts';
 import type { EncodeDecision } from '../policy/decide.ts';
 import { BlockLayer } from './block-layer.ts';
@@ -27,8 +28,8 @@ export interface EncodeJob {
  */
 export function encodeBody(job: EncodeJob, body: Uint8Array): Uint8Array | BodyLayer | undefined {
   const { seam, compressor, decision, fields } = job;
-  const coded = encodeWhole(decision.codec, body, settingsOf(job));
-  if (!isThenable(coded)) return completeHead(job, body, coded) ? coded : undefined;
+  const { coded, isCached } = encodeOrFind(job, body);
+  if (!isThenable(coded)) return completeHead(job, body, { coded, isCached }) ? coded : undefined;
   const started = performance.now();
   return new BodyLayer({
     seam,
@@ -36,9 +37,9 @@ export function encodeBody(job: EncodeJob, body: Uint8Array): Uint8Array | BodyL
     size: body.length,
     release: compressor.budget.take(body.length),
     completeHead: (bytes) => {
-      compressor.observe(body.length, performance.now() - started);
+      if (!isCached) compressor.observe(body.length, performance.now() - started);
       if (!bytes) fields.report('identity', 'codec-failed');
-      else if (completeHead(job, body, bytes)) {
+      else if (completeHead(job, body, { coded: bytes, isCached })) {
         reportBytes(seam.res.req, decision.coding, body.length, bytes.length);
         return bytes;
       }
@@ -48,13 +49,26 @@ export function encodeBody(job: EncodeJob, body: Uint8Array): Uint8Array | BodyL
   });
 }
 
+function encodeOrFind(job: EncodeJob, body: Uint8Array): CachedBody {
+  const { compressor, facts, decision } = job;
+  const { codec } = decision;
+  const settings = settingsOf(job);
+  if (!compressor.cache) return { coded: encodeWhole(codec, body, settings), isCached: false };
+  const use = { codecSet: facts.codecSet, codec, tier: facts.tier };
+  return compressor.cache.encode(use, body, (plain) => encodeWhole(codec, plain, settings));
+}
+
 /** Puts the outcome into the head. `false`: the body became no shorter, and nothing is changed. */
-function completeHead({ seam, compressor, decision, fields }: EncodeJob, body: Uint8Array, coded: Uint8Array): boolean {
+function completeHead(
+  { seam, compressor, decision, fields }: EncodeJob,
+  body: Uint8Array,
+  { coded, isCached }: { readonly coded: Uint8Array; readonly isCached: boolean },
+): boolean {
   if (coded.length >= body.length && !compressor.options.randomPadding) {
-    fields.report('identity', 'no-gain');
+    fields.report('identity', 'no-gain', isCached);
     return false;
   }
-  fields.setCoding(decision.coding);
+  fields.setCoding(decision.coding, isCached);
   setLength(seam.res, coded.length);
   return true;
 }

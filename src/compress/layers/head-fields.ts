@@ -50,17 +50,17 @@ export class HeadFields {
     else vary(this.#res, 'Accept-Encoding');
   }
 
-  setCoding(coding: string): void {
+  setCoding(coding: string, isCached = false): void {
     this.#res.setHeader('Content-Encoding', coding);
     this.#describeEncoded(coding);
-    this.report(coding, 'negotiated');
+    this.report(coding, 'negotiated', isCached);
   }
 
-  report(coding: string, reason: CompressionReason): void {
+  report(coding: string, reason: CompressionReason, cached = false): void {
     const { kind, tier, state } = this.#facts;
     if (this.#compressor.options.serverTiming)
       this.#res.appendHeader('Server-Timing', `compress;desc="${coding === 'identity' ? reason : coding}"`);
-    compressEvents.decision.publish({ req: this.#req, coding, reason, kind, tier, version: state.version });
+    compressEvents.decision.publish({ req: this.#req, coding, reason, kind, tier, version: state.version, cached });
   }
 
   /**
