@@ -1,6 +1,6 @@
 // @ts-check
 import console from 'node:console';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
@@ -33,6 +33,7 @@ import proxyEvents from './scenarios/proxy-events.js';
 import repeated10k from './scenarios/repeated-10k.js';
 import { evaluate, formatTables } from './support/report.js';
 import { roundsOf, runScenario } from './support/rounds.js';
+import { evaluateRows, formatSummary, forSummary } from './support/summary.js';
 
 const scenarios = [
   identity,
@@ -64,7 +65,11 @@ const scenarios = [
   proxy64m,
 ];
 
+// In all scenarios together, and three tell a spread.
+const summaryRounds = 3;
+
 const usage = `usage: npm run bench -- <scenario> … [--rounds N] [--quick] [--json FILE] [--profile DIR]
+       npm run bench -- summary [<scenario> …] [--rounds N] [--quick] [--json FILE] [--beside FILE]
 
 ${scenarios.map(({ name, summary }) => `  ${name.padEnd(18)} ${summary}`).join('\n')}
 `;
@@ -80,32 +85,70 @@ function readArguments(args) {
       rounds: { type: 'string' },
       quick: { type: 'boolean', default: false },
       json: { type: 'string' },
+      beside: { type: 'string' },
       profile: { type: 'string' },
     },
   });
-  const chosen = positionals.map((name) => {
-    const found = scenarios.find((scenario) => scenario.name === name);
-    if (!found) throw new UsageError(`There is no scenario ${name}.`);
-    return found;
+  const isSummary = positionals[0] === 'summary';
+  const names = isSummary ? positionals.slice(1) : positionals;
+  const found = names.map((name) => {
+    const scenario = scenarios.find((each) => each.name === name);
+    if (!scenario) throw new UsageError(`There is no scenario ${name}.`);
+    return scenario;
   });
+  if (!isSummary && values.beside !== undefined) throw new UsageError('--beside: it belongs to summary.');
+  const chosen = isSummary && found.length === 0 ? scenarios.filter(({ rows }) => rows) : found;
   const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
   if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0))
     throw new UsageError('--rounds: expected a whole number, 1 or more.');
-  return { chosen, json: values.json, options: { rounds, quick: values.quick, profile: values.profile } };
+  const { json, beside } = values;
+  return { chosen, isSummary, json, beside, options: { rounds, quick: values.quick, profile: values.profile } };
 }
 
-/** @param {ReturnType<typeof readArguments>} arguments_ */
-async function run({ chosen, json, options }) {
-  const machine = {
+function describeMachine() {
+  return {
     node: process.version,
     v8: process.versions.v8,
     platform: `${process.platform} ${process.arch}`,
     cpu: cpus()[0]?.model,
     cores: availableParallelism(),
   };
-  console.log(
-    `Node ${machine.node}, ${machine.platform}, ${machine.cores} cores (${machine.cpu ?? 'unknown'})${options.quick ? ', --quick: for a look, not for a claim' : ''}`,
-  );
+}
+
+/**
+ * @param {ReturnType<typeof describeMachine>} machine
+ * @param {boolean} quick
+ */
+function formatMachine({ node, platform, cores, cpu }, quick) {
+  return `Node ${node}, ${platform}, ${cores} cores (${cpu ?? 'unknown'})${quick ? ', --quick: for a look, not for a claim' : ''}`;
+}
+
+/** @param {ReturnType<typeof readArguments>} arguments_ */
+async function summarise({ chosen, json, beside, options: given }) {
+  const machine = describeMachine();
+  const options = { ...given, rounds: given.rounds ?? (given.quick ? undefined : summaryRounds) };
+  console.error(formatMachine(machine, options.quick));
+  const major = Number(process.versions.node.split('.', 1)[0]);
+  const rows = [];
+  for (const scenario of chosen.map(forSummary)) {
+    try {
+      rows.push(...evaluateRows(scenario, await runScenario(scenario, options, (text) => console.error(text)), major));
+    } catch (error) {
+      // The others took long. They are printed, and the exit code tells.
+      console.error(error);
+      process.exitCode = 1;
+    }
+  }
+  const summary = { ...machine, quick: options.quick, rows };
+  if (json !== undefined) await writeFile(json, `${JSON.stringify(summary, undefined, 2)}\n`);
+  const other = beside === undefined ? [] : [JSON.parse(await readFile(beside, 'utf8'))];
+  console.log(formatSummary([...other, summary]));
+}
+
+/** @param {ReturnType<typeof readArguments>} arguments_ */
+async function run({ chosen, json, options }) {
+  const machine = describeMachine();
+  console.log(formatMachine(machine, options.quick));
   const results = [];
   for (const scenario of chosen) {
     const rounds = roundsOf(scenario, options);
@@ -121,6 +164,7 @@ async function run({ chosen, json, options }) {
 try {
   const request = readArguments(process.argv.slice(2));
   if (request.chosen.length === 0) console.log(usage);
+  else if (request.isSummary) await summarise(request);
   else await run(request);
 } catch (error) {
   const misused =

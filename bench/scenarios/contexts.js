@@ -11,6 +11,24 @@ const scenario = {
   slices: 4,
   metrics: loadMetrics({ deadline: 0.97, both: 0.97 }),
   prepare: (server, { quick }) => openLoad(server, { text: JSON.stringify(item), acceptEncoding: null, quick }),
+  rowPeers: ['bare', 'empty', 'both'],
+  rows: [
+    {
+      title: '`lifecycle` and `deadline` on each request: requests/s',
+      against: 'a middleware that does nothing',
+      better: 'more',
+      ratio: ({ both, empty }) => both.rate / empty.rate,
+      limit: { title: 'bare Express', of: ({ bare, empty }) => bare.rate / empty.rate },
+      toReach: { 20: 0.95, 24: 0.97 },
+    },
+    {
+      title: 'the same: CPU',
+      against: 'a middleware that does nothing',
+      better: 'less',
+      ratio: ({ both, empty }) => both.cpu / empty.cpu,
+      limit: { title: 'bare Express', of: ({ bare, empty }) => bare.cpu / empty.cpu },
+    },
+  ],
   peers: [
     { name: 'bare', title: 'Express', serve: () => serveItem() },
     {

@@ -27,6 +27,17 @@ const scenario = {
   metrics: deliveryMetrics({ sluice: 0.7 }),
   prepare: (server, { quick }) =>
     openDelivery(server, quick ? { clients: 100, warmUp: 10, ticks: 20 } : { clients: 1000, warmUp: 20, ticks: 25 }),
+  rowPeers: ['bare', 'sluice'],
+  rows: [
+    {
+      title: '1,000 event streams, own text each: CPU per event',
+      against: 'bare Express',
+      better: 'less',
+      ratio: ({ sluice, bare }) => sluice.cpu / bare.cpu,
+      limit: { title: "the kernel's part", of: ({ sluice, bare }) => (sluice.cpu - sluice.user) / bare.cpu },
+      toReach: { 20: 0.6, 24: 0.75 },
+    },
+  ],
   peers: [
     {
       name: 'bare',

@@ -12,6 +12,16 @@ const scenario = {
   slices: 1,
   metrics: weightMetrics({ sluice: 1.25 }),
   prepare: async (server, { quick }) => openScale(server, quick ? 500 : 5000, 'gzip'),
+  rowPeers: ['bare', 'sluice'],
+  rows: [
+    {
+      title: '5,000 idle gzip event streams: memory of each',
+      against: 'bare Express, uncompressed',
+      better: 'less',
+      ratio: ({ sluice, bare }) => sluice.rss / bare.rss,
+      toReach: { 20: 1.2, 24: 1.25 },
+    },
+  ],
   peers: [
     { name: 'bare', title: 'Express, uncompressed', serve: () => withCount(serveBare()) },
     {

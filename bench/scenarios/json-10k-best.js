@@ -1,5 +1,5 @@
 // @ts-check
-import { jsonBodies } from '../support/json-bodies.js';
+import { bestRows, jsonBodies } from '../support/json-bodies.js';
 
 export default jsonBodies({
   name: 'json-10k-best',
@@ -8,4 +8,5 @@ export default jsonBodies({
   bytes: 10_000,
   acceptEncoding: 'gzip, deflate, br, zstd',
   toReach: { cpu: 0.33, bytes: 1.01 },
+  rows: bestRows('10 kB', 0.33),
 });

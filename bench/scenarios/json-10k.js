@@ -1,5 +1,5 @@
 // @ts-check
-import { jsonBodies } from '../support/json-bodies.js';
+import { costRow, jsonBodies } from '../support/json-bodies.js';
 
 export default jsonBodies({
   name: 'json-10k',
@@ -8,4 +8,5 @@ export default jsonBodies({
   acceptEncoding: 'gzip',
   settings: { level: 6 },
   toReach: { rate: 1.5, body: 1.03 },
+  rows: [costRow('10 kB', 0.4)],
 });

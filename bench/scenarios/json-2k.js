@@ -1,5 +1,5 @@
 // @ts-check
-import { jsonBodies } from '../support/json-bodies.js';
+import { costRow, jsonBodies } from '../support/json-bodies.js';
 
 export default jsonBodies({
   name: 'json-2k',
@@ -8,4 +8,5 @@ export default jsonBodies({
   acceptEncoding: 'gzip',
   settings: { level: 6 },
   toReach: { rate: 3, body: 1.03 },
+  rows: [costRow('2 kB', { 20: 0.3, 24: 0.35 })],
 });

@@ -1,5 +1,5 @@
 // @ts-check
-import { jsonBodies } from '../support/json-bodies.js';
+import { bestRows, jsonBodies } from '../support/json-bodies.js';
 
 export default jsonBodies({
   name: 'json-50k-best',
@@ -8,4 +8,5 @@ export default jsonBodies({
   bytes: 50_000,
   acceptEncoding: 'gzip, deflate, br, zstd',
   toReach: { cpu: 0.43, bytes: 1.01 },
+  rows: bestRows('50 kB', 0.43),
 });

@@ -1,5 +1,5 @@
 // @ts-check
-import { jsonBodies } from '../support/json-bodies.js';
+import { costRow, jsonBodies } from '../support/json-bodies.js';
 
 export default jsonBodies({
   name: 'json-50k',
@@ -8,4 +8,5 @@ export default jsonBodies({
   acceptEncoding: 'gzip',
   settings: { level: 6 },
   toReach: { rate: 1.3, body: 1.03 },
+  rows: [costRow('50 kB', 0.9)],
 });

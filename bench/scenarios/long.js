@@ -41,6 +41,23 @@ const scenario = {
     { key: 'body', title: 'kB of the body per MB of text', better: 'less', digits: 1 },
   ],
   prepare: (server, { quick }) => openDownloads(server, { megabytes, coding: 'gzip', quick }),
+  rowPeers: ['pipeline', 'sluice', 'sluice-body'],
+  rows: [
+    {
+      title: '32 MB of log lines, gzip 6: MB/s',
+      against: '`pipeline(source, createGzip(), res)`',
+      better: 'more',
+      ratio: ({ sluice, pipeline }) => sluice.rate / pipeline.rate,
+      toReach: 1,
+    },
+    {
+      title: 'the same by `pipeBody`: MB/s',
+      against: '`pipeline(source, createGzip(), res)`',
+      better: 'more',
+      ratio: ({ pipeline, ...peers }) => peers['sluice-body'].rate / pipeline.rate,
+      toReach: 1,
+    },
+  ],
   peers: [
     {
       name: 'pipeline',

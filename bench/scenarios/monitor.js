@@ -18,6 +18,16 @@ const scenario = {
   slices: 4,
   metrics: loadMetrics({ monitored: 0.98 }),
   prepare: (server, { quick }) => openLoad(server, { text: JSON.stringify(item), acceptEncoding: 'gzip', quick }),
+  rowPeers: ['stack', 'monitored'],
+  rows: [
+    {
+      title: '`monitor` in the full stack: requests/s',
+      against: 'the same without it',
+      better: 'more',
+      ratio: ({ monitored, stack }) => monitored.rate / stack.rate,
+      toReach: 0.98,
+    },
+  ],
   peers: [
     { name: 'stack', title: 'sluice() without a monitor', serve: () => serveStack(false) },
     { name: 'monitored', title: 'sluice()', serve: () => serveStack(true) },

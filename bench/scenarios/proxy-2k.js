@@ -24,6 +24,17 @@ const scenario = {
       return openLoad(server, { text, acceptEncoding: null, quick, counter: upstream, warmUps: 3 });
     });
   },
+  rowPeers: ['hpm', 'nginx', 'sluice'],
+  rows: [
+    {
+      title: 'proxy, answers of 2 kB: requests/s',
+      against: '`http-proxy-middleware`',
+      better: 'more',
+      ratio: ({ sluice, hpm }) => sluice.rate / hpm.rate,
+      limit: { title: 'nginx', of: ({ nginx, hpm }) => nginx.rate / hpm.rate },
+      toReach: 2.2,
+    },
+  ],
   peers: [
     proxies.middleware,
     proxies.middlewareExpress,

@@ -22,6 +22,17 @@ const scenario = {
       return openDownloads(server, { megabytes, coding: 'identity', quick });
     });
   },
+  rowPeers: ['hpm', 'nginx', 'sluice'],
+  rows: [
+    {
+      title: 'proxy, bodies of 64 MB: MB/s',
+      against: '`http-proxy-middleware`',
+      better: 'more',
+      ratio: ({ sluice, hpm }) => sluice.rate / hpm.rate,
+      limit: { title: 'nginx', of: ({ nginx, hpm }) => nginx.rate / hpm.rate },
+      toReach: 1,
+    },
+  ],
   peers: [proxies.middleware, proxies.httpProxy3, proxies.httpxy, proxies.byHand, proxies.nginx, proxies.sluice],
 };
 

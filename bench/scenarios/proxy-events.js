@@ -22,6 +22,17 @@ const scenario = {
     const upstream = await openUpstream(server);
     return withUpstream(upstream, () => openDelivery(server, size, { source: upstream }));
   },
+  rowPeers: ['hpm', 'nginx', 'sluice'],
+  rows: [
+    {
+      title: 'proxy, 1,000 event streams: CPU per event',
+      against: '`http-proxy-middleware`',
+      better: 'less',
+      ratio: ({ sluice, hpm }) => sluice.cpu / hpm.cpu,
+      limit: { title: 'nginx', of: ({ nginx, hpm }) => nginx.cpu / hpm.cpu },
+      toReach: 0.8,
+    },
+  ],
   peers: [
     proxies.middleware,
     proxies.middlewareExpress,

@@ -13,9 +13,10 @@ import { weightMetrics, withCount } from './weight.js';
  * @param {(client: number, number: number) => unknown} options.dataFor - what a client is told at a tick
  * @param {Partial<Record<'cpu' | 'wire' | 'rss', number>>} [options.toReach] - our ratios to `compression`
  * @param {Partial<Record<'cpu' | 'wire', number>>} [options.toReachBare] - our ratios to the bare peer
+ * @param {readonly import('./summary.js').Row[]} [options.rows]
  * @returns {import('./rounds.js').Scenario}
  */
-export function compressedStreams({ name, summary, dataFor, toReach = {}, toReachBare = {} }) {
+export function compressedStreams({ name, summary, dataFor, toReach = {}, toReachBare = {}, rows }) {
   const textFor = (/** @type {number} */ client, /** @type {number} */ number) =>
     `event: tick\nid: ${number}\ndata: ${JSON.stringify(dataFor(client, number))}\n\n`;
   return {
@@ -25,6 +26,7 @@ export function compressedStreams({ name, summary, dataFor, toReach = {}, toReac
     rounds: 5,
     slices: 4,
     metrics: compressedMetrics(toReach, toReachBare),
+    ...(rows && { rows, rowPeers: ['compression', 'bare', 'sluice'] }),
     prepare: (server, { quick }) =>
       openDelivery(server, quick ? { clients: 100, warmUp: 10, ticks: 20 } : { clients: 1000, warmUp: 20, ticks: 25 }, {
         acceptEncoding: 'gzip',

@@ -1,4 +1,6 @@
 // @ts-check
+import { Buffer } from 'node:buffer';
+import process from 'node:process';
 import express from 'express';
 import { loadMetrics, openLoad } from './load.js';
 import { makeOrders } from './orders.js';
@@ -133,6 +135,68 @@ function loadScenario({ name, summary, text, acceptEncoding, toReach }) {
 }
 
 /**
+ * What encoding one body takes without a server, in µs of CPU.
+ * @param {import('sluice').Codec} codec
+ * @param {Buffer} text
+ */
+async function encodeAlone(codec, text) {
+  // As many as take some 50 ms.
+  const count = Math.max(50, Math.round(6_000_000 / text.length));
+  const before = process.cpuUsage();
+  for (let done = 0; done < count; done++) await codec.encode?.(text, { tier: 0, size: text.length, padding: 0 });
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / count;
+}
+
+/**
+ * The row of a scenario with one level of gzip: what compressing costs above an answer that is not compressed. The
+ * encoder alone is what no middleware can pass.
+ * @param {string} size
+ * @param {import('./summary.js').Row['toReach']} toReach
+ * @returns {import('./summary.js').Row}
+ */
+export function costRow(size, toReach) {
+  return {
+    title: `${size} of JSON, gzip 6: CPU above bare Express`,
+    against: '`compression` above bare Express',
+    better: 'less',
+    ratio: ({ sluice, compression, bare }) => (sluice.cpu - bare.cpu) / (compression.cpu - bare.cpu),
+    limit: {
+      title: 'the encoder alone',
+      of: ({ sluice, compression, bare }) => sluice.encoder / (compression.cpu - bare.cpu),
+    },
+    ...(toReach !== undefined && { toReach }),
+  };
+}
+
+/**
+ * The rows of a scenario in which each chooses its coding.
+ * @param {string} size
+ * @param {number} toReach - of the CPU, on Node 24
+ * @returns {import('./summary.js').Row[]}
+ */
+export function bestRows(size, toReach) {
+  const against = '`compression`';
+  return [
+    {
+      title: `${size} of JSON, the best coding of each: CPU`,
+      against,
+      better: 'less',
+      ratio: ({ sluice, compression }) => sluice.cpu / compression.cpu,
+      limit: { title: 'bare Express', of: ({ bare, compression }) => bare.cpu / compression.cpu },
+      toReach: { 24: toReach },
+    },
+    {
+      title: `${size} of JSON, the best coding of each: bytes`,
+      against,
+      better: 'less',
+      ratio: ({ sluice, compression }) => sluice.bytes / compression.bytes,
+      toReach: { 24: 1.01 },
+    },
+  ];
+}
+
+/**
  * JSON bodies, each compressed for the one who asks.
  * @param {object} options
  * @param {string} options.name
@@ -141,13 +205,23 @@ function loadScenario({ name, summary, text, acceptEncoding, toReach }) {
  * @param {string} options.acceptEncoding
  * @param {Settings} [options.settings] - of all peers; without it, their own
  * @param {ToReach} options.toReach
+ * @param {readonly import('./summary.js').Row[]} options.rows
  * @returns {import('./rounds.js').Scenario}
  */
-export function jsonBodies({ name, summary, bytes, acceptEncoding, settings = {}, toReach }) {
+export function jsonBodies({ name, summary, bytes, acceptEncoding, settings = {}, toReach, rows }) {
   const body = makeOrders(bytes);
   const text = JSON.stringify(body);
   return {
     ...loadScenario({ name, summary, text, acceptEncoding, toReach }),
+    rows,
+    rowPeers: ['compression', 'bare', 'sluice'],
+    rowKeys: ['encoder'],
+    async prepare(server, { quick, peer }) {
+      const bench = await openLoad(server, { text, acceptEncoding, quick });
+      const encodes = peer.name === 'sluice' && settings.level !== undefined;
+      if (!encodes) return bench;
+      return { ...bench, measure: async () => ({ ...(await bench.measure()), encoder: await server.call('encoder') }) };
+    },
     peers: [
       {
         name: 'compression',
@@ -163,8 +237,11 @@ export function jsonBodies({ name, summary, bytes, acceptEncoding, settings = {}
         name: 'sluice',
         title: 'Express, compress',
         async serve() {
-          const { compress } = await import('sluice');
-          return serveExpress(body, compress(settings));
+          const { compress, gzip } = await import('sluice');
+          return {
+            ...serveExpress(body, compress(settings)),
+            calls: { encoder: () => encodeAlone(gzip({ level: 6, syncThreshold: Infinity }), Buffer.from(text)) },
+          };
         },
       },
     ],

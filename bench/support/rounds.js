@@ -36,6 +36,9 @@ import { median } from './statistics.js';
  * @property {number} rounds - unless asked otherwise
  * @property {number} slices - measurements of each peer in a round
  * @property {(server: Child, options: { quick: boolean, peer: Peer }) => Promise<Bench>} prepare
+ * @property {readonly import('./summary.js').Row[]} [rows] - its lines in the summary
+ * @property {readonly string[]} [rowPeers] - the peers that these need
+ * @property {readonly string[]} [rowKeys] - what they read of what `measure` returns, beside the metrics
  *
  * @typedef {{ rounds: number | undefined, quick: boolean, profile: string | undefined }} RunOptions
  *
@@ -53,7 +56,7 @@ import { median } from './statistics.js';
  */
 export async function runScenario(scenario, options, progress) {
   const rounds = roundsOf(scenario, options);
-  const keys = [...new Set(scenario.metrics.map(({ key }) => key))];
+  const keys = [...new Set([...scenario.metrics.map(({ key }) => key), ...(scenario.rowKeys ?? [])])];
   /** @type {Samples} */
   const samples = new Map(scenario.peers.map(({ name }) => [name, new Map(keys.map((key) => [key, []]))]));
   for (let round = 0; round < rounds; round++) {
