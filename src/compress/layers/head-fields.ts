@@ -35,9 +35,10 @@ export class HeadFields {
   /** Returns what puts the fields back as they are now. */
   remember(): () => void {
     const res = this.#res;
-    const fields = touchedFields.map((name) => [name, res.getHeader(name)] as const);
+    const values = touchedFields.map((name) => res.getHeader(name));
     return () => {
-      for (const [name, value] of fields) {
+      for (const [index, name] of touchedFields.entries()) {
+        const value = values[index];
         if (value === undefined) res.removeHeader(name);
         else res.setHeader(name, value);
       }

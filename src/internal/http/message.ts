@@ -65,7 +65,8 @@ export function requestLabel(req: HttpRequest): string {
 /** The path as the client asked for it, without its query: `''` for a request that has none. */
 export function requestPath(req: HttpRequest): string {
   // Routers take what they matched off `url`.
-  const url = (req as { originalUrl?: unknown }).originalUrl;
-  const [path = ''] = (typeof url === 'string' ? url : (req.url ?? '')).split('?', 1);
-  return path;
+  const { originalUrl } = req as { originalUrl?: unknown };
+  const url = typeof originalUrl === 'string' ? originalUrl : (req.url ?? '');
+  const end = url.indexOf('?');
+  return end < 0 ? url : url.slice(0, end);
 }

@@ -17,10 +17,15 @@ export interface AskedHead {
   /** Of `writeHead`. */
   readonly args: HeadArguments;
   readonly complete: Head['complete'];
+  readonly host: HeadHost;
+}
+
+/** Who asks for a head to be completed. */
+export interface HeadHost {
   /** Asks the layers. Each may change the fields of the response. */
-  readonly askLayers: () => LayersAnswer;
+  askLayers(): LayersAnswer;
   /** Registers a step for a head that is refused. */
-  readonly onRefused: (undo: () => void) => void;
+  onRefused(undo: () => void): void;
 }
 
 /** What the layers make of a head, all together. */
@@ -32,43 +37,69 @@ export interface LayersAnswer {
 }
 
 /** A head that the layers have completed. */
-export interface CompletedHead {
+export class CompletedHead {
   /** Whether a layer holds it back. */
   readonly isHeld: boolean;
   /** The length that the handler announced, if it is to be checked. */
   readonly strictLength: StrictLength | undefined;
+  readonly #res: HttpResponse;
+  readonly #status: number;
+  readonly #text: string | undefined;
+  /** Whether no field was set before: the fields go with the arguments. */
+  readonly #isUnset: boolean;
+
+  constructor(res: HttpResponse, isHeld: boolean, text: string | undefined, before: HeadBefore) {
+    this.isHeld = isHeld;
+    this.strictLength = before.strictLength;
+    this.#res = res;
+    this.#status = res.statusCode;
+    this.#text = text;
+    this.#isUnset = before.isUnset;
+  }
+
   /** The arguments for Node's `writeHead`, once the last fields are set. */
-  args(): readonly unknown[];
+  args(): readonly unknown[] {
+    const args: unknown[] = [this.#status];
+    if (this.#text !== undefined) args.push(this.#text);
+    if (this.#isUnset) args.push(takeFields(this.#res));
+    return args;
+  }
+}
+
+/** A head before the layers have seen it. */
+interface HeadBefore {
+  readonly strictLength: StrictLength | undefined;
+  readonly isUnset: boolean;
 }
 
 /**
  * Merges the fields of a head and asks the layers.
  * @returns `undefined` for a head that Node refuses. No layer has seen it; Node's `writeHead` gets the same arguments
  */
-export function completeHead({ res, args, complete, askLayers, onRefused }: AskedHead): CompletedHead | undefined {
+export function completeHead({ res, args, complete, host }: AskedHead): CompletedHead | undefined {
   const [given, second, third] = args;
   const status = toStatus(res, given);
   if (status === undefined) return undefined;
-  const reason = typeof second === 'string' ? [second] : [];
-  const fields = (typeof second === 'string' ? third : (second ?? third)) as HeadFields | undefined;
+  const reason = typeof second === 'string' ? second : undefined;
+  const fields = (reason === undefined ? (second ?? third) : third) as HeadFields | null | undefined;
   const isUnset = !isHttp2(res) && hasNoFields(res);
   // Where Node sets it, so that a refused head leaves behind what it leaves.
-  if (!isHttp2(res)) setStatus(res, status, reason[0]);
-  if (isUnset) onRefused(() => dropFields(res));
+  if (!isHttp2(res)) setStatus(res, status, reason);
+  if (isUnset) host.onRefused(() => dropFields(res));
   if (!mergeFields(res, fields, isUnset)) return undefined;
   if (isHttp2(res) && hasRefusedField(res)) return undefined;
   if (!isHttp2(res) && (badStatusText.test(res.statusMessage) || hasLostTrailer(res, status))) return undefined;
   res.statusCode = status;
   const strictLength = openStrictLength(res);
   const wantsLength = !hasRemovedLength(res);
-  const { changesBody, isHeld } = askLayers();
+  const { changesBody, isHeld } = host.askLayers();
   if (complete && wantsLength && !changesBody) frameComplete(res, complete);
+  const holdsText = isHeld && !isHttp2(res);
   // Node sets it with the head, which goes out later here.
-  if (isHeld && !isHttp2(res)) res.statusMessage ||= STATUS_CODES[res.statusCode] ?? 'unknown';
+  if (holdsText) res.statusMessage ||= STATUS_CODES[res.statusCode] ?? 'unknown';
   // What the handler sets from here on is too late. A layer may have replaced the handler's answer.
-  const { statusCode } = res;
-  const text = isHeld && !isHttp2(res) ? [res.statusMessage] : statusCode === status ? reason : [];
-  return { isHeld, strictLength, args: () => [statusCode, ...text, ...(isUnset ? [takeFields(res)] : [])] };
+  const text = holdsText ? res.statusMessage : res.statusCode === status ? reason : undefined;
+  return new CompletedHead(res, isHeld, text, { strictLength, isUnset });
 }
 
 /** Whether trailers are announced for a message that cannot be chunked (RFC 9112 7.1.2). Node refuses it. */
@@ -171,10 +202,11 @@ function takeFields(res: HttpResponse): Record<string, unknown> {
  * list may repeat a name. `false`, with nothing done, for a list that Node refuses.
  * @param isUnset - whether no field was set before. Over HTTP/1.1 Node takes a list of pairs only then
  */
-function mergeFields(response: HttpResponse, fields: HeadFields | undefined, isUnset: boolean): boolean {
+function mergeFields(response: HttpResponse, fields: HeadFields | null | undefined, isUnset: boolean): boolean {
+  if (fields === undefined || fields === null) return true;
   const res = response as ServerResponse;
   if (!Array.isArray(fields)) {
-    for (const [name, value] of Object.entries((fields ?? {}) as Record<string, string>))
+    for (const [name, value] of Object.entries(fields as Record<string, string>))
       if (name !== '') res.setHeader(name, value);
     return true;
   }

@@ -65,16 +65,34 @@ class Lifetime {
       setImmediate(() => this.end());
       return;
     }
-    onFinished(res as ServerResponse, responseOnFinished);
     // Later than at once, for the encoders on the same connection to be first.
     if (!res.socket || isHttp2(res)) watchSilentClose(res, () => process.nextTick(() => this.end()));
+    // on-finished registers for four events, which costs as much as all else here. In the next tick most handlers have
+    // ended the response, and one event is left to wait for.
+    process.nextTick(lifetimeOnNextTick, this);
   }
 
-  /** on-finished has called back. */
+  awaitEnd(): void {
+    const res = this.#res;
+    try {
+      if (res.writableEnded || hasClosed(res)) this.finished();
+      else onFinished(res as ServerResponse, responseOnFinished);
+    } catch (error) {
+      // Both read what the application may have replaced.
+      reportError(res.req, error);
+      this.#awaitClose();
+    }
+  }
+
+  /** on-finished has called back, or would at once. */
   finished(): void {
     if (isClosed(this.#res)) this.end();
     // It does so at the 'error' of a connection too, and it takes a response that was ended for one that is sent.
-    else (this.#res as ServerResponse).once('close', () => this.end());
+    else this.#awaitClose();
+  }
+
+  #awaitClose(): void {
+    (this.#res as ServerResponse).on('close', responseOnClose);
   }
 
   end(): void {
@@ -89,11 +107,15 @@ class Lifetime {
   }
 }
 
+/** Whether it has emitted `'close'`. */
+function hasClosed(res: HttpResponse): boolean {
+  // The HTTP/2 response has no `closed`, and is without a socket from its 'close' on.
+  return isHttp2(res) ? (res.socket as Socket | undefined) === undefined : res.closed;
+}
+
 /** Whether it has emitted `'close'`, or never will. */
 function isClosed(res: HttpResponse): boolean {
-  // The HTTP/2 response has no `closed`, and is without a socket from its 'close' on.
-  if (isHttp2(res)) return (res.socket as Socket | undefined) === undefined;
-  return res.closed || (!res.socket && isGone(res));
+  return hasClosed(res) || (!isHttp2(res) && !res.socket && isGone(res));
 }
 
 function lifetimeOf(res: HttpResponse): Lifetime | undefined {
@@ -106,6 +128,14 @@ function startLifetime(res: HttpResponse): Lifetime {
   const lifetime = ((res as Living)[lifetimeKey] = new Lifetime(res));
   lifetime.watch();
   return lifetime;
+}
+
+function lifetimeOnNextTick(lifetime: Lifetime): void {
+  lifetime.awaitEnd();
+}
+
+function responseOnClose(this: HttpResponse): void {
+  lifetimeOf(this)?.end();
 }
 
 // on-finished calls back at 'finish', when the kernel has all, or at the 'error' or the 'close' of the connection.

@@ -1,5 +1,5 @@
 import type { ResponseCore } from './core.ts';
-import { type CompletedHead, completeHead, type HeadArguments, type LayersAnswer } from './head.ts';
+import { type CompletedHead, completeHead, type HeadArguments, type HeadHost, type LayersAnswer } from './head.ts';
 import { holdHead, refuse, releaseHead } from './held-head.ts';
 import { type Head, type HeadOutcome, keep, type Layer } from './layer.ts';
 import { reportError } from '../events.ts';
@@ -8,6 +8,9 @@ import { callEach } from '../listeners.ts';
 import type { LayerStack } from './stack.ts';
 import type { StrictLength } from './strict-length.ts';
 
+/** Of a head that is not being settled. */
+const none: (() => void)[] = [];
+
 /**
  * The head of one response.
  *
@@ -15,7 +18,7 @@ import type { StrictLength } from './strict-length.ts';
  *      ▲                     │ └─────▶ held ──sendHeld──▶ fixed
  *      └──────refused────────┘
  */
-export class ResponseHead {
+export class ResponseHead implements HeadHost {
   /** With `strictContentLength`, where layers change the length. */
   strictLength: StrictLength | undefined;
   readonly #core: ResponseCore;
@@ -23,6 +26,8 @@ export class ResponseHead {
   #state: 'open' | 'settling' | 'held' | 'fixed' = 'open';
   #held: CompletedHead | undefined;
   #complete: Head['complete'];
+  /** What puts a head that is refused back, while it is settled. */
+  #undo: (() => void)[] = none;
 
   constructor(core: ResponseCore, stack: LayerStack) {
     this.#core = core;
@@ -34,8 +39,7 @@ export class ResponseHead {
     if (this.#state === 'held') refuse(res, 'write');
     // Where its close is over, nothing would end what a layer opens.
     const isOpen = this.#state === 'open' && !res.headersSent && !isGone(res);
-    const layers = isOpen ? this.#stack.headLayers : [];
-    if (layers.length > 0) this.#settle(layers, args);
+    if (isOpen && this.#stack.hasHeadLayers) this.#settle(args);
     else this.#core.nativeWriteHead(args);
   }
 
@@ -77,19 +81,33 @@ export class ResponseHead {
     this.#state = 'fixed';
   }
 
-  #settle(layers: readonly Layer[], args: HeadArguments): void {
+  onRefused(undo: () => void): void {
+    this.#undo.push(undo);
+  }
+
+  askLayers(): LayersAnswer {
+    let changesBody = false;
+    let isHeld = false;
+    const head = { res: this.#core.res, complete: this.#complete };
+    for (const layer of this.#stack.headLayers) {
+      const outcome = layer.head?.(head) ?? keep;
+      if (outcome.undo) this.#undo.push(outcome.undo);
+      if (outcome.kind === 'keep') continue;
+      this.#undo.push(this.#move(layer, outcome));
+      if (outcome.kind === 'leave') continue;
+      changesBody ||= outcome.layer.kind !== 'observer';
+      isHeld ||= outcome.kind === 'hold';
+    }
+    return { changesBody, isHeld };
+  }
+
+  #settle(args: HeadArguments): void {
     const { res } = this.#core;
     this.#state = 'settling';
     this.strictLength = undefined;
-    const undo: (() => void)[] = [];
+    this.#undo = [];
     try {
-      const head = completeHead({
-        res,
-        args,
-        complete: this.#complete,
-        askLayers: () => this.#askLayers(layers, undo),
-        onRefused: (step) => void undo.push(step),
-      });
+      const head = completeHead({ res, args, complete: this.#complete, host: this });
       this.strictLength = head?.strictLength;
       if (head?.isHeld) {
         this.#held = head;
@@ -100,31 +118,19 @@ export class ResponseHead {
         if (head) this.#state = 'fixed';
       }
     } finally {
-      if (this.#state === 'settling') {
-        this.#state = 'open';
-        // One that throws must not keep the others from their turn, nor take the place of Node's error.
-        callEach(
-          undo.toReversed(),
-          (step) => step(),
-          (error) => reportError(res.req, error),
-        );
-      }
+      if (this.#state === 'settling') this.#putBack();
+      this.#undo = none;
     }
   }
 
-  #askLayers(layers: readonly Layer[], undo: (() => void)[]): LayersAnswer {
-    let changesBody = false;
-    let isHeld = false;
-    for (const layer of layers) {
-      const outcome = layer.head?.({ res: this.#core.res, complete: this.#complete }) ?? keep;
-      if (outcome.undo) undo.push(outcome.undo);
-      if (outcome.kind === 'keep') continue;
-      undo.push(this.#move(layer, outcome));
-      if (outcome.kind === 'leave') continue;
-      changesBody ||= outcome.layer.kind !== 'observer';
-      isHeld ||= outcome.kind === 'hold';
-    }
-    return { changesBody, isHeld };
+  #putBack(): void {
+    this.#state = 'open';
+    // One that throws must not keep the others from their turn, nor take the place of Node's error.
+    callEach(
+      this.#undo.toReversed(),
+      (step) => step(),
+      (error) => reportError(this.#core.res.req, error),
+    );
   }
 
   /** Moves a layer as its outcome says. Returns the undo. */

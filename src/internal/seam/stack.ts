@@ -59,6 +59,10 @@ export class LayerStack {
     return this.#layers.some(matches);
   }
 
+  get hasHeadLayers(): boolean {
+    return this.#layers.some((layer) => layer.head);
+  }
+
   /** The layers that are asked about the head, top down. */
   get headLayers(): readonly Layer[] {
     return this.#layers.filter((layer) => layer.head);
