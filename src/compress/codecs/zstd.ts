@@ -14,7 +14,7 @@ import { type BlockSettings, type Codec, type EncodeSettings, type StreamEncoder
 import { usableCores } from './cores.ts';
 import { bitsFor } from './deflate-block.ts';
 import { codecAdvice, checkParams, type Params, readParams, zstdRules } from './params.ts';
-import { smallBody, smallZstdLevels, zstdLevels, zstdPoolThreshold } from '../policy/coding-costs.ts';
+import { addonWeight, smallBody, smallZstdLevels, zstdLevels, zstdPoolThreshold } from '../policy/coding-costs.ts';
 import { KeptEncoders } from './kept-encoder.ts';
 import { levelAt, readTierLevels, type TierLevels } from '../policy/tier.ts';
 import { TransformBlocks } from './transform-blocks.ts';
@@ -111,7 +111,8 @@ const names: OptionNames<ZstdOptions> = {
 function resolveZstdOptions(given: ZstdOptions | undefined) {
   const options = readOptions('zstd', given, names, codecAdvice('zstd', 'level'));
   const params = readParams('zstd.params', options.params, zstdRules);
-  const { [param.level]: level, ...rest } = params;
+  const { [param.level]: levelParam, ...rest } = params;
+  const level = options.level ?? (levelParam as number | undefined);
   if (Number(params[param.windowLog] ?? 0) > largestWindow)
     throw new InvalidOptionError(
       `zstd.params[${param.windowLog}]`,
@@ -120,10 +121,11 @@ function resolveZstdOptions(given: ZstdOptions | undefined) {
     );
   // Above 19 the window of a body of unknown size passes 8 MB.
   const readLevels = (defaults: TierLevels): TierLevels =>
-    readTierLevels('zstd.level', options.level ?? (level as number | undefined), defaults, { min: -50, max: 19 });
+    readTierLevels('zstd.level', level, defaults, { min: -50, max: 19 });
   const levels = readLevels(zstdLevels);
   return {
     levels,
+    isChosen: level !== undefined,
     smallLevels: readLevels(smallZstdLevels),
     windowBits:
       options.windowBits === undefined
@@ -171,8 +173,7 @@ function addonCodec(importAddon: ImportZstdAddon | undefined, resolved: Resolved
     async load() {
       addon = await loadZstdAddon(importAddon);
     },
-    // What follows a flush goes uncompressed for up to 16 kB: others do better on a body that is flushed.
-    weight: ({ kind }) => (kind === 'long' ? 0.8 : undefined),
+    weight: (context) => addonWeight(context, resolved.isChosen),
     async encode(body, { tier, padding }) {
       const level = levelAt(levelsFor(resolved, body.length), tier);
       return padFrame(await loaded(addon).encode(body, level), padding);

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { decompress as fzstd } from 'fzstd';
 import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { StreamEncoder } from '../../../src/compress/codec.ts';
+import { zstd } from '../../../src/compress/codecs/zstd.ts';
 import { createAddonStream, loadZstdAddon, type ZstdAddon } from '../../../src/compress/codecs/zstd-addon.ts';
 import { CodecUnavailableError } from '../../../src/errors.ts';
 import { deferred } from '../../support/deferred.ts';
@@ -119,6 +120,14 @@ function textIn(output: readonly Uint8Array[]): string {
     run.length % unit === 0 ? letter.repeat(run.length / unit) : run,
   );
 }
+
+it('is weighed under gzip for short complete bodies, unless its level is chosen', () => {
+  const addon = importZstdAddon;
+  const context = { kind: 'complete', tier: 0, size: 2000 } as const;
+  expect(zstd({ addon }).weight!(context)).toBeLessThan(0.9);
+  expect(zstd({ addon, level: 3 }).weight!(context)).toBeUndefined();
+  expect(zstd({ addon }).weight!({ ...context, size: 20_000 })).toBeUndefined();
+});
 
 describe('loading', () => {
   const compress = async (): Promise<Uint8Array> => empty;

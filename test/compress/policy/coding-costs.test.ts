@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { BodyKind, Tier } from '../../../src/compress/codec.ts';
 import {
+  addonWeight,
   builtInWeight,
   smallBody,
   smallZstdLevels,
@@ -44,6 +45,33 @@ describe('the built-in weights', () => {
         }
     expect(builtInWeight('acme-1', {})).toBe(0.7);
     expect(builtInWeight('GZIP', { size: 1 })).toBe(builtInWeight('gzip', { size: 1 }));
+  });
+});
+
+describe('the weight of the addon of zstd', () => {
+  const under = 16 * 1024 - 1;
+  it.each<[kind: BodyKind, tier: Tier, size: number | undefined, isChosen: boolean, weight: number | undefined]>([
+    ['complete', 0, under, false, 0.87],
+    ['complete', 1, under, false, 0.93],
+    ['complete', 2, under, false, 0.93],
+    ['complete', 0, under + 1, false, undefined],
+    ['complete', 0, undefined, false, undefined],
+    ['complete', 0, under, true, undefined],
+    ['long', 0, under, false, 0.8],
+    ['long', 0, undefined, true, 0.8],
+  ])(
+    'of a body that is %s at tier %i, with %s bytes, its level chosen %s: %s',
+    (kind, tier, size, isChosen, weight) => {
+      expect(addonWeight({ kind, tier, size }, isChosen)).toBe(weight);
+    },
+  );
+
+  it('is between gzip and brotli for short complete bodies, at each tier', () => {
+    for (const tier of [0, 1, 2] as const) {
+      const weight = addonWeight({ tier, size: under }, false);
+      expect(weight).toBeGreaterThan(builtInWeight('br', { tier, size: under }));
+      expect(weight).toBeLessThan(builtInWeight('gzip', { tier, size: under }));
+    }
   });
 });
 
