@@ -276,6 +276,16 @@ export function repeatedBodies({ name, summary, bytes, acceptEncoding, rate }) {
     metrics: scenario.metrics.map((metric) =>
       metric.key === 'rate' ? { ...metric, toReach: { cache: rate } } : metric,
     ),
+    rowPeers: ['bare', 'cache'],
+    rows: [
+      {
+        title: 'the same 10 kB of JSON again, with `cache`: requests/s',
+        against: 'bare Express, uncompressed',
+        better: 'more',
+        ratio: ({ cache, bare }) => cache.rate / bare.rate,
+        toReach: rate,
+      },
+    ],
     peers: [
       { name: 'bare', title: 'Express, uncompressed', serve: () => serveExpress(body) },
       peer('sluice', 'Express, compress', {}),
