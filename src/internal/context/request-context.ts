@@ -7,6 +7,8 @@ import { type HttpRequest, type HttpResponse, isGone } from '../http/message.ts'
 const contextKey = Symbol('sluice.context');
 const responseKey = Symbol('sluice.response');
 
+const none: readonly Context[] = [];
+
 interface Slot {
   [responseKey]?: HttpResponse | undefined;
   /** The last one counts. */
@@ -59,18 +61,19 @@ export function setContext(req: HttpRequest, res: HttpResponse, context: Context
 
 function responseOnOver({ req, writableEnded }: HttpResponse): void {
   // After a reset HTTP/2 reports the body as finished. Only `writableEnded` tells whether the server had ended it.
-  if (!writableEnded) abortRequest(req, new ClientClosedError());
-  else for (const context of contextsOf(req)) context.dispose();
+  if (writableEnded) forEachContext(req, (context) => context.dispose());
+  else abortRequest(req, new ClientClosedError());
 }
 
 /** Aborts all contexts of a request. */
 export function abortRequest(req: HttpRequest, reason: Error): void {
-  for (const context of contextsOf(req)) context.abort(reason);
+  forEachContext(req, (context) => context.abort(reason));
 }
 
 /** From the last to the first: the end of the first alone would leave the others to their deadlines. */
-function contextsOf(req: HttpRequest): readonly Context[] {
-  return slotOf(req)[contextKey]?.toReversed() ?? [];
+function forEachContext(req: HttpRequest, call: (context: Context) => void): void {
+  const contexts = slotOf(req)[contextKey] ?? none;
+  for (let index = contexts.length - 1; index >= 0; index--) call(contexts[index] as Context);
 }
 
 /** The context of the code that runs now, if it has one. */

@@ -282,6 +282,24 @@ describe('what waits behind others on a connection', () => {
 });
 
 describe('the listeners of one response', () => {
+  // on-finished is the one that listens to the 'end' of a response, which has none.
+  it.each(http1Carriers)('are those of on-finished over $name, unless its handler ends it at once', async (carrier) => {
+    const counts = new Map<string, number>();
+    const told: string[] = [];
+    const running = await serve(carrier, (req, res) => {
+      whenOver(res, () => void told.push(req.url!));
+      if (req.url === '/at-once') res.end('x');
+      setImmediate(() => {
+        counts.set(req.url!, (res as EventEmitter).listenerCount('end'));
+        res.end();
+      });
+    });
+    for (const path of ['/at-once', '/later']) await settles((await running.visit({ path })).over);
+    await until(() => told.length === 2);
+    expect(told).toEqual(['/at-once', '/later']);
+    expect(Object.fromEntries(counts)).toEqual({ '/at-once': 0, '/later': 1 });
+  });
+
   /** Counts the most that were there at once. */
   function countCloses(counts: Map<string, number>): Middleware {
     return (req, res, next) => {
