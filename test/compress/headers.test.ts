@@ -129,6 +129,7 @@ describe.each(protocols)('Vary over %s', (protocol) => {
 describe('fields of what is coded', () => {
   const site = useSite(bare, { idleFlush: 5 });
   const h2 = useSite(h2c, { idleFlush: 5 });
+  const suffixed = useSite(bare, { etag: 'suffix' });
 
   it.each(shapes)('Accept-Ranges goes from %s, and stays on what is not coded', async (_name, make) => {
     for (const [each, protocol] of [
@@ -197,6 +198,20 @@ describe('fields of what is coded', () => {
         expect(head.content.length).toBe(0);
       }
     }
+  });
+
+  it('HEAD has no tag where that of GET depends on the length of the body', async () => {
+    const tagged =
+      (content: string): Answer =>
+      (res) => {
+        res.setHeader('Content-Type', 'text/plain').setHeader('ETag', '"abc"');
+        res.end(res.req.method === 'HEAD' ? undefined : content);
+      };
+    const tag = async (accept: string, content = '', method = 'HEAD'): Promise<unknown> =>
+      (await read(suffixed, tagged(content), { accept, method })).headers['etag'];
+    expect(await tag('gzip, br', prose(5_000), 'GET')).toBe('"abc-gzip"');
+    expect(await tag('gzip, br', prose(50_000), 'GET')).toBe('"abc-br"');
+    expect([await tag('gzip, br'), await tag('gzip'), await tag('br')]).toEqual([undefined, '"abc-gzip"', '"abc-br"']);
   });
 
   it('a wrong Content-Length of a complete body is put right', async () => {
