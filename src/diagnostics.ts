@@ -1,5 +1,15 @@
 import diagnostics from 'node:diagnostics_channel';
 import {
+  type ChannelEndMessage,
+  type ChannelErrorMessage,
+  channelErrors,
+  channelEvents,
+  type ChannelPublishMessage,
+  type ChannelResetMessage,
+  type ChannelSegmentMessage,
+  type ChannelSubscribeMessage,
+} from './channel/events.ts';
+import {
   type CompressedBytesMessage,
   type CompressErrorMessage,
   compressErrors,
@@ -86,6 +96,18 @@ export interface DiagnosticsMessages {
   'sluice:lifecycle:drain': DrainReport;
   /** A listener or `exempt` threw. */
   'sluice:lifecycle:error': LifecycleErrorMessage;
+  /** An event was published on a channel, by this process. Not in the debug log. */
+  'sluice:channel:publish': ChannelPublishMessage;
+  /** Events of a channel begin to go out to the live clients of this process. Not in the debug log. */
+  'sluice:channel:segment': ChannelSegmentMessage;
+  /** A client of a channel is live. */
+  'sluice:channel:subscribe': ChannelSubscribeMessage;
+  /** A client of a channel was told that events are missing. */
+  'sluice:channel:reset': ChannelResetMessage;
+  /** A channel ended. */
+  'sluice:channel:end': ChannelEndMessage;
+  /** A listener threw, or a publication failed that nothing waits for. */
+  'sluice:channel:error': ChannelErrorMessage;
   /** The headers of an upstream's answer are on their way. */
   'sluice:proxy:response': ProxyResponseMessage;
   /** A request got no answer of an upstream, or not all of it. */
@@ -124,6 +146,12 @@ export const channels: { readonly [Name in keyof DiagnosticsMessages]: Event<Dia
   'sluice:lifecycle:state': lifecycleEvents.state,
   'sluice:lifecycle:drain': lifecycleEvents.drain,
   'sluice:lifecycle:error': lifecycleErrors,
+  'sluice:channel:publish': channelEvents.publish,
+  'sluice:channel:segment': channelEvents.segment,
+  'sluice:channel:subscribe': channelEvents.subscribe,
+  'sluice:channel:reset': channelEvents.reset,
+  'sluice:channel:end': channelEvents.end,
+  'sluice:channel:error': channelErrors,
   'sluice:proxy:response': proxyEvents.response,
   'sluice:proxy:failure': proxyEvents.failure,
   'sluice:proxy:retry': proxyEvents.retry,

@@ -1,3 +1,4 @@
+import { ChannelClosedError, ChannelEndedError } from './errors/channel-errors.ts';
 import { InvalidOptionError } from './errors/invalid-option-error.ts';
 import {
   BodyConsumedError,
@@ -7,6 +8,7 @@ import {
 } from './errors/proxy-errors.ts';
 import { SluiceError } from './errors/sluice-error.ts';
 
+export { ChannelClosedError, ChannelEndedError } from './errors/channel-errors.ts';
 export { InvalidOptionError } from './errors/invalid-option-error.ts';
 export {
   BodyConsumedError,
@@ -272,6 +274,8 @@ export const errorClasses: Readonly<Record<string, SluiceErrorClass>> = {
   ERR_SLUICE_HEARTBEAT_TIMEOUT: HeartbeatTimeoutError,
   ERR_SLUICE_STREAM_FAILED: StreamFailedError,
   ERR_SLUICE_PEER_MISSING: MissingPeerError,
+  ERR_SLUICE_CHANNEL_ENDED: ChannelEndedError,
+  ERR_SLUICE_CHANNEL_CLOSED: ChannelClosedError,
   ERR_SLUICE_PROXY_UPSTREAM_UNREACHABLE: UpstreamUnreachableError,
   ERR_SLUICE_PROXY_UPSTREAM_TIMEOUT: UpstreamTimeoutError,
   ERR_SLUICE_PROXY_REQUEST_REFUSED: UnproxiableRequestError,

@@ -97,19 +97,22 @@ const advice: OptionAdvice = {
   },
 };
 
-/** Fills in defaults and checks. Throws `InvalidOptionError`. */
-export function resolveSseOptions(given: SseOptions<never> | undefined): ResolvedSseOptions {
-  const options = readOptions('sse', given, names, advice) as StreamOptions<EventInput, EventInput | string> &
+/**
+ * Fills in defaults and checks. Throws `InvalidOptionError`.
+ * @param owner - the factory's name, for error messages
+ */
+export function resolveSseOptions(given: SseOptions<never> | undefined, owner = 'sse'): ResolvedSseOptions {
+  const options = readOptions(owner, given, names, advice) as StreamOptions<EventInput, EventInput | string> &
     SseOptions<never>;
-  const resolved = resolveStreamOptions<EventInput, EventInput | string>('sse', options, dispatchedType);
+  const resolved = resolveStreamOptions<EventInput, EventInput | string>(owner, options, dispatchedType);
   return {
     ...resolved,
     key: resolved.key && ifDispatched(resolved.key),
-    retry: options.retry === undefined ? undefined : Math.round(readDuration('sse.retry', options.retry)),
-    prelude: readBoolean('sse.prelude', options.prelude ?? true),
-    comments: readOneOf('sse.comments', options.comments ?? 'line', commentStyles),
-    reconnectDelay: readDuration('sse.reconnectDelay', options.reconnectDelay ?? '2s', { min: 1 }),
-    drain: readOneOf('sse.drain', options.drain ?? 'auto', ['auto', 'resumable', 'finite']),
+    retry: options.retry === undefined ? undefined : Math.round(readDuration(`${owner}.retry`, options.retry)),
+    prelude: readBoolean(`${owner}.prelude`, options.prelude ?? true),
+    comments: readOneOf(`${owner}.comments`, options.comments ?? 'line', commentStyles),
+    reconnectDelay: readDuration(`${owner}.reconnectDelay`, options.reconnectDelay ?? '2s', { min: 1 }),
+    drain: readOneOf(`${owner}.drain`, options.drain ?? 'auto', ['auto', 'resumable', 'finite']),
   };
 }
 

@@ -417,6 +417,37 @@ export const rows: Record<string, Row> = {
     },
   },
 
+  'docs/channel.md: Channels: sluice/channel': visited(gets('/ticks', 'event: tick\ndata: {"at":"')),
+  'docs/channel.md: Publish': {
+    visit: async ({ exports, mount, origin }) => {
+      const { subscribe } = exports['prices'] as { subscribe(): unknown };
+      await mount(subscribe.call(exports['prices']));
+      const setPrice = exports['setPrice'] as (symbol: string, price: number) => Promise<string>;
+      let id: Promise<string> | undefined;
+      const { text } = await get(origin(), ['data: {"symbol":"A","price":1}\n'], {}, () => (id = setPrice('A', 1)));
+      expect(text).toContain(`id: ${String(await id)}\n`);
+    },
+  },
+  'docs/channel.md: Reset': { notRun: 'it reloads its page' },
+  'docs/channel.md: Who may subscribe': {
+    visit: async ({ exports, mount, origin }) => {
+      await mount(exports['subscribe']);
+      expect((await get(origin())).status).toBe(403);
+      const orders = exports['orders'] as { publish(event: object): Promise<string> };
+      await get(origin(), ['{"user":"ann","n":2}'], { headers: { 'x-user': 'ann' } }, () => {
+        void orders.publish({ data: { user: 'bob', n: 1 } });
+        void orders.publish({ data: { user: 'ann', n: 2 } });
+      });
+    },
+  },
+  'docs/channel.md: Small events': {
+    visit: async ({ exports }) => {
+      const answer = exports['answer'] as { publish(event: object): Promise<string> };
+      const ids = ['a', 'b', 'c'].map((text) => answer.publish({ event: 'delta', data: { part: 1, text } }));
+      expect(new Set(await Promise.all(ids)).size).toBe(1);
+    },
+  },
+
   'docs/records.md: JSON records: sluice/records': visited(
     gets('/rows', '{"row":3}\n'),
     gets('/samples', '\u001E0.25\n'),

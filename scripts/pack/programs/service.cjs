@@ -8,6 +8,7 @@ const { createServer } = require('node:http');
  * @typedef {object} Parts
  * @property {typeof import('sluice')} sluice
  * @property {typeof import('sluice/body')} body
+ * @property {typeof import('sluice/channel')} channel
  * @property {typeof import('sluice/compress')} compress
  * @property {typeof import('sluice/deadline')} deadline
  * @property {typeof import('sluice/heartbeat')} heartbeat
@@ -20,10 +21,13 @@ const { createServer } = require('node:http');
 
 /** @param {Parts} parts */
 module.exports = async function tryService(parts) {
-  const { sluice, body, compress, deadline, heartbeat, lifecycle, monitor, proxy, records, sse } = parts;
+  const { sluice, body, channel, compress, deadline, heartbeat, lifecycle, monitor, proxy, records, sse } = parts;
   const life = lifecycle.lifecycle({ signals: false, preDrain: 0, spread: 0 });
   const beats = heartbeat.heartbeat();
   const watch = monitor.monitor({ registry: beats.registry, lifecycle: life });
+  const ticks = channel.createChannel({ name: 'ticks' });
+  await ticks.publish({ event: 'tick', data: { n: 1 } });
+  await ticks.end();
   /** @type {unknown} */
   let late;
   /** @type {Record<string, import('node:http').RequestListener>} */
@@ -34,6 +38,7 @@ module.exports = async function tryService(parts) {
       late = await stream.send('too late').catch((/** @type {unknown} */ error) => error);
     }),
     '/endless': sse.sse((stream) => void stream.send({ id: '1', data: 'hello' })),
+    '/ticks': ticks.subscribe({ from: 'earliest' }),
     '/rows': records.ndjson(async function* (_stream, req) {
       yield { hasDeadline: Number.isFinite(sluice.contextOf(req).remaining()) };
     }),
@@ -57,6 +62,7 @@ module.exports = async function tryService(parts) {
   assert.strictEqual(events.headers.get('content-encoding'), 'gzip');
   assert.match(await events.text(), /^event: tick\nid: 1\ndata: \{"n":1\}\n\n$/m);
   assert.ok(late instanceof sluice.StreamClosedError, 'the error of a late send is of another copy');
+  assert.match(await (await get('/ticks')).text(), /^id: \S+-1\nevent: tick\ndata: \{"n":1\}\n\n/m);
   assert.strictEqual(await (await get('/rows')).text(), '{"hasDeadline":true}\n');
   const file = await get('/body');
   assert.strictEqual(file.headers.get('content-encoding'), null); // no Content-Type

@@ -2,6 +2,7 @@
 import assert from 'node:assert';
 import { createRequire } from 'node:module';
 import * as sluice from 'sluice';
+import * as channel from 'sluice/channel';
 import * as compress from 'sluice/compress';
 import * as heartbeat from 'sluice/heartbeat';
 import * as lifecycle from 'sluice/lifecycle';
@@ -12,6 +13,7 @@ const require = createRequire(import.meta.url);
 
 await tryService({
   sluice,
+  channel,
   compress,
   heartbeat,
   lifecycle,

@@ -1,6 +1,7 @@
 module.exports = require('./service.cjs')({
   sluice: require('sluice'),
   body: require('sluice/body'),
+  channel: require('sluice/channel'),
   compress: require('sluice/compress'),
   deadline: require('sluice/deadline'),
   heartbeat: require('sluice/heartbeat'),

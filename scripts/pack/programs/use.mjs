@@ -1,5 +1,6 @@
 import * as sluice from 'sluice';
 import * as body from 'sluice/body';
+import * as channel from 'sluice/channel';
 import * as compress from 'sluice/compress';
 import * as deadline from 'sluice/deadline';
 import * as heartbeat from 'sluice/heartbeat';
@@ -10,4 +11,4 @@ import * as records from 'sluice/records';
 import * as sse from 'sluice/sse';
 import tryService from './service.cjs';
 
-await tryService({ sluice, body, compress, deadline, heartbeat, lifecycle, monitor, proxy, records, sse });
+await tryService({ sluice, body, channel, compress, deadline, heartbeat, lifecycle, monitor, proxy, records, sse });

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { compress, createSwitch, gzip, InvalidEventError, sluice, type SluiceError } from 'sluice';
 import { pipeBody, waitWritable } from 'sluice/body';
+import { type Channel, createChannel } from 'sluice/channel';
 import { type CompressOptions, negotiate } from 'sluice/compress';
 import { contextOf, deadline, type RequestContext } from 'sluice/deadline';
 import { createRegistry, heartbeat } from 'sluice/heartbeat';
@@ -41,6 +42,10 @@ const prices = sse<Prices>(async function* (stream) {
   yield { event: 'closed' as const, data: { reason: 'evening' } }; // TypeScript before 5.3 needs the `as const`
 });
 
+const channel: Channel<Prices> = createChannel<Prices>({ name: 'prices', history: { count: 10 } });
+const subscribe = channel.subscribe({ filter: ({ data }) => 'symbol' in data, from: 'latest' });
+void channel.publish({ event: 'price', data: { symbol: 'A', value: 1 } });
+
 const rows = ndjson<{ row: number }>(async function* (_stream, req) {
   const context: RequestContext = contextOf(req);
   context.throwIfAborted();
@@ -53,7 +58,8 @@ async function download(req: IncomingMessage, res: ServerResponse): Promise<void
 }
 
 const server = createServer((req, res) => {
-  const route = req.url === '/prices' ? prices : req.url === '/rows' ? rows : undefined;
+  const routes: Record<string, typeof prices> = { '/prices': prices, '/rows': rows, '/channel': subscribe };
+  const route = routes[req.url ?? ''];
   const last = (): void => {
     if (route) route(req, res);
     else void download(req, res);

@@ -128,7 +128,7 @@ export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements It
     } catch (error) {
       return rejectItem(this.out, error);
     }
-    return this.out.push(text, this.out.outbox.conflates ? this.#keyOf(item) : undefined);
+    return this.out.push(text, this.#key && this.out.outbox.isCongested ? this.#keyOf(item) : undefined);
   }
 
   formatGap(dropped: number): string {

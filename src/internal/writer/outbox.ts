@@ -68,19 +68,19 @@ export class Outbox implements Flushable {
     return this.#queue.isEmpty;
   }
 
+  /** Whether the client lags: what is pushed now waits for it. Only then the key of an item matters. */
+  get isCongested(): boolean {
+    return this.#flow === 'congested';
+  }
+
   /** Items that were dropped or superseded so far. */
   get dropped(): number {
     return this.#dropped;
   }
 
-  /** Whether the next item may supersede another: only then its key matters. */
-  get conflates(): boolean {
-    return this.#flow === 'congested' && this.#options.overflow === 'latest';
-  }
-
   /**
    * Queues an item.
-   * @param key - an item supersedes one of the same key, where `conflates`
+   * @param key - an item supersedes one of the same key, with `overflow: 'latest'` and while `isCongested`
    * @returns a promise that resolves when the response has room, and rejects with `StreamClosedError`. `overflow`: more
    * than `maxBuffered` waits, and the item is not queued. `closed`: the outbox was closed meanwhile.
    */

@@ -113,7 +113,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
 
   /**
    * Queues an item. Resolves when the response has room; rejects with `StreamClosedError`.
-   * @param key - an item supersedes one of the same key, where `outbox.conflates`
+   * @param key - an item supersedes one of the same key, with `overflow: 'latest'` and while `outbox.isCongested`
    */
   push(item: Chunk, key?: string): Promise<void> {
     if (this.#state !== 'open') return refused(this);

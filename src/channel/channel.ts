@@ -1,0 +1,227 @@
+import { ChannelClosedError, ChannelEndedError, type CloseReason } from '../errors.ts';
+import { watched } from '../internal/deferred.ts';
+import { Listeners } from '../internal/listeners.ts';
+import { readOneOf, requireFunction } from '../internal/option.ts';
+import type { StreamMiddleware } from '../internal/writer/handler.ts';
+import type { AnyEvents } from '../sse/event-map.ts';
+import type { AppendOptions, ChannelEntry, ChannelLog, LogReceiver, NewEntry } from './log/backplane.ts';
+import { Coalescer } from './coalescer.ts';
+import { Delivery } from './delivery/delivery.ts';
+import { type AnyChannelInput, type Publishable, toEntry } from './delivery/event.ts';
+import { channelErrors, channelEvents } from './events.ts';
+import { type PublishOptions, readPublishOptions, type ResolvedChannelOptions } from './options.ts';
+import { type Entrant, makeSubscribe, type SubscribeHost } from './subscribe.ts';
+import { type ResolvedSubscribeOptions, resolveSubscribeOptions, type SubscribeOptions } from './subscribe-options.ts';
+import { type ChannelStream, makeSubscriber, type Subscriber } from './subscriber.ts';
+import type { GivenEntry } from './delivery/segment.ts';
+import { Subscription, type SubscriptionHost } from './delivery/subscription.ts';
+
+/** What listeners of `leave` get. */
+export interface SubscriberLeave {
+  /** The client that left. */
+  readonly subscriber: Subscriber;
+  /** Why its stream closed. */
+  readonly reason: CloseReason;
+}
+
+/** What listeners of `end` get. */
+export interface ChannelEnd {
+  /** The id of the last entry. */
+  readonly id: string;
+}
+
+/** What the listeners of a channel get, by the name of what happens. */
+export interface ChannelListeners {
+  /** A client is there. It is told nothing yet. */
+  readonly join: Subscriber;
+  /** The stream of a client closed. */
+  readonly leave: SubscriberLeave;
+  /** The channel has ended, by this process or another. */
+  readonly end: ChannelEnd;
+}
+
+/** A channel: events that go to all of its subscribers. `M` maps event names to the types of their data. */
+export interface Channel<M extends object = AnyEvents> {
+  /** Its name. */
+  readonly name: string;
+  /**
+   * Publishes an event: `{ event, data }`, or a string as the data of one. It goes to the clients at the end of the
+   * tick. Resolves with its id when it is in the log.
+   *
+   * Rejects with `InvalidEventError`, `ChannelEndedError`, `ChannelClosedError`, or the error of the backplane. A
+   * rejection that is not handled does not crash the process: it is published on `sluice:channel:error`.
+   */
+  publish(event: Publishable<M>, options?: PublishOptions): Promise<string>;
+  /**
+   * Ends the channel, with a last event if one is given. Clients get it, also those that come later, and are told not
+   * to come back. Resolves with the id. Rejects as `publish`.
+   */
+  end(event?: Publishable<M>): Promise<string>;
+  /**
+   * Makes a handler that subscribes its clients: `app.get('/ticks', ticks.subscribe())`. Throws `InvalidOptionError`.
+   */
+  subscribe(options?: SubscribeOptions<M>): StreamMiddleware;
+  /** The clients that are connected to this process. */
+  subscribers(): readonly Subscriber[];
+  /** Calls the listener each time a client comes. Returns the undo. */
+  on(event: 'join', listener: (subscriber: Subscriber) => void): () => void;
+  /** Calls the listener each time the stream of a client closes. Returns the undo. */
+  on(event: 'leave', listener: (leave: SubscriberLeave) => void): () => void;
+  /** Calls the listener when the channel ends. Returns the undo. */
+  on(event: 'end', listener: (end: ChannelEnd) => void): () => void;
+  /**
+   * Closes the channel in this process: sends what is published, tells clients to reconnect, and frees the history if
+   * it is in memory. Other processes go on. Later calls of `publish` reject, and new clients are told to come back
+   * later.
+   */
+  close(): void;
+}
+
+/** `Channel` in one process. */
+export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost, SubscriptionHost, LogReceiver {
+  readonly name: string;
+  readonly log: ChannelLog;
+  readonly delivery: Delivery;
+  readonly #options: ResolvedChannelOptions;
+  readonly #members = new Map<ChannelStream, Subscriber>();
+  readonly #listeners = {
+    join: new Listeners<Subscriber>(reportFailure),
+    leave: new Listeners<SubscriberLeave>(reportFailure),
+    end: new Listeners<ChannelEnd>(reportFailure),
+  };
+  readonly #coalescer: Coalescer | undefined;
+  /** Settles when the log tells of new entries; `undefined` while there are no clients. */
+  #listening: { readonly since: void | PromiseLike<void> } | undefined;
+  #state: 'open' | 'ended' | 'closed' = 'open';
+
+  constructor(options: ResolvedChannelOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.delivery = new Delivery(options.batch, {
+      onSegment: ({ entries: { length } }, subscribers) =>
+        channelEvents.segment.publish({ channel: this.name, events: length, subscribers }),
+      onRoundEnd: ({ last }) => {
+        if (last.isEnd === true) this.#noteEnd(last.id);
+      },
+    });
+    this.log = options.backplane.open(this.name, options.history, this);
+    this.#coalescer =
+      options.coalesce &&
+      new Coalescer(options.coalesce, (event, { key, idempotencyKey }) =>
+        this.#append(toEntry(event, key), { idempotencyKey }),
+      );
+  }
+
+  get isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  publish(event: Publishable<M>, options?: PublishOptions): Promise<string> {
+    return watched(this.#publish(event, options), reportFailure);
+  }
+
+  end(event?: Publishable<M>): Promise<string> {
+    return watched(this.#end(event), reportFailure);
+  }
+
+  subscribe(options?: SubscribeOptions<M>): StreamMiddleware {
+    return makeSubscribe(resolveSubscribeOptions(options, this.#options.overflow), this);
+  }
+
+  subscribers(): readonly Subscriber[] {
+    return [...this.#members.values()];
+  }
+
+  on(event: keyof ChannelListeners, listener: (value: never) => void): () => void {
+    readOneOf('on.event', event, ['join', 'leave', 'end']);
+    requireFunction('on.listener', listener);
+    return (this.#listeners[event] as Listeners<object>).add(listener as (value: object) => void);
+  }
+
+  close(): void {
+    if (this.#state === 'closed') return;
+    this.#coalescer?.flush();
+    this.#state = 'closed';
+    this.delivery.flush();
+    for (const stream of [...this.#members.keys()]) stream.leave();
+    this.log.close();
+  }
+
+  enter(stream: ChannelStream, { cursor, authorization }: Entrant, options: ResolvedSubscribeOptions): void {
+    const subscriber = makeSubscriber(stream.out, authorization.identity);
+    const subscription = new Subscription(this, stream, options);
+    this.#members.set(stream, subscriber);
+    stream.out.onClosed((reason) => {
+      this.delivery.remove(subscription);
+      this.#members.delete(stream);
+      if (this.#members.size === 0) this.#unlisten();
+      this.#listeners.leave.emit({ subscriber, reason });
+    });
+    this.#listeners.join.emit(subscriber);
+    subscription.start(cursor);
+  }
+
+  listen(): void | PromiseLike<void> {
+    this.#listening ??= { since: this.log.listen() };
+    return this.#listening.since;
+  }
+
+  entries(list: readonly ChannelEntry[]): void {
+    if (this.#state !== 'closed') this.delivery.push(list);
+  }
+
+  lost(position: string): void {
+    this.entries([resetEntry(position)]);
+    channelEvents.reset.publish({ channel: this.name, req: undefined, reason: 'gap' });
+  }
+
+  #unlisten(): void {
+    this.#listening = undefined;
+    if (this.#state !== 'closed') this.log.unlisten();
+  }
+
+  async #publish(event: unknown, given: PublishOptions | undefined): Promise<string> {
+    const { key, idempotencyKey } = readPublishOptions(given);
+    const entry = toEntry(event, key);
+    if (!this.#coalescer) return this.#append(entry, { idempotencyKey });
+    this.#requireOpen();
+    const input = typeof event === 'string' ? { data: event } : (event as AnyChannelInput);
+    return this.#coalescer.publish(input, { key, idempotencyKey });
+  }
+
+  async #end(event: unknown): Promise<string> {
+    const last = event === undefined ? {} : toEntry(event, undefined);
+    this.#coalescer?.flush();
+    const id = await this.#append({ ...last, isEnd: true }, {});
+    this.#noteEnd(id);
+    return id;
+  }
+
+  async #append(entry: NewEntry, options: AppendOptions): Promise<string> {
+    this.#requireOpen();
+    const id = await this.log.append(entry, options);
+    channelEvents.publish.publish({ channel: this.name, id, event: entry.event });
+    return id;
+  }
+
+  #requireOpen(): void {
+    if (this.#state === 'closed') throw new ChannelClosedError(this.name);
+    if (this.#state === 'ended') throw new ChannelEndedError(this.name);
+  }
+
+  #noteEnd(id: string): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'ended';
+    channelEvents.end.publish({ channel: this.name, id });
+    this.#listeners.end.emit({ id });
+  }
+}
+
+/** What stands where entries are missing for all clients. */
+function resetEntry(position: string): GivenEntry {
+  return { id: position, event: 'sluice.reset', data: '{"reason":"gap"}', isJson: true, isNotice: true };
+}
+
+function reportFailure(error: unknown): void {
+  channelErrors.report({ error, req: undefined });
+}

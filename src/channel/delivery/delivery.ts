@@ -1,0 +1,146 @@
+import { atTickEnd, type Flushable } from '../../internal/writer/tick.ts';
+import { startTimer } from '../../internal/time/clock.ts';
+import type { Framing } from './framing.ts';
+import { type GivenEntry, Segment, type SharedText } from './segment.ts';
+
+/** A client that gets what is published now. */
+export interface LiveMember {
+  /** Does not throw. */
+  deliver(segment: Segment): void;
+}
+
+// A slice of a round: what ten thousand clients get may not hold the event loop. Most of the time goes into the writes
+// at the end of the tick, which the clock does not see: hence the number.
+const sliceSize = 256;
+const sliceTime = 5;
+// The clock is asked once for so many clients.
+const clockStep = 16;
+
+/** What a delivery tells of. */
+export interface DeliveryObserver {
+  /** A round begins. */
+  onSegment(segment: Segment, members: number): void;
+  /** All members got a segment. */
+  onRoundEnd(segment: Segment): void;
+}
+
+/**
+ * Gives the entries of a channel to its live clients, in rounds. A round takes what waits, and gives it to all of them
+ * as one segment. What is published meanwhile waits for the next round.
+ *
+ *     idle ──add──▶ waiting ──end of the tick, or of `batch`──▶ giving ──all have it──▶ idle, or waiting
+ */
+export class Delivery implements Flushable {
+  readonly #batch: number;
+  readonly #observer: DeliveryObserver;
+  readonly #members = new Set<LiveMember>();
+  // In one process the text of a channel is made once, however many clients there are.
+  readonly #texts: Readonly<Record<Framing, SharedText>> = { sse: makeText(), ndjson: makeText() };
+  #state: 'idle' | 'waiting' | 'giving' = 'idle';
+  #waiting: GivenEntry[] = [];
+  #given: string | undefined;
+  #segment: Segment | undefined;
+  /** The members of the round, and how many of them had their turn. */
+  #round: readonly LiveMember[] = [];
+  #next = 0;
+  #stopBatch: (() => void) | undefined;
+
+  /** @param batch - ms for which entries wait for others */
+  constructor(batch: number, observer: DeliveryObserver) {
+    this.#batch = batch;
+    this.#observer = observer;
+  }
+
+  /** The id of the last entry of the last round; `undefined` before the first. */
+  get given(): string | undefined {
+    return this.#given;
+  }
+
+  get size(): number {
+    return this.#members.size;
+  }
+
+  add(member: LiveMember): void {
+    this.#members.add(member);
+  }
+
+  remove(member: LiveMember): void {
+    this.#members.delete(member);
+  }
+
+  /** Entries for the next round. */
+  push(entries: readonly GivenEntry[]): void {
+    this.#waiting.push(...entries);
+    if (this.#state === 'idle') this.#wait();
+  }
+
+  flushTick(): void {
+    if (this.#state === 'waiting') this.#begin();
+  }
+
+  /** Gives everything that waits to everyone, at once. */
+  flush(): void {
+    this.#stopBatch?.();
+    if (this.#state === 'giving') this.#give(Infinity, Infinity);
+    while (this.#waiting.length > 0) {
+      this.#start();
+      this.#give(Infinity, Infinity);
+    }
+    this.#state = 'idle';
+  }
+
+  #wait(): void {
+    this.#state = 'waiting';
+    if (this.#batch === 0) atTickEnd(this);
+    else this.#stopBatch = startTimer(this.#batch, () => this.flushTick());
+  }
+
+  #begin(): void {
+    this.#start();
+    this.#slice();
+  }
+
+  #start(): void {
+    this.#state = 'giving';
+    const [first, ...rest] = this.#waiting;
+    this.#waiting = [];
+    if (!first) return;
+    this.#segment = new Segment(first, rest, this.#texts);
+    this.#given = this.#segment.last.id;
+    // A client that comes during the round reads these entries in the log.
+    this.#round = [...this.#members];
+    this.#next = 0;
+    this.#observer.onSegment(this.#segment, this.#round.length);
+  }
+
+  #slice(): void {
+    if (this.#state !== 'giving') return;
+    this.#give(sliceSize, sliceTime);
+    if (this.#segment) {
+      setImmediate(() => this.#slice());
+      return;
+    }
+    this.#state = 'idle';
+    if (this.#waiting.length > 0) this.#wait();
+  }
+
+  #give(size: number, time: number): void {
+    const segment = this.#segment;
+    if (!segment) return;
+    const end = Math.min(this.#round.length, this.#next + size);
+    const late = performance.now() + time;
+    while (this.#next < end) {
+      const member = this.#round[this.#next++];
+      if (member && this.#members.has(member)) member.deliver(segment);
+      if (this.#next % clockStep === 0 && performance.now() > late) break;
+    }
+    if (this.#next < this.#round.length) return;
+    this.#segment = undefined;
+    this.#round = [];
+    this.#observer.onRoundEnd(segment);
+  }
+}
+
+function makeText(): SharedText {
+  return { append: (text) => Buffer.from(text) };
+}

@@ -1,0 +1,47 @@
+import type { ChannelEntry } from '../log/backplane.ts';
+import { type AnyChannelEvent, toEvent } from './event.ts';
+import { frameAll, type Framing } from './framing.ts';
+
+/** An entry as it is given to clients. */
+export interface GivenEntry extends ChannelEntry {
+  /** It tells of the channel, and is none of its events. */
+  readonly isNotice?: boolean;
+}
+
+/** The bytes of one framing of a channel, for all of its clients. */
+export interface SharedText {
+  /** @returns the buffer that every client gets */
+  append(text: string): Buffer;
+}
+
+/** The entries that go out together, framed once for all clients. */
+export class Segment {
+  readonly entries: readonly GivenEntry[];
+  readonly first: GivenEntry;
+  readonly last: GivenEntry;
+  readonly #texts: Readonly<Record<Framing, SharedText>>;
+  readonly #bytes: Partial<Record<Framing, Buffer>> = {};
+  #events: readonly AnyChannelEvent[] | undefined;
+
+  constructor(first: GivenEntry, rest: readonly GivenEntry[], texts: Readonly<Record<Framing, SharedText>>) {
+    this.entries = [first, ...rest];
+    this.first = first;
+    this.last = rest.at(-1) ?? first;
+    this.#texts = texts;
+  }
+
+  /** Its text as one buffer: the same one for every client. Empty if the entries have no text. */
+  bytes(framing: Framing): Buffer {
+    return (this.#bytes[framing] ??= this.#frame(framing));
+  }
+
+  /** What filters see: one object an entry, for all clients. */
+  get events(): readonly AnyChannelEvent[] {
+    return (this.#events ??= this.entries.map(toEvent));
+  }
+
+  #frame(framing: Framing): Buffer {
+    const text = frameAll(framing, this.entries);
+    return text === '' ? Buffer.alloc(0) : this.#texts[framing].append(text);
+  }
+}

@@ -1,0 +1,257 @@
+import { InvalidOptionError } from '../../errors.ts';
+import { isThenable } from '../../internal/deferred.ts';
+import type { RoutedRequest } from '../../internal/http/framework.ts';
+import { formatLoneId } from '../../internal/format/event-stream.ts';
+import { answer } from '../../internal/writer/answer.ts';
+import { isAbort } from '../../internal/writer/policy/aborts.ts';
+import type { OutStream } from '../../internal/writer/stream.ts';
+import type { ChannelLog, ResetReason } from '../log/backplane.ts';
+import type { Delivery, LiveMember } from './delivery.ts';
+import { type AnyChannelEvent, toEntry, toEvent } from './event.ts';
+import { channelEvents } from '../events.ts';
+import { frame, frameNotice } from './framing.ts';
+import { isEventSource } from '../policy/event-source.ts';
+import type { GivenEntry, Segment } from './segment.ts';
+import { settled, type Steps, take } from './steps.ts';
+import type { ResolvedSubscribeOptions } from '../subscribe-options.ts';
+
+/** Entries that are read of a log at once. More than a page takes more than one turn of the event loop. */
+const pageSize = 128;
+
+/** Characters that are written at once in a replay: a socket's usual high-water mark. */
+const pieceLength = 16_384;
+
+/** What a subscription needs of its channel. */
+export interface SubscriptionHost {
+  readonly name: string;
+  readonly log: ChannelLog;
+  readonly delivery: Delivery;
+  /** Settles when the log tells this process of new entries. */
+  listen(): void | PromiseLike<void>;
+}
+
+/** The stream of a client, as far as a subscription uses it. */
+export interface SubscriberStream {
+  readonly out: OutStream;
+  /** Ends it for good: there is nothing more to come. */
+  finish(): void;
+}
+
+/**
+ * One client on one channel: first what it missed, from the log, as fast as it reads; then what is published.
+ *
+ *     replaying ──has all that was given to others──▶ live
+ *         └────────────the stream closes──────────────┴──▶ over
+ */
+export class Subscription implements LiveMember {
+  readonly #host: SubscriptionHost;
+  readonly #stream: SubscriberStream;
+  readonly #out: OutStream;
+  readonly #req: RoutedRequest;
+  readonly #options: ResolvedSubscribeOptions;
+  /** The last entry that it had when it became live. Only the next segments can hold entries before that. */
+  #liveAfter: string | undefined;
+  #replayed = 0;
+
+  constructor(host: SubscriptionHost, stream: SubscriberStream, options: ResolvedSubscribeOptions) {
+    this.#host = host;
+    this.#stream = stream;
+    this.#out = stream.out;
+    this.#req = stream.out.req as RoutedRequest;
+    this.#options = options;
+  }
+
+  /**
+   * Throws what fails at once: nothing is sent then, and the error can still become another response.
+   * @param cursor - the last id that the client has; `undefined`: it comes for the first time
+   */
+  start(cursor: string | undefined): void {
+    let isStarting = true;
+    const failures: unknown[] = [];
+    take(this.#join(cursor), (error) => {
+      if (isStarting) failures.push(error);
+      else this.#fail(error);
+    });
+    isStarting = false;
+    if (failures.length > 0) throw failures[0];
+  }
+
+  deliver(segment: Segment): void {
+    if (this.#out.state !== 'open') return;
+    const after = this.#liveAfter;
+    const { log } = this.#host;
+    if (after !== undefined) {
+      if (log.compare(segment.last.id, after) <= 0) return;
+      this.#liveAfter = undefined;
+    }
+    try {
+      if (after !== undefined && log.compare(segment.first.id, after) <= 0)
+        this.#pushEach(segment.entries.filter(({ id }) => log.compare(id, after) > 0));
+      else this.#pushSegment(segment);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    if (segment.last.isEnd === true) this.#stream.finish();
+  }
+
+  *#join(cursor: string | undefined): Steps {
+    const { log, delivery, name } = this.#host;
+    yield* settled(this.#host.listen());
+    let position = cursor ?? (yield* this.#begin(undefined));
+    while (this.#out.state === 'open') {
+      const page = yield* settled(log.read(position, pageSize));
+      if (page.lost !== undefined) {
+        position = yield* this.#begin(page.lost);
+        continue;
+      }
+      yield* this.#replay(page.entries);
+      position = page.entries.at(-1)?.id ?? position;
+      if (page.isEnd) {
+        this.#finish();
+        return;
+      }
+      if (page.entries.length < pageSize && hasAllGiven(log, position, delivery.given)) {
+        this.#tellPosition(cursor, position);
+        this.#liveAfter = position;
+        delivery.add(this);
+        channelEvents.subscribe.publish({ channel: name, req: this.#req, cursor, replayed: this.#replayed });
+        return;
+      }
+      yield nextTurn();
+    }
+  }
+
+  /** Finds where to begin, and sends what comes before. @returns the id after which it reads on */
+  *#begin(reset: ResetReason | undefined): Steps<string> {
+    const { from } = this.#options;
+    const { log } = this.#host;
+    if (from !== 'latest') {
+      const position = yield* settled(log.start(from));
+      if (reset) this.#tellReset(reset, position);
+      return position;
+    }
+    const { entries, position } = yield* settled(log.latest());
+    // Without an id: a client that is cut before the events below has to begin anew.
+    if (reset) this.#tellReset(reset, undefined);
+    yield* this.#replay(entries);
+    return position;
+  }
+
+  /** Sends entries no faster than the client reads. */
+  *#replay(entries: readonly GivenEntry[]): Steps {
+    const texts = this.#select(entries, () => entries.map(toEvent)) ?? entries.map((entry) => this.#frame(entry));
+    let piece = '';
+    for (const text of texts) {
+      piece += text;
+      if (piece.length < pieceLength) continue;
+      yield* this.#pushPaced(piece);
+      piece = '';
+    }
+    if (piece !== '') yield* this.#pushPaced(piece);
+    this.#replayed += texts.length;
+  }
+
+  *#pushPaced(text: string): Steps {
+    const pushed = this.#out.push(text);
+    if (this.#out.outbox.isCongested || this.#out.state !== 'open') yield* settled(pushed);
+  }
+
+  #pushSegment(segment: Segment): void {
+    const { outbox } = this.#out;
+    const texts = this.#select(segment.entries, () => segment.events);
+    if (texts) this.#pushTexts(texts, segment.entries);
+    // Each entry counts for itself where some may be dropped.
+    else if (outbox.isCongested && this.#options.overflow !== 'close') this.#pushEach(segment.entries);
+    else {
+      const bytes = segment.bytes(this.#options.as);
+      if (bytes.length > 0) void this.#out.push(bytes);
+    }
+  }
+
+  #pushEach(entries: readonly GivenEntry[]): void {
+    const texts = this.#select(entries, () => entries.map(toEvent)) ?? entries.map((entry) => this.#frame(entry));
+    this.#pushTexts(texts, entries);
+  }
+
+  /** @param texts - of the entries; `''` for one that the client does not get */
+  #pushTexts(texts: readonly string[], entries: readonly GivenEntry[]): void {
+    const { overflow } = this.#options;
+    const { outbox } = this.#out;
+    for (const [index, text] of texts.entries()) {
+      if (text === '') continue;
+      void this.#out.push(text, overflow === 'latest' && outbox.isCongested ? entries[index]?.key : undefined);
+    }
+  }
+
+  /** What `filter` and `map` make of entries. `undefined`: all of them pass, unchanged. */
+  #select(entries: readonly GivenEntry[], eventsOf: () => readonly AnyChannelEvent[]): string[] | undefined {
+    const { filter, map } = this.#options;
+    if (!filter && !map) return undefined;
+    const texts = this.#out.inScope(() => {
+      const events = eventsOf();
+      return entries.map((entry, index) => this.#textOf(entry, events[index] as AnyChannelEvent));
+    });
+    if (texts.every((text) => text === undefined)) return undefined;
+    return texts.map((text, index) => text ?? this.#frame(entries[index] as GivenEntry));
+  }
+
+  /** `undefined`: the entry passes unchanged. `''`: the client does not get it. */
+  #textOf(entry: GivenEntry, event: AnyChannelEvent): string | undefined {
+    const { filter, map, as } = this.#options;
+    // An end without an event is no event either.
+    if (entry.isNotice === true || (entry.event === undefined && entry.data === undefined)) return undefined;
+    if (filter && !passes(filter(event, this.#req))) return '';
+    const mapped = map ? map(event, this.#req) : event;
+    return mapped === event ? undefined : frame(as, entry.id, toEntry(mapped, undefined));
+  }
+
+  #frame(entry: GivenEntry): string {
+    return frame(this.#options.as, entry.id, entry);
+  }
+
+  #tellReset(reason: ResetReason, position: string | undefined): void {
+    void this.#out.push(frameNotice(this.#options.as, position, 'sluice.reset', { reason }));
+    channelEvents.reset.publish({ channel: this.#host.name, req: this.#req, reason });
+  }
+
+  /**
+   * A client that is cut before its first event would come back without an id, and miss what was published meanwhile.
+   * An id alone is nothing but a blank line to some clients, so only an `EventSource` gets it.
+   */
+  #tellPosition(cursor: string | undefined, position: string): void {
+    if (cursor !== undefined || this.#replayed > 0 || this.#options.as !== 'sse') return;
+    if (isEventSource(this.#req.method, this.#req.headers)) void this.#out.push(formatLoneId(position, true));
+  }
+
+  /** The channel has ended. A client to which nothing is sent is told not to come back. */
+  #finish(): void {
+    const { started, res, state } = this.#out;
+    if (state === 'open' && !started && !res.headersSent) {
+      this.#out.finishClose('ended');
+      answer(res, { status: 204 });
+    } else this.#stream.finish();
+  }
+
+  /** As the throw of a handler that has begun to send. */
+  #fail(error: unknown): void {
+    if (isAbort(error) && this.#out.state !== 'open') return;
+    this.#out.onSourceError(error);
+    void this.#out.leave('error', { cause: error });
+  }
+}
+
+/** Whether a client has everything that was given to live ones before it is one of them. */
+function hasAllGiven(log: ChannelLog, position: string, given: string | undefined): boolean {
+  return given === undefined || log.compare(position, given) >= 0;
+}
+
+/** Throws for a promise: every event would pass a filter that answers later. */
+function passes(answer: unknown): boolean {
+  if (isThenable(answer)) throw new InvalidOptionError('subscribe.filter', 'a function that answers at once', answer);
+  return Boolean(answer);
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

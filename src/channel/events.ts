@@ -1,0 +1,93 @@
+import type { RoutedRequest } from '../internal/http/framework.ts';
+import {
+  defineErrors,
+  defineEvents,
+  type ErrorEvent,
+  type ErrorMessage,
+  type Events,
+  unlogged,
+} from '../internal/events.ts';
+import { requestLabel } from '../internal/http/message.ts';
+import type { ResetReason } from './log/backplane.ts';
+
+/** Message on `sluice:channel:publish`: an event was published by this process. Not in the debug log. */
+export interface ChannelPublishMessage {
+  /** The name of the channel. */
+  readonly channel: string;
+  /** The id that the event got. */
+  readonly id: string;
+  /** The name of the event, if it has one. */
+  readonly event: string | undefined;
+}
+
+/** Message on `sluice:channel:segment`: events begin to go out to the live clients of this process. */
+export interface ChannelSegmentMessage {
+  /** The name of the channel. */
+  readonly channel: string;
+  /** The number of events. */
+  readonly events: number;
+  /** The number of clients. */
+  readonly subscribers: number;
+}
+
+/** Message on `sluice:channel:subscribe`: a client is live. */
+export interface ChannelSubscribeMessage {
+  /** The name of the channel. */
+  readonly channel: string;
+  /** The request of the client. */
+  readonly req: RoutedRequest;
+  /** The id that the client came with; `undefined`: it came for the first time. */
+  readonly cursor: string | undefined;
+  /** How many events it was sent before it was live. */
+  readonly replayed: number;
+}
+
+/** Message on `sluice:channel:reset`: a client was told that events are missing. */
+export interface ChannelResetMessage {
+  /** The name of the channel. */
+  readonly channel: string;
+  /** The request of the client; `undefined`: all clients of this process were told. */
+  readonly req: RoutedRequest | undefined;
+  /** Why. */
+  readonly reason: ResetReason;
+}
+
+/** Message on `sluice:channel:end`: the channel has ended, by this process or another. */
+export interface ChannelEndMessage {
+  /** The name of the channel. */
+  readonly channel: string;
+  /** The id of the last entry. */
+  readonly id: string;
+}
+
+interface ChannelEvents {
+  readonly publish: ChannelPublishMessage;
+  readonly segment: ChannelSegmentMessage;
+  readonly subscribe: ChannelSubscribeMessage;
+  readonly reset: ChannelResetMessage;
+  readonly end: ChannelEndMessage;
+}
+
+export const channelEvents: Events<ChannelEvents> = defineEvents<ChannelEvents>('channel', {
+  publish: unlogged,
+  segment: unlogged,
+  subscribe: ({ channel, req, replayed }) => [
+    '%s: %s is live, %d events replayed',
+    channel,
+    requestLabel(req),
+    replayed,
+  ],
+  reset: ({ channel, req, reason }) => [
+    '%s: %s was reset: %s',
+    channel,
+    req ? requestLabel(req) : 'every client',
+    reason,
+  ],
+  end: ({ channel, id }) => ['%s: ended with %s', channel, id],
+});
+
+/** Message on `sluice:channel:error`. */
+export type ChannelErrorMessage = ErrorMessage;
+
+/** Errors that have no caller: of listeners, and of events that could not be published and that nothing waits for. */
+export const channelErrors: ErrorEvent = defineErrors('channel');

@@ -1,0 +1,50 @@
+import type { AnyEvents } from '../sse/event-map.ts';
+import { type Channel, LocalChannel } from './channel.ts';
+import { type ChannelOptions, resolveChannelOptions } from './options.ts';
+
+export {
+  ChannelClosedError,
+  ChannelEndedError,
+  type CloseReason,
+  InvalidEventError,
+  InvalidOptionError,
+} from '../errors.ts';
+export type { RoutedRequest } from '../internal/http/framework.ts';
+export type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
+export type { StreamMiddleware } from '../internal/writer/handler.ts';
+export type { AnyEvents } from '../sse/event-map.ts';
+export type {
+  AppendOptions,
+  Backplane,
+  ChannelEntry,
+  ChannelLog,
+  HistoryLimits,
+  LatestEntries,
+  LogPage,
+  LogReceiver,
+  NewEntry,
+  ResetReason,
+} from './log/backplane.ts';
+export type { Channel, ChannelEnd, SubscriberLeave } from './channel.ts';
+export type { AnyChannelInput, ChannelEvent, Publishable } from './delivery/event.ts';
+export type {
+  ChannelEndMessage,
+  ChannelErrorMessage,
+  ChannelPublishMessage,
+  ChannelResetMessage,
+  ChannelSegmentMessage,
+  ChannelSubscribeMessage,
+} from './events.ts';
+export { createMemoryBackplane } from './log/memory-backplane.ts';
+export type { ChannelOptions, CoalesceOptions, HistoryOptions, PublishOptions } from './options.ts';
+export type { Authorization, ChannelStart, SubscribeOptions } from './subscribe-options.ts';
+export type { Subscriber } from './subscriber.ts';
+
+/**
+ * Makes a channel: `const ticks = createChannel({ name: 'ticks' })`. What is published on it goes to all clients of
+ * `app.get('/ticks', ticks.subscribe())`. A client that comes back gets what it missed. `M` maps event names to the
+ * types of their data. Throws `InvalidOptionError`.
+ */
+export function createChannel<M extends object = AnyEvents>(options: ChannelOptions<M>): Channel<M> {
+  return new LocalChannel<M>(resolveChannelOptions(options));
+}

@@ -1,0 +1,109 @@
+/** An event as it is kept: what goes out, without how it is framed. */
+export interface NewEntry {
+  /** The name of the event; `undefined` for none. No CR, LF or NUL. */
+  readonly event?: string | undefined;
+  /** The data as text. `undefined`: the event has none. */
+  readonly data?: string | undefined;
+  /** Whether `data` is JSON text, in one line. */
+  readonly isJson?: boolean | undefined;
+  /** Of the entries with one key only the newest matters to a client that starts with `latest`. */
+  readonly key?: string | undefined;
+  /** Whether it is the last entry of the channel. */
+  readonly isEnd?: boolean | undefined;
+}
+
+/** An event in a log, with its id. */
+export interface ChannelEntry extends NewEntry {
+  /** Unique in the channel, and later than all ids before it. No white space, comma or colon. */
+  readonly id: string;
+}
+
+/** How much of a channel is kept for clients that come later. */
+export interface HistoryLimits {
+  /** Entries. 0 keeps none. */
+  readonly count: number;
+  /** Bytes of names and data. */
+  readonly bytes: number;
+}
+
+/** Why a client cannot go on where it stopped: events after its id are gone, or the id is none of this channel. */
+export type ResetReason = 'gap' | 'unknown-id';
+
+/** What is read of a log at once. */
+export type LogPage =
+  | {
+      /** Oldest first. Fewer than asked for: there were no more. */
+      readonly entries: readonly ChannelEntry[];
+      /** Whether the channel has ended, and these are its last entries. */
+      readonly isEnd: boolean;
+      readonly lost?: undefined;
+    }
+  | { /** Not all entries after the id can be read. */ readonly lost: ResetReason };
+
+/** Where a client begins to read that starts with the newest entry of each key. */
+export interface LatestEntries {
+  /** The newest entry of each key, oldest first. */
+  readonly entries: readonly ChannelEntry[];
+  /** The id after which it reads on. */
+  readonly position: string;
+}
+
+/** Gets what is appended to a log, by whatever process. */
+export interface LogReceiver {
+  /** New entries, in order. None is left out: a backplane that missed some reads them first. */
+  entries(list: readonly ChannelEntry[]): void;
+  /**
+   * Entries that cannot be read any more are missing. The next ones come after `position`, an id that is later than
+   * those of all entries before.
+   */
+  lost(position: string): void;
+}
+
+/** Options of `append`. */
+export interface AppendOptions {
+  /** An entry that was appended with this key before is not appended again: its id is the answer. @defaultValue none */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/**
+ * The log of one channel, as one process sees it. A method that answers at once returns no promise: a client of such a
+ * log is live in the tick in which it comes.
+ */
+export interface ChannelLog {
+  /**
+   * Appends an entry. Gives its id. Fails with `ChannelEndedError` behind the last entry. Entries that are appended
+   * while others are under way come behind them.
+   */
+  append(entry: NewEntry, options: AppendOptions): string | PromiseLike<string>;
+  /**
+   * Reads up to `count` entries after an id. The id comes from a client and may be anything: for one that is none of
+   * this log the work must not depend on its length, nor on that of the log.
+   */
+  read(after: string, count: number): LogPage | PromiseLike<LogPage>;
+  /**
+   * The id after which a client begins to read: one that wants what comes from now on, all that is kept, or the last
+   * `from` entries. With `'now'`, and a channel that has ended, the last entry is still to be read.
+   */
+  start(from: 'now' | 'earliest' | number): string | PromiseLike<string>;
+  /** The newest entry of each key that is kept. */
+  latest(): LatestEntries | PromiseLike<LatestEntries>;
+  /** Orders two ids of this log: negative if `a` is earlier, 0 if they are the same. */
+  compare(a: string, b: string): number;
+  /**
+   * The process has clients now. Every entry that is appended once this has settled goes to the receiver; entries that
+   * were appended before may go there too.
+   */
+  listen(): void | PromiseLike<void>;
+  /** The process has no clients any more: the receiver gets nothing. */
+  unlisten(): void;
+  /** Frees what the process holds. The log stays, unless no other process can hold it. */
+  close(): void;
+}
+
+/** Where the logs of channels are, and how processes hear of each other's entries. */
+export interface Backplane {
+  /** Opens the log of a channel. */
+  open(channel: string, limits: HistoryLimits, receiver: LogReceiver): ChannelLog;
+  /** Frees connections. The channels must be closed before. */
+  close(): void | PromiseLike<void>;
+}

@@ -1,0 +1,25 @@
+import { SluiceError } from './sluice-error.ts';
+
+/** The channel has ended: nothing is published after its last event. */
+export class ChannelEndedError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_CHANNEL_ENDED';
+  /** The name of the channel. */
+  readonly channel: string;
+
+  constructor(channel: string, options?: { cause?: unknown }) {
+    super(`The channel \`${channel}\` has ended`, options);
+    this.channel = channel;
+  }
+}
+
+/** The channel is closed in this process: `close` was called. */
+export class ChannelClosedError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_CHANNEL_CLOSED';
+  /** The name of the channel. */
+  readonly channel: string;
+
+  constructor(channel: string, options?: { cause?: unknown }) {
+    super(`The channel \`${channel}\` is closed`, options);
+    this.channel = channel;
+  }
+}
