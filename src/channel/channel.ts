@@ -162,8 +162,14 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
   }
 
   listen(): void | PromiseLike<void> {
-    this.#listening ??= { since: this.log.listen() };
-    return this.#listening.since;
+    if (this.#listening) return this.#listening.since;
+    const listening = (this.#listening = { since: this.log.listen() });
+    // The next client tries again.
+    if (listening.since)
+      listening.since.then(undefined, () => {
+        if (this.#listening === listening) this.#listening = undefined;
+      });
+    return listening.since;
   }
 
   entries(list: readonly ChannelEntry[]): void {

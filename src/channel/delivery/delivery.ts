@@ -1,7 +1,8 @@
 import { atTickEnd, type Flushable } from '../../internal/writer/tick.ts';
+import { SharedText } from '../../internal/seam/segment.ts';
 import { startTimer } from '../../internal/time/clock.ts';
 import type { Framing } from './framing.ts';
-import { type GivenEntry, Segment, type SharedText } from './segment.ts';
+import { type GivenEntry, Segment } from './segment.ts';
 
 /** A client that gets what is published now. */
 export interface LiveMember {
@@ -35,7 +36,7 @@ export class Delivery implements Flushable {
   readonly #observer: DeliveryObserver;
   readonly #members = new Set<LiveMember>();
   // In one process the text of a channel is made once, however many clients there are.
-  readonly #texts: Readonly<Record<Framing, SharedText>> = { sse: makeText(), ndjson: makeText() };
+  readonly #texts: Readonly<Record<Framing, SharedText>> = { sse: new SharedText(), ndjson: new SharedText() };
   #state: 'idle' | 'waiting' | 'giving' = 'idle';
   #waiting: GivenEntry[] = [];
   #given: string | undefined;
@@ -70,7 +71,7 @@ export class Delivery implements Flushable {
 
   /** Entries for the next round. */
   push(entries: readonly GivenEntry[]): void {
-    this.#waiting.push(...entries);
+    for (const entry of entries) this.#waiting.push(entry);
     if (this.#state === 'idle') this.#wait();
   }
 
@@ -139,8 +140,4 @@ export class Delivery implements Flushable {
     this.#round = [];
     this.#observer.onRoundEnd(segment);
   }
-}
-
-function makeText(): SharedText {
-  return { append: (text) => Buffer.from(text) };
 }

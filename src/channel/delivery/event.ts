@@ -42,9 +42,7 @@ interface Payload<Name extends string | undefined, Data> {
 export type ChannelEvent<M extends object> = string extends keyof M
   ? // eslint-disable-next-line @typescript-eslint/no-explicit-any -- where no type says what is published
     Published & Payload<string | undefined, any>
-  : {
-      [K in keyof M & string]: Published & Payload<K extends 'message' ? K | undefined : K, M[K]>;
-    }[keyof M & string];
+  : { [K in keyof M & string]: Published & Payload<K extends 'message' ? K | undefined : K, M[K]> }[keyof M & string];
 
 /** An event of a channel without types. */
 export type AnyChannelEvent = Published & Payload<string | undefined, unknown>;

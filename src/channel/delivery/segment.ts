@@ -1,3 +1,4 @@
+import type { SharedText } from '../../internal/seam/segment.ts';
 import type { ChannelEntry } from '../log/backplane.ts';
 import { type AnyChannelEvent, toEvent } from './event.ts';
 import { frameAll, type Framing } from './framing.ts';
@@ -6,12 +7,6 @@ import { frameAll, type Framing } from './framing.ts';
 export interface GivenEntry extends ChannelEntry {
   /** It tells of the channel, and is none of its events. */
   readonly isNotice?: boolean;
-}
-
-/** The bytes of one framing of a channel, for all of its clients. */
-export interface SharedText {
-  /** @returns the buffer that every client gets */
-  append(text: string): Buffer;
 }
 
 /** The entries that go out together, framed once for all clients. */

@@ -114,7 +114,8 @@ export class Subscription implements LiveMember {
       if (page.entries.length < pageSize && hasAllGiven(log, position, delivery.given)) {
         this.#tellPosition(cursor, position);
         this.#liveAfter = position;
-        delivery.add(this);
+        // What it was just sent may have closed it.
+        if (isOpen(this.#out)) delivery.add(this);
         channelEvents.subscribe.publish({ channel: name, req: this.#req, cursor, replayed: this.#replayed });
         return;
       }
@@ -239,6 +240,11 @@ export class Subscription implements LiveMember {
     this.#out.onSourceError(error);
     void this.#out.leave('error', { cause: error });
   }
+}
+
+// A function: what is pushed may close the stream, and TypeScript would not see it.
+function isOpen(out: OutStream): boolean {
+  return out.state === 'open';
 }
 
 /** Whether a client has everything that was given to live ones before it is one of them. */

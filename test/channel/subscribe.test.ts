@@ -1,0 +1,265 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { describe, expect, it } from 'vitest';
+import {
+  type ChannelEvent,
+  compress,
+  createChannel,
+  createMemoryBackplane,
+  heartbeat,
+  InvalidOptionError,
+  lifecycle,
+} from '../../src/index.ts';
+import { bare, type Middleware } from '../support/carriers.ts';
+import { http1Client } from '../support/body-clients.ts';
+import { decodeStrictly } from '../support/decoders.ts';
+import { parseEvents } from '../support/event-parser.ts';
+import { serve } from '../support/serve.ts';
+import { noise } from '../support/texts.ts';
+import { settles, turns, until } from '../support/until.ts';
+import { channelOf, dataOf, eventSource, serveChannel, visitorOf } from './site.ts';
+
+interface Row {
+  readonly user: string;
+  readonly n: number;
+}
+
+describe('filter and map', () => {
+  it('decide for each client, in the async context of its request', async () => {
+    const storage = new AsyncLocalStorage<string>();
+    const channel = channelOf();
+    const seen = new Set<string>();
+    const site = await serveChannel(
+      channel,
+      {
+        from: 'earliest',
+        filter: (event: ChannelEvent<Record<string, Row>>, req) => {
+          seen.add(`${String(req.headers['x-user'])} ${String(storage.getStore())}`);
+          return event.data.user === req.headers['x-user'];
+        },
+        map: (event: ChannelEvent<Record<string, Row>>) =>
+          event.data.n % 2 === 0 ? event : { event: 'odd', data: event.data.n },
+      },
+      { before: [(req, _res, next) => void storage.run(String(req.headers['x-user']), next)] },
+    );
+    const publish = (user: string, n: number) => channel.publish({ event: 'row', data: { user, n } });
+    await publish('ann', 0);
+    await publish('ann', 1);
+    const [ann, bob] = [await site.join({ 'x-user': 'ann' }), await site.join({ 'x-user': 'bob' })];
+    await publish('bob', 2);
+    const last = await publish('ann', 3);
+    expect((await ann.count(3)).map(({ type, data }) => `${type} ${data}`)).toEqual([
+      'row {"user":"ann","n":0}',
+      'odd 1',
+      'odd 3',
+    ]);
+    expect(ann.lastEventId).toBe(last);
+    expect(dataOf(await bob.count(1))).toEqual(['{"user":"bob","n":2}']);
+    expect([...seen].toSorted()).toEqual(['ann ann', 'bob bob']);
+  });
+
+  it.each([
+    ['throws', () => Promise.reject as never, 'boom'],
+    ['answers later', () => () => Promise.resolve(true), 'answers at once'],
+  ])('that %s closes its client alone', async (_name, make, message) => {
+    const answersLater = make() as () => unknown;
+    const channel = channelOf();
+    const errors: unknown[] = [];
+    const site = await serveChannel(channel, {
+      filter: (_event, req) => {
+        if (req.headers['x-bad'] === undefined) return true;
+        if (message === 'boom') throw new Error('boom');
+        return answersLater() as boolean;
+      },
+      onError: (error) => errors.push(error),
+    });
+    const [good, bad] = [await site.join(), await site.join({ 'x-bad': '1' })];
+    await channel.publish('a');
+    expect(await settles(bad.over)).toBe('aborted');
+    await channel.publish('b');
+    expect(dataOf(await good.count(2))).toEqual(['a', 'b']);
+    expect(errors).toEqual([expect.objectContaining({ message: expect.stringContaining(message) as string })]);
+    expect(bad.events).toEqual([]);
+  });
+
+  it('that fails in a replay, before anything is sent, is an error of the request', async () => {
+    const channel = channelOf();
+    await channel.publish('a');
+    const site = await serveChannel(channel, { from: 1, map: () => ({ event: 'a\nb', data: 1 }) });
+    const client = await site.join();
+    expect(client.status).toBe(500);
+    expect(site.running.errors).toHaveLength(1);
+    expect(channel.subscribers()).toEqual([]);
+  });
+});
+
+describe('authorize', () => {
+  it('refuses by false, by a promise of it, and where the right has ended', async () => {
+    const channel = channelOf();
+    const answers = [false, Promise.resolve(false), { until: Date.now() }, { until: new Date(0) }];
+    for (const answer of answers) {
+      const site = await serveChannel(channel, { authorize: () => answer });
+      expect((await site.join(eventSource)).status).toBe(403);
+    }
+    const failing = await serveChannel(channel, { authorize: () => Promise.reject(new Error('no session store')) });
+    expect((await failing.join()).status).toBe(500);
+    expect(failing.running.errors).toEqual([new Error('no session store')]);
+    const wrong = await serveChannel(channel, { authorize: () => 'yes' as never });
+    expect((await wrong.join()).status).toBe(500);
+    expect(wrong.running.errors[0]).toBeInstanceOf(InvalidOptionError);
+    expect(channel.subscribers()).toEqual([]);
+  });
+
+  it('lets a client stay until its right ends, and tells it to come back then', async () => {
+    const channel = channelOf();
+    const site = await serveChannel(channel, {
+      authorize: () => Promise.resolve({ until: new Date(Date.now() + 300), identity: 7 }),
+    });
+    const client = await site.join();
+    await channel.publish('a');
+    expect(await settles(client.over)).toBe('aborted');
+    expect(dataOf(client.events)).toEqual(['a']);
+    expect(client.text).toMatch(/\nretry: \d+\n$/);
+    await until(() => channel.subscribers().length === 0);
+  });
+});
+
+describe('slow clients', () => {
+  it('are replayed at their pace, and hold up no other', async () => {
+    const channel = channelOf({ history: { count: 10_000, bytes: '64mb' } });
+    const text = noise(8000, 1);
+    for (let n = 0; n < 1500; n++) await channel.publish(`${String(n)} ${text}`);
+    const site = await serveChannel(channel, { from: 'earliest', maxBuffered: '64kb' }, { carrier: bare });
+    const slow = await site.join();
+    slow.pause();
+    const fast = await serveChannel(channel).then((each) => each.join());
+    await channel.publish('live');
+    expect(dataOf(await fast.count(1))).toEqual(['live']);
+    slow.resume();
+    await until(() => slow.length > 1500 * 8000);
+    const events = await slow.count(1501);
+    expect(events.map(({ data }) => data.split(' ', 1)[0])).toEqual([
+      ...Array.from({ length: 1500 }, (_each, n) => String(n)),
+      'live',
+    ]);
+  });
+
+  it.each(['close', 'drop', 'latest'] as const)('with overflow %s are treated as by a stream', async (overflow) => {
+    const channel = channelOf({ overflow, history: { count: 0 } });
+    const site = await serveChannel(channel, { maxBuffered: '64kb' }, { carrier: bare });
+    const reasons: string[] = [];
+    channel.on('leave', ({ reason }) => reasons.push(reason));
+    const client = await site.join();
+    await until(() => channel.subscribers().length === 1);
+    client.pause();
+    const text = noise(4000, 2);
+    let published = 0;
+    // The kernel takes some megabytes first.
+    while (reasons.length === 0 && published < 6000) {
+      for (let n = 0; n < 20; n++) await channel.publish(`${String(published++)} ${text}`, { key: String(n) });
+      await turns(1);
+    }
+    if (overflow === 'close') {
+      expect(reasons).toEqual(['slow-consumer']);
+      return;
+    }
+    client.resume();
+    await until(() => client.text.includes(`data: ${String(published - 1)} `));
+    const events = client.events;
+    const gaps = events.filter(({ type }) => type === 'sluice.gap');
+    const missing = gaps.reduce((sum, { data }) => sum + (JSON.parse(data) as { dropped: number }).dropped, 0);
+    if (overflow === 'drop') {
+      expect(missing).toBeGreaterThan(0);
+      expect(events.length - gaps.length + missing).toBe(published);
+    } else {
+      const numbers = events.map(({ data }) => Number(data.split(' ', 1)[0]));
+      expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+      expect(numbers.length).toBeLessThan(published);
+      expect(numbers.slice(-20)).toEqual(Array.from({ length: 20 }, (_each, n) => published - 20 + n));
+    }
+  });
+});
+
+describe('a channel', () => {
+  it('goes through compress and heartbeat, and leaves in a drain', async () => {
+    const channel = channelOf();
+    const life = lifecycle({ signals: false, preDrain: 0, spread: 0 });
+    const running = await serve(bare, life, heartbeat(), compress(), channel.subscribe() as Middleware);
+    life.attach(running.server as never);
+    const client = http1Client(running);
+    const [zipped, plain] = [await client.get('/', 'gzip'), visitorOf(await running.visit())];
+    await until(() => channel.subscribers().length === 2);
+    for (let n = 0; n < 50; n++) {
+      void channel.publish(`${String(n)} ä€ 😀`);
+      if (n % 7 === 0) await turns(1);
+    }
+    await plain.count(50);
+    const report = life.drain();
+    await settles(Promise.all([zipped.over, plain.over]));
+    expect((await report).told.streams).toBe(2);
+    expect(zipped.coding).toBe('gzip');
+    const text = decodeStrictly('gzip', Buffer.concat([zipped.bytes]), { isPartial: true } as never).toString();
+    expect(dataOf(parseEvents(text))).toEqual(dataOf(plain.events));
+    expect(plain.events).toHaveLength(50);
+  });
+
+  it('is one for all channels of its name on one backplane', async () => {
+    const backplane = createMemoryBackplane();
+    const [one, two] = [channelOf({ backplane }), channelOf({ backplane })];
+    const other = channelOf({ backplane, name: 'other' });
+    const [left, right] = [await serveChannel(one), await serveChannel(two)];
+    const [first, second] = [await left.join(), await right.join()];
+    await one.publish('a');
+    await two.publish('b');
+    await other.publish('c');
+    one.close();
+    const id = await two.publish('d');
+    expect(dataOf(await first.count(2))).toEqual(['a', 'b']);
+    expect(dataOf(await second.count(3))).toEqual(['a', 'b', 'd']);
+    expect(id).toMatch(/-3$/);
+    await expect(one.publish('e')).rejects.toMatchObject({ code: 'ERR_SLUICE_CHANNEL_CLOSED' });
+    expect((await left.join()).status).toBe(503);
+    const refused = await left.join(eventSource);
+    expect(await settles(refused.over)).toBe('aborted');
+    expect(refused.text).toMatch(/^:ok\nretry: \d+\n$/);
+  });
+
+  it('joins the events of `batch`, and merges those of `coalesce`', async () => {
+    const channel = channelOf({
+      batch: 50,
+      coalesce: {
+        ms: 10_000,
+        key: ({ event }: { event?: string }) => (event === 'delta' ? event : undefined),
+        merge: (a: { data: string }, b: { data: string }) => ({ event: 'delta', data: a.data + b.data }),
+      },
+    });
+    const site = await serveChannel(channel, {}, { carrier: bare });
+    const client = await site.join();
+    await until(() => channel.subscribers().length === 1);
+    const delta = (data: string) => channel.publish({ event: 'delta', data });
+    const ids = [delta('a'), delta('b'), channel.publish('other'), delta('c')];
+    await channel.end('bye');
+    expect(await settles(client.over)).toBe('end');
+    expect(client.events.map(({ type, data }) => `${type} ${data}`)).toEqual([
+      'delta ab',
+      'message other',
+      'delta c',
+      'message bye',
+    ]);
+    const [a, b, other, c] = await Promise.all(ids);
+    expect([a, other, c]).toEqual([b, ...client.events.slice(1, 3).map(({ lastEventId }) => lastEventId)]);
+  });
+
+  it('gives its events to more clients than a slice has', async () => {
+    const channel = createChannel({ name: 'crowd' });
+    const site = await serveChannel(channel, {}, { carrier: bare });
+    const clients = await Promise.all(Array.from({ length: 300 }, () => site.join()));
+    await until(() => channel.subscribers().length === 300);
+    for (let n = 0; n < 5; n++) {
+      void channel.publish(String(n));
+      await turns(1);
+    }
+    for (const client of clients) expect(dataOf(await client.count(5))).toEqual(['0', '1', '2', '3', '4']);
+    channel.close();
+    expect(await settles(Promise.all(clients.map(({ over }) => over)))).toHaveLength(300);
+  });
+});
