@@ -6,9 +6,9 @@ import { type Backplane, type ChannelEntry, createMemoryBackplane, type LogRecei
  */
 export function lateBackplane(random: () => number): Backplane {
   const memory = createMemoryBackplane();
-  const later = async <T>(answer: () => T): Promise<T> => {
+  const later = async <T>(answer: () => T | PromiseLike<T>): Promise<T> => {
     await turns(random);
-    const value = answer();
+    const value = await answer();
     await turns(random);
     return value;
   };
