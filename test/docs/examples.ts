@@ -443,7 +443,7 @@ export const rows: Record<string, Row> = {
   'docs/channel.md: Small events': {
     visit: async ({ exports }) => {
       const answer = exports['answer'] as { publish(event: object): Promise<string> };
-      const ids = ['a', 'b', 'c'].map((text) => answer.publish({ event: 'delta', data: { part: 1, text } }));
+      const ids = ['a', 'b', 'c'].map((text) => answer.publish({ event: 'delta', data: { part: 'p1', text } }));
       expect(new Set(await Promise.all(ids)).size).toBe(1);
     },
   },
