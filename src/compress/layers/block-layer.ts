@@ -1,6 +1,6 @@
 import { isThenable } from '../../internal/deferred.ts';
 import type { Chunk, WriteCallback } from '../../internal/seam/layer.ts';
-import { atTickEnd } from '../../internal/writer/tick.ts';
+import { atTickEnd, isTickOver } from '../../internal/writer/tick.ts';
 import type { BlockEncoder, Tuning } from '../codec.ts';
 import { Callbacks } from './callbacks.ts';
 import { CodingLayer, type CodingLayerInput } from './coding-layer.ts';
@@ -17,18 +17,16 @@ export interface BlockLayerInput extends CodingLayerInput {
 /**
  * Encodes an event stream: all writes of a tick are one block, and each block is flushed.
  *
- *     idle ──write──▶ scheduled ──tick end──▶ encoding ──▶ ready ──tick end──▶ idle
- *                         ▲                                             │
- *                         └────────── more came meanwhile ──────────────┘
+ *     idle ──write──▶ scheduled ──tick end──▶ encoding ──block──▶ idle
+ *                         ▲                        │
+ *                         └── more came meanwhile ─┘
  *     any ──end──▶ ending ──last block──▶ over
  *     any ──response closed, encoder failed──▶ over
  *
- * `ready` lasts to the next end of the tick, so that of a broadcast all blocks are made before any is written: turning
- * from zlib to the socket and back for each of a thousand connections costs a third more.
+ * What is written at the end of a tick, as by a stream of ours, is all of that tick: it is encoded at once.
  */
 export class BlockLayer extends CodingLayer<BlockLayerInput> {
-  #state: 'idle' | 'scheduled' | 'encoding' | 'ready' | 'ending' | 'over' = 'idle';
-  #block: Uint8Array | undefined;
+  #state: 'idle' | 'scheduled' | 'encoding' | 'ending' | 'over' = 'idle';
   /** Bytes that another thread has in hand. */
   #encodingBytes = 0;
   /** Of the writes whose block is being made. */
@@ -58,7 +56,7 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
   }
 
   override get bufferedBytes(): number {
-    return this.textBytes + this.#encodingBytes + (this.#block?.length ?? 0);
+    return this.textBytes + this.#encodingBytes;
   }
 
   override end(
@@ -68,8 +66,7 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
   ): void {
     if (chunk !== undefined) this.take(chunk, encoding);
     this.#end = { callback };
-    if (this.#state === 'ready') this.#deliver();
-    else if (this.#state === 'idle' || this.#state === 'scheduled') this.#encodeLast();
+    if (this.#state === 'idle' || this.#state === 'scheduled') this.#encode(true);
   }
 
   override flush(callback: (() => void) | undefined): void {
@@ -91,21 +88,24 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
     this.#finish();
     this.dropText();
     this.#encodingBytes = 0;
-    this.#block = undefined;
     this.written.add(this.#underway);
     for (const callbacks of [this.written, this.#flushing, this.#flushed]) callbacks?.close();
   }
 
   protected override tickEnded(): void {
-    if (this.#state === 'scheduled') this.#encode();
-    else if (this.#state === 'ready') this.#deliver();
+    if (this.#state === 'scheduled') this.#encode(false);
   }
 
   protected override encodeSoon(): void {
-    if (this.#state === 'idle' && !this.isBlocked && this.holdsSegment) this.#encodeSegment();
+    // A segment is all of a tick, whenever it comes.
+    if (this.textBytes > 0 && (isTickOver() || this.holdsSegment)) this.#encodeNow();
     else if (this.textBytes > 0) this.#schedule();
     // An empty write, with nothing before it to wait for.
     else if (this.bufferedBytes === 0 && this.#state === 'idle') this.written.settle();
+  }
+
+  #encodeNow(): void {
+    if (this.#state === 'idle' && !this.isBlocked) this.#encode(false);
   }
 
   #schedule(): void {
@@ -114,57 +114,24 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
     atTickEnd(this);
   }
 
-  #encode(): void {
-    this.#run(false, (block, now) => {
-      this.#block = block;
-      this.#state = 'ready';
-      if (now) atTickEnd(this);
-      else this.#deliver();
-    });
-  }
-
-  /** A segment is all of a tick already. The first response makes its block, and the others only write it. */
-  #encodeSegment(): void {
-    this.#run(false, (block) => {
-      this.#block = block;
-      this.#deliver();
-    });
-  }
-
-  #encodeLast(): void {
-    this.#state = 'ending';
-    this.#run(true, (block) => {
-      const callback = this.#underway;
-      this.#underway = undefined;
-      const flushed = this.#flushing?.take();
-      // A write of its own only where one has a callback.
-      if (callback) this.below.write(block, undefined, callback);
-      this.below.end(callback ? undefined : block, undefined, this.#end?.callback);
-      this.#finish();
-      if (flushed) this.below.flush(flushed);
-    });
-  }
-
-  /** @param deliver - called with the block, and whether that is within this call */
-  #run(last: boolean, deliver: (block: Uint8Array, now: boolean) => void): void {
+  #encode(last: boolean): void {
     this.#underway = this.written.take();
     const flushed = this.#flushed?.take();
     if (flushed) (this.#flushing ??= new Callbacks()).add(flushed);
     const text = this.takeText();
+    const { length } = text;
+    this.#state = last ? 'ending' : 'encoding';
     try {
       // A tick is in that scope already, and comes a thousand times as often as an end.
-      const result = last ? this.inScope(() => this.#encodeText(text, true)) : this.#encodeText(text, false);
-      if (!isThenable(result)) {
-        this.report(text.length, result.length);
-        deliver(result, true);
+      const block = last ? this.inScope(() => this.#encodeText(text, true)) : this.#encodeText(text, false);
+      if (!isThenable(block)) {
+        this.#pass(length, block, last);
         return;
       }
-      if (!last) this.#state = 'encoding';
-      this.#encodingBytes = text.length;
-      this.receive(result, text.length, (block) => {
+      this.#encodingBytes = length;
+      this.receive(block, length, (bytes) => {
         this.#encodingBytes = 0;
-        this.report(text.length, block.length);
-        deliver(block, false);
+        this.#pass(length, bytes, last);
       });
     } catch (error) {
       this.fail(error);
@@ -177,23 +144,38 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
     return encoder.encode(text, last);
   }
 
-  #deliver(): void {
-    const block = this.#block;
+  #pass(length: number, block: Uint8Array, last: boolean): void {
+    this.report(length, block.length);
+    if (last) this.#passLast(block);
+    else this.#passBlock(block);
+  }
+
+  #passBlock(block: Uint8Array): void {
     const callback = this.#underway;
-    this.#block = undefined;
     this.#underway = undefined;
     this.#state = 'idle';
-    if (block && block.length > 0) this.isBlocked = !this.below.write(block, undefined, callback);
+    if (block.length > 0) this.isBlocked = !this.below.write(block, undefined, callback);
     else callback?.();
     const flushed = this.#flushing?.take();
     if (flushed) this.below.flush(flushed);
     this.#goOn();
   }
 
+  #passLast(block: Uint8Array): void {
+    const callback = this.#underway;
+    this.#underway = undefined;
+    const flushed = this.#flushing?.take();
+    // A write of its own only where one has a callback.
+    if (callback) this.below.write(block, undefined, callback);
+    this.below.end(callback ? undefined : block, undefined, this.#end?.callback);
+    this.#finish();
+    if (flushed) this.below.flush(flushed);
+  }
+
   #goOn(): void {
     if (this.#state !== 'idle') return;
     if (this.#end) {
-      this.#encodeLast();
+      this.#encode(true);
       return;
     }
     if (this.textBytes > 0) this.#schedule();

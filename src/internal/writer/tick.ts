@@ -13,12 +13,13 @@ const immediately = setImmediate;
 
 let queue: Flushable[] = [];
 let turnQueue: Flushable[] = [];
+let isFlushing = false;
 
 /**
  * Calls `flushTick` when the code that runs now is done, so that many sends become one write.
  *
  * One tick for all: of a broadcast to a thousand clients, a tick for each costs a tenth of all that an event costs.
- * The order is that of the calls, so all blocks of a broadcast are encoded before the first is written.
+ * The order is that of the calls.
  */
 export function atTickEnd(flushable: Flushable): void {
   if (queue.push(flushable) === 1) nextTick(flushAll);
@@ -31,6 +32,11 @@ export function atTickEnd(flushable: Flushable): void {
  */
 export function atTurnEnd(flushable: Flushable): void {
   if (turnQueue.push(flushable) === 1) immediately(flushTurn);
+}
+
+/** Whether a `flushTick` is at work: what it writes is all that its response has for now. */
+export function isTickOver(): boolean {
+  return isFlushing;
 }
 
 function flushTurn(): void {
@@ -47,9 +53,11 @@ function flushAll(): void {
 
 function flushFrom(flushables: readonly Flushable[], start: number): void {
   let next = start;
+  isFlushing = true;
   try {
     while (next < flushables.length) flushables[next++]?.flushTick();
   } finally {
+    isFlushing = false;
     // One that throws keeps no other from its turn.
     if (next < flushables.length) nextTick(flushFrom, flushables, next);
   }
