@@ -1,16 +1,18 @@
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import compression from 'compression';
 import { describe, expect, it } from 'vitest';
 import { tickFor, tokenFor } from '../../bench/support/tick.js';
 import { words } from '../../bench/support/words.js';
 import { compress } from '../../src/compress/index.ts';
-import { sse } from '../../src/index.ts';
+import { type EventStream, sse } from '../../src/index.ts';
 import { bare, type Middleware } from '../support/carriers.ts';
 import { decodeStrictly } from '../support/decoders.ts';
+import { deferred } from '../support/deferred.ts';
 import { parseEvents } from '../support/event-parser.ts';
 import { getRequest, parseChunked } from '../support/raw.ts';
 import { serve } from '../support/serve.ts';
-import { settles, turns } from '../support/until.ts';
+import { settles, turns, until } from '../support/until.ts';
 
 const events = 200;
 // Until then there is little to refer to.
@@ -115,5 +117,32 @@ describe('an event stream by sse in gzip', () => {
     const { content, framed } = await measure(eventFor);
     expect(content).toBeLessThanOrEqual(21);
     expect(framed).toBeLessThanOrEqual(21 + 6);
+  });
+});
+
+describe('the events of a tick', () => {
+  it('leave in one piece as soon as the tick is over', async () => {
+    const opened = deferred<{ stream: EventStream; socket: Socket }>();
+    const running = await serve(
+      bare,
+      compress(),
+      sse((stream, { socket }) => opened.resolve({ stream, socket })),
+    );
+    const client = await running.dial();
+    client.send(getRequest('/', { 'Accept-Encoding': 'gzip' }));
+    const { stream, socket } = await opened.promise;
+    await until(() => client.received.includes('\r\n\r\n'));
+    await turns(2);
+    for (let number = 1; number <= 3; number++) {
+      const before = socket.bytesWritten;
+      void stream.send({ data: tickFor(1, number) });
+      void stream.send({ data: tickFor(2, number) });
+      expect(socket.bytesWritten).toBe(before);
+      await new Promise(process.nextTick);
+      const first = socket.bytesWritten;
+      expect(first).toBeGreaterThan(before);
+      await turns(2);
+      expect(socket.bytesWritten).toBe(first);
+    }
   });
 });

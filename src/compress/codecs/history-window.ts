@@ -84,8 +84,7 @@ export class HistoryWindow implements BlockEncoder {
       this.#checksum = this.#frame === 'gzip' ? crc32(text, this.#checksum) : adler32(text, this.#checksum);
     this.#length = (this.#length + text.length) >>> 0;
     const block = this.#block(text, last);
-    if (!isThenable(block)) return this.#finish(text, block, last);
-    return block.then((bytes) => this.#finish(text, bytes, last));
+    return isThenable(block) ? this.#finishLater(text, block, last) : this.#finish(text, block, last);
   }
 
   /** What was sent stays what later text refers to, compressed or not. */
@@ -146,10 +145,7 @@ export class HistoryWindow implements BlockEncoder {
 
   #block(text: Uint8Array, last: boolean): Uint8Array | Promise<Uint8Array> {
     if (text.length === 0) return finalBlock;
-    const block =
-      this.#level === undefined
-        ? storedBlocks(text)
-        : this.#deflate(text, this.#history.subarray(0, this.#used), this.#level);
+    const block = this.#level === undefined ? storedBlocks(text) : this.#deflate(text, this.#remembered, this.#level);
     if (!last) return block;
     return isThenable(block) ? block.then(withFinalBlock) : withFinalBlock(block);
   }
@@ -157,6 +153,15 @@ export class HistoryWindow implements BlockEncoder {
   #deflate(text: Uint8Array, history: Uint8Array, level: number): Uint8Array | Promise<Uint8Array> {
     const deflate = text.length < this.#settings.syncThreshold ? deflateBlock : deflateBlockInPool;
     return deflate(text, history, level, this.#settings);
+  }
+
+  /** What is made for an event is what an event costs: of a history that is full there is no view. */
+  get #remembered(): Uint8Array {
+    return this.#used === this.#history.length ? this.#history : this.#history.subarray(0, this.#used);
+  }
+
+  #finishLater(text: Uint8Array, block: Promise<Uint8Array>, last: boolean): Promise<Uint8Array> {
+    return block.then((bytes) => this.#finish(text, bytes, last));
   }
 
   #finish(text: Uint8Array, block: Uint8Array, last: boolean): Uint8Array {
@@ -178,7 +183,7 @@ export class HistoryWindow implements BlockEncoder {
     const added = Math.min(text.length, limit);
     this.#reserve(kept + added);
     this.#history.copyWithin(0, this.#used - kept, this.#used);
-    this.#history.set(text.subarray(text.length - added), kept);
+    this.#history.set(added < text.length ? text.subarray(text.length - added) : text, kept);
     this.#used = kept + added;
   }
 

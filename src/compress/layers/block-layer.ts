@@ -97,19 +97,18 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
   }
 
   protected override encodeSoon(): void {
-    // A segment is all of a tick, whenever it comes.
-    if (this.textBytes > 0 && (isTickOver() || this.holdsSegment)) this.#encodeNow();
-    else if (this.textBytes > 0) this.#schedule();
+    if (this.textBytes > 0) this.#schedule();
     // An empty write, with nothing before it to wait for.
     else if (this.bufferedBytes === 0 && this.#state === 'idle') this.written.settle();
   }
 
-  #encodeNow(): void {
-    if (this.#state === 'idle' && !this.isBlocked) this.#encode(false);
-  }
-
   #schedule(): void {
     if (this.#state !== 'idle' || this.isBlocked) return;
+    // A segment is all of a tick, whenever it comes.
+    if (isTickOver() || this.holdsSegment) {
+      this.#encode(false);
+      return;
+    }
     this.#state = 'scheduled';
     atTickEnd(this);
   }
@@ -123,19 +122,24 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
     this.#state = last ? 'ending' : 'encoding';
     try {
       // A tick is in that scope already, and comes a thousand times as often as an end.
-      const block = last ? this.inScope(() => this.#encodeText(text, true)) : this.#encodeText(text, false);
-      if (!isThenable(block)) {
-        this.#pass(length, block, last);
-        return;
-      }
-      this.#encodingBytes = length;
-      this.receive(block, length, (bytes) => {
-        this.#encodingBytes = 0;
-        this.#pass(length, bytes, last);
-      });
+      const block = last ? this.#encodeLast(text) : this.#encodeText(text, false);
+      if (isThenable(block)) this.#receive(block, length, last);
+      else this.#pass(length, block, last);
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  #encodeLast(text: Uint8Array): ReturnType<BlockEncoder['encode']> {
+    return this.inScope(() => this.#encodeText(text, true));
+  }
+
+  #receive(block: Promise<Uint8Array>, length: number, last: boolean): void {
+    this.#encodingBytes = length;
+    this.receive(block, length, (bytes) => {
+      this.#encodingBytes = 0;
+      this.#pass(length, bytes, last);
+    });
   }
 
   #encodeText(text: Uint8Array, last: boolean): ReturnType<BlockEncoder['encode']> {

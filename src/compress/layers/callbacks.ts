@@ -30,8 +30,11 @@ export class Callbacks {
 
   /** Hands over all that wait now, as one callback; `undefined` when none does. */
   take(): WriteCallback | undefined {
-    const taken = this.#waiting;
-    if (!taken) return undefined;
+    return this.#waiting && this.#handOver(this.#waiting);
+  }
+
+  // In a method of its own: a function made within `take` would take memory at each call.
+  #handOver(taken: WriteCallback[]): WriteCallback {
     this.#waiting = undefined;
     this.#underway = taken;
     return (error) => {

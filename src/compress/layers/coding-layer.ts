@@ -42,8 +42,9 @@ export abstract class CodingLayer<Input extends CodingLayerInput = CodingLayerIn
   /** The floor below is full. */
   protected isBlocked = false;
   protected textBytes = 0;
-  /** Usually one. A list that is there from the start would take memory in each stream that says nothing. */
-  #text: Uint8Array[] | undefined;
+  #text: Uint8Array | undefined;
+  /** Usually none. */
+  #moreText: Uint8Array[] | undefined;
   /** The writer was told to wait. */
   #isFull = false;
   /** The async context of the code that sent the head. A stream of ours has it already. */
@@ -88,33 +89,37 @@ export abstract class CodingLayer<Input extends CodingLayerInput = CodingLayerIn
   }
 
   flushTick(): void {
-    this.step(() => this.tickEnded());
+    try {
+      this.inScope(() => this.tickEnded());
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   protected take(chunk: Chunk, encoding: BufferEncoding | undefined): void {
     const bytes = bytesOf(chunk, encoding);
     if (bytes.length === 0) return;
-    if (this.#text) this.#text.push(bytes);
-    else this.#text = [bytes];
+    if (this.#text) (this.#moreText ??= []).push(bytes);
+    else this.#text = bytes;
     this.textBytes += bytes.length;
   }
 
   /** Whether the text that waits is a segment of a shared text, and nothing else. */
   protected get holdsSegment(): boolean {
-    const first = this.#text?.[0];
-    return first !== undefined && first.length === this.textBytes && segmentOf(first) !== undefined;
+    return this.#text !== undefined && !this.#moreText && segmentOf(this.#text) !== undefined;
   }
 
   /** Hands over all text that was written and not taken. */
   protected takeText(): Uint8Array {
-    const texts = this.#text;
-    const text = texts && texts.length > 1 ? Buffer.concat(texts, this.textBytes) : (texts?.[0] ?? noBytes);
+    const first = this.#text ?? noBytes;
+    const text = this.#moreText ? Buffer.concat([first, ...this.#moreText], this.textBytes) : first;
     this.dropText();
     return text;
   }
 
   protected dropText(): void {
     this.#text = undefined;
+    this.#moreText = undefined;
     this.textBytes = 0;
   }
 

@@ -5,6 +5,7 @@
 const frontRoom = 10;
 const backRoom = 2;
 const [cr, lf] = [0x0d, 0x0a];
+const digits = '0123456789abcdef';
 
 /** The chunk around the bytes; `null` until it is asked for. */
 const chunkKey = Symbol('sluice.chunk');
@@ -51,10 +52,9 @@ function sizeDigits(size: number): number {
 
 /** Writes what is around the `length` bytes in the middle. */
 function writeFrame(chunk: Buffer, length: number): void {
-  const size = length.toString(16);
-  const start = size.length + 2;
-  // Byte by byte: a call of `chunk.write` takes as long as all of this.
-  for (let at = 0; at < size.length; at += 1) chunk[at] = size.charCodeAt(at);
+  const start = sizeDigits(length) + 2;
+  // Digit by digit: a call of `chunk.write` takes as long as all of this.
+  for (let at = start - 3, rest = length; at >= 0; at -= 1, rest >>>= 4) chunk[at] = digits.charCodeAt(rest & 15);
   chunk[start - 2] = chunk[start + length] = cr;
   chunk[start - 1] = chunk[start + length + 1] = lf;
 }

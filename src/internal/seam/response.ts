@@ -126,11 +126,11 @@ export class Seam implements ResponseVerbs, LayersHost {
     const body = this.#body;
     const chunk = bytesOfView(res, given);
     // Over HTTP/2 Node looks at the end first, and then at what it is given.
-    if (body.isBetween && isHttp2(res)) return body.defer(() => core.nativeWrite.call(res, given, encoding, callback));
+    if (body.isBetween && isHttp2(res)) return body.defer(lateWrite(core, given, encoding, callback));
     // Node's own `end` at work, or a call that Node refuses.
     if (body.native === 'ending' || !isChunk(chunk)) return this.#refuseWrite(given, encoding, callback);
     if (!layers.transforms) return layers.top.write(chunk, encoding, callback);
-    if (body.hasEnded || isGone(res)) return body.defer(() => core.nativeWrite.call(res, chunk, encoding, callback));
+    if (body.hasEnded || isGone(res)) return body.defer(lateWrite(core, chunk, encoding, callback));
     const isFirst = !res.headersSent;
     this.head.require();
     this.head.strictLength?.take(byteLengthOf(chunk, encoding), isFirst);
@@ -266,6 +266,16 @@ export function seamOf(res: HttpResponse): Seam | undefined {
 /** How a response can leave in a drain, if one of its layers has an answer. */
 export function departureOf(res: HttpResponse): Departure | undefined {
   return seamOf(res)?.layers.departure;
+}
+
+// Not within `write`: a function that is made there would take memory at each call.
+function lateWrite(
+  { res, nativeWrite }: ResponseCore,
+  chunk: Chunk,
+  encoding: BufferEncoding | undefined,
+  callback: WriteCallback | undefined,
+): () => boolean {
+  return () => nativeWrite.call(res, chunk, encoding, callback);
 }
 
 function isChunk(chunk: unknown): chunk is Chunk {
