@@ -42,11 +42,13 @@ function forgeFinished(res: ServerResponse, isNodeAtWork: () => boolean): () => 
   let isForged = true;
   let isAssigned = false;
   // Without a socket it waits for its turn. When that comes Node finishes, at once, what is finished.
-  const responseOnSocket = (): void => {
-    isAssigned = true;
-    process.nextTick(() => (isAssigned = false));
-  };
-  if (!res.socket) res.once('socket', responseOnSocket);
+  const responseOnSocket = res.socket
+    ? undefined
+    : (): void => {
+        isAssigned = true;
+        process.nextTick(() => (isAssigned = false));
+      };
+  if (responseOnSocket) res.once('socket', responseOnSocket);
   Object.defineProperty(res, 'finished', {
     configurable: true,
     enumerable: true,
@@ -54,7 +56,7 @@ function forgeFinished(res: ServerResponse, isNodeAtWork: () => boolean): () => 
     set: (value: unknown) => (real = value),
   });
   return () => {
-    res.off('socket', responseOnSocket);
+    if (responseOnSocket) res.off('socket', responseOnSocket);
     if (isForged)
       Object.defineProperty(res, 'finished', { configurable: true, enumerable: true, writable: true, value: real });
     isForged = false;
