@@ -110,9 +110,10 @@ export class MonitorState implements LayerHost {
     const { compress } = this.options;
     if (!compress) return undefined;
     const { enabled, version, profile } = compress.switch.current;
-    const { activeEncoders, encoderBytes, governor } = compress;
+    const { activeEncoders, encoderBytes, cache, governor } = compress;
     const { tier = 0, load } = governor ?? {};
-    return { enabled, version, profile: profile.name, tier, load, activeEncoders, encoderBytes };
+    const counts = cache && { hits: cache.hits, misses: cache.misses, bytes: cache.bytes };
+    return { enabled, version, profile: profile.name, tier, load, activeEncoders, encoderBytes, cache: counts };
   }
 
   #proxy(): ProxySnapshot {

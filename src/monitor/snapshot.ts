@@ -1,3 +1,4 @@
+import type { CacheCounts } from '../compress/index.ts';
 import type { RegistryStats } from '../heartbeat/index.ts';
 import type { LifecycleState } from '../lifecycle/index.ts';
 import type { ArmCounts, UpstreamStats } from '../proxy/index.ts';
@@ -58,6 +59,8 @@ export interface CompressionSnapshot {
   readonly activeEncoders: number;
   /** Bytes of memory that they hold, by their own estimates. */
   readonly encoderBytes: number;
+  /** Of its option `cache`; `undefined` without it. */
+  readonly cache: CacheCounts | undefined;
 }
 
 /** A canary at this moment. */

@@ -273,7 +273,7 @@ describe('a monitor', () => {
 
   it('shows the connections of all registries, and what compression is set to', async () => {
     const [one, other] = [heartbeat(), heartbeat()];
-    const compression = compress({ governor: {} });
+    const compression = compress({ governor: {}, cache: '1mb' });
     onTestFinished(() => compression.close());
     const watch = testMonitor({ registry: [one.registry, other.registry], compress: compression });
     const stream = sse(async (events) => {
@@ -288,7 +288,7 @@ describe('a monitor', () => {
     );
     compression.switch.disable();
     expect(watch.snapshot()).toMatchObject({
-      compression: { enabled: false, version: 1, tier: 0 },
+      compression: { enabled: false, version: 1, tier: 0, cache: { hits: 0, misses: 0, bytes: 0 } },
       connections: { transports: { http1: { healthy: 1 }, http2: { healthy: 1 }, 'http2-stream': { healthy: 1 } } },
     });
   });
