@@ -90,6 +90,16 @@ describe('docs/lifecycle.md', () => {
   });
 });
 
+describe('docs/channel.md', () => {
+  it('has a row for each option, each reason of a reset and each member', () => {
+    expect(rows('channel', 'Options', 'option of `createChannel`')).toEqual(membersOf('ChannelOptions'));
+    expect(rows('channel', 'Options', 'option of `subscribe`')).toEqual(membersOf('SubscribeOptions'));
+    expect(rows('channel', 'Publish', 'option of `publish`')).toEqual(membersOf('PublishOptions'));
+    expect(rows('channel', 'Reset', 'reason')).toEqual(unionOf('ResetReason'));
+    expect(rows('channel', 'The channel', 'member')).toEqual(membersOf('Channel'));
+  });
+});
+
 describe('docs/proxy.md', () => {
   it('has a row for each option', () => {
     expect(rows('proxy', 'Options', 'option')).toEqual(membersOf('ProxyOptions'));
