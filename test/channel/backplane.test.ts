@@ -89,7 +89,8 @@ it('messages tell of what a channel does', async () => {
   const told: unknown[] = [];
   for (const name of names) {
     const note = (message: unknown): void => {
-      const { req: _req, ...rest } = message as { req?: unknown };
+      const rest = { ...(message as { req?: unknown }) };
+      delete rest.req;
       told.push([name.split(':')[2], rest]);
     };
     subscribe(name, note);
