@@ -55,17 +55,17 @@ export class ResponseCounters {
 
   recordHead(route: RouteCounters, label: string, seconds: number): void {
     route.timeToHead.record(seconds);
-    this.#tell('time_to_head', seconds, { route: label });
+    this.#tell('time_to_head', seconds, label);
   }
 
   recordFirstByte(route: RouteCounters, label: string, seconds: number): void {
     route.timeToFirstByte.record(seconds);
-    this.#tell('time_to_first_byte', seconds, { route: label });
+    this.#tell('time_to_first_byte', seconds, label);
   }
 
   recordRoundTrip(seconds: number): void {
     this.roundTrip.record(seconds);
-    this.#tell('heartbeat_round_trip', seconds, {});
+    this.#tell('heartbeat_round_trip', seconds);
   }
 
   streamOpened(): void {
@@ -82,10 +82,12 @@ export class ResponseCounters {
   streamClosed(seconds: number): void {
     this.streamsActive -= 1;
     this.duration.record(seconds);
-    this.#tell('stream_duration', seconds, {});
+    this.#tell('stream_duration', seconds);
   }
 
-  #tell(instrument: Recorded['instrument'], value: number, labels: Recorded['labels']): void {
+  #tell(instrument: Recorded['instrument'], value: number, route?: string): void {
+    if (this.#recorders.size === 0) return;
+    const labels = route === undefined ? {} : { route };
     for (const recorder of this.#recorders) recorder({ instrument, value, labels });
   }
 }

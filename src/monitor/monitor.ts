@@ -1,6 +1,6 @@
 import type { RegistryStats } from '../heartbeat/index.ts';
 import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
-import { openSeam } from '../internal/seam/response.ts';
+import { openSeam, seamOf } from '../internal/seam/response.ts';
 import { ChannelCounters } from './channels.ts';
 import { ResponseCounters, type RouteCounters } from './counters.ts';
 import { monitorErrors } from './events.ts';
@@ -21,6 +21,11 @@ export class MonitorState implements LayerHost {
   readonly #exports: (() => void)[] = [];
   readonly #channels: ChannelCounters;
   readonly #started = performance.now();
+  /** Of the responses that came in this turn of the event loop. Most are over before it is, and need no listener. */
+  readonly #fresh: ResponseLayer[] = [];
+  readonly #watchFresh = (): void => {
+    for (const layer of this.#fresh.splice(0)) layer.watchClose();
+  };
   #isClosed = false;
 
   constructor(options: ResolvedMonitorOptions) {
@@ -38,10 +43,12 @@ export class MonitorState implements LayerHost {
   /** Counts a response from now on. */
   watch(res: HttpResponse): void {
     if (this.#isClosed || res.headersSent) return;
-    const seam = openSeam(res);
     // Mounted twice.
-    if (seam.layers.some((layer) => layer instanceof ResponseLayer && layer.host === this)) return;
-    seam.add(new ResponseLayer(this, res));
+    if (seamOf(res)?.layers.some((layer) => layer instanceof ResponseLayer && layer.host === this)) return;
+    const seam = openSeam(res);
+    const layer = new ResponseLayer(this, seam);
+    seam.add(layer);
+    if (this.#fresh.push(layer) === 1) setImmediate(this.#watchFresh);
   }
 
   /** Something that ends with the monitor. Returns its undo. */

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { formatOf } from '../internal/format/keep-alive.ts';
 import { mediaTypeOf } from '../internal/http/accept.ts';
-import type { HttpRequest, HttpResponse } from '../internal/http/message.ts';
+import { type HttpRequest, type HttpResponse, isHttp2 } from '../internal/http/message.ts';
 import {
   byteLengthOf,
   type Chunk,
@@ -13,9 +13,12 @@ import {
   rank,
   type WriteCallback,
 } from '../internal/seam/layer.ts';
+import { isClosed } from '../internal/seam/lifetime.ts';
+import type { Seam } from '../internal/seam/response.ts';
 import { type OutStream, streamOf } from '../internal/writer/stream.ts';
 import { type CodingCounters, ResponseCounters, type RouteCounters } from './counters.ts';
 import { isOwn } from './own.ts';
+import { otherLabel } from './policy/labels.ts';
 
 /** Takes what is not to be counted. */
 const unread = new ResponseCounters(1);
@@ -50,7 +53,7 @@ export interface ResponseTrace {
 export class ResponseLayer extends Layer {
   override readonly rank: Rank = rank.counting;
   readonly #host: LayerHost;
-  readonly #res: HttpResponse;
+  readonly #seam: Seam;
   /** Milliseconds, as `performance.now`. */
   readonly #arrived = performance.now();
   /** `waiting` for its head, then for its first byte. */
@@ -67,34 +70,38 @@ export class ResponseLayer extends Layer {
   #early = 0;
   readonly #traces: readonly ResponseTrace[] | undefined;
 
-  constructor(host: LayerHost, res: HttpResponse) {
+  constructor(host: LayerHost, seam: Seam) {
     super();
     this.#host = host;
-    this.#res = res;
+    this.#seam = seam;
     // Usually none, and a stream of ours lives long.
-    this.#traces = host.tracers.size === 0 ? undefined : Array.from(host.tracers, (trace) => trace(res.req));
+    this.#traces = host.tracers.size === 0 ? undefined : Array.from(host.tracers, (trace) => trace(seam.res.req));
   }
 
   get host(): LayerHost {
     return this.#host;
   }
 
+  /** Most responses are over before it is worth a listener. */
+  override get asksForClose(): boolean {
+    return true;
+  }
+
+  /** Waits for the close of a response that is not over yet. */
+  watchClose(): void {
+    if (this.#state === 'closed') return;
+    if (isClosed(this.#seam.res)) this.close();
+    else this.#seam.watchClose();
+  }
+
   override head({ res }: Head): HeadOutcome {
     // Again for an error page in place of a head that was refused: its route and its time are those of the first.
-    if (!this.#route) {
-      const counters = this.#counters;
-      this.#label = this.#host.labelOf(res.req);
-      this.#route = counters.routes.get(this.#label);
-      this.#route.active += 1;
-      counters.recordHead(this.#route, this.#label, this.#seconds());
-      if (this.#traces) for (const trace of this.#traces) trace.head(res.statusCode, this.#label);
-    }
+    if (!this.#route) this.#settle(res);
     this.#state = 'head';
     const early = this.#early;
     this.#early = 0;
     this.#count(early);
-    const type = (res as ServerResponse).getHeader('content-type');
-    if (formatOf(mediaTypeOf(typeof type === 'string' ? type : undefined)) === undefined) return keep;
+    if (!isStreamType((res as ServerResponse).getHeader('content-type'))) return keep;
     this.#isStream = true;
     this.#writer = streamOf(res);
     this.#counters.streamOpened();
@@ -114,17 +121,22 @@ export class ResponseLayer extends Layer {
   ): void {
     this.#count(byteLengthOf(chunk, encoding));
     this.below.end(chunk, encoding, callback);
+    const { res } = this.#seam;
+    // The kernel has all of it.
+    if (!this.#isStream && !isHttp2(res) && res.writableEnded && res.writableLength === 0) this.close();
   }
 
   override close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
+    const { res } = this.#seam;
     const counters = this.#counters;
     // Never sent a head, or one that a layer below answered.
-    const route = this.#route ?? counters.routes.get(this.#host.labelOf(this.#res.req));
+    const route = this.#route ?? counters.routes.get(this.#host.labelOf(res.req));
     if (this.#route) route.active -= 1;
-    const hasEnded = this.#res.writableEnded;
-    route.ended.add(hasEnded ? `${Math.floor(this.#res.statusCode / 100)}xx` : 'aborted');
+    const hasEnded = res.writableEnded;
+    route.ended.add(hasEnded ? statusClassOf(res.statusCode) : 'aborted');
+    if (!this.#isStream && !this.#traces) return;
     const reason = this.#writer?.closedError?.reason ?? (hasEnded ? 'ended' : 'client-closed');
     if (this.#isStream) {
       counters.streamClosed(this.#seconds());
@@ -132,6 +144,15 @@ export class ResponseLayer extends Layer {
       if (!this.#writer) counters.streamsEnded.add(reason);
     }
     if (this.#traces) this.#tellClosed(this.#traces, reason);
+  }
+
+  #settle(res: HttpResponse): void {
+    const counters = this.#counters;
+    this.#label = this.#host.labelOf(res.req);
+    this.#route = counters.routes.get(this.#label);
+    this.#route.active += 1;
+    counters.recordHead(this.#route, this.#label, this.#seconds());
+    if (this.#traces) for (const trace of this.#traces) trace.head(res.statusCode, this.#label);
   }
 
   #tellClosed(traces: readonly ResponseTrace[], reason: string): void {
@@ -169,7 +190,7 @@ export class ResponseLayer extends Layer {
   /** Known from the headers on. */
   #codingOf(): CodingCounters {
     if (!this.#coding) {
-      const coding = (this.#res as ServerResponse).getHeader('content-encoding');
+      const coding = (this.#seam.res as ServerResponse).getHeader('content-encoding');
       this.#coding = this.#counters.codings.get(typeof coding === 'string' ? coding : 'identity');
     }
     return this.#coding;
@@ -177,10 +198,29 @@ export class ResponseLayer extends Layer {
 
   /** Not before the headers: until then the dashboard may take the response out of what is counted. */
   get #counters(): ResponseCounters {
-    return (this.#counted ??= isOwn(this.#res.req) ? unread : this.#host.counters);
+    return (this.#counted ??= isOwn(this.#seam.res.req) ? unread : this.#host.counters);
   }
 
   #seconds(): number {
     return (performance.now() - this.#arrived) / 1_000;
   }
+}
+
+/** The first digit of a status: `2xx`. Made without a new text: the hash of those below is known. */
+function statusClassOf(status: number): string {
+  return statusClasses[Math.floor(status / 100)] ?? otherLabel;
+}
+
+const statusClasses: readonly string[] = Array.from({ length: 10 }, (_, digit) => `${digit}xx`);
+
+// Most responses of a process have the same type.
+let lastType: unknown;
+let lastIsStream = false;
+
+function isStreamType(type: unknown): boolean {
+  if (type !== lastType) {
+    lastType = type;
+    lastIsStream = formatOf(mediaTypeOf(typeof type === 'string' ? type : undefined)) !== undefined;
+  }
+  return lastIsStream;
 }

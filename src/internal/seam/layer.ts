@@ -86,6 +86,11 @@ export abstract class Layer {
     return false;
   }
 
+  /** Whether the layer asks for the close itself, by `watchClose` of the seam: it may be over long before. */
+  get asksForClose(): boolean {
+    return false;
+  }
+
   /** How its client leaves in a drain, if the layer has an answer. */
   get departure(): Departure | undefined {
     return undefined;

@@ -114,7 +114,7 @@ function hasClosed(res: HttpResponse): boolean {
 }
 
 /** Whether it has emitted `'close'`, or never will. */
-function isClosed(res: HttpResponse): boolean {
+export function isClosed(res: HttpResponse): boolean {
   return hasClosed(res) || (!isHttp2(res) && !res.socket && isGone(res));
 }
 

@@ -213,7 +213,7 @@ export class Seam implements ResponseVerbs, LayersHost {
   layerAdded(layer: Layer): void {
     const { core } = this;
     const all = layer.kind !== 'observer';
-    if (layer.close && !this.#watchesClose) this.#watchClose();
+    if (layer.close && !layer.asksForClose) this.watchClose();
     if (all || layer.head) core.patch('writeHead', methods.writeHead);
     if (all || overrides(layer, 'write')) core.patch('write', methods.write);
     if (all || overrides(layer, 'end')) core.patch('end', methods.end);
@@ -221,7 +221,9 @@ export class Seam implements ResponseVerbs, LayersHost {
     if (layer.kind === 'buffer') this.state.takeOver();
   }
 
-  #watchClose(): void {
+  /** Closes the layers when the response closes. */
+  watchClose(): void {
+    if (this.#watchesClose) return;
     this.#watchesClose = true;
     const { res } = this;
     // First in line: an encoder is destroyed before other listeners hear of the close.

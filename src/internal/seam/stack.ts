@@ -6,7 +6,7 @@ export interface LayersHost {
   layerAdded(layer: Layer): void;
 }
 
-/** The layers of one response, in the order of their ranks. */
+/** The layers of one response, in the order of their ranks: a list, linked by `below`, that ends in the bottom. */
 export class LayerStack {
   /** The topmost layer that handles writes, ends or flushes. */
   top: Layer;
@@ -14,49 +14,53 @@ export class LayerStack {
   transforms = false;
   readonly #bottom: Layer;
   readonly #host: LayersHost;
-  /** Top down, without the bottom. */
-  #layers: Layer[] = [];
+  #first: Layer;
 
   constructor(bottom: Layer, host: LayersHost) {
-    this.top = this.#bottom = bottom;
+    this.top = this.#first = this.#bottom = bottom;
     this.#host = host;
   }
 
   /** Adds a layer at its rank; within a rank the one added last is nearest to the handler. */
   add(layer: Layer): void {
-    const index = this.#layers.findIndex((other) => other.rank >= layer.rank);
-    this.#layers.splice(index < 0 ? this.#layers.length : index, 0, layer);
+    let above: Layer | undefined;
+    let below = this.#first;
+    while (below.rank < layer.rank) {
+      above = below;
+      below = below.below;
+    }
+    layer.below = below;
+    this.#putBelow(above, layer);
     this.#added(layer);
   }
 
   /** Puts a layer in the place of another. */
   replace(old: Layer, layer: Layer): void {
-    const index = this.#layers.indexOf(old);
+    const above = this.#above(old);
     // One that has left meanwhile has no place to give.
-    if (index < 0) {
+    if (above === false) {
       this.add(layer);
       return;
     }
-    this.#layers.splice(index, 1, layer);
+    layer.below = old.below;
+    this.#putBelow(above, layer);
     this.#added(layer);
   }
 
   /** Takes a layer out. It must not hold bytes any more. */
   remove(layer: Layer): void {
-    const index = this.#layers.indexOf(layer);
-    if (index < 0) return;
-    this.#layers.splice(index, 1);
-    this.#link();
+    const above = this.#above(layer);
+    if (above !== false) this.#putBelow(above, layer.below);
   }
 
   /** The topmost layer of a rank. */
   at(rank: Rank): Layer | undefined {
-    return this.#layers.find((layer) => layer.rank === rank);
+    return this.#find((layer) => layer.rank === rank);
   }
 
   /** Whether a layer is there. */
   some(matches: (layer: Layer) => boolean): boolean {
-    return this.#layers.some(matches);
+    return this.#find(matches) !== undefined;
   }
 
   get hasHeadLayers(): boolean {
@@ -65,41 +69,62 @@ export class LayerStack {
 
   /** The layers that are asked about the head, top down. */
   get headLayers(): readonly Layer[] {
-    return this.#layers.filter((layer) => layer.head);
+    return this.#all((layer) => layer.head !== undefined);
   }
 
   /** How the client leaves in a drain: the answer of the topmost layer that has one. */
   get departure(): Departure | undefined {
-    return this.#layers.find((layer) => layer.departure)?.departure;
+    return this.#find((layer) => layer.departure !== undefined)?.departure;
   }
 
   /** Bytes that all layers hold. */
   get bufferedBytes(): number {
-    return this.#layers.reduce((sum, layer) => sum + layer.bufferedBytes, 0);
+    let sum = 0;
+    for (let layer = this.#first; layer !== this.#bottom; layer = layer.below) sum += layer.bufferedBytes;
+    return sum;
   }
 
   get needDrain(): boolean {
-    return this.#layers.some((layer) => layer.needDrain);
+    return this.some((layer) => layer.needDrain);
   }
 
   get bottomUp(): readonly Layer[] {
-    return this.#layers.toReversed();
+    return this.#all(() => true).reverse();
+  }
+
+  #find(matches: (layer: Layer) => boolean): Layer | undefined {
+    for (let layer = this.#first; layer !== this.#bottom; layer = layer.below) if (matches(layer)) return layer;
+    return undefined;
+  }
+
+  /** A copy: layers come and go meanwhile. */
+  #all(matches: (layer: Layer) => boolean): Layer[] {
+    const found: Layer[] = [];
+    for (let layer = this.#first; layer !== this.#bottom; layer = layer.below) if (matches(layer)) found.push(layer);
+    return found;
+  }
+
+  /** The layer above a layer; `undefined`: it is the first. `false`: it is not there. */
+  #above(layer: Layer): Layer | undefined | false {
+    let above: Layer | undefined;
+    for (let each = this.#first; each !== this.#bottom; each = each.below) {
+      if (each === layer) return above;
+      above = each;
+    }
+    return false;
+  }
+
+  #putBelow(above: Layer | undefined, layer: Layer): void {
+    if (above) above.below = layer;
+    else this.#first = layer;
+    let top = this.#first;
+    while (top !== this.#bottom && !handlesBody(top)) top = top.below;
+    this.top = top;
   }
 
   #added(layer: Layer): void {
-    this.#link();
     if (layer.kind !== 'observer') this.transforms = true;
     this.#host.layerAdded(layer);
-  }
-
-  #link(): void {
-    let below = this.#bottom;
-    this.top = below;
-    for (const layer of this.#layers.toReversed()) {
-      layer.below = below;
-      below = layer;
-      if (handlesBody(layer)) this.top = layer;
-    }
   }
 }
 
