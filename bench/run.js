@@ -31,6 +31,7 @@ import proxy2k from './scenarios/proxy-2k.js';
 import proxy64m from './scenarios/proxy-64m.js';
 import proxyEvents from './scenarios/proxy-events.js';
 import repeated10k from './scenarios/repeated-10k.js';
+import scrape from './scenarios/scrape.js';
 import { evaluate, formatTables } from './support/report.js';
 import { roundsOf, runScenario } from './support/rounds.js';
 import { evaluateRows, formatSummary, forSummary } from './support/summary.js';
@@ -53,6 +54,7 @@ const scenarios = [
   plain50k,
   contexts,
   monitor,
+  scrape,
   long,
   gzipStreams,
   llmStreams,

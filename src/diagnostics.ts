@@ -43,7 +43,13 @@ import {
   lifecycleEvents,
 } from './lifecycle/events.ts';
 import type { DrainReport } from './lifecycle/policy/counters.ts';
-import { type AlertChange, monitorErrors, type MonitorErrorMessage, monitorEvents } from './monitor/events.ts';
+import {
+  type AlertChange,
+  type DashboardAction,
+  monitorErrors,
+  type MonitorErrorMessage,
+  monitorEvents,
+} from './monitor/events.ts';
 import {
   type ProxyErrorMessage,
   proxyErrors,
@@ -118,6 +124,8 @@ export interface DiagnosticsMessages {
   'sluice:proxy:upstream': ProxyUpstreamMessage;
   /** A function of the application threw, and no caller could be told. */
   'sluice:proxy:error': ProxyErrorMessage;
+  /** A user of the dashboard asked for a change. */
+  'sluice:monitor:action': DashboardAction;
   /** An alert began to fire, or is over. */
   'sluice:monitor:alert': AlertChange;
   /** A listener, `authorize` or `route` threw. */
@@ -157,6 +165,7 @@ export const channels: { readonly [Name in keyof DiagnosticsMessages]: Event<Dia
   'sluice:proxy:retry': proxyEvents.retry,
   'sluice:proxy:upstream': proxyEvents.upstream,
   'sluice:proxy:error': proxyErrors,
+  'sluice:monitor:action': monitorEvents.action,
   'sluice:monitor:alert': monitorEvents.alert,
   'sluice:monitor:error': monitorErrors,
 };

@@ -209,6 +209,7 @@ export {
   type CodingSnapshot,
   type CompressionSnapshot,
   type Counts,
+  type DashboardAction,
   type HistogramSnapshot,
   type MeterProviderLike,
   monitor,

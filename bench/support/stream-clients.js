@@ -45,8 +45,9 @@ function fail(error) {
  * @param {number} port
  * @param {number} index
  * @param {string | undefined} acceptEncoding
+ * @param {string | undefined} localAddress
  */
-function openReader(port, index, acceptEncoding) {
+function openReader(port, index, acceptEncoding, localAddress) {
   const onread = {
     buffer: shared,
     /** @param {number} length */
@@ -59,7 +60,7 @@ function openReader(port, index, acceptEncoding) {
       return true;
     },
   };
-  const socket = connect({ port, host: '127.0.0.1', onread });
+  const socket = connect({ port, host: '127.0.0.1', onread, localAddress });
   const parser = new ResponseParser((bytes) => receive(reader, bytes));
   /** @type {Reader} */
   const reader = {
@@ -142,11 +143,12 @@ answerCalls({
    * @param {number} port
    * @param {number} clients
    * @param {string} [acceptEncoding]
+   * @param {string} [localAddress] - where the clients come from
    */
-  async open(port, clients, acceptEncoding) {
+  async open(port, clients, acceptEncoding, localAddress) {
     while (readers.length < clients) {
       const until = Math.min(clients, readers.length + batch);
-      while (readers.length < until) openReader(port, readers.length, acceptEncoding);
+      while (readers.length < until) openReader(port, readers.length, acceptEncoding, localAddress);
       await arrived(1);
     }
   },

@@ -188,8 +188,11 @@ export function openConnection<M extends object>(
   if (signal?.aborted === true) close();
   else {
     signal?.addEventListener('abort', close);
-    // A request that may act twice is not sent because of a tab that was hidden.
-    if (options.method === 'GET') unwatchPage = environment.watchPage({ onWake, onHide });
+    // A request that may act twice is not sent because of a tab that was hidden. Nor is it lost: what came while the
+    // page was frozen is yet to be read. Page Lifecycle fires 'resume' before the timers that are due.
+    unwatchPage = environment.watchPage(
+      options.method === 'GET' ? { onWake, onHide } : { onWake: () => exchange?.listen(), onHide: () => undefined },
+    );
     request();
   }
   return {

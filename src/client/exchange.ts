@@ -26,6 +26,8 @@ export interface ExchangeHost extends EventSink {
 export interface Exchange {
   /** Milliseconds since something came, or since the request began. */
   silence(): number;
+  /** Counts silence anew. */
+  listen(): void;
   /** Ends the request. What comes of it from now on is ignored, and the host is not told. */
   cancel(): void;
 }
@@ -103,7 +105,16 @@ export function startExchange(host: ExchangeHost, { now, startTimer }: Environme
         : new ClientError('ERR_SLUICE_CLIENT_UNREACHABLE', 'There was no response', { cause });
       finish({ kind: 'lost', error });
     });
-  return { cancel, silence: () => (isListening ? now() - heardAt : 0) };
+  return {
+    cancel,
+    listen() {
+      stopTimer?.();
+      heardAt = now();
+      wasLate = false;
+      watch(heartbeat / 2);
+    },
+    silence: () => (isListening ? now() - heardAt : 0),
+  };
 }
 
 async function send({ options, lastEventId, url }: ExchangeHost, signal: AbortSignal): Promise<Response> {

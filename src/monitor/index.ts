@@ -5,10 +5,10 @@ import type { AlertChange } from './events.ts';
 import { MonitorState } from './monitor.ts';
 import { exportTo, type OpenTelemetryOptions, readOpenTelemetry } from './open-telemetry.ts';
 import { type MonitorOptions, resolveMonitorOptions } from './options.ts';
-import { makeMetricsAnswer, makeMetricsHandler, type PrometheusRegistry, registerMetrics } from './prometheus.ts';
+import { makeMetricsHandler, MetricsAnswer, type PrometheusRegistry, registerMetrics } from './prometheus.ts';
 import type { MonitorSnapshot } from './snapshot.ts';
 
-export type { AlertChange, MonitorErrorMessage } from './events.ts';
+export type { AlertChange, DashboardAction, MonitorErrorMessage } from './events.ts';
 export type { AlertOptions, AlertsOptions, MonitorOptions } from './options.ts';
 export type { MeterProviderLike, OpenTelemetryOptions, TracerProviderLike } from './open-telemetry.ts';
 export type { PrometheusRegistry } from './prometheus.ts';
@@ -71,18 +71,26 @@ export function monitor(options?: MonitorOptions): Monitor {
     state.watch(res);
     next();
   }
-  const answerMetrics = makeMetricsAnswer(state);
-  return Object.assign(monitor, {
+  const answer = new MetricsAnswer(state);
+  const metrics = makeMetricsHandler(state, answer);
+  const members = {
     snapshot: () => state.snapshot(),
     on(event: 'alert', listener: (change: AlertChange) => void): () => void {
       readOneOf('monitor.on', event, ['alert']);
       requireFunction('monitor.on.listener', listener);
       return state.sampler.alertChanges.add(listener);
     },
-    metrics: makeMetricsHandler(state, answerMetrics),
-    dashboard: makeDashboard(state, answerMetrics),
+    dashboard: makeDashboard(state, answer),
     registerMetrics: (registry: PrometheusRegistry) => state.own(registerMetrics(state, registry)),
     openTelemetry: async (given?: OpenTelemetryOptions) => state.own(await exportTo(state, readOpenTelemetry(given))),
     close: () => state.close(),
-  });
+  };
+  return Object.defineProperty(Object.assign(monitor, members), 'metrics', {
+    enumerable: true,
+    // It is about to be mounted: the first scrape is then like all others.
+    get() {
+      answer.prepare();
+      return metrics;
+    },
+  }) as Monitor;
 }

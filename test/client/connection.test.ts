@@ -373,6 +373,24 @@ describe('the watchdog', () => {
 });
 
 describe('the page', () => {
+  it('counts no silence of a POST while it stands still, however often', async () => {
+    const bench = await start({ method: 'POST' });
+    await bench.last.open();
+    for (let times = 0; times < 3; times += 1) {
+      await pass(bench, 2000);
+      bench.clock.pause(60_000);
+      bench.page!.onWake();
+      await settle();
+      expect([bench.connection.state, bench.last.isAborted]).toEqual(['open', false]);
+    }
+    await pass(bench, 2499);
+    expect(bench.connection.state).toBe('open');
+    await pass(bench, 1);
+    expect(bench.ending).toMatchObject(silent);
+    expect(bench.asked).toHaveLength(1);
+    expect(bench.page).toBeUndefined();
+  });
+
   it('reconnects at once when it wakes after more than a heartbeat of silence', async () => {
     const bench = await start();
     await bench.last.open();
@@ -425,9 +443,19 @@ describe('the page', () => {
     expect(bench.asked.map(({ lastEventId }) => lastEventId)).toEqual([null, '1']);
   });
 
-  it('matters to GET alone', async () => {
+  it('does not send a POST, nor close its response', async () => {
     const bench = await start({ method: 'POST', reconnect: 'always' });
-    expect(bench.page).toBeUndefined();
+    await bench.last.refuse();
+    bench.page!.onWake();
+    await pass(bench, 0);
+    expect([bench.connection.state, bench.asked.length]).toEqual(['waiting', 1]);
+    await waitOut(bench);
+    await bench.last.open();
+    bench.page!.onHide();
+    bench.page!.onWake();
+    await pass(bench, 2499);
+    expect(bench.asked.map(({ isAborted }) => isAborted)).toEqual([true, false]);
+    expect(bench.connection.state).toBe('open');
   });
 });
 

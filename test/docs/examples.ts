@@ -352,6 +352,7 @@ export const rows: Record<string, Row> = {
       expect((await get(`${origin()}/sluice`, [], as('ops:undefined'))).status).toBe(401);
     },
   },
+  'docs/monitor.md: Who changed what': runs,
   'docs/monitor.md: Without Express, and in a bundle': {
     visit: async ({ origin }) => {
       expect((await get(`${origin()}/other`)).status).toBe(404);

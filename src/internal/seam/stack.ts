@@ -64,7 +64,7 @@ export class LayerStack {
   }
 
   get hasHeadLayers(): boolean {
-    return this.#layers.some((layer) => layer.head);
+    return this.some((layer) => layer.head !== undefined);
   }
 
   /** The layers that are asked about the head, top down. */

@@ -1,16 +1,18 @@
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { mediaTypeOf } from '../../internal/http/accept.ts';
 import { type HttpRequest, type HttpResponse, isGone, requestField, requestPath } from '../../internal/http/message.ts';
 import { forbidCaching } from '../../internal/writer/answer.ts';
 import { type Handler, isAuthorized, makeHandler, unguarded } from '../access.ts';
+import { monitorEvents } from '../events.ts';
 import { noteOwn } from '../own.ts';
-import type { AnswerMetrics } from '../prometheus.ts';
+import type { MetricsAnswer } from '../prometheus.ts';
 import { perform } from './actions.ts';
 import { readJson } from './body.ts';
 import { findConnections } from './connections.ts';
 import { Files, isFile } from './files.ts';
 import { type Refusal, refusalOf, type RouteKind } from './policy/access.ts';
-import { type ActionName, actionNames, parseAction } from './policy/action.ts';
+import { type ActionName, actionNames, describeAction, parseAction } from './policy/action.ts';
 import { parsePageQuery } from './policy/connection-page.ts';
 import { sendJson, sendRefusal, setSecurityHeaders } from './respond.ts';
 import type { DashboardSource } from './source.ts';
@@ -19,10 +21,10 @@ import { Viewers } from './viewers.ts';
 /**
  * Makes the middleware of the dashboard. It answers every request that it gets, and reads its path from `req.url`, as a
  * router leaves it.
- * @param answerMetrics - answers `/metrics`
+ * @param metrics - answers `/metrics`
  */
-export function makeDashboard(source: DashboardSource, answerMetrics: AnswerMetrics): Handler {
-  const dashboard = new Dashboard(source, answerMetrics);
+export function makeDashboard(source: DashboardSource, metrics: MetricsAnswer): Handler {
+  const dashboard = new Dashboard(source, metrics);
   return makeHandler('dashboard', (req, res) => dashboard.serve(req, res));
 }
 
@@ -30,13 +32,13 @@ const forbidden: Refusal = { status: 403, code: 'forbidden', message: '`authoriz
 
 class Dashboard {
   readonly #source: DashboardSource;
-  readonly #answerMetrics: AnswerMetrics;
+  readonly #metrics: MetricsAnswer;
   readonly #files = new Files();
   readonly #viewers: Viewers;
 
-  constructor(source: DashboardSource, answerMetrics: AnswerMetrics) {
+  constructor(source: DashboardSource, metrics: MetricsAnswer) {
     this.#source = source;
-    this.#answerMetrics = answerMetrics;
+    this.#metrics = metrics;
     this.#viewers = new Viewers(source);
   }
 
@@ -54,7 +56,7 @@ class Dashboard {
     else if (path === '/' && !requestPath(req).endsWith('/')) redirect(req, res);
     else if (isFile(path)) await this.#files.send(path, req, res);
     else if (isAction(path)) await this.#act(path.slice(1) as ActionName, req, res);
-    else if (path === '/metrics') await this.#answerMetrics(res);
+    else if (path === '/metrics') await this.#metrics.send(res);
     else await this.#sendData(path, search, req, res);
   }
 
@@ -70,7 +72,11 @@ class Dashboard {
       sendRefusal(res, { status: 400, code: 'invalid-body', message: action });
       return;
     }
+    // Over HTTP/2 a client that has left has no socket.
+    const from = (req.socket as Socket | undefined)?.remoteAddress;
     const result = await perform(action, this.#source.options);
+    const code = 'code' in result ? result.code : undefined;
+    monitorEvents.action.publish({ ...describeAction(action), req, ok: code === undefined, code, from });
     if ('code' in result) sendRefusal(res, result);
     else sendJson(res, result.status, result.value);
     this.#viewers.refresh();

@@ -441,6 +441,44 @@ describe('changes', () => {
     ]);
   });
 
+  it('each is published with the request that `authorize` let pass, also one that fails', async () => {
+    const published: unknown[] = [];
+    onTestFinished(
+      subscribe('sluice:monitor:action', ({ req, ...action }) =>
+        published.push({ user: (req as { user?: unknown }).user, ...action }),
+      ),
+    );
+    const { server, parts } = await service({
+      authorize(req) {
+        Object.assign(req, { user: req.headers['x-user'] });
+        return req.headers['x-user'] === 'ada';
+      },
+    });
+    const ada = { ...marked, 'x-user': 'ada' };
+    await post(server, '/sluice/switch', { enabled: false }, ada);
+    await post(server, '/sluice/switch', { profile: 'fast' }, ada);
+    await post(server, '/sluice/switch', { profile: 'none' }, ada);
+    await post(server, '/sluice/evict', { id: 'http1-999' }, ada);
+    await post(server, '/sluice/canary', { name: 'checkout', weights: { next: 50 } }, ada);
+    await post(server, '/sluice/canary', { name: 'checkout', weights: { next: -1 } }, ada);
+    // Refused before they are an action.
+    await post(server, '/sluice/drain', {}, { ...marked, 'x-user': 'eve' });
+    await post(server, '/sluice/switch', { enabled: 1 }, ada);
+    await post(server, '/sluice/drain', {}, ada);
+    const done = { user: 'ada', ok: true, code: undefined, from: expect.stringContaining('127.0.0.1') };
+    const failed = (code: string): object => ({ ...done, ok: false, code });
+    expect(published).toEqual([
+      { ...done, action: 'switch', target: undefined, value: false },
+      { ...done, action: 'profile', target: undefined, value: 'fast' },
+      { ...failed('unknown-profile'), action: 'profile', target: undefined, value: 'none' },
+      { ...failed('unknown-connection'), action: 'evict', target: 'http1-999', value: undefined },
+      { ...done, action: 'canary', target: 'checkout', value: { next: 50 } },
+      { ...failed('ERR_SLUICE_OPTION_INVALID'), action: 'canary', target: 'checkout', value: { next: -1 } },
+      { ...done, action: 'drain', target: undefined, value: undefined },
+    ]);
+    await parts.life.drain();
+  });
+
   it('a swap that fails says why', async () => {
     const { server, parts } = await service();
     parts.compression.switch.swap = () =>

@@ -6,6 +6,26 @@ export type Action =
   | { readonly kind: 'canary'; readonly name: string; readonly weights: Readonly<Record<string, number>> }
   | { readonly kind: 'drain' };
 
+/** An action as observers of it see it. */
+export function describeAction(action: Action): {
+  readonly action: Action['kind'];
+  readonly target: string | undefined;
+  readonly value: boolean | string | Readonly<Record<string, number>> | undefined;
+} {
+  switch (action.kind) {
+    case 'switch':
+      return { action: 'switch', target: undefined, value: action.enabled };
+    case 'profile':
+      return { action: 'profile', target: undefined, value: action.profile };
+    case 'evict':
+      return { action: 'evict', target: action.id, value: undefined };
+    case 'canary':
+      return { action: 'canary', target: action.name, value: action.weights };
+    case 'drain':
+      return { action: 'drain', target: undefined, value: undefined };
+  }
+}
+
 /** The paths of actions. */
 export const actionNames = ['switch', 'evict', 'canary', 'drain'] as const;
 export type ActionName = (typeof actionNames)[number];
