@@ -6,6 +6,8 @@ import process from 'node:process';
 import { parseArgs } from 'node:util';
 import ackProbe from './scenarios/ack-probe.js';
 import broadcast from './scenarios/broadcast.js';
+import channel from './scenarios/channel.js';
+import channel5 from './scenarios/channel-5.js';
 import codings from './scenarios/codings.js';
 import contexts from './scenarios/contexts.js';
 import eventStreams from './scenarios/event-streams.js';
@@ -58,6 +60,8 @@ const scenarios = [
   long,
   gzipStreams,
   llmStreams,
+  channel,
+  channel5,
   idleGzip,
   heartbeats,
   heartbeatRegistry,

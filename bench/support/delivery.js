@@ -28,13 +28,18 @@ export function deliveryMetrics(toReach = {}) {
  * @param {object} [options]
  * @param {string} [options.acceptEncoding] - with it, servers may write from other threads, and are weighed; a call of
  *   `end` ends their streams, for the checksums
+ * @param {number} [options.events] - events of a tick, with the ids that follow; by default one
  * @param {Child} [options.source] - where `tick` is called, if the server passes on what comes from there
  * @returns {Promise<Bench>}
  */
-export async function openDelivery(server, { clients, warmUp, ticks }, { acceptEncoding, source = server } = {}) {
+export async function openDelivery(
+  server,
+  { clients, warmUp, ticks },
+  { acceptEncoding, events = 1, source = server } = {},
+) {
   const readers = new Child('clients', 'stream-clients.js');
   let sent = 0;
-  // One event more than ticks: what the stream begins with.
+  // One event more than those of the ticks: what the stream begins with.
   const run = async (/** @type {number} */ count) => {
     for (const end = sent + count; sent < end;) {
       await readers.call('hold');
@@ -42,7 +47,7 @@ export async function openDelivery(server, { clients, warmUp, ticks }, { acceptE
       // `cpu` is answered in a later turn: whatever the tick put off to the end of its own is written.
       await server.call(acceptEncoding === undefined && source === server ? 'cpu' : 'quiet');
       readers.release();
-      await readers.call('arrived', sent + 1);
+      await readers.call('arrived', sent * events + 1);
     }
   };
   const open = async () => {
@@ -66,8 +71,8 @@ export async function openDelivery(server, { clients, warmUp, ticks }, { acceptE
       const [cpu, user, bytes] = await Promise.all([server.call('cpu'), server.call('userCpu'), readers.call('bytes')]);
       // Time for an event too many to show up.
       await delay(20);
-      await readers.call('verify', sent + 1);
-      const deliveries = clients * ticks;
+      await readers.call('verify', sent * events + 1);
+      const deliveries = clients * ticks * events;
       return {
         cpu: (cpu - cpuBefore) / deliveries,
         user: (user - userBefore) / deliveries,

@@ -141,6 +141,17 @@ export class HeartbeatLayer extends Layer implements HeartbeatWriter {
     return ok;
   }
 
+  override pass(segment: Uint8Array): boolean {
+    // It begins and ends between messages. So it changes nothing where one is not half written.
+    if (this.#state !== 'open' || this.#resumption || !this.#boundary.atBoundary) return false;
+    if ((this.#bom && !this.#bom.done) || !this.below.pass(segment)) return false;
+    const now = this.#options.registry.now();
+    if (this.#options.idleProducer !== Infinity) this.#transport.noteProduced(now);
+    this.#hasWritten = true;
+    this.#noteSent(now);
+    return true;
+  }
+
   override end(
     chunk: Chunk | undefined,
     encoding: BufferEncoding | undefined,

@@ -114,6 +114,12 @@ export class ResponseLayer extends Layer {
     return this.below.write(chunk, encoding, callback);
   }
 
+  override pass(segment: Uint8Array): boolean {
+    if (!this.below.pass(segment)) return false;
+    this.#count(segment.length);
+    return true;
+  }
+
   override end(
     chunk: Chunk | undefined,
     encoding: BufferEncoding | undefined,

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { isThenable } from '../../internal/deferred.ts';
-import { type Place, type Segment, segmentOf } from '../../internal/seam/segment.ts';
+import { type Segment, segmentOf, type SharedText } from '../../internal/seam/segment.ts';
 import type { BlockEncoder, Tier, Tuning } from '../codec.ts';
 import {
   adler32,
@@ -56,11 +56,14 @@ export class HistoryWindow implements BlockEncoder {
   #history: Buffer = noHistory;
   #used = 0;
   #started = false;
+  // Signed, of 32 bits: V8 keeps a larger number in an object of its own, for each stream.
   #checksum: number;
   #length = 0;
-  /** Behind the segment that was sent last; `undefined` when other text followed. */
-  #place: Place | undefined;
-  /** Bytes of the segments that were sent last, one behind the other, and nothing else. */
+  /** What the last text was a segment of; `undefined` for text of this stream alone. */
+  #source: SharedText | undefined;
+  /** The index of the segment that follows it. */
+  #nextIndex = 0;
+  /** Bytes of the last segments that came one behind the other, and nothing else. Not more than what is remembered. */
   #sharedLength = 0;
 
   constructor(frame: DeflateFrame, settings: HistoryWindowSettings) {
@@ -78,11 +81,11 @@ export class HistoryWindow implements BlockEncoder {
   encode(text: Uint8Array, last: boolean): Uint8Array | Promise<Uint8Array> {
     const segment = last ? undefined : segmentOf(text);
     if (segment) return this.#encodeSegment(segment);
-    this.#leavePlace();
+    this.#leaveSource();
     // Of nothing, `crc32` of Node 20 may return 0: where the empty array has no memory behind it.
     if (text.length > 0)
-      this.#checksum = this.#frame === 'gzip' ? crc32(text, this.#checksum) : adler32(text, this.#checksum);
-    this.#length = (this.#length + text.length) >>> 0;
+      this.#checksum = (this.#frame === 'gzip' ? crc32(text, this.#checksum >>> 0) : adler32(text, this.#checksum)) | 0;
+    this.#length = (this.#length + text.length) | 0;
     const block = this.#block(text, last);
     return isThenable(block) ? this.#finishLater(text, block, last) : this.#finish(text, block, last);
   }
@@ -94,25 +97,28 @@ export class HistoryWindow implements BlockEncoder {
 
   close(): void {
     this.#forget();
-    this.#place = undefined;
+    this.#source = undefined;
   }
 
   #encodeSegment(segment: Segment): Uint8Array | Promise<Uint8Array> {
     const blocks = sharedBlocksOf(segment);
-    const { text, before, source } = segment;
-    this.#checksum = blocks.checksumAfter(this.#frame, this.#checksum);
-    this.#length = (this.#length + text.length) >>> 0;
-    if (this.#place !== before) {
-      this.#leavePlace();
-      this.#sharedLength = 0;
-    }
+    const { source, index, text, tail } = segment;
     const { history, windowBits, strategy } = this.#settings;
-    source.remember(history);
-    const tail = Math.min(history, before.tail.length);
-    const reach = this.#sharedLength >= tail ? tail : 0;
-    this.#place = segment.after;
-    this.#sharedLength += text.length;
-    if (this.#sharedLength >= history) this.#forget();
+    this.#checksum = blocks.checksumAfter(this.#frame, this.#checksum) | 0;
+    this.#length = (this.#length + text.length) | 0;
+    if (this.#source !== source || this.#nextIndex !== index) {
+      this.#leaveSource();
+      this.#source = source;
+      this.#sharedLength = 0;
+      source.remember(history);
+    }
+    const whole = Math.min(history, tail.length);
+    const reach = this.#sharedLength >= whole ? whole : 0;
+    this.#nextIndex = index + 1;
+    if (this.#sharedLength < history) {
+      this.#sharedLength = Math.min(this.#sharedLength + text.length, history);
+      if (this.#sharedLength === history) this.#forget();
+    }
     const level = this.#level;
     if (level === undefined) return this.#start(blocks.stored);
     const key = (history * 8 + strategy) * 16 + windowBits;
@@ -123,13 +129,16 @@ export class HistoryWindow implements BlockEncoder {
   }
 
   /** Other text follows the segments: from here on this stream has a history of its own. */
-  #leavePlace(): void {
-    const place = this.#place;
-    if (!place) return;
-    this.#place = undefined;
-    // What came before the segments ends where they begin. Of a tail that is shorter they would not be a part.
-    if (this.#sharedLength > place.tail.length) this.#used = 0;
-    this.#remember(place.tail.subarray(Math.max(0, place.tail.length - this.#sharedLength)));
+  #leaveSource(): void {
+    const source = this.#source;
+    if (!source) return;
+    this.#source = undefined;
+    const { tail } = source;
+    // The end of the shared text is that of this stream too, unless it missed a segment since.
+    const shared = source.length === this.#nextIndex ? Math.min(this.#sharedLength, tail.length) : 0;
+    // What came before the segments ends where they begin.
+    if (shared < this.#sharedLength) this.#used = 0;
+    this.#remember(tail.subarray(tail.length - shared));
   }
 
   #forget(): void {

@@ -60,10 +60,10 @@ export class SharedBlocks {
    * @param deflate - compresses the text, which may refer to the history
    */
   make(key: number, reach: number, deflate: (text: Uint8Array, history: Uint8Array) => Block): Block {
-    const { source, text, before } = this.#segment;
+    const { source, text, tail } = this.#segment;
     source.compressions += 1;
     const blocks = this.#blocksFor(reach);
-    const made = deflate(text, reach > 0 ? before.tail.subarray(-reach) : noHistory);
+    const made = deflate(text, reach > 0 ? tail.subarray(-reach) : noHistory);
     const block = isThenable(made) ? made.then(framed) : framed(made);
     blocks.set(key, block);
     // Made in another thread, it is a promise for those alone that come until then.

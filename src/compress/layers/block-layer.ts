@@ -59,6 +59,22 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
     return this.textBytes + this.#encodingBytes;
   }
 
+  override pass(segment: Uint8Array): boolean {
+    if (this.#state !== 'idle' || this.isBlocked || this.textBytes > 0) return false;
+    const { length } = segment;
+    try {
+      const block = this.#encodeText(segment, false);
+      if (isThenable(block)) {
+        this.#state = 'encoding';
+        this.inScope(() => this.#receive(block, length, false));
+      } else if (this.below.pass(block)) this.report(length, block.length);
+      else this.inScope(() => this.#pass(length, block, false));
+    } catch (error) {
+      this.fail(error);
+    }
+    return true;
+  }
+
   override end(
     chunk: Chunk | undefined,
     encoding: BufferEncoding | undefined,
@@ -122,16 +138,12 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
     this.#state = last ? 'ending' : 'encoding';
     try {
       // A tick is in that scope already, and comes a thousand times as often as an end.
-      const block = last ? this.#encodeLast(text) : this.#encodeText(text, false);
+      const block = last ? this.inScope(this.#encodeText.bind(this, text, true)) : this.#encodeText(text, false);
       if (isThenable(block)) this.#receive(block, length, last);
       else this.#pass(length, block, last);
     } catch (error) {
       this.fail(error);
     }
-  }
-
-  #encodeLast(text: Uint8Array): ReturnType<BlockEncoder['encode']> {
-    return this.inScope(() => this.#encodeText(text, true));
   }
 
   #receive(block: Promise<Uint8Array>, length: number, last: boolean): void {

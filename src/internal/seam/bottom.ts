@@ -71,6 +71,10 @@ export class Bottom extends Layer {
     return typeof ok === 'boolean' ? ok : !this.#core.nativeNeedsDrain;
   }
 
+  override pass(segment: Uint8Array): boolean {
+    return this.writeDirect(segment);
+  }
+
   override end(
     chunk: Chunk | undefined,
     encoding: BufferEncoding | undefined,

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { Chunk, WriteCallback } from './layer.ts';
 import { type HttpResponse, isHttp2 } from '../http/message.ts';
 
@@ -50,8 +51,14 @@ export class ResponseCore {
     return this.#own?.[verb] ?? undefined;
   }
 
+  // By name and not by `#below`: V8 looks a name up that is a variable, and each delivery pays for it.
   get nativeWrite(): (chunk: Chunk, encoding?: BufferEncoding, callback?: WriteCallback) => boolean {
-    return this.#below('write') as ResponseCore['nativeWrite'];
+    return (this.#native?.write ?? (this.res as ServerResponse).write) as ResponseCore['nativeWrite'];
+  }
+
+  /** Our `write`, where it replaced another. */
+  get ownWrite(): Method | undefined {
+    return this.#own?.write ?? undefined;
   }
 
   get nativeEnd(): (chunk?: Chunk, encoding?: BufferEncoding, callback?: () => void) => unknown {

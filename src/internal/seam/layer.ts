@@ -104,6 +104,14 @@ export abstract class Layer {
     return this.below.write(chunk, encoding, callback);
   }
 
+  /**
+   * Takes a segment of a shared text, which is all of a tick, without any more steps: the same as a write and a flush
+   * that find nothing in the way. `false`: it has to be written. Code of the application does not run in it.
+   */
+  pass(segment: Uint8Array): boolean {
+    return this.write === Layer.prototype.write && this.below.pass(segment);
+  }
+
   end(chunk: Chunk | undefined, encoding: BufferEncoding | undefined, callback: (() => void) | undefined): void {
     this.below.end(chunk, encoding, callback);
   }

@@ -97,7 +97,7 @@ export class Seam implements ResponseVerbs, LayersHost {
   send(chunk: Chunk): boolean | undefined {
     const { core, layers } = this;
     const res = this.res as ServerResponse & { flush?: () => void };
-    const own = core.own('write');
+    const own = core.ownWrite;
     const ok = own && res.write !== own ? res.write(chunk) : this.write(chunk, undefined, undefined);
     if (!layers.transforms && !core.hasOtherFlush) return ok;
     const { flush } = res;
@@ -106,9 +106,16 @@ export class Seam implements ResponseVerbs, LayersHost {
     return ok;
   }
 
-  /** Writes past Node, where no layer and no patch would see what `send` writes. `false`: one would, or Node has to. */
-  sendDirect(chunk: Chunk): boolean {
-    return !this.core.own('write') && this.bottom.writeDirect(chunk);
+  /**
+   * Writes past Node, where nothing would see what `send` writes: no layer, and no patch. A segment of a shared text
+   * passes the layers too. `false`: something is in the way.
+   */
+  sendDirect(chunk: Chunk, isSegment = false): boolean {
+    const { core, layers, head } = this;
+    const own = core.ownWrite;
+    if (!own) return this.bottom.writeDirect(chunk);
+    if (!isSegment || typeof chunk === 'string' || (this.res as ServerResponse).write !== own) return false;
+    return !head.strictLength && layers.top.pass(chunk);
   }
 
   /** Sends the head as the handler would by `res.flushHeaders`. */

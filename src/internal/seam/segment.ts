@@ -6,34 +6,25 @@ const defaultMemory = 1024;
 const noText = Buffer.alloc(0);
 const segmentKey = Symbol('sluice.segment');
 
-/** A point between two segments of one shared text. */
-export class Place {
-  /** The text before it, as far as it is remembered. Not to be changed. */
-  readonly tail: Buffer;
-
-  constructor(tail: Buffer) {
-    this.tail = tail;
-  }
-}
-
 /**
  * A piece of a shared text. What is made of it is the same for all of its readers, and is made once: its chunk of
  * HTTP/1.1, its compressed blocks.
  */
 export class Segment {
   readonly source: SharedText;
-  /** A reader that is here, and got nothing else meanwhile, has the end of `before.tail` as its last text. */
-  readonly before: Place;
-  readonly after: Place;
+  /** How many segments came before it. */
+  readonly index: number;
+  /** The text before it, as far as it is remembered. Not to be changed. */
+  readonly tail: Buffer;
   /** The segment as it travels: a chunk of plain text. */
   readonly text: Buffer;
   #made: Map<unknown, unknown> | undefined;
 
-  constructor(source: SharedText, text: Buffer, before: Place, after: Place) {
+  constructor(source: SharedText, text: Buffer) {
     this.source = source;
+    this.index = source.length;
+    this.tail = source.tail;
     this.text = text;
-    this.before = before;
-    this.after = after;
   }
 
   /** What was made under that key; made now if it was not. */
@@ -56,15 +47,26 @@ export class SharedText {
   /** How often something was compressed for its readers. */
   compressions = 0;
   #memory = defaultMemory;
-  #place: Place = new Place(noText);
+  #length = 0;
+  #tail: Buffer = noText;
+
+  /** How many segments it has. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** The last of the text, as far as it is remembered. Not to be changed. */
+  get tail(): Buffer {
+    return this.#tail;
+  }
 
   /** Appends whole messages. The same chunk is for all readers. */
   append(text: string): Buffer {
     const bytes = allocateFramed(Buffer.byteLength(text));
     bytes.write(text, 'utf8');
-    const before = this.#place;
-    this.#place = new Place(lastOf(before.tail, bytes, this.#memory));
-    (bytes as SegmentBytes)[segmentKey] = new Segment(this, bytes, before, this.#place);
+    (bytes as SegmentBytes)[segmentKey] = new Segment(this, bytes);
+    this.#tail = lastOf(this.#tail, bytes, this.#memory);
+    this.#length += 1;
     return bytes;
   }
 
@@ -84,8 +86,7 @@ export function segmentOf(chunk: Uint8Array): Segment | undefined {
 function lastOf(before: Buffer, text: Buffer, limit: number): Buffer {
   const added = Math.min(text.length, limit);
   const kept = Math.min(before.length, limit - added);
-  // Not from the pool: a reader that is silent keeps it for as long as it is connected.
-  const tail = Buffer.allocUnsafeSlow(kept + added);
+  const tail = Buffer.allocUnsafe(kept + added);
   tail.set(before.subarray(before.length - kept));
   tail.set(text.subarray(text.length - added), kept);
   return tail;

@@ -3,6 +3,7 @@ import { StreamClosedError } from '../../errors.ts';
 import { type Deferred, makeDeferred } from '../deferred.ts';
 import type { HttpResponse } from '../http/message.ts';
 import type { Chunk } from '../seam/layer.ts';
+import type { Seam } from '../seam/response.ts';
 import { segmentOf } from '../seam/segment.ts';
 import { ChunkQueue, type ChunkSink } from './chunk-queue.ts';
 import { decideOverflow, type Overflow, type OverflowDecision } from './policy/overflow.ts';
@@ -11,6 +12,7 @@ import { atTickEnd, type Flushable } from './tick.ts';
 /** The response that an outbox writes to. */
 export interface OutboxSink extends ChunkSink {
   readonly res: HttpResponse;
+  readonly seam: Pick<Seam, 'sendDirect'>;
   /** Sends the head if it is not sent. Called before the first write. Does not throw. */
   open(): void;
 }
@@ -46,6 +48,7 @@ export class Outbox implements Flushable {
   #options: OutboxOptions;
   #queue = new ChunkQueue();
   #flow: 'idle' | 'scheduled' | 'congested' | 'closed' = 'idle';
+  #isOpen = false;
   /** Of the response, in bytes. Read at the first item. */
   #highWaterMark = 0;
   /** What the senders wait for while the client lags. */
@@ -86,20 +89,22 @@ export class Outbox implements Flushable {
    */
   push(item: Chunk, key?: string): Promise<void> | 'overflow' | 'closed' {
     if (this.#flow === 'congested') return this.#pushLagging(item, key);
+    const isSegment = this.#flow === 'idle' && typeof item !== 'string' && segmentOf(item) !== undefined;
+    if (isSegment && this.#isOpen && this.#sink.seam.sendDirect(item, true)) return accepted;
     this.#queue.append(item);
     this.#highWaterMark ||= this.#sink.res.writableHighWaterMark;
-    if (this.#queue.length >= this.#highWaterMark) return this.#pushFull();
+    // A segment is all of a tick already: nothing follows that could be joined to it.
+    if (isSegment || this.#queue.length >= this.#highWaterMark) return this.#pushFull();
     if (this.#flow === 'idle') {
-      // All of a tick already: nothing follows that could be joined to it.
-      if (typeof item !== 'string' && segmentOf(item)) return this.#pushFull();
       this.#flow = 'scheduled';
       atTickEnd(this);
     }
     return accepted;
   }
 
-  /** Queues text before everything else. */
+  /** The head is sent: queues what comes before everything else. */
   prepend(text: string): void {
+    this.#isOpen = true;
     this.#queue.prepend(text);
   }
 

@@ -32,6 +32,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
   override readonly rank: Rank = rank.writer;
   readonly req: HttpRequest;
   readonly res: HttpResponse;
+  readonly seam: Seam;
   readonly outbox: Outbox;
   /** Why it is closed. Known while it drains, where it leaves for a reason. */
   closedError: StreamClosedError | undefined;
@@ -39,7 +40,6 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
   #isHeadSent = false;
   #head: StreamHead;
   #options: ResolvedStreamOptions;
-  #seam: Seam;
   #context: Context | undefined;
   #departure: Departure | undefined;
   #closeListeners: Set<(reason: CloseReason) => void> | undefined;
@@ -53,8 +53,8 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
     this.outbox = new Outbox(this, options);
     this.#head = head;
     this.#options = options;
-    this.#seam = openSeam(res);
-    this.#seam.add(this);
+    this.seam = openSeam(res);
+    this.seam.add(this);
     if (isGone(res)) this.finishClose('client-closed');
     else if (contextIn(req)) this.context.onAbort((reason) => this.#interrupt(reason));
   }
@@ -96,8 +96,8 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
     this.#isHeadSent = true;
     this.outbox.prepend(this.#head.prelude);
     this.#attempt(() => {
-      if (!this.res.headersSent) setStreamHead(this.#seam, this.#head, this.#options);
-      if (this.outbox.isEmpty) this.#seam.flushHeaders();
+      if (!this.res.headersSent) setStreamHead(this.seam, this.#head, this.#options);
+      if (this.outbox.isEmpty) this.seam.flushHeaders();
       streamEvents.open.publish({ req: this.req, res: this.res });
     });
   }
@@ -105,7 +105,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
   /** Sends the head and ends the response: the answer to HEAD. */
   openBodiless(): void {
     this.#attempt(() => {
-      setStreamHead(this.#seam, this.#head, this.#options);
+      setStreamHead(this.seam, this.#head, this.#options);
       this.res.end();
       this.finishClose('ended');
     });
@@ -129,7 +129,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
 
   #writeChunk(chunk: Chunk): WriteResult {
     try {
-      if (this.#seam.sendDirect(chunk)) return 'room';
+      if (this.seam.sendDirect(chunk)) return 'room';
       if (this.res.writableEnded) {
         // The application ended the response under the stream. Node would emit an error for a write.
         this.finishClose('ended');
@@ -137,7 +137,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
       }
       // A patch of `res.write` may forget to return the answer. But an answer counts, and not `needsDrain`: behind
       // `compression` it is the encoder's, and so is the 'drain' that follows a `false`.
-      const hasRoom = this.#seam.send(chunk) ?? !needsDrain(this.res);
+      const hasRoom = this.seam.send(chunk) ?? !needsDrain(this.res);
       if (this.#state === 'closed') return 'closed';
       return hasRoom ? 'room' : 'full';
     } catch (error) {
@@ -223,7 +223,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
 
   /** The response is closed. */
   override close(): void {
-    const { failure } = this.#seam;
+    const { failure } = this.seam;
     if (failure !== undefined) {
       this.finishClose('error', this.closedError ?? failure);
       return;
@@ -240,7 +240,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
     const closedError = (this.closedError = closeError(reason, cause));
     this.inScope(() => {
       this.outbox.close(closedError);
-      this.#seam.remove(this);
+      this.seam.remove(this);
       this.#context?.abort(closedError);
       const listeners = this.#closeListeners;
       this.#closeListeners = undefined;

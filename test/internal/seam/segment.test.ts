@@ -13,14 +13,17 @@ describe('a shared text', () => {
     expect(chunkOf(bytes)!.toString()).toBe('e\r\ndata: é🌊\n\n\r\n');
   });
 
-  it('joins its segments by places, which remember the end of the text before them', () => {
+  it('numbers its segments, which know the end of the text before them', () => {
     const source = new SharedText();
-    const [one, two, three] = ['a'.repeat(1000), 'b'.repeat(100), 'c'.repeat(2000)].map((text) => append(source, text));
-    expect([one!.after, two!.after]).toEqual([two!.before, three!.before]);
-    expect(one!.after).toBe(two!.before);
-    expect(one!.before.tail.length).toBe(0);
-    expect(three!.before.tail.toString()).toBe('a'.repeat(924) + 'b'.repeat(100));
-    expect(three!.after.tail.toString()).toBe('c'.repeat(1024));
+    const segments = ['a'.repeat(1000), 'b'.repeat(100), 'c'.repeat(2000)].map((text) => append(source, text));
+    expect(segments.map(({ index }) => index)).toEqual([0, 1, 2]);
+    expect(source.length).toBe(3);
+    expect(segments.map(({ tail }) => tail.toString())).toEqual([
+      '',
+      'a'.repeat(1000),
+      'a'.repeat(924) + 'b'.repeat(100),
+    ]);
+    expect(source.tail.toString()).toBe('c'.repeat(1024));
   });
 
   it('remembers more once it is asked to', () => {
@@ -28,8 +31,10 @@ describe('a shared text', () => {
     append(source, 'a'.repeat(5000));
     source.remember(4096);
     source.remember(2048);
-    expect(append(source, 'b'.repeat(3000)).after.tail.toString()).toBe('a'.repeat(1024) + 'b'.repeat(3000));
-    expect(append(source, 'c'.repeat(200)).after.tail.length).toBe(4096);
+    append(source, 'b'.repeat(3000));
+    expect(source.tail.toString()).toBe('a'.repeat(1024) + 'b'.repeat(3000));
+    append(source, 'c'.repeat(200));
+    expect(source.tail.length).toBe(4096);
   });
 
   it('makes what its readers share once for each key', () => {

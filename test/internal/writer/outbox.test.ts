@@ -16,6 +16,7 @@ class Sink implements OutboxSink {
   readonly answers: WriteResult[] = [];
   readonly numbers = { writableLength: 0, writableHighWaterMark: 100 };
   readonly res = Object.assign(this.events, this.numbers) as unknown as HttpResponse;
+  readonly seam = { sendDirect: (): boolean => false };
   /** The number of chunks that were written before the head. */
   openedAt: number | undefined;
   onWrite: (() => void) | undefined;

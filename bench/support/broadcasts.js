@@ -1,0 +1,92 @@
+// @ts-check
+import { deliveryMetrics, openDelivery } from './delivery.js';
+import { serveBare, serveCompressedSluice, serveCompression } from './event-servers.js';
+import { tickFor } from './tick.js';
+import { withCount } from './weight.js';
+
+/**
+ * Event streams in gzip that get the same events at every tick, beside ones that are not compressed.
+ * @param {object} options
+ * @param {string} options.name
+ * @param {string} options.summary
+ * @param {number} options.events - at each tick
+ * @param {Record<string, Partial<Record<'cpu' | 'wire', number>>>} options.toReach - peer → our ratios to it
+ * @returns {import('./rounds.js').Scenario}
+ */
+export function broadcasts({ name, summary, events, toReach }) {
+  const eventsOf = (/** @type {number} */ tick) =>
+    Array.from({ length: events }, (_, index) => {
+      const number = (tick - 1) * events + index + 1;
+      return { event: 'tick', id: String(number), data: tickFor(0, number) };
+    });
+  const textsOf = (/** @type {number} */ tick) =>
+    eventsOf(tick).map(({ event, id, data }) => `event: ${event}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`);
+  return {
+    name,
+    summary,
+    baseline: 'bare',
+    rounds: 5,
+    slices: 4,
+    metrics: deliveryMetrics().flatMap((metric) =>
+      Object.entries(toReach).flatMap(([baseline, ratios]) => {
+        const ratio = ratios[/** @type {'cpu' | 'wire'} */ (metric.key)];
+        return ratio === undefined ? [] : [{ ...metric, baseline, toReach: { sluice: ratio } }];
+      }),
+    ),
+    prepare: (server, { quick }) =>
+      openDelivery(server, quick ? { clients: 100, warmUp: 10, ticks: 20 } : { clients: 1000, warmUp: 20, ticks: 25 }, {
+        acceptEncoding: 'gzip',
+        events,
+      }),
+    peers: [
+      {
+        name: 'bare',
+        title: 'Express, texts framed once, res.write to each, uncompressed',
+        serve() {
+          const served = serveBare();
+          const tick = (/** @type {number} */ number) => {
+            for (const text of textsOf(number)) for (const res of served.clients) res.write(text);
+          };
+          return withCount(served, { tick, end: () => served.clients.forEach((res) => res.end()) });
+        },
+      },
+      {
+        name: 'compression',
+        title: 'the same, compression and res.flush',
+        async serve() {
+          const served = await serveCompression();
+          const tick = (/** @type {number} */ number) => {
+            for (const text of textsOf(number)) for (const res of served.clients) res.write(text);
+            for (const res of served.clients) res.flush();
+          };
+          return withCount(served, { tick, end: () => served.clients.forEach((res) => res.end()) });
+        },
+      },
+      {
+        name: 'each',
+        title: 'stream.send to each, and compress',
+        async serve() {
+          const served = await serveCompressedSluice();
+          const tick = (/** @type {number} */ number) => {
+            for (const event of eventsOf(number)) for (const stream of served.clients) void stream.send(event);
+          };
+          return withCount(served, { tick, end: () => served.clients.forEach((stream) => void stream.end()) });
+        },
+      },
+      {
+        name: 'sluice',
+        title: 'a shared text, and compress',
+        async serve() {
+          const { default: segments } = await import('../../dist/internal/seam/segment.js');
+          const served = await serveCompressedSluice();
+          const text = new segments.SharedText();
+          const tick = (/** @type {number} */ number) => {
+            const segment = text.append(textsOf(number).join(''));
+            for (const { out } of /** @type {Set<any>} */ (served.clients)) void out.push(segment);
+          };
+          return withCount(served, { tick, end: () => served.clients.forEach((stream) => void stream.end()) });
+        },
+      },
+    ],
+  };
+}
