@@ -6,9 +6,10 @@ import type { StreamMiddleware } from '../internal/writer/handler.ts';
 import type { AnyEvents } from '../sse/event-map.ts';
 import type { AppendOptions, ChannelEntry, ChannelLog, LogReceiver, NewEntry } from './log/backplane.ts';
 import { Coalescer } from './coalescer.ts';
+import { type Bookmark, PlainBookmark } from './delivery/bookmark.ts';
 import { Delivery } from './delivery/delivery.ts';
 import { type AnyChannelInput, type Publishable, toEntry } from './delivery/event.ts';
-import { channelErrors, channelEvents } from './events.ts';
+import { channelErrors, channelEvents, labelOf } from './events.ts';
 import { type PublishOptions, readPublishOptions, type ResolvedChannelOptions } from './options.ts';
 import { type Entrant, makeSubscribe, type SubscribeHost } from './subscribe.ts';
 import { type ResolvedSubscribeOptions, resolveSubscribeOptions, type SubscribeOptions } from './subscribe-options.ts';
@@ -20,8 +21,8 @@ import { Subscription, type SubscriptionHost } from './delivery/subscription.ts'
 export interface SubscriberLeave {
   /** The client that left. */
   readonly subscriber: Subscriber;
-  /** Why its stream closed. */
-  readonly reason: CloseReason;
+  /** Why its stream closed. `left`: it did not, and is on other channels of the family. */
+  readonly reason: CloseReason | 'left';
 }
 
 /** What listeners of `end` get. */
@@ -77,34 +78,49 @@ export interface Channel<M extends object = AnyEvents> {
   close(): void;
 }
 
+/** A client that a channel gets. */
+interface Joiner {
+  readonly subscriber: Subscriber;
+  /** The last id of this channel that it has; `undefined`: it comes for the first time. */
+  readonly cursor: string | undefined;
+  readonly bookmark: Bookmark;
+}
+
+type Leave = (reason: SubscriberLeave['reason']) => void;
+
 /** `Channel` in one process. */
 export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost, SubscriptionHost, LogReceiver {
   readonly name: string;
+  readonly key: string | undefined;
   readonly log: ChannelLog;
   readonly delivery: Delivery;
   readonly #options: ResolvedChannelOptions;
-  readonly #members = new Map<ChannelStream, Subscriber>();
+  readonly #members = new Map<Subscription, { readonly stream: ChannelStream; readonly subscriber: Subscriber }>();
   readonly #listeners = {
     join: new Listeners<Subscriber>(reportFailure),
     leave: new Listeners<SubscriberLeave>(reportFailure),
     end: new Listeners<ChannelEnd>(reportFailure),
   };
   readonly #coalescer: Coalescer | undefined;
+  /** Listeners that are registered. */
+  #watchers = 0;
   /** Settles when the log tells of new entries; `undefined` while there are no clients. */
   #listening: { readonly since: void | PromiseLike<void> } | undefined;
   #state: 'open' | 'ended' | 'closed' = 'open';
 
-  constructor(options: ResolvedChannelOptions) {
+  /** @param key - in a family that has the name of the options */
+  constructor(options: ResolvedChannelOptions, key?: string) {
     this.#options = options;
     this.name = options.name;
+    this.key = key;
     this.delivery = new Delivery(options.batch, {
       onSegment: ({ entries: { length } }, subscribers) =>
-        channelEvents.segment.publish({ channel: this.name, events: length, subscribers }),
+        channelEvents.segment.publish({ channel: this.name, key, events: length, subscribers }),
       onRoundEnd: ({ last }) => {
         if (last.isEnd === true) this.#noteEnd(last.id);
       },
     });
-    this.log = options.backplane.open(this.name, options.history, this);
+    this.log = options.backplane.open(logName(this.name, key), options.history, this);
     this.#coalescer =
       options.coalesce &&
       new Coalescer(options.coalesce, (event, { key, idempotencyKey }) =>
@@ -128,14 +144,26 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
     return makeSubscribe(resolveSubscribeOptions(options, this.#options.overflow), this);
   }
 
+  /** Whether it has clients, listeners, or events that are not with its clients yet. */
+  get isBusy(): boolean {
+    return this.#members.size > 0 || this.#watchers > 0 || this.#coalescer?.isHolding === true;
+  }
+
   subscribers(): readonly Subscriber[] {
-    return [...this.#members.values()];
+    return Array.from(this.#members.values(), ({ subscriber }) => subscriber);
   }
 
   on(event: keyof ChannelListeners, listener: (value: never) => void): () => void {
     readOneOf('on.event', event, ['join', 'leave', 'end']);
     requireFunction('on.listener', listener);
-    return (this.#listeners[event] as Listeners<object>).add(listener as (value: object) => void);
+    const undo = (this.#listeners[event] as Listeners<object>).add(listener as (value: object) => void);
+    this.#watchers += 1;
+    let isWatching = true;
+    return () => {
+      undo();
+      if (isWatching) this.#watchers -= 1;
+      isWatching = false;
+    };
   }
 
   close(): void {
@@ -143,22 +171,35 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
     this.#coalescer?.flush();
     this.#state = 'closed';
     this.delivery.flush();
-    for (const stream of [...this.#members.keys()]) stream.leave();
+    for (const { stream } of [...this.#members.values()]) stream.leave();
     this.log.close();
   }
 
   enter(stream: ChannelStream, { cursor, authorization }: Entrant, options: ResolvedSubscribeOptions): void {
     const subscriber = makeSubscriber(stream.out, authorization.identity);
-    const subscription = new Subscription(this, stream, options);
-    this.#members.set(stream, subscriber);
-    stream.out.onClosed((reason) => {
-      this.delivery.remove(subscription);
-      this.#members.delete(stream);
+    this.join(stream, { subscriber, cursor, bookmark: new PlainBookmark(stream.out, options.as) }, options);
+  }
+
+  /** Adds a client. @returns what takes it off the channel before its stream closes */
+  join(stream: ChannelStream, { subscriber, cursor, bookmark }: Joiner, options: ResolvedSubscribeOptions): Leave {
+    const subscription = new Subscription(this, stream, bookmark, options);
+    this.#members.set(subscription, { stream, subscriber });
+    const leave: Leave = (reason) => {
+      undo();
+      subscription.stop();
+      if (!this.#members.delete(subscription)) return;
       if (this.#members.size === 0) this.#unlisten();
       this.#listeners.leave.emit({ subscriber, reason });
-    });
+    };
+    const undo = stream.out.onClosed(leave);
     this.#listeners.join.emit(subscriber);
-    subscription.start(cursor);
+    try {
+      subscription.start(cursor);
+    } catch (error) {
+      leave('error');
+      throw error;
+    }
+    return leave;
   }
 
   listen(): void | PromiseLike<void> {
@@ -177,8 +218,8 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
   }
 
   lost(position: string): void {
-    this.entries([resetEntry(position)]);
-    channelEvents.reset.publish({ channel: this.name, req: undefined, reason: 'gap' });
+    this.entries([resetEntry(position, this.key)]);
+    channelEvents.reset.publish({ channel: this.name, key: this.key, req: undefined, reason: 'gap' });
   }
 
   #unlisten(): void {
@@ -187,8 +228,12 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
   }
 
   async #publish(event: unknown, given: PublishOptions | undefined): Promise<string> {
-    const { key, idempotencyKey } = readPublishOptions(given);
-    const entry = toEntry(event, key);
+    const options = readPublishOptions(given);
+    return this.publishEntry(event, toEntry(event, options.key), options);
+  }
+
+  /** Publishes an event of which the entry is made. */
+  async publishEntry(event: unknown, entry: NewEntry, { key, idempotencyKey }: PublishOptions): Promise<string> {
     if (!this.#coalescer) return this.#append(entry, { idempotencyKey });
     this.#requireOpen();
     const input = typeof event === 'string' ? { data: event } : (event as AnyChannelInput);
@@ -206,26 +251,32 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
   async #append(entry: NewEntry, options: AppendOptions): Promise<string> {
     this.#requireOpen();
     const id = await this.log.append(entry, options);
-    channelEvents.publish.publish({ channel: this.name, id, event: entry.event });
+    channelEvents.publish.publish({ channel: this.name, key: this.key, id, event: entry.event });
     return id;
   }
 
   #requireOpen(): void {
-    if (this.#state === 'closed') throw new ChannelClosedError(this.name);
-    if (this.#state === 'ended') throw new ChannelEndedError(this.name);
+    if (this.#state === 'closed') throw new ChannelClosedError(labelOf(this.name, this.key));
+    if (this.#state === 'ended') throw new ChannelEndedError(labelOf(this.name, this.key));
   }
 
   #noteEnd(id: string): void {
     if (this.#state !== 'open') return;
     this.#state = 'ended';
-    channelEvents.end.publish({ channel: this.name, id });
+    channelEvents.end.publish({ channel: this.name, key: this.key, id });
     this.#listeners.end.emit({ id });
   }
 }
 
+/** A name that no two channels share. */
+function logName(name: string, key: string | undefined): string {
+  return key === undefined ? name : `${encodeURIComponent(name)}:${key}`;
+}
+
 /** What stands where entries are missing for all clients. */
-function resetEntry(position: string): GivenEntry {
-  return { id: position, event: 'sluice.reset', data: '{"reason":"gap"}', isJson: true, isNotice: true };
+function resetEntry(position: string, key: string | undefined): GivenEntry {
+  const data = JSON.stringify({ reason: 'gap', key });
+  return { id: position, event: 'sluice.reset', data, isJson: true, isNotice: true };
 }
 
 function reportFailure(error: unknown): void {

@@ -27,6 +27,11 @@ export class Coalescer {
     this.#append = append;
   }
 
+  /** Whether an event waits. */
+  get isHolding(): boolean {
+    return this.#held !== undefined;
+  }
+
   /** Throws what `key` and `merge` throw. */
   publish(event: AnyChannelInput, options: Partial<PublishOptions>): Promise<string> {
     const key = options.idempotencyKey === undefined ? this.#keyOf(event) : undefined;

@@ -12,8 +12,10 @@ import type { ResetReason } from './log/backplane.ts';
 
 /** Message on `sluice:channel:publish`: an event was published by this process. Not in the debug log. */
 export interface ChannelPublishMessage {
-  /** The name of the channel. */
+  /** The name of the channel, or of its family. */
   readonly channel: string;
+  /** Its key in the family; `undefined` for a channel of its own. */
+  readonly key: string | undefined;
   /** The id that the event got. */
   readonly id: string;
   /** The name of the event, if it has one. */
@@ -22,8 +24,10 @@ export interface ChannelPublishMessage {
 
 /** Message on `sluice:channel:segment`: events begin to go out to the live clients of this process. */
 export interface ChannelSegmentMessage {
-  /** The name of the channel. */
+  /** The name of the channel, or of its family. */
   readonly channel: string;
+  /** Its key in the family; `undefined` for a channel of its own. */
+  readonly key: string | undefined;
   /** The number of events. */
   readonly events: number;
   /** The number of clients. */
@@ -32,8 +36,10 @@ export interface ChannelSegmentMessage {
 
 /** Message on `sluice:channel:subscribe`: a client is live. */
 export interface ChannelSubscribeMessage {
-  /** The name of the channel. */
+  /** The name of the channel, or of its family. */
   readonly channel: string;
+  /** Its key in the family; `undefined` for a channel of its own. */
+  readonly key: string | undefined;
   /** The request of the client. */
   readonly req: RoutedRequest;
   /** The id that the client came with; `undefined`: it came for the first time. */
@@ -44,8 +50,10 @@ export interface ChannelSubscribeMessage {
 
 /** Message on `sluice:channel:reset`: a client was told that events are missing. */
 export interface ChannelResetMessage {
-  /** The name of the channel. */
+  /** The name of the channel, or of its family. */
   readonly channel: string;
+  /** Its key in the family; `undefined` for a channel of its own. */
+  readonly key: string | undefined;
   /** The request of the client; `undefined`: all clients of this process were told. */
   readonly req: RoutedRequest | undefined;
   /** Why. */
@@ -54,8 +62,10 @@ export interface ChannelResetMessage {
 
 /** Message on `sluice:channel:end`: the channel has ended, by this process or another. */
 export interface ChannelEndMessage {
-  /** The name of the channel. */
+  /** The name of the channel, or of its family. */
   readonly channel: string;
+  /** Its key in the family; `undefined` for a channel of its own. */
+  readonly key: string | undefined;
   /** The id of the last entry. */
   readonly id: string;
 }
@@ -71,20 +81,25 @@ interface ChannelEvents {
 export const channelEvents: Events<ChannelEvents> = defineEvents<ChannelEvents>('channel', {
   publish: unlogged,
   segment: unlogged,
-  subscribe: ({ channel, req, replayed }) => [
+  subscribe: ({ channel, key, req, replayed }) => [
     '%s: %s is live, %d events replayed',
-    channel,
+    labelOf(channel, key),
     requestLabel(req),
     replayed,
   ],
-  reset: ({ channel, req, reason }) => [
+  reset: ({ channel, key, req, reason }) => [
     '%s: %s was reset: %s',
-    channel,
+    labelOf(channel, key),
     req ? requestLabel(req) : 'every client',
     reason,
   ],
-  end: ({ channel, id }) => ['%s: ended with %s', channel, id],
+  end: ({ channel, key, id }) => ['%s: ended with %s', labelOf(channel, key), id],
 });
+
+/** What a channel is called in messages and errors. */
+export function labelOf(channel: string, key: string | undefined): string {
+  return key === undefined ? channel : `${channel}/${key}`;
+}
 
 /** Message on `sluice:channel:error`. */
 export type ChannelErrorMessage = ErrorMessage;

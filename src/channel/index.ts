@@ -1,5 +1,7 @@
 import type { AnyEvents } from '../sse/event-map.ts';
 import { type Channel, LocalChannel } from './channel.ts';
+import { type Channels, LocalChannels } from './family/family.ts';
+import { type ChannelsOptions, resolveChannelsOptions } from './family/options.ts';
 import { type ChannelOptions, resolveChannelOptions } from './options.ts';
 
 export {
@@ -35,6 +37,15 @@ export type {
   ChannelSegmentMessage,
   ChannelSubscribeMessage,
 } from './events.ts';
+export type { ChannelsSubscriber } from './family/connection.ts';
+export type {
+  Channels,
+  ChannelsAuthorization,
+  ChannelsLeave,
+  ChannelsSubscribeOptions,
+  KeysOf,
+} from './family/family.ts';
+export type { ChannelsLimits, ChannelsOptions } from './family/options.ts';
 export { createMemoryBackplane } from './log/memory-backplane.ts';
 export type { ChannelOptions, CoalesceOptions, HistoryOptions, PublishOptions } from './options.ts';
 export type { Authorization, ChannelStart, SubscribeOptions } from './subscribe-options.ts';
@@ -47,4 +58,12 @@ export type { Subscriber } from './subscriber.ts';
  */
 export function createChannel<M extends object = AnyEvents>(options: ChannelOptions<M>): Channel<M> {
   return new LocalChannel<M>(resolveChannelOptions(options));
+}
+
+/**
+ * Makes a family of channels, one for each key: `const rooms = createChannels({ ttl: '10m' })`. They are made when they
+ * are used, and freed when they are idle. One connection may be on several of them. Throws `InvalidOptionError`.
+ */
+export function createChannels<M extends object = AnyEvents>(options?: ChannelsOptions<M>): Channels<M> {
+  return new LocalChannels<M>(resolveChannelsOptions(options));
 }

@@ -87,14 +87,16 @@ export interface ResolvedChannelOptions {
   readonly coalesce: ResolvedCoalesce | undefined;
 }
 
-const names: OptionNames<ChannelOptions> = {
-  name: true,
+/** Options that a family has for each of its channels. */
+export const sharedNames: OptionNames<Omit<ChannelOptions, 'name'>> = {
   history: true,
   backplane: true,
   overflow: true,
   batch: true,
   coalesce: true,
 };
+
+const names: OptionNames<ChannelOptions> = { name: true, ...sharedNames };
 
 const advice: OptionAdvice = {
   single: 'name',
@@ -111,7 +113,7 @@ const advice: OptionAdvice = {
     filter: 'Filter for each route: `channel.subscribe({ filter })`.',
     from: 'Say for each route where a client begins: `channel.subscribe({ from })`.',
     authorize: 'Authorize for each route: `channel.subscribe({ authorize })`.',
-    ttl: 'A channel lives until `close()`.',
+    ttl: 'A channel lives until `close()`. Those of `createChannels({ ttl })` are freed when they are idle.',
   },
 };
 
@@ -122,18 +124,26 @@ const coalesceAdvice: OptionAdvice = { single: 'ms', instead: { delay: 'ms', eve
 
 /** Fills in defaults and checks. Throws `InvalidOptionError`. */
 export function resolveChannelOptions<M extends object>(given: ChannelOptions<M> | undefined): ResolvedChannelOptions {
-  const options = readOptions('createChannel', given as ChannelOptions | undefined, names, advice);
+  const owner = 'createChannel';
+  const options = readOptions(owner, given as ChannelOptions | undefined, names, advice);
+  return { name: readName(`${owner}.name`, options.name), ...resolveShared(owner, options) };
+}
+
+/** The options that channels have with and without a family. */
+export function resolveShared(
+  owner: string,
+  options: Partial<Omit<ChannelOptions, 'name'>>,
+): Omit<ResolvedChannelOptions, 'name'> {
   return {
-    name: readName('createChannel.name', options.name),
-    history: readHistory('createChannel.history', options.history),
-    backplane: readBackplane('createChannel.backplane', options.backplane),
-    overflow: readOneOf('createChannel.overflow', options.overflow ?? 'close', ['close', 'drop', 'latest']),
-    batch: readDuration('createChannel.batch', options.batch ?? 0, { max: longestDelay }),
-    coalesce: options.coalesce && readCoalesce('createChannel.coalesce', options.coalesce),
+    history: readHistory(`${owner}.history`, options.history),
+    backplane: readBackplane(`${owner}.backplane`, options.backplane),
+    overflow: readOneOf(`${owner}.overflow`, options.overflow ?? 'close', ['close', 'drop', 'latest']),
+    batch: readDuration(`${owner}.batch`, options.batch ?? 0, { max: longestDelay }),
+    coalesce: options.coalesce && readCoalesce(`${owner}.coalesce`, options.coalesce),
   };
 }
 
-function readName(option: string, value: unknown): string {
+export function readName(option: string, value: unknown): string {
   if (typeof value !== 'string' || value === '') throw new InvalidOptionError(option, 'a name', value);
   return value;
 }

@@ -6,7 +6,7 @@ import { stopId } from '../internal/format/event-stream.ts';
 import { startTimer } from '../internal/time/clock.ts';
 import { answer } from '../internal/writer/answer.ts';
 import type { StreamMiddleware } from '../internal/writer/handler.ts';
-import { refuse } from '../internal/writer/refusal.ts';
+import { refuse, type RefusalOptions } from '../internal/writer/refusal.ts';
 import { serveStream } from '../internal/writer/serve.ts';
 import { decodeLastEventId } from '../sse/stream.ts';
 import { queryCursor } from './policy/cursor.ts';
@@ -18,6 +18,10 @@ import { type ChannelStream, streamKindOf } from './subscriber.ts';
 export interface SubscribeHost {
   /** Whether nobody can subscribe any more. */
   readonly isClosed: boolean;
+  /** The channels of a family that a client may have; none: it may not subscribe. */
+  keysFor?(req: RoutedRequest, authorization: Authorization): Steps<readonly string[]>;
+  /** Why there is no room for a client. Asked in the tick in which it enters. */
+  refusalFor?(entrant: Entrant): RefusalOptions | undefined;
   /** A client is there. Throws what fails before anything is sent. */
   enter(stream: ChannelStream, entrant: Entrant, options: ResolvedSubscribeOptions): void;
 }
@@ -27,6 +31,8 @@ export interface Entrant {
   /** The last id that it has; `undefined`: it comes for the first time. */
   readonly cursor: string | undefined;
   readonly authorization: Authorization;
+  /** What `keysFor` said. */
+  readonly keys: readonly string[];
 }
 
 const closedRefusal = { retryAfter: 5_000, reconnectDelay: 5_000, text: 'The channel is closed\n', closes: false };
@@ -47,19 +53,23 @@ export function makeSubscribe(options: ResolvedSubscribeOptions, host: Subscribe
       options.authorize ? yield* settled(options.authorize(req as RoutedRequest)) : true,
     );
     if (isGone(res)) return;
-    if (!authorization) {
+    const keys = authorization && host.keysFor ? yield* host.keysFor(req as RoutedRequest, authorization) : [];
+    if (isGone(res)) return;
+    if (!authorization || (host.keysFor && keys.length === 0)) {
       answer(res, { status: 403, text: 'Forbidden\n' });
       return;
     }
     const cursor = headerCursor(req) ?? (yield* readCursor(req));
     if (isGone(res)) return;
-    if (host.isClosed) {
-      refuse(req, res, closedRefusal);
+    const entrant = { cursor, authorization, keys };
+    const refusal = host.isClosed ? closedRefusal : host.refusalFor?.(entrant);
+    if (refusal) {
+      refuse(req, res, refusal);
       return;
     }
     const enter = (stream: ChannelStream): void => {
       leaveAt(stream, authorization.until);
-      host.enter(stream, { cursor, authorization }, options);
+      host.enter(stream, entrant, options);
     };
     serveStream(kind, enter, req, res, next);
   }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { RoutedRequest } from '../internal/http/framework.ts';
 import type { HttpRequest } from '../internal/http/message.ts';
+import { answer } from '../internal/writer/answer.ts';
 import type { OutStream } from '../internal/writer/stream.ts';
 import type { StreamKind } from '../internal/writer/serve.ts';
 import { ndjsonFormat } from '../internal/format/records.ts';
@@ -42,7 +43,7 @@ export function streamKindOf(
       isStopped,
       wrap: (out) => {
         const records = new OutRecordStream(out, ndjsonFormat, stream);
-        return { out, finish: () => void records.end(), leave: () => void records.leave() };
+        return { out, finish: () => finish(out, () => records.end()), leave: () => void records.leave() };
       },
       send: never,
     };
@@ -56,10 +57,18 @@ export function streamKindOf(
     isStopped,
     wrap: (out) => {
       const events = new OutEventStream(out, '', stream);
-      return { out, finish: () => void events.stop(), leave: () => void events.leave() };
+      return { out, finish: () => finish(out, () => events.stop()), leave: () => void events.leave() };
     },
     send: never,
   };
+}
+
+/** A client to which nothing is sent is told by the status not to come back. */
+function finish(out: OutStream, stop: () => Promise<void>): void {
+  if (out.state === 'open' && !out.started && !out.res.headersSent) {
+    out.finishClose('ended');
+    answer(out.res, { status: 204 });
+  } else void stop();
 }
 
 /** What listeners and `subscribers()` see of a client. */

@@ -10,6 +10,7 @@ import { text } from 'node:stream/consumers';
 import { createInflateRaw } from 'node:zlib';
 import { expect } from 'vitest';
 import { WebSocket } from 'ws';
+import type { Channels } from '../../src/index.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { chatText, clientOf, complete, hello, modelOf } from './models.ts';
 import { settles, until } from '../support/until.ts';
@@ -446,6 +447,45 @@ export const rows: Record<string, Row> = {
       const answer = exports['answer'] as { publish(event: object): Promise<string> };
       const ids = ['a', 'b', 'c'].map((text) => answer.publish({ event: 'delta', data: { part: 'p1', text } }));
       expect(new Set(await Promise.all(ids)).size).toBe(1);
+    },
+  },
+
+  'docs/channel.md: Families': {
+    visit: async ({ exports, mount, origin }) => {
+      await mount(exports['app']);
+      expect((await get(`${origin()}/me`)).status).toBe(403);
+      const rooms = exports['rooms'] as { publish(keys: string, event: string): Promise<string[]> };
+      const publish = () => void rooms.publish('user:ann', 'for ann');
+      await get(`${origin()}/me`, ['data: for ann'], { headers: { 'x-user': 'ann' } }, publish);
+    },
+  },
+  'docs/channel.md: Keys': {
+    visit: async ({ exports, mount, origin }) => {
+      await mount(exports['subscribe']);
+      expect((await get(`${origin()}/?room=room:3`, [], { headers: { 'x-user': 'ann' } })).status).toBe(403);
+      const chat = exports['chat'] as { publish(keys: string, event: string): Promise<string[]> };
+      const publish = () => void chat.publish('room:2', 'hello');
+      await get(`${origin()}/?room=room:2`, ['data: hello'], { headers: { 'x-user': 'ann' } }, publish);
+    },
+  },
+  'docs/channel.md: Keys (2)': {
+    visit: async ({ exports, mount, origin }) => {
+      const rooms = exports['rooms'] as Channels;
+      await mount(rooms.subscribe(() => 'lobby', { authorize: () => ({ identity: 'ann' }) }));
+      const move = () => {
+        expect(rooms.subscribers()[0]?.keys).toEqual(['lobby', 'room:1']);
+        (exports['moveAll'] as (...names: string[]) => void)('ann', 'room:1', 'room:2');
+        void rooms.publish('room:2', 'hello');
+      };
+      await get(origin(), ['data: hello'], {}, move);
+    },
+  },
+
+  'docs/from-better-sse.md: A channel': {
+    visit: async ({ origin }) => {
+      const body = JSON.stringify({ id: '7', text: 'hello' });
+      const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body };
+      await get(`${origin()}/news`, [`event: news\ndata: ${body}`], {}, () => void fetch(`${origin()}/news`, init));
     },
   },
 

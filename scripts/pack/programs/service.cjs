@@ -28,6 +28,9 @@ module.exports = async function tryService(parts) {
   const ticks = channel.createChannel({ name: 'ticks' });
   await ticks.publish({ event: 'tick', data: { n: 1 } });
   await ticks.end();
+  const rooms = channel.createChannels({ ttl: '1m' });
+  await rooms.publish(['a', 'b'], 'hello');
+  rooms.close();
   /** @type {unknown} */
   let late;
   /** @type {Record<string, import('node:http').RequestListener>} */

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { compress, createSwitch, gzip, InvalidEventError, sluice, type SluiceError } from 'sluice';
 import { pipeBody, waitWritable } from 'sluice/body';
-import { type Channel, createChannel } from 'sluice/channel';
+import { type Channel, type Channels, createChannel, createChannels } from 'sluice/channel';
 import { type CompressOptions, negotiate } from 'sluice/compress';
 import { contextOf, deadline, type RequestContext } from 'sluice/deadline';
 import { createRegistry, heartbeat } from 'sluice/heartbeat';
@@ -45,6 +45,10 @@ const prices = sse<Prices>(async function* (stream) {
 const channel: Channel<Prices> = createChannel<Prices>({ name: 'prices', history: { count: 10 } });
 const subscribe = channel.subscribe({ filter: ({ data }) => 'symbol' in data, from: 'latest' });
 void channel.publish({ event: 'price', data: { symbol: 'A', value: 1 } });
+const rooms: Channels<Prices> = createChannels<Prices>({ ttl: '10m', limits: { perIdentity: 5 } });
+rooms.on('join', (subscriber) => void subscriber.join('news'));
+void rooms.publish(['news', 'user:7'], { event: 'price', data: { symbol: 'A', value: 1 } });
+const user = rooms.subscribe((req) => `user:${String(req.headers['x-user'])}`, { authorize: () => ({ identity: 7 }) });
 
 const rows = ndjson<{ row: number }>(async function* (_stream, req) {
   const context: RequestContext = contextOf(req);
@@ -58,7 +62,12 @@ async function download(req: IncomingMessage, res: ServerResponse): Promise<void
 }
 
 const server = createServer((req, res) => {
-  const routes: Record<string, typeof prices> = { '/prices': prices, '/rows': rows, '/channel': subscribe };
+  const routes: Record<string, typeof prices> = {
+    '/prices': prices,
+    '/rows': rows,
+    '/channel': subscribe,
+    '/user': user,
+  };
   const route = routes[req.url ?? ''];
   const last = (): void => {
     if (route) route(req, res);

@@ -1,12 +1,18 @@
 import type { SharedText } from '../../internal/seam/segment.ts';
 import type { ChannelEntry } from '../log/backplane.ts';
 import { type AnyChannelEvent, toEvent } from './event.ts';
-import { frameAll, type Framing } from './framing.ts';
+import { frame, frameAll, type Framing } from './framing.ts';
 
 /** An entry as it is given to clients. */
 export interface GivenEntry extends ChannelEntry {
   /** It tells of the channel, and is none of its events. */
   readonly isNotice?: boolean;
+}
+
+/** What is around an id of a channel in a composite one. */
+export interface IdFrame {
+  readonly before: string;
+  readonly after: string;
 }
 
 /** The entries that go out together, framed once for all clients. */
@@ -16,6 +22,8 @@ export class Segment {
   readonly last: GivenEntry;
   readonly #texts: Readonly<Record<Framing, SharedText>>;
   readonly #bytes: Partial<Record<Framing, Buffer>> = {};
+  /** By what is around the ids. */
+  #composite: Map<string, Buffer> | undefined;
   #events: readonly AnyChannelEvent[] | undefined;
 
   constructor(first: GivenEntry, rest: readonly GivenEntry[], texts: Readonly<Record<Framing, SharedText>>) {
@@ -28,6 +36,22 @@ export class Segment {
   /** Its text as one buffer: the same one for every client. Empty if the entries have no text. */
   bytes(framing: Framing): Buffer {
     return (this.#bytes[framing] ??= this.#frame(framing));
+  }
+
+  /**
+   * The same with composite ids, which have the places in other channels around their own: one buffer for all clients
+   * that are at the same places.
+   */
+  compositeBytes(framing: Framing, text: SharedText, { before, after }: IdFrame): Buffer {
+    const composite = (this.#composite ??= new Map<string, Buffer>());
+    const name = `${framing} ${before} ${after}`;
+    let bytes = composite.get(name);
+    if (!bytes) {
+      const framed = this.entries.map((entry) => frame(framing, before + entry.id + after, entry)).join('');
+      bytes = framed === '' ? Buffer.alloc(0) : text.append(framed);
+      composite.set(name, bytes);
+    }
+    return bytes;
   }
 
   /** What filters see: one object an entry, for all clients. */

@@ -1,16 +1,14 @@
 import { InvalidOptionError } from '../../errors.ts';
 import { isThenable } from '../../internal/deferred.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
-import { formatLoneId } from '../../internal/format/event-stream.ts';
-import { answer } from '../../internal/writer/answer.ts';
 import { isAbort } from '../../internal/writer/policy/aborts.ts';
 import type { OutStream } from '../../internal/writer/stream.ts';
-import type { ChannelLog, ResetReason } from '../log/backplane.ts';
+import type { ChannelLog, NewEntry, ResetReason } from '../log/backplane.ts';
+import type { Bookmark } from './bookmark.ts';
 import type { Delivery, LiveMember } from './delivery.ts';
 import { type AnyChannelEvent, toEntry, toEvent } from './event.ts';
 import { channelEvents } from '../events.ts';
 import { frame, frameNotice } from './framing.ts';
-import { isEventSource } from '../policy/event-source.ts';
 import type { GivenEntry, Segment } from './segment.ts';
 import { settled, type Steps, take } from './steps.ts';
 import type { ResolvedSubscribeOptions } from '../subscribe-options.ts';
@@ -24,6 +22,8 @@ const pieceLength = 16_384;
 /** What a subscription needs of its channel. */
 export interface SubscriptionHost {
   readonly name: string;
+  /** Of a channel of a family. */
+  readonly key: string | undefined;
   readonly log: ChannelLog;
   readonly delivery: Delivery;
   /** Settles when the log tells this process of new entries. */
@@ -33,7 +33,7 @@ export interface SubscriptionHost {
 /** The stream of a client, as far as a subscription uses it. */
 export interface SubscriberStream {
   readonly out: OutStream;
-  /** Ends it for good: there is nothing more to come. */
+  /** There is nothing more to come. */
   finish(): void;
 }
 
@@ -41,7 +41,7 @@ export interface SubscriberStream {
  * One client on one channel: first what it missed, from the log, as fast as it reads; then what is published.
  *
  *     replaying ──has all that was given to others──▶ live
- *         └────────────the stream closes──────────────┴──▶ over
+ *         └──────the stream closes, or `stop`─────────┴──▶ over
  */
 export class Subscription implements LiveMember {
   readonly #host: SubscriptionHost;
@@ -49,16 +49,30 @@ export class Subscription implements LiveMember {
   readonly #out: OutStream;
   readonly #req: RoutedRequest;
   readonly #options: ResolvedSubscribeOptions;
+  readonly #bookmark: Bookmark;
+  #isStopped = false;
   /** The last entry that it had when it became live. Only the next segments can hold entries before that. */
   #liveAfter: string | undefined;
   #replayed = 0;
 
-  constructor(host: SubscriptionHost, stream: SubscriberStream, options: ResolvedSubscribeOptions) {
+  constructor(host: SubscriptionHost, stream: SubscriberStream, bookmark: Bookmark, options: ResolvedSubscribeOptions) {
     this.#host = host;
     this.#stream = stream;
     this.#out = stream.out;
     this.#req = stream.out.req as RoutedRequest;
     this.#options = options;
+    this.#bookmark = bookmark;
+  }
+
+  // A method: what is sent may end it, and TypeScript would not see it.
+  #isOver(): boolean {
+    return this.#isStopped || this.#out.state !== 'open';
+  }
+
+  /** It gets nothing more. The stream stays open. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#host.delivery.remove(this);
   }
 
   /**
@@ -77,7 +91,7 @@ export class Subscription implements LiveMember {
   }
 
   deliver(segment: Segment): void {
-    if (this.#out.state !== 'open') return;
+    if (this.#isOver()) return;
     const after = this.#liveAfter;
     const { log } = this.#host;
     if (after !== undefined) {
@@ -96,27 +110,29 @@ export class Subscription implements LiveMember {
   }
 
   *#join(cursor: string | undefined): Steps {
-    const { log, delivery, name } = this.#host;
+    const { log, delivery } = this.#host;
     yield* settled(this.#host.listen());
     let position = cursor ?? (yield* this.#begin(undefined));
-    while (this.#out.state === 'open') {
+    while (!this.#isOver()) {
       const page = yield* settled(log.read(position, pageSize));
+      if (this.#isOver()) return;
       if (page.lost !== undefined) {
         position = yield* this.#begin(page.lost);
         continue;
       }
+      this.#bookmark.move(position);
       yield* this.#replay(page.entries);
+      if (this.#isOver()) return;
       position = page.entries.at(-1)?.id ?? position;
       if (page.isEnd) {
-        this.#finish();
+        this.#stream.finish();
         return;
       }
       if (page.entries.length < pageSize && hasAllGiven(log, position, delivery.given)) {
-        this.#tellPosition(cursor, position);
         this.#liveAfter = position;
-        // What it was just sent may have closed it.
-        if (isOpen(this.#out)) delivery.add(this);
-        channelEvents.subscribe.publish({ channel: name, req: this.#req, cursor, replayed: this.#replayed });
+        delivery.add(this);
+        this.#bookmark.live(cursor === undefined && this.#replayed === 0);
+        this.#tellLive(cursor);
         return;
       }
       yield nextTurn();
@@ -141,7 +157,7 @@ export class Subscription implements LiveMember {
 
   /** Sends entries no faster than the client reads. */
   *#replay(entries: readonly GivenEntry[]): Steps {
-    const texts = this.#select(entries, () => entries.map(toEvent)) ?? entries.map((entry) => this.#frame(entry));
+    const texts = this.#textsOf(entries);
     let piece = '';
     for (const text of texts) {
       piece += text;
@@ -154,6 +170,7 @@ export class Subscription implements LiveMember {
   }
 
   *#pushPaced(text: string): Steps {
+    if (this.#isOver()) return;
     const pushed = this.#out.push(text);
     if (this.#out.outbox.isCongested || this.#out.state !== 'open') yield* settled(pushed);
   }
@@ -165,14 +182,18 @@ export class Subscription implements LiveMember {
     // Each entry counts for itself where some may be dropped.
     else if (outbox.isCongested && this.#options.overflow !== 'close') this.#pushEach(segment.entries);
     else {
-      const bytes = segment.bytes(this.#options.as);
+      const bytes = this.#bookmark.textOf(segment);
+      this.#bookmark.move(segment.last.id);
       if (bytes.length > 0) void this.#out.push(bytes);
     }
   }
 
   #pushEach(entries: readonly GivenEntry[]): void {
-    const texts = this.#select(entries, () => entries.map(toEvent)) ?? entries.map((entry) => this.#frame(entry));
-    this.#pushTexts(texts, entries);
+    this.#pushTexts(this.#textsOf(entries), entries);
+  }
+
+  #textsOf(entries: readonly GivenEntry[]): string[] {
+    return this.#select(entries, () => entries.map(toEvent)) ?? entries.map((entry) => this.#frame(entry, entry));
   }
 
   /** @param texts - of the entries; `''` for one that the client does not get */
@@ -189,49 +210,40 @@ export class Subscription implements LiveMember {
   #select(entries: readonly GivenEntry[], eventsOf: () => readonly AnyChannelEvent[]): string[] | undefined {
     const { filter, map } = this.#options;
     if (!filter && !map) return undefined;
-    const texts = this.#out.inScope(() => {
+    const bodies = this.#out.inScope(() => {
       const events = eventsOf();
-      return entries.map((entry, index) => this.#textOf(entry, events[index] as AnyChannelEvent));
+      return entries.map((entry, index) => this.#bodyOf(entry, events[index] as AnyChannelEvent));
     });
-    if (texts.every((text) => text === undefined)) return undefined;
-    return texts.map((text, index) => text ?? this.#frame(entries[index] as GivenEntry));
+    if (bodies.every((body, index) => body === entries[index])) return undefined;
+    return bodies.map((body, index) => this.#frame(entries[index] as GivenEntry, body));
   }
 
-  /** `undefined`: the entry passes unchanged. `''`: the client does not get it. */
-  #textOf(entry: GivenEntry, event: AnyChannelEvent): string | undefined {
-    const { filter, map, as } = this.#options;
+  /** The entry itself: it passes unchanged. `undefined`: the client does not get it. */
+  #bodyOf(entry: GivenEntry, event: AnyChannelEvent): NewEntry | undefined {
+    const { filter, map } = this.#options;
     // An end without an event is no event either.
-    if (entry.isNotice === true || (entry.event === undefined && entry.data === undefined)) return undefined;
-    if (filter && !passes(filter(event, this.#req))) return '';
+    if (entry.isNotice === true || (entry.event === undefined && entry.data === undefined)) return entry;
+    if (filter && !passes(filter(event, this.#req))) return undefined;
     const mapped = map ? map(event, this.#req) : event;
-    return mapped === event ? undefined : frame(as, entry.id, toEntry(mapped, undefined));
+    return mapped === event ? entry : toEntry(mapped, undefined);
   }
 
-  #frame(entry: GivenEntry): string {
-    return frame(this.#options.as, entry.id, entry);
+  /** Also moves on: what the client does not get is behind it all the same. */
+  #frame({ id }: GivenEntry, body: NewEntry | undefined): string {
+    const sent = this.#bookmark.move(id);
+    return body ? frame(this.#options.as, sent, body) : '';
   }
 
   #tellReset(reason: ResetReason, position: string | undefined): void {
-    void this.#out.push(frameNotice(this.#options.as, position, 'sluice.reset', { reason }));
-    channelEvents.reset.publish({ channel: this.#host.name, req: this.#req, reason });
+    const { name, key } = this.#host;
+    const id = position === undefined ? undefined : this.#bookmark.move(position);
+    void this.#out.push(frameNotice(this.#options.as, id, 'sluice.reset', { reason, key }));
+    channelEvents.reset.publish({ channel: name, key, req: this.#req, reason });
   }
 
-  /**
-   * A client that is cut before its first event would come back without an id, and miss what was published meanwhile.
-   * An id alone is nothing but a blank line to some clients, so only an `EventSource` gets it.
-   */
-  #tellPosition(cursor: string | undefined, position: string): void {
-    if (cursor !== undefined || this.#replayed > 0 || this.#options.as !== 'sse') return;
-    if (isEventSource(this.#req.method, this.#req.headers)) void this.#out.push(formatLoneId(position, true));
-  }
-
-  /** The channel has ended. A client to which nothing is sent is told not to come back. */
-  #finish(): void {
-    const { started, res, state } = this.#out;
-    if (state === 'open' && !started && !res.headersSent) {
-      this.#out.finishClose('ended');
-      answer(res, { status: 204 });
-    } else this.#stream.finish();
+  #tellLive(cursor: string | undefined): void {
+    const { name, key } = this.#host;
+    channelEvents.subscribe.publish({ channel: name, key, req: this.#req, cursor, replayed: this.#replayed });
   }
 
   /** As the throw of a handler that has begun to send. */
@@ -240,11 +252,6 @@ export class Subscription implements LiveMember {
     this.#out.onSourceError(error);
     void this.#out.leave('error', { cause: error });
   }
-}
-
-// A function: what is pushed may close the stream, and TypeScript would not see it.
-function isOpen(out: OutStream): boolean {
-  return out.state === 'open';
 }
 
 /** Whether a client has everything that was given to live ones before it is one of them. */

@@ -15,8 +15,10 @@ export interface RefusalOptions {
   readonly reconnectDelay: number;
   /** How the retry hint to an event source is sent. @defaultValue `'line'` */
   readonly comments?: CommentStyle;
-  /** The text of a 503. */
+  /** The text of a refusal with a status. */
   readonly text: string;
+  /** For clients other than an event source. @defaultValue 503 */
+  readonly status?: 429 | 503;
   /** Whether the connection is to end with the answer. */
   readonly closes: boolean;
 }
@@ -44,14 +46,14 @@ interface RefusalHead {
 
 /**
  * The answer to a refused client. `stream`: a hint to reconnect after `retry` ms, in a stream that is closed without an
- * end. `unavailable`: a 503.
+ * end. `unavailable`: a status.
  */
 export type Refusal = RefusalHead &
   ({ readonly kind: 'stream'; readonly retry: number } | { readonly kind: 'unavailable' });
 
 /** Decides how a client is told to come back later, or to another process. */
 export function decideRefusal(req: HttpRequest, options: RefusalOptions): Refusal {
-  const { retryAfter, reconnectDelay, comments = 'line', text } = options;
+  const { retryAfter, reconnectDelay, comments = 'line', text, status = 503 } = options;
   if (isEventSource(req)) {
     // WHATWG HTML 9.2.3: any status but 200 is final for an event source. Only a stream can tell it when to come back.
     const retry = retryDelay(reconnectDelay);
@@ -69,7 +71,7 @@ export function decideRefusal(req: HttpRequest, options: RefusalOptions): Refusa
     'Cache-Control': 'no-store',
     'Content-Type': 'text/plain; charset=utf-8',
   };
-  return { kind: 'unavailable', status: 503, fields, text };
+  return { kind: 'unavailable', status, fields, text };
 }
 
 /** Puts the head of a refusal on a response. */

@@ -1,0 +1,252 @@
+import { InvalidOptionError } from '../../errors.ts';
+import type { OutStream } from '../../internal/writer/stream.ts';
+import type { LocalChannel, SubscriberLeave } from '../channel.ts';
+import { type Bookmark, tellPlace } from '../delivery/bookmark.ts';
+import { frameNotice } from '../delivery/framing.ts';
+import type { Segment } from '../delivery/segment.ts';
+import { channelEvents } from '../events.ts';
+import { fitsCursor, formatComposite, frameId, parseComposite } from '../policy/composite.ts';
+import type { ResolvedSubscribeOptions } from '../subscribe-options.ts';
+import { type ChannelStream, makeSubscriber, type Subscriber } from '../subscriber.ts';
+import { readKey } from './options.ts';
+import type { Share, SharedTexts } from './shared-texts.ts';
+
+/** A client of a family, on one channel or several. */
+export interface ChannelsSubscriber extends Subscriber {
+  /** The keys of the channels that it is on, or was on when its stream closed. */
+  readonly keys: readonly string[];
+  /**
+   * Puts the client on another channel. It begins there as on the others: behind the id that it came with, or where
+   * `from` says. Nothing is asked: neither `authorize` nor its `keys`. Throws `InvalidOptionError`.
+   * @returns whether it is on the channel: not if that is full, or the client has gone
+   */
+  join(key: string): boolean;
+  /** Takes the client off a channel. Its stream stays open, also without any channel. */
+  leave(key: string): void;
+}
+
+/** What a connection needs of its family. */
+export interface ConnectionHost {
+  readonly name: string;
+  readonly texts: SharedTexts;
+  /** The channel of a key, and a place on it. `undefined`: it is full, or the family is closed. */
+  enterRoom(key: string): { readonly channel: LocalChannel<object>; readonly exit: () => void } | undefined;
+}
+
+/** One client on several channels: one stream, whose ids say where it is in each of them. */
+export class Connection {
+  readonly subscriber: ChannelsSubscriber;
+  readonly options: ResolvedSubscribeOptions;
+  readonly out: OutStream;
+  readonly #host: ConnectionHost;
+  readonly #stream: ChannelStream;
+  /** The last id of the request. */
+  readonly #cursor: string | undefined;
+  /** By key, in the order of the keys: clients on the same channels have the same ids. */
+  #parts: readonly Part[] = [];
+  #share: Share | undefined;
+  /** Whether it is somewhere without having been sent an id for it. */
+  #isUntold = false;
+
+  constructor(
+    host: ConnectionHost,
+    stream: ChannelStream,
+    { cursor, identity }: { cursor: string | undefined; identity: unknown },
+    options: ResolvedSubscribeOptions,
+  ) {
+    this.#host = host;
+    this.#stream = stream;
+    this.#cursor = cursor;
+    this.out = stream.out;
+    this.options = options;
+    this.subscriber = this.#makeSubscriber(identity);
+    stream.out.onClosed((reason) => {
+      for (const { exit } of this.#parts) exit?.(reason);
+      this.#share?.release();
+      this.#share = undefined;
+    });
+  }
+
+  /** The places of the client. One that is alone has plain ids. */
+  get parts(): readonly Part[] {
+    return this.#parts;
+  }
+
+  /** Puts the client on its first channels. Throws what fails before anything is sent. */
+  start(keys: readonly string[]): void {
+    const parts = keys.map((key) => new Part(this, key));
+    requireFit([...this.#parts, ...parts]);
+    this.#setParts([...this.#parts, ...parts]);
+    const ids = this.#idsFor(parts);
+    if (this.#cursor !== undefined && ids.size === 0 && keys.length > 1) this.#tellUnknown();
+    for (const part of parts) {
+      const alone = keys.length === 1 ? this.#cursor : undefined;
+      this.#enter(part, ids.get(part.encoded) ?? alone);
+    }
+  }
+
+  /** All of its channels are live: it is told where it is. */
+  tellLive(isUntold: boolean): void {
+    this.#isUntold ||= isUntold;
+    if (!this.#isUntold || this.#parts.some(({ state }) => state === 'joining')) return;
+    this.#isUntold = false;
+    tellPlace(this.out, this.options.as, formatComposite(this.#parts));
+  }
+
+  /** A channel has nothing more for the client. */
+  finish(part: Part): void {
+    part.state = 'over';
+    part.exit?.('ended');
+    if (this.#parts.every(({ state }) => state === 'over')) this.#stream.finish();
+  }
+
+  /** Cuts the client. Nothing that is published goes to it any more, and an `EventSource` does not come back. */
+  disconnect(reason: string | undefined): void {
+    const { out } = this;
+    if (out.state !== 'open') return;
+    for (const { exit } of this.#parts) exit?.('ended');
+    if (reason !== undefined) void out.push(frameNotice(this.options.as, undefined, 'sluice.disconnect', { reason }));
+    // A client that does not read would get what waits for it later.
+    if (out.outbox.isCongested) out.abort('ended');
+    else this.#stream.finish();
+  }
+
+  leave(): void {
+    this.#stream.leave();
+  }
+
+  /** The text that clients on the same channels have in common. */
+  get text(): Share['text'] {
+    const names = this.#parts.map(({ encoded }) => encoded).join(',');
+    return (this.#share ??= this.#host.texts.acquire(`${this.options.as} ${names}`)).text;
+  }
+
+  #makeSubscriber(identity: unknown): ChannelsSubscriber {
+    const subscriber = makeSubscriber(this.out, identity);
+    const keys = (): readonly string[] => this.#parts.map(({ key }) => key);
+    return {
+      get id() {
+        return subscriber.id;
+      },
+      req: subscriber.req,
+      identity,
+      get keys() {
+        return keys();
+      },
+      join: (key) => this.#join(readKey('join.key', key)),
+      leave: (key) => this.#leave(readKey('leave.key', key)),
+    };
+  }
+
+  #join(key: string): boolean {
+    if (this.#parts.some((part) => part.key === key)) return true;
+    if (this.out.state !== 'open') return false;
+    const part = new Part(this, key);
+    requireFit([...this.#parts, part]);
+    this.#setParts([...this.#parts, part]);
+    return this.#enter(part, this.#idsFor([part]).get(part.encoded));
+  }
+
+  #leave(key: string): void {
+    const part = this.#parts.find((each) => each.key === key);
+    if (!part) return;
+    this.#remove(part);
+    part.exit?.('left');
+  }
+
+  /** @param cursor - the last id of this channel that the client has */
+  #enter(part: Part, cursor: string | undefined): boolean {
+    const room = this.#host.enterRoom(part.key);
+    if (!room) {
+      this.#remove(part);
+      return false;
+    }
+    const { out } = this;
+    const stream: ChannelStream = { out, finish: () => this.finish(part), leave: () => this.leave() };
+    const member = { subscriber: this.subscriber, cursor, bookmark: part };
+    let leaveChannel: ReturnType<typeof room.channel.join> | undefined;
+    // What it is sent on joining may close it.
+    let isOver = false as boolean;
+    part.exit = (reason) => {
+      isOver = true;
+      part.exit = undefined;
+      leaveChannel?.(reason);
+      room.exit();
+    };
+    try {
+      leaveChannel = room.channel.join(stream, member, this.options);
+    } catch (error) {
+      this.#remove(part);
+      part.exit('error');
+      throw error;
+    }
+    // It may have had all there is at once.
+    if (isOver) leaveChannel('ended');
+    return true;
+  }
+
+  #remove(part: Part): void {
+    this.#setParts(this.#parts.filter((each) => each !== part));
+  }
+
+  #setParts(parts: readonly Part[]): void {
+    this.#parts = [...parts].sort((one, other) => (one.encoded < other.encoded ? -1 : 1));
+    this.#share?.release();
+    this.#share = undefined;
+  }
+
+  #idsFor(parts: readonly Part[]): ReadonlyMap<string, string> {
+    const ids = parseComposite(this.#cursor ?? '', new Set(parts.map(({ encoded }) => encoded)));
+    // Until the log has looked at it, this is what the client has to come back with.
+    for (const part of parts) part.id = ids.get(part.encoded);
+    return ids;
+  }
+
+  #tellUnknown(): void {
+    const reason = 'unknown-id';
+    void this.out.push(frameNotice(this.options.as, undefined, 'sluice.reset', { reason }));
+    const req = this.subscriber.req;
+    channelEvents.reset.publish({ channel: this.#host.name, key: undefined, req, reason });
+  }
+}
+
+/** Where a client is in one of its channels. */
+export class Part implements Bookmark {
+  readonly key: string;
+  readonly encoded: string;
+  /** The last entry that it has. */
+  id: string | undefined;
+  state: 'joining' | 'live' | 'over' = 'joining';
+  /** Takes the client off the channel. */
+  exit: ((reason: SubscriberLeave['reason']) => void) | undefined;
+  readonly #connection: Connection;
+
+  constructor(connection: Connection, key: string) {
+    this.#connection = connection;
+    this.key = key;
+    this.encoded = encodeURIComponent(key);
+  }
+
+  move(id: string): string {
+    this.id = id;
+    const { parts } = this.#connection;
+    return parts.length > 1 ? formatComposite(parts) : id;
+  }
+
+  textOf(segment: Segment): Buffer {
+    const { parts, options, text } = this.#connection;
+    if (parts.length === 1) return segment.bytes(options.as);
+    return segment.compositeBytes(options.as, text, frameId(parts, parts.indexOf(this)));
+  }
+
+  live(isUntold: boolean): void {
+    this.state = 'live';
+    this.#connection.tellLive(isUntold);
+  }
+}
+
+function requireFit(parts: readonly Part[]): void {
+  if (fitsCursor(parts.map(({ encoded }) => encoded))) return;
+  const sentence = 'are too many or too long for one client: its cursor would not fit into a header.';
+  throw new InvalidOptionError('subscribe.keys', { sentence });
+}
