@@ -215,6 +215,7 @@ export {
   type AlertsOptions,
   type AlertSnapshot,
   type CanarySnapshot,
+  type ChannelSnapshot,
   type CodingSnapshot,
   type CompressionSnapshot,
   type Counts,

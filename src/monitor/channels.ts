@@ -1,12 +1,20 @@
 import { subscribe } from '../diagnostics.ts';
 import { observeErrors } from '../internal/events.ts';
 import type { ResponseCounters } from './counters.ts';
-import { LabelCounts } from './policy/labels.ts';
+import { LabelCounts, LabelTable } from './policy/labels.ts';
 import { isOwn } from './own.ts';
-import type { ProxySnapshot } from './snapshot.ts';
+import type { ChannelSnapshot, ProxySnapshot } from './snapshot.ts';
 
 // Names in messages come from code. An application's own codecs, routes and reasons may add some.
 const mostNames = 50;
+
+/** The events of one channel, or of one family. */
+class EventCounters {
+  published = 0;
+  delivered = 0;
+  replayed = 0;
+  readonly resets: LabelCounts = new LabelCounts(mostNames);
+}
 
 /** Counts what the parts of the process publish on their diagnostics channels, until it is closed. */
 export class ChannelCounters {
@@ -16,6 +24,8 @@ export class ChannelCounters {
   readonly #responses: LabelCounts = new LabelCounts(mostNames);
   readonly #failures: LabelCounts = new LabelCounts(mostNames);
   readonly #retries: LabelCounts = new LabelCounts(mostNames);
+  // By name alone: the keys of a family come from users.
+  readonly #events: LabelTable<EventCounters> = new LabelTable(mostNames, () => new EventCounters());
   #ejections = 0;
   readonly #undo: readonly (() => void)[];
 
@@ -36,6 +46,16 @@ export class ChannelCounters {
       subscribe('sluice:proxy:upstream', ({ state }) => {
         if (state === 'ejected') this.#ejections += 1;
       }),
+      subscribe('sluice:channel:publish', ({ channel }) => {
+        this.#events.get(channel).published += 1;
+      }),
+      subscribe('sluice:channel:segment', ({ channel, events, subscribers }) => {
+        this.#events.get(channel).delivered += events * subscribers;
+      }),
+      subscribe('sluice:channel:subscribe', ({ channel, replayed }) => {
+        this.#events.get(channel).replayed += replayed;
+      }),
+      subscribe('sluice:channel:reset', ({ channel, reason }) => this.#events.get(channel).resets.add(reason)),
       observeErrors((part) => this.errors.add(part)),
     ];
   }
@@ -47,6 +67,10 @@ export class ChannelCounters {
       retries: this.#retries.toObject(),
       ejections: this.#ejections,
     };
+  }
+
+  channels(): Record<string, ChannelSnapshot> {
+    return this.#events.toObject(({ resets, ...counts }) => ({ ...counts, resets: resets.toObject() }));
   }
 
   close(): void {

@@ -16,6 +16,7 @@ export type { HistogramSnapshot } from './policy/histogram.ts';
 export type {
   AlertSnapshot,
   CanarySnapshot,
+  ChannelSnapshot,
   CodingSnapshot,
   CompressionSnapshot,
   Counts,

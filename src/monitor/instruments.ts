@@ -1,43 +1,15 @@
-import { type HistogramSnapshot, responseBounds, streamBounds } from './policy/histogram.ts';
-import type { Counts, MonitorSnapshot } from './snapshot.ts';
-
-type Labels = Readonly<Record<string, string>>;
-
-/** One number of an instrument. */
-export interface Sample {
-  readonly labels: Labels;
-  readonly value: number;
-}
-
-/** One histogram of an instrument. */
-export interface HistogramSample {
-  readonly labels: Labels;
-  readonly histogram: HistogramSnapshot;
-}
-
-/** What all instruments have. */
-export interface Instrument {
-  /** With underscores; Prometheus gets `sluice_` before it, OpenTelemetry `sluice.` and dots. */
-  readonly name: string;
-  readonly help: string;
-  /** As OpenTelemetry writes it: `s`, `By`, `{stream}`. */
-  readonly unit: string;
-  /** Names of its labels. */
-  readonly labels: readonly string[];
-}
-
-/** A number that only grows (`counter`), or goes up and down. */
-export interface NumberInstrument extends Instrument {
-  readonly kind: 'counter' | 'gauge';
-  readonly read: (snapshot: MonitorSnapshot) => readonly Sample[];
-}
-
-/** A distribution. */
-export interface HistogramInstrument extends Instrument {
-  readonly kind: 'histogram';
-  readonly bounds: readonly number[];
-  readonly read: (snapshot: MonitorSnapshot) => readonly HistogramSample[];
-}
+import {
+  counter,
+  gauge,
+  histogram,
+  type HistogramInstrument,
+  type NumberInstrument,
+  one,
+  type Sample,
+  samples,
+} from './instrument.ts';
+import { responseBounds, streamBounds } from './policy/histogram.ts';
+import type { ChannelSnapshot, MonitorSnapshot } from './snapshot.ts';
 
 const drainStates = ['active', 'draining', 'dead'] as const;
 
@@ -202,6 +174,22 @@ export const numberInstruments: readonly NumberInstrument[] = [
     ['canary', 'arm'],
     (snapshot) => arms(snapshot, 'retries'),
   ),
+  counter('channel_published', 'Events that this process published.', '{event}', ['channel'], (snapshot) =>
+    byChannel(snapshot, ({ published }) => one(published)),
+  ),
+  counter('channel_delivered', 'Events given to live clients.', '{event}', ['channel'], (snapshot) =>
+    byChannel(snapshot, ({ delivered }) => one(delivered)),
+  ),
+  counter('channel_replayed', 'Older events sent to clients.', '{event}', ['channel'], (snapshot) =>
+    byChannel(snapshot, ({ replayed }) => one(replayed)),
+  ),
+  counter(
+    'channel_resets',
+    'Times that clients were told of missing events, by reason.',
+    '{reset}',
+    ['channel', 'reason'],
+    (snapshot) => byChannel(snapshot, ({ resets }) => samples(resets, 'reason')),
+  ),
   counter('errors', 'Errors that had no caller, by part.', '{error}', ['part'], ({ errors }) =>
     samples(errors, 'part'),
   ),
@@ -247,36 +235,14 @@ export const histogramInstruments: readonly HistogramInstrument[] = [
   ]),
 ];
 
-type ReadNumbers = NumberInstrument['read'];
-
-function counter(name: string, help: string, unit: string, labels: string[], read: ReadNumbers): NumberInstrument {
-  return { kind: 'counter', name, help, unit, labels, read };
-}
-
-function gauge(name: string, help: string, unit: string, labels: string[], read: ReadNumbers): NumberInstrument {
-  return { kind: 'gauge', name, help, unit, labels, read };
-}
-
-function histogram(
-  name: string,
-  help: string,
-  labels: string[],
-  bounds: readonly number[],
-  read: HistogramInstrument['read'],
-): HistogramInstrument {
-  return { kind: 'histogram', name, help, unit: 's', labels, bounds, read };
-}
-
 function arms({ proxy }: MonitorSnapshot, count: 'requests' | 'failures' | 'retries'): Sample[] {
   return Object.entries(proxy.canaries).flatMap(([canary, each]) =>
     Object.entries(each.arms).map(([arm, counts]) => ({ labels: { canary, arm }, value: counts[count] })),
   );
 }
 
-function one(value: number): readonly Sample[] {
-  return [{ labels: {}, value }];
-}
-
-function samples(counts: Counts, label: string): Sample[] {
-  return Object.entries(counts).map(([name, value]) => ({ labels: { [label]: name }, value }));
+function byChannel({ channels }: MonitorSnapshot, read: (each: ChannelSnapshot) => readonly Sample[]): Sample[] {
+  return Object.entries(channels).flatMap(([channel, each]) =>
+    read(each).map(({ labels, value }) => ({ labels: { channel, ...labels }, value })),
+  );
 }

@@ -100,6 +100,7 @@ export class MonitorState implements LayerHost {
       expired: this.#channels.expired.toObject(),
       lifecycle: this.options.lifecycle?.state,
       proxy: this.#proxy(),
+      channels: this.#channels.channels(),
       errors: this.#channels.errors.toObject(),
       process: sampler.process(),
       alerts: sampler.alerts(connections),

@@ -89,6 +89,18 @@ export interface ProxySnapshot {
   readonly canaries: Readonly<Record<string, CanarySnapshot>>;
 }
 
+/** What this process did on one channel, or on all channels of one family. */
+export interface ChannelSnapshot {
+  /** Events that it published. */
+  readonly published: number;
+  /** Events that it gave to live clients, each as often as there were clients. */
+  readonly delivered: number;
+  /** Older events that clients were sent before they were live. */
+  readonly replayed: number;
+  /** Times that a client, or all clients at once, were told that events are missing, by reason. */
+  readonly resets: Counts;
+}
+
 /** The process. */
 export interface ProcessSnapshot {
   /** The 99th percentile of the delay of the event loop in the last interval, in seconds. */
@@ -143,6 +155,8 @@ export interface MonitorSnapshot {
   readonly lifecycle: LifecycleState | undefined;
   /** What proxies did. */
   readonly proxy: ProxySnapshot;
+  /** Channels by name. A family is one, whatever its keys. */
+  readonly channels: Readonly<Record<string, ChannelSnapshot>>;
   /** Errors that had no caller, by part. */
   readonly errors: Counts;
   /** The process. */

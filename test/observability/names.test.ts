@@ -127,6 +127,7 @@ describe('dashboard.json', () => {
       'Compression',
       'Proxy and canary',
       'Process',
+      'Channels',
     ]);
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
     const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>

@@ -4,17 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import express from 'express';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type Sluice, sluice, type SluiceOptions } from '../../src/index.ts';
+import { createChannel, type Sluice, sluice, type SluiceOptions } from '../../src/index.ts';
 import { createCanary, proxy } from '../../src/proxy/index.ts';
 import { sse } from '../../src/sse/index.ts';
 import { bare, type Middleware } from '../support/carriers.ts';
 import { lacksPrometheus, type RunningPrometheus, startPrometheus } from '../support/prometheus.ts';
 import { attend, serve, type Served } from '../support/serve.ts';
+import { until } from '../support/until.ts';
 import { alertsFile, exampleFolder, queriesOf, readDashboard } from './example.ts';
 
 const key = 'key-of-the-metrics';
 
-/** A service with all parts: a stream, a body, and a proxy with a canary, of which one arm cannot be reached. */
+/** A service with all parts: a stream, a body, and a proxy with a canary, of which one arm cannot be reached, a channel. */
 async function startService(): Promise<{ all: Sluice; server: Served }> {
   const upstream = await serve(bare, ((_req, res) => (res as { end(text: string): void }).end('hello')) as Middleware);
   const canary = createCanary({
@@ -22,6 +23,7 @@ async function startService(): Promise<{ all: Sluice; server: Served }> {
     rules: [{ arm: 'next', headers: { 'x-canary': 'always' } }],
   });
   const forward = proxy({ route: canary });
+  const ticks = createChannel({ name: 'ticks' });
   const options: SluiceOptions = {
     lifecycle: { signals: false },
     monitor: { canaries: { api: canary }, authorize: (req) => req.headers.authorization === `Bearer ${key}` },
@@ -30,6 +32,7 @@ async function startService(): Promise<{ all: Sluice; server: Served }> {
   onTestFinished(() => {
     all.close();
     forward.close();
+    ticks.close();
   });
   const app = express();
   app.use(all);
@@ -49,6 +52,7 @@ async function startService(): Promise<{ all: Sluice; server: Served }> {
       yield 'hello';
     }),
   );
+  app.get('/ticks', ticks.subscribe());
   app.use('/api', forward);
   const listener = await new Promise<Server>((resolve) => {
     const opened: Server = app.listen(0, '127.0.0.1', () => resolve(opened));
@@ -124,6 +128,9 @@ describe.skipIf(lacksPrometheus('Prometheus with examples/observability'))('a re
   it('reads the service with the files of the example, evaluates the alerts, and answers the dashboard', async () => {
     const { all, server } = await startService();
     const stream = await server.visit({ path: '/events', headers: { 'accept-encoding': 'gzip' } });
+    const late = await server.visit({ path: '/ticks', headers: { 'last-event-id': 'of another channel' } });
+    await until(() => late.text.includes('sluice.reset'));
+    late.destroy();
     const folder = await copyExample(`127.0.0.1:${server.port}`);
     all.compress?.switch.disable();
     const prometheus = await startPrometheus(folder);
