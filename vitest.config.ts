@@ -39,6 +39,7 @@ const independent = {
   oldest: [
     'test/{browser,interop,lint}/**',
     'test/heartbeat/{docs,slow-readers,weight}.test.ts',
+    'test/channel/memory.test.ts',
     'test/faults/{soak,starvation}.test.ts',
     'test/proxy/soak.test.ts',
     'test/observability/**',
