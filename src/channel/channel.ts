@@ -107,6 +107,8 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
   /** Settles when the log tells of new entries; `undefined` while there are no clients. */
   #listening: { readonly since: void | PromiseLike<void> } | undefined;
   #state: 'open' | 'ended' | 'closed' = 'open';
+  /** Apart from the state: a channel may be closed before its clients have the last entry. */
+  #isEndNoted = false;
 
   /** @param key - in a family that has the name of the options */
   constructor(options: ResolvedChannelOptions, key?: string) {
@@ -123,7 +125,8 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
     this.log = options.backplane.open(logName(this.name, key), options.history, this);
     this.#coalescer =
       options.coalesce &&
-      new Coalescer(options.coalesce, (event, { key, idempotencyKey }) =>
+      // Async: an event that was changed while it waited may be none any more, and a timer cannot throw.
+      new Coalescer(options.coalesce, async (event, { key, idempotencyKey }) =>
         this.#append(toEntry(event, key), { idempotencyKey }),
       );
   }
@@ -261,8 +264,9 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
   }
 
   #noteEnd(id: string): void {
-    if (this.#state !== 'open') return;
-    this.#state = 'ended';
+    if (this.#isEndNoted) return;
+    this.#isEndNoted = true;
+    if (this.#state === 'open') this.#state = 'ended';
     channelEvents.end.publish({ channel: this.name, key: this.key, id });
     this.#listeners.end.emit({ id });
   }

@@ -166,6 +166,15 @@ describe('a client that resumes', () => {
     await other.count(1);
     expect(other.text).toMatch(/^:ok\nid: \S+\ndata: missed\n\n$/);
   });
+
+  it('knows its place too if a filter leaves out all that was replayed', async () => {
+    const channel = channelOf();
+    const last = await channel.publish('not for it');
+    const site = await serveChannel(channel, { from: 'earliest', filter: () => false });
+    const source = await site.join(eventSource);
+    await until(() => source.lastEventId === last);
+    expect(source.events).toEqual([]);
+  });
 });
 
 describe('end', () => {
@@ -193,6 +202,19 @@ describe('end', () => {
     await expect(channel.publish('too late')).rejects.toThrow(ChannelEndedError);
     await expect(channel.end()).rejects.toThrow(ChannelEndedError);
     expect(ended).toEqual([{ id }]);
+  });
+
+  it('is told to listeners if the channel is closed at once', async () => {
+    const channel = channelOf();
+    const ended: unknown[] = [];
+    channel.on('end', (end) => ended.push(end));
+    const site = await serveChannel(channel);
+    const client = await site.join();
+    const id = channel.end('last');
+    channel.close();
+    expect(await settles(client.over)).toBe('end');
+    expect(dataOf(client.events)).toEqual(['last']);
+    expect(ended).toEqual([{ id: await id }]);
   });
 });
 

@@ -2,10 +2,12 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { constants, gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import {
+  type Backplane,
   compress,
   createChannel,
   createMemoryBackplane,
   heartbeat,
+  InvalidEventError,
   InvalidOptionError,
   lifecycle,
 } from '../../src/index.ts';
@@ -81,6 +83,18 @@ describe('filter and map', () => {
     expect(dataOf(await good.count(2))).toEqual(['a', 'b']);
     expect(errors).toEqual([expect.objectContaining({ message: expect.stringContaining(message) as string })]);
     expect(bad.events).toEqual([]);
+  });
+
+  it('may give a copy of the event', async () => {
+    const channel = channelOf();
+    const site = await serveChannel(channel, { map: (event) => ({ ...event, event: 'copy' }) });
+    const client = await site.join();
+    const ids = [await channel.publish({ event: 'bare' }), await channel.publish({ event: 'full', data: { n: 1 } })];
+    await client.count(2);
+    expect(client.events).toEqual([
+      { type: 'copy', data: '', lastEventId: ids[0] },
+      { type: 'copy', data: '{"n":1}', lastEventId: ids[1] },
+    ]);
   });
 
   it('that fails in a replay, before anything is sent, is an error of the request', async () => {
@@ -253,6 +267,35 @@ describe('a channel', () => {
     ]);
     const [a, b, other, c] = await Promise.all(ids);
     expect([a, other, c]).toEqual([b, ...client.events.slice(1, 3).map(({ lastEventId }) => lastEventId)]);
+  });
+
+  it('rejects for an event that was changed while it waited for others', async () => {
+    const channel = channelOf({ coalesce: { ms: 5, key: () => 'all', merge: (_, later) => later } });
+    const data: { self?: unknown } = {};
+    const published = channel.publish({ data });
+    data.self = data;
+    await expect(published).rejects.toThrow(InvalidEventError);
+  });
+
+  it('does not listen to its log once a listener of `join` has closed it', async () => {
+    const memory = createMemoryBackplane();
+    const calls: string[] = [];
+    const backplane: Backplane = {
+      ...memory,
+      open(name, limits, receiver) {
+        const log = memory.open(name, limits, receiver);
+        return {
+          ...log,
+          listen: () => (calls.push('listen'), log.listen()),
+          close: () => (calls.push('close'), log.close()),
+        };
+      },
+    };
+    const channel = channelOf({ backplane });
+    channel.on('join', () => channel.close());
+    const client = await (await serveChannel(channel)).join();
+    expect(await settles(client.over)).toBe('aborted');
+    expect(calls).toEqual(['close']);
   });
 
   it('gives its events to more clients than a slice has', async () => {

@@ -81,6 +81,15 @@ function checkInput(event: unknown): AnyChannelInput {
   return event as AnyChannelInput;
 }
 
+/** What is kept of what `map` made. A copy of the event has its id, which stays. Throws `InvalidEventError`. */
+export function toMapped(mapped: unknown, { id, data }: AnyChannelEvent): NewEntry {
+  if (typeof mapped !== 'object' || mapped === null) return toEntry(mapped, undefined);
+  const fields: { id?: unknown; data?: unknown } = { ...mapped };
+  if (fields.id === id) delete fields.id;
+  if (data === undefined && fields.data === undefined) delete fields.data;
+  return toEntry(fields, undefined);
+}
+
 /** The event as an application sees it. Data of JSON are parsed: they are those that clients get. */
 export function toEvent({ id, event, key, data, isJson }: ChannelEntry): AnyChannelEvent {
   return { id, event, key, data: isJson === true && data !== undefined ? (JSON.parse(data) as unknown) : data };

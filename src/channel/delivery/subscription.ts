@@ -6,7 +6,7 @@ import type { OutStream } from '../../internal/writer/stream.ts';
 import type { ChannelLog, NewEntry, ResetReason } from '../log/backplane.ts';
 import type { Bookmark } from './bookmark.ts';
 import type { Delivery, LiveMember } from './delivery.ts';
-import { type AnyChannelEvent, toEntry, toEvent } from './event.ts';
+import { type AnyChannelEvent, toEvent, toMapped } from './event.ts';
 import { channelEvents } from '../events.ts';
 import { frame, frameNotice } from './framing.ts';
 import type { GivenEntry, Segment } from './segment.ts';
@@ -18,6 +18,9 @@ const pageSize = 128;
 
 /** Characters that are written at once in a replay: a socket's usual high-water mark. */
 const pieceLength = 16_384;
+
+/** What a client gets of each of some entries. `undefined`: it does not get that one. */
+type Bodies = readonly (NewEntry | undefined)[];
 
 /** What a subscription needs of its channel. */
 export interface SubscriptionHost {
@@ -111,6 +114,8 @@ export class Subscription implements LiveMember {
 
   *#join(cursor: string | undefined): Steps {
     const { log, delivery } = this.#host;
+    // A listener of `join` may have closed the channel.
+    if (this.#isOver()) return;
     yield* settled(this.#host.listen());
     let position = cursor ?? (yield* this.#begin(undefined));
     while (!this.#isOver()) {
@@ -157,16 +162,19 @@ export class Subscription implements LiveMember {
 
   /** Sends entries no faster than the client reads. */
   *#replay(entries: readonly GivenEntry[]): Steps {
-    const texts = this.#textsOf(entries);
+    const bodies = this.#bodiesOf(entries);
     let piece = '';
-    for (const text of texts) {
+    for (const [index, entry] of entries.entries()) {
+      // When it is its turn: what comes from another channel between two pieces carries the place in this one.
+      const text = this.#frame(entry, bodies[index]);
+      if (text !== '') this.#replayed += 1;
       piece += text;
       if (piece.length < pieceLength) continue;
       yield* this.#pushPaced(piece);
+      if (this.#isOver()) return;
       piece = '';
     }
     if (piece !== '') yield* this.#pushPaced(piece);
-    this.#replayed += texts.length;
   }
 
   *#pushPaced(text: string): Steps {
@@ -177,8 +185,8 @@ export class Subscription implements LiveMember {
 
   #pushSegment(segment: Segment): void {
     const { outbox } = this.#out;
-    const texts = this.#select(segment.entries, () => segment.events);
-    if (texts) this.#pushTexts(texts, segment.entries);
+    const bodies = this.#select(segment.entries, () => segment.events);
+    if (bodies) this.#pushBodies(bodies, segment.entries);
     // Each entry counts for itself where some may be dropped.
     else if (outbox.isCongested && this.#options.overflow !== 'close') this.#pushEach(segment.entries);
     else {
@@ -189,33 +197,32 @@ export class Subscription implements LiveMember {
   }
 
   #pushEach(entries: readonly GivenEntry[]): void {
-    this.#pushTexts(this.#textsOf(entries), entries);
+    this.#pushBodies(this.#bodiesOf(entries), entries);
   }
 
-  #textsOf(entries: readonly GivenEntry[]): string[] {
-    return this.#select(entries, () => entries.map(toEvent)) ?? entries.map((entry) => this.#frame(entry, entry));
+  #bodiesOf(entries: readonly GivenEntry[]): Bodies {
+    return this.#select(entries, () => entries.map(toEvent)) ?? entries;
   }
 
-  /** @param texts - of the entries; `''` for one that the client does not get */
-  #pushTexts(texts: readonly string[], entries: readonly GivenEntry[]): void {
+  #pushBodies(bodies: Bodies, entries: readonly GivenEntry[]): void {
     const { overflow } = this.#options;
     const { outbox } = this.#out;
-    for (const [index, text] of texts.entries()) {
+    for (const [index, entry] of entries.entries()) {
+      const text = this.#frame(entry, bodies[index]);
       if (text === '') continue;
-      void this.#out.push(text, overflow === 'latest' && outbox.isCongested ? entries[index]?.key : undefined);
+      void this.#out.push(text, overflow === 'latest' && outbox.isCongested ? entry.key : undefined);
     }
   }
 
   /** What `filter` and `map` make of entries. `undefined`: all of them pass, unchanged. */
-  #select(entries: readonly GivenEntry[], eventsOf: () => readonly AnyChannelEvent[]): string[] | undefined {
+  #select(entries: readonly GivenEntry[], eventsOf: () => readonly AnyChannelEvent[]): Bodies | undefined {
     const { filter, map } = this.#options;
     if (!filter && !map) return undefined;
     const bodies = this.#out.inScope(() => {
       const events = eventsOf();
       return entries.map((entry, index) => this.#bodyOf(entry, events[index] as AnyChannelEvent));
     });
-    if (bodies.every((body, index) => body === entries[index])) return undefined;
-    return bodies.map((body, index) => this.#frame(entries[index] as GivenEntry, body));
+    return bodies.every((body, index) => body === entries[index]) ? undefined : bodies;
   }
 
   /** The entry itself: it passes unchanged. `undefined`: the client does not get it. */
@@ -225,7 +232,7 @@ export class Subscription implements LiveMember {
     if (entry.isNotice === true || (entry.event === undefined && entry.data === undefined)) return entry;
     if (filter && !passes(filter(event, this.#req))) return undefined;
     const mapped = map ? map(event, this.#req) : event;
-    return mapped === event ? entry : toEntry(mapped, undefined);
+    return mapped === event ? entry : toMapped(mapped, event);
   }
 
   /** Also moves on: what the client does not get is behind it all the same. */

@@ -48,10 +48,11 @@ export class Connection {
   /** Whether it is somewhere without having been sent an id for it. */
   #isUntold = false;
 
+  /** Throws for keys that no cursor can hold. */
   constructor(
     host: ConnectionHost,
     stream: ChannelStream,
-    { cursor, identity }: { cursor: string | undefined; identity: unknown },
+    { cursor, identity, keys }: { cursor: string | undefined; identity: unknown; keys: readonly string[] },
     options: ResolvedSubscribeOptions,
   ) {
     this.#host = host;
@@ -60,6 +61,10 @@ export class Connection {
     this.out = stream.out;
     this.options = options;
     this.subscriber = this.#makeSubscriber(identity);
+    const parts = keys.map((key) => new Part(this, key));
+    requireFit(parts);
+    this.#setParts(parts);
+    this.#findIds(parts);
     stream.out.onClosed((reason) => {
       for (const { exit } of this.#parts) exit?.(reason);
       this.#share?.release();
@@ -72,17 +77,12 @@ export class Connection {
     return this.#parts;
   }
 
-  /** Puts the client on its first channels. Throws what fails before anything is sent. */
-  start(keys: readonly string[]): void {
-    const parts = keys.map((key) => new Part(this, key));
-    requireFit([...this.#parts, ...parts]);
-    this.#setParts([...this.#parts, ...parts]);
-    const ids = this.#idsFor(parts);
-    if (this.#cursor !== undefined && ids.size === 0 && keys.length > 1) this.#tellUnknown();
-    for (const part of parts) {
-      const alone = keys.length === 1 ? this.#cursor : undefined;
-      this.#enter(part, ids.get(part.encoded) ?? alone);
-    }
+  /** Puts the client on its first channels, unless it left them. Throws what fails before anything is sent. */
+  start(): void {
+    const parts = this.#parts.filter(({ state, exit }) => state === 'joining' && exit === undefined);
+    const isUnknown = this.#cursor !== undefined && parts.every(({ id }) => id === undefined);
+    if (isUnknown && parts.length > 1) this.#tellUnknown();
+    for (const part of parts) this.#enter(part, part.id ?? (parts.length === 1 ? this.#cursor : undefined));
   }
 
   /** All of its channels are live: it is told where it is. */
@@ -144,7 +144,8 @@ export class Connection {
     const part = new Part(this, key);
     requireFit([...this.#parts, part]);
     this.#setParts([...this.#parts, part]);
-    return this.#enter(part, this.#idsFor([part]).get(part.encoded));
+    this.#findIds([part]);
+    return this.#enter(part, part.id);
   }
 
   #leave(key: string): void {
@@ -195,11 +196,10 @@ export class Connection {
     this.#share = undefined;
   }
 
-  #idsFor(parts: readonly Part[]): ReadonlyMap<string, string> {
+  /** Until the log has looked at them, these are what the client has to come back with. */
+  #findIds(parts: readonly Part[]): void {
     const ids = parseComposite(this.#cursor ?? '', new Set(parts.map(({ encoded }) => encoded)));
-    // Until the log has looked at it, this is what the client has to come back with.
     for (const part of parts) part.id = ids.get(part.encoded);
-    return ids;
   }
 
   #tellUnknown(): void {

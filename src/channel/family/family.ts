@@ -240,7 +240,7 @@ export class LocalChannels<M extends object> implements Channels<M>, ConnectionH
 
   #enter(stream: ChannelStream, { cursor, authorization, keys }: Entrant, options: ResolvedSubscribeOptions): void {
     const { identity } = authorization;
-    const connection = new Connection(this, stream, { cursor, identity }, options);
+    const connection = new Connection(this, stream, { cursor, identity, keys }, options);
     const { subscriber } = connection;
     const release = identity === undefined ? undefined : this.#perIdentity.take(identity);
     this.#connections.add(connection);
@@ -250,7 +250,7 @@ export class LocalChannels<M extends object> implements Channels<M>, ConnectionH
       this.#listeners.leave.emit({ subscriber, reason });
     });
     this.#listeners.join.emit(subscriber);
-    if (stream.out.state === 'open') connection.start(keys);
+    if (stream.out.state === 'open') connection.start();
   }
 }
 

@@ -136,6 +136,22 @@ describe('ids', () => {
     expect(client.text).not.toContain('forged');
   });
 
+  it('do not run ahead of a replay that waits for its client', async () => {
+    const rooms = roomsOf({ history: { count: 100, bytes: '10mb' } });
+    const large = 'x'.repeat(100_000);
+    for (let n = 0; n < 100; n++) void rooms.publish('long', { data: `${String(n)} ${large}` });
+    const site = await serveRooms(rooms, { from: 'earliest' });
+    const reader = await site.running.visit({ path: '/?keys=long,short' });
+    reader.pause();
+    await rooms.publish('short', { event: 'live', data: '' });
+    reader.resume();
+    const client = visitorOf(reader);
+    await until(() => client.text.includes('event: live'));
+    const at = (await client.count(1)).findIndex(({ type }) => type === 'live');
+    const long = client.events.slice(0, at).length;
+    expect(client.events[at]?.lastEventId).toMatch(new RegExp(`^long:\\w+-${String(long)},`));
+  });
+
   it('come with records too', async () => {
     const rooms = roomsOf();
     const site = await serveRooms(rooms, { as: 'ndjson' });
@@ -182,6 +198,20 @@ describe('a subscriber', () => {
     client.destroy();
     await until(() => rooms.subscribers().length === 0);
     expect(subscriber?.join('c')).toBe(false);
+  });
+
+  it('is on its channels when it is told of, and may be taken off one', async () => {
+    const rooms = roomsOf();
+    const keys: unknown[] = [];
+    rooms.on('join', (subscriber) => {
+      keys.push(subscriber.keys);
+      subscriber.leave('a');
+    });
+    const site = await serveRooms(rooms);
+    const client = await site.join('b,a');
+    await rooms.publish(['a', 'b'], 'one');
+    expect(dataOf(await client.count(1))).toEqual(['one']);
+    expect([...keys, rooms.subscribers()[0]?.keys]).toEqual([['a', 'b'], ['b']]);
   });
 
   it('that a listener puts on a channel resumes there too', async () => {
