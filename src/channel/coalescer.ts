@@ -61,8 +61,10 @@ export class Coalescer {
     const merged = this.#options.merge(held.event, event) as AnyChannelInput;
     // Throws for one that cannot be framed: the event that waits stays as it is.
     toEntry(merged, undefined);
+    // `merge` may publish: the event that waited has gone then.
+    if (this.#held !== held) return this.publish(event, options);
     held.event = merged;
-    held.options = { ...held.options, ...options };
+    held.options = { key: options.key ?? held.options.key };
     return held.id;
   }
 

@@ -277,6 +277,34 @@ describe('a channel', () => {
     await expect(published).rejects.toThrow(InvalidEventError);
   });
 
+  it('loses no event if `merge` publishes', async () => {
+    const channel = channelOf({
+      coalesce: {
+        ms: 10_000,
+        key: ({ event }: { event?: string }) => event,
+        merge: (_, later) => {
+          void channel.publish('between');
+          return later;
+        },
+      },
+    });
+    const client = await (await serveChannel(channel)).join();
+    for (const data of ['a', 'b']) void channel.publish({ event: 'delta', data });
+    await channel.end('end');
+    expect(await settles(client.over)).toBe('end');
+    expect(dataOf(client.events)).toEqual(['a', 'between', 'b', 'end']);
+  });
+
+  it('keeps the key of an event when another without one is merged into it', async () => {
+    const channel = channelOf({ coalesce: { ms: 10_000, key: () => 'all', merge: (_, later) => later } });
+    const client = await (await serveChannel(channel, { map: ({ key }) => ({ data: key }) })).join();
+    void channel.publish('a', { key: 'of a' });
+    void channel.publish('b');
+    await channel.end();
+    expect(await settles(client.over)).toBe('end');
+    expect(dataOf(client.events)).toEqual(['of a']);
+  });
+
   it('does not listen to its log once a listener of `join` has closed it', async () => {
     const memory = createMemoryBackplane();
     const calls: string[] = [];
