@@ -26,6 +26,8 @@ function describe(value: unknown): string {
       return `${JSON.stringify(value)} (string)`;
     case 'object':
       return value === null ? 'null' : `${constructorOf(value)} (object)`;
+    case 'undefined':
+      return 'undefined';
     case 'function':
       return `${value.name === '' ? 'anonymous' : value.name} (function)`;
     default:

@@ -31,8 +31,9 @@ export interface Sluice<Options extends SluiceOptions = SluiceOptions> {
   /** `undefined` if it is off. */
   readonly compress: PartIn<Options, 'compress', Compression>;
   /**
-   * Watches a server for the graceful shutdown: call it before the server listens. Of a WebSocket server, of `ws` or
-   * Socket.IO, it also watches the health of its clients. Returns the undo. Throws `InvalidOptionError`.
+   * Watches a server for the graceful shutdown: call it before the server listens, or in the same tick. Of a WebSocket
+   * server, of `ws` or Socket.IO, it also watches the health of its clients. Returns the undo. Throws
+   * `InvalidOptionError`.
    */
   attach(server: Parameters<Lifecycle['attach']>[0]): () => void;
   /** Closes the parts that it has made: their timers, listeners and subscriptions. Ends no response. */

@@ -178,7 +178,7 @@ describe('with a load that is set by hand', () => {
     [
       'gives nothing',
       () => undefined,
-      'Expected `governor.sample` to be a function that returns a load, 0 or more, got undefined (undefined)',
+      'Expected `governor.sample` to be a function that returns a load, 0 or more, got undefined',
     ],
   ])('keeps the tier and publishes the error when the sample %s, and goes on after it', (_name, fail, message) => {
     const errors = publishedErrors();

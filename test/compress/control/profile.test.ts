@@ -100,14 +100,14 @@ describe('checkProfile', () => {
     ['x.codecs', { codecs: gzip }, 'an array of codecs', 'Object (object)'],
     ['x.codecs[0]', { codecs: ['gzip'] }, made, '"gzip" (string)'],
     ['x.codecs[1]', { codecs: [gzip, null] }, made, 'null'],
-    ['x.codecs[0]', { codecs: new Array(1) }, made, 'undefined (undefined)'],
+    ['x.codecs[0]', { codecs: new Array(1) }, made, 'undefined'],
     ['x.codecs[0]', { codecs: [() => gzip] }, made, 'anonymous (function)'],
     ...['', 'g zip', 'gzip,br', 'gzip;q=1', 'GZIP', 'gz\u0131p', 'gzip\n', 'identity', '*', 5, undefined].map(
       (coding): [string, unknown, string, string] => [
         'x.codecs[0].coding',
         { codecs: [{ coding, available: true }] },
         'the token of a content-coding, in lower case',
-        `${coding === undefined ? 'undefined' : JSON.stringify(coding)} (${typeof coding})`,
+        coding === undefined ? 'undefined' : `${JSON.stringify(coding)} (${typeof coding})`,
       ],
     ),
     ['x.threshold', { threshold: '1 potato' }, 'a size: bytes or a string like "64kb", >= 0', '"1 potato" (string)'],

@@ -128,11 +128,11 @@ class Chart {
     this.#description = description;
     this.#columns = [[], ...series.map(() => [])];
     this.#isSeen = series.map(() => false);
-    this.#legend = series.map(({ label }, index) => {
+    this.#legend = series.map(({ label, dash }, index) => {
       const value = make('strong', {}, '–');
       const entry = make(
         'li',
-        { class: `series-${index + 1}` },
+        { class: `series-${index + 1}${dash ? ' dashed' : ''}` },
         make('i', { 'aria-hidden': 'true' }),
         `${label} `,
         value,
@@ -221,7 +221,11 @@ class Chart {
       ticks: { show: false },
       font: '11px system-ui, sans-serif',
     };
-    const hasTier = series.some(({ scale }) => scale === 'tier');
+    const tier = series.findIndex(({ scale }) => scale === 'tier');
+    const hasTier = tier !== -1;
+    // Without a governor there is no tier.
+    const splits = () => [0, 1, 2, 3];
+    const tierValues = (_plot, values) => values.map((value) => (this.#isSeen[tier] ? String(value) : ''));
     return {
       width: 320,
       height,
@@ -237,7 +241,7 @@ class Chart {
         { ...axis, space: 70, size: 24, values: (_plot, times) => times.map((time) => clock(time * 1000)) },
         { ...axis, space: 30, size: 62, values: (_plot, values) => values.map((value) => format(value)) },
         ...(hasTier
-          ? [{ ...axis, scale: 'tier', side: 1, size: 22, grid: { show: false }, splits: () => [0, 1, 2, 3] }]
+          ? [{ ...axis, scale: 'tier', side: 1, size: 22, grid: { show: false }, splits, values: tierValues }]
           : []),
       ],
       series: [

@@ -110,6 +110,7 @@ export function fillTable(table, rows) {
     for (const [column, text] of cells.entries()) {
       const cell = row.cells[column] ?? row.appendChild(column === 0 ? make('th', { scope: 'row' }) : make('td'));
       setText(cell, text);
+      if (column === 0 && cell.title !== text) cell.title = text;
       if (column > 0) cell.dataset.zero = String(text === '0' || text === none);
     }
   }

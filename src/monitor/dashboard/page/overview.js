@@ -12,12 +12,14 @@ export function showOverview(snapshot, rules) {
     in: 0,
     out: 0,
   });
+  const notHealthy = sum(Object.values(connections.transports).map((states) => sum(states) - states.healthy));
   fillFacts(find('#overview .tiles'), [
     { term: 'Connections', value: count(connections.connections), note: `${count(streams.stalled)} stalled` },
     { term: 'Streams', value: count(streams.active), note: `${count(streams.opened)} opened` },
     {
       term: 'Unresponsive',
       value: percent(connections.unresponsive_ratio),
+      note: `${count(notHealthy)} of ${count(connections.connections)}`,
       state: isOver('unresponsive_ratio', connections.unresponsive_ratio) ? 'bad' : '',
     },
     {
@@ -68,10 +70,15 @@ export function showCompression({ compression, bytes: codings, streams, decision
   fillFacts(find('#compression .facts'), [
     { term: 'Profile', value: compression.profile ?? 'default' },
     { term: 'Changes', value: count(compression.version) },
-    { term: 'Tier', value: count(compression.tier), note: 'of 0 to 3' },
-    { term: 'Load', value: percent(compression.load) },
+    // The governor's, where there is one.
+    ...(compression.load == null
+      ? []
+      : [
+          { term: 'Tier', value: count(compression.tier), note: 'of 0 to 3' },
+          { term: 'Load', value: percent(compression.load) },
+        ]),
     { term: 'Encoders', value: count(compression.activeEncoders), note: bytes(compression.encoderBytes) },
-    ...top.slice(0, 2).map(([reason, number]) => ({ term: `Decision: ${reason}`, value: count(number) })),
+    ...top.slice(0, 2).map(([reason, number]) => ({ term: reason, value: count(number), note: 'decisions' })),
   ]);
 }
 
