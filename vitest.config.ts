@@ -41,7 +41,7 @@ const independent = {
     'test/heartbeat/{docs,slow-readers,weight}.test.ts',
     'test/channel/memory.test.ts',
     'test/faults/{soak,starvation}.test.ts',
-    'test/proxy/soak.test.ts',
+    'test/{monitor,proxy}/soak.test.ts',
     'test/observability/**',
   ],
   newest: [
