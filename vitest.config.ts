@@ -50,6 +50,7 @@ const independent = {
     'test/faults/{compress-aborts,compress-backpressure}.test.ts',
     'test/deadline/leaks.test.ts',
     'test/heartbeat/stopped-readers.test.ts',
+    'test/property/channel.test.ts',
   ],
 };
 
