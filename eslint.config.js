@@ -9,7 +9,7 @@ export default tseslint.config(
     ignores: [
       'dist/',
       'node_modules/',
-      'examples/gateway/public/',
+      'examples/*/public/',
       'src/monitor/dashboard/page/',
       'examples/frameworks/nextjs/',
       'test/types/projects/',

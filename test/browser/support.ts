@@ -171,11 +171,14 @@ function spawnExample(path: string, { args = [], port = 0 }: ExampleOptions = {}
   return { child, exit, stop };
 }
 
-/** A gateway that listens. */
-export interface Gateway extends Program {
+/** An example that listens. */
+export interface RunningExample extends Program {
   readonly url: string;
   readonly port: number;
 }
+
+/** A gateway that listens. */
+export type Gateway = RunningExample;
 
 export async function startGateway({
   port = 0,
@@ -222,11 +225,12 @@ export function useGateway({ follows = true } = {}): SharedGateway {
   };
 }
 
-async function whenListening(program: Program): Promise<Gateway> {
+/** For an example that prints its address. */
+export async function whenListening(program: Program): Promise<RunningExample> {
   const line = once(createInterface(program.child.stdout!), 'line').then(([text]) => text as string);
   const url = await Promise.race([
     line,
-    program.exit.then(({ stderr }) => Promise.reject(new Error(`The gateway ended: ${stderr}`))),
+    program.exit.then(({ stderr }) => Promise.reject(new Error(`The example ended: ${stderr}`))),
   ]);
   return { ...program, url, port: Number(new URL(url).port) };
 }
