@@ -1,18 +1,9 @@
 // @ts-check
 import express from 'express';
+import { item as listed } from '../support/item.js';
 import { loadMetrics, openLoad } from '../support/load.js';
 
-const item = {
-  id: 'order-000042',
-  lines: Array.from({ length: 18 }, (_, line) => ({
-    line,
-    sku: `SKU-${1000 + line * 37}`,
-    title: `An article, number ${line}`,
-    quantity: 1 + (line % 4),
-    price: 995 + line * 110,
-    currency: 'EUR',
-  })),
-};
+const item = { ...listed, lines: listed.lines.map((line) => ({ ...line, currency: 'EUR' })) };
 
 /**
  * An app with one small answer.

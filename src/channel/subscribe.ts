@@ -16,7 +16,7 @@ import { type ChannelStream, streamKindOf } from './subscriber.ts';
 
 /** What a middleware needs of what it subscribes to. */
 export interface SubscribeHost {
-  /** Whether nobody can subscribe any more. */
+  /** Whether it takes no more clients. */
   readonly isClosed: boolean;
   /** The channels of a family that a client may have; none: it may not subscribe. */
   keysFor?(req: RoutedRequest, authorization: Authorization): Steps<readonly string[]>;

@@ -3,16 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { between, createRandom, pick } from '../../bench/support/random.js';
-import {
-  brotli,
-  compress,
-  createSwitch,
-  deflate,
-  type Governor,
-  gzip,
-  type Tier,
-  zstd,
-} from '../../src/compress/index.ts';
+import { brotli, compress, createSwitch, deflate, gzip, zstd } from '../../src/compress/index.ts';
 import { createChannel, type SubscribeOptions } from '../../src/channel/index.ts';
 import { heartbeat } from '../../src/heartbeat/index.ts';
 import { Registry } from '../../src/internal/health/registry.ts';
@@ -21,6 +12,7 @@ import { bare, type Middleware } from '../support/carriers.ts';
 import { type CodedReading, openCoded } from '../support/coded-clients.ts';
 import { codings, decodeStrictly, hasZstd } from '../support/decoders.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { HandGovernor } from '../support/hand-governor.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
 
@@ -64,14 +56,6 @@ function readText(text: string): { readonly events: Got[]; readonly notes: strin
     }
   }
   return { events, notes, lastEventId };
-}
-
-class HandGovernor implements Governor {
-  tier: Tier = 0;
-  readonly load = 0;
-  readonly on = (): (() => void) => () => undefined;
-  readonly observe = (): void => undefined;
-  readonly close = (): void => undefined;
 }
 
 /** All shared texts that there are from now on. */

@@ -12,7 +12,6 @@ import {
   createGovernor,
   createSwitch,
   deflate,
-  type Governor,
   gzip,
   type SwitchState,
   type Tier,
@@ -22,6 +21,7 @@ import {
 import { http1Client, type UndecodedReading } from '../support/body-clients.ts';
 import { bare } from '../support/carriers.ts';
 import { type Coding, codings, decodeStrictly } from '../support/decoders.ts';
+import { HandGovernor } from '../support/hand-governor.ts';
 import { serve } from '../support/serve.ts';
 import { settles, turns, until } from '../support/until.ts';
 
@@ -84,15 +84,6 @@ const profiles: readonly (() => CompressionProfile)[] = [
 
 const codingsOf = (profile: CompressionProfile): string[] =>
   (profile.codecs ?? []).filter(({ available }) => available).map(({ coding }) => coding);
-
-/** A governor that is where it is told to be. */
-class HandGovernor implements Governor {
-  tier: Tier = 0;
-  readonly load = 0;
-  readonly on = (): (() => void) => () => undefined;
-  readonly observe = (): void => undefined;
-  readonly close = (): void => undefined;
-}
 
 /** A response as its handler made it: what the client must get. */
 interface Sent {
