@@ -9,7 +9,7 @@ import { Coalescer } from './coalescer.ts';
 import { type Bookmark, PlainBookmark } from './delivery/bookmark.ts';
 import { Delivery } from './delivery/delivery.ts';
 import { type AnyChannelInput, type Publishable, toEntry } from './delivery/event.ts';
-import { channelErrors, channelEvents, labelOf } from './events.ts';
+import { channelEvents, labelOf, reportChannelError } from './events.ts';
 import { type PublishOptions, readPublishOptions, type ResolvedChannelOptions } from './options.ts';
 import { type Entrant, makeSubscribe, type SubscribeHost } from './subscribe.ts';
 import { type ResolvedSubscribeOptions, resolveSubscribeOptions, type SubscribeOptions } from './subscribe-options.ts';
@@ -97,9 +97,9 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
   readonly #options: ResolvedChannelOptions;
   readonly #members = new Map<Subscription, { readonly stream: ChannelStream; readonly subscriber: Subscriber }>();
   readonly #listeners = {
-    join: new Listeners<Subscriber>(reportFailure),
-    leave: new Listeners<SubscriberLeave>(reportFailure),
-    end: new Listeners<ChannelEnd>(reportFailure),
+    join: new Listeners<Subscriber>(reportChannelError),
+    leave: new Listeners<SubscriberLeave>(reportChannelError),
+    end: new Listeners<ChannelEnd>(reportChannelError),
   };
   readonly #coalescer: Coalescer | undefined;
   /** Listeners that are registered. */
@@ -136,11 +136,11 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
   }
 
   publish(event: Publishable<M>, options?: PublishOptions): Promise<string> {
-    return watched(this.#publish(event, options), reportFailure);
+    return watched(this.#publish(event, options), reportChannelError);
   }
 
   end(event?: Publishable<M>): Promise<string> {
-    return watched(this.#end(event), reportFailure);
+    return watched(this.#end(event), reportChannelError);
   }
 
   subscribe(options?: SubscribeOptions<M>): StreamMiddleware {
@@ -281,8 +281,4 @@ function logName(name: string, key: string | undefined): string {
 function resetEntry(position: string, key: string | undefined): GivenEntry {
   const data = JSON.stringify({ reason: 'gap', key });
   return { id: position, event: 'sluice.reset', data, isJson: true, isNotice: true };
-}
-
-function reportFailure(error: unknown): void {
-  channelErrors.report({ error, req: undefined });
 }

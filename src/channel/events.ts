@@ -106,3 +106,8 @@ export type ChannelErrorMessage = ErrorMessage;
 
 /** Errors that have no caller: of listeners, and of events that could not be published and that nothing waits for. */
 export const channelErrors: ErrorEvent = defineErrors('channel');
+
+/** Reports an error that belongs to no request. */
+export function reportChannelError(error: unknown): void {
+  channelErrors.report({ error, req: undefined });
+}

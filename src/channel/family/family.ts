@@ -9,7 +9,7 @@ import type { AnyEvents } from '../../sse/event-map.ts';
 import type { Channel, LocalChannel } from '../channel.ts';
 import { type Publishable, toEntry } from '../delivery/event.ts';
 import { settled, type Steps } from '../delivery/steps.ts';
-import { channelErrors } from '../events.ts';
+import { reportChannelError } from '../events.ts';
 import { type PublishOptions, readPublishOptions } from '../options.ts';
 import { type Entrant, makeSubscribe, type SubscribeHost } from '../subscribe.ts';
 import {
@@ -108,8 +108,8 @@ export class LocalChannels<M extends object> implements Channels<M>, ConnectionH
   readonly #perIdentity: Quota<unknown>;
   readonly #perChannel: Quota<string>;
   readonly #listeners = {
-    join: new Listeners<ChannelsSubscriber>(reportFailure),
-    leave: new Listeners<ChannelsLeave>(reportFailure),
+    join: new Listeners<ChannelsSubscriber>(reportChannelError),
+    leave: new Listeners<ChannelsLeave>(reportChannelError),
   };
   #isClosed = false;
 
@@ -142,7 +142,7 @@ export class LocalChannels<M extends object> implements Channels<M>, ConnectionH
   }
 
   publish(keys: Keys, event: Publishable<M>, options?: PublishOptions): Promise<string[]> {
-    return watched(this.#publish(keys, event, options), reportFailure);
+    return watched(this.#publish(keys, event, options), reportChannelError);
   }
 
   disconnect(match: (subscriber: ChannelsSubscriber) => boolean, reason?: string): number {
@@ -256,8 +256,4 @@ export class LocalChannels<M extends object> implements Channels<M>, ConnectionH
 
 function refusalAfter(delay: number, status: 429 | 503, text: string): RefusalOptions {
   return { retryAfter: delay, reconnectDelay: delay, status, text, closes: false };
-}
-
-function reportFailure(error: unknown): void {
-  channelErrors.report({ error, req: undefined });
 }

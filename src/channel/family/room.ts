@@ -3,7 +3,7 @@ import { watched } from '../../internal/deferred.ts';
 import type { StreamMiddleware } from '../../internal/writer/handler.ts';
 import type { Channel, ChannelListeners, LocalChannel } from '../channel.ts';
 import type { Publishable } from '../delivery/event.ts';
-import { channelErrors } from '../events.ts';
+import { reportChannelError } from '../events.ts';
 import type { PublishOptions } from '../options.ts';
 import type { SubscribeOptions } from '../subscribe-options.ts';
 import type { Subscriber } from '../subscriber.ts';
@@ -57,7 +57,7 @@ export class Room<M extends object> implements Channel<M> {
       return publish(this.#host.room(this.name));
     } catch (error) {
       if (!(error instanceof ChannelClosedError)) throw error;
-      return watched(Promise.reject(error), (failure) => channelErrors.report({ error: failure, req: undefined }));
+      return watched(Promise.reject(error), reportChannelError);
     }
   }
 }
