@@ -9,6 +9,8 @@ import { follow } from './follow.js';
 import { metrics } from './metrics.js';
 import { Traffic } from './traffic.js';
 
+const require = createRequire(import.meta.url);
+
 /**
  * @param {object} parts
  * @param {import('./metrics.js').Sampler} parts.sampler
@@ -50,7 +52,9 @@ export function createApp({ sampler, compression, life, models, file }) {
   );
   app.get('/tokens', traffic.meter('tokens'), models.proxy);
   app.get('/docs/:page', docs());
-  app.use('/uplot', express.static(dirname(createRequire(import.meta.url).resolve('uplot'))));
+  // Modules of packages that the page imports: see the import map in index.html.
+  for (const name of ['uplot', 'sluice/client', 'eventsource-parser'])
+    app.use(`/modules/${name}`, express.static(dirname(require.resolve(name))));
   app.use(express.static(join(import.meta.dirname, 'public')));
   return { app, close: () => watch.close() };
 }

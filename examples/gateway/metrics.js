@@ -127,10 +127,12 @@ export function metrics({ sampler, compression, traffic, life, registry, file })
       yield { event: 'host', data: host };
       if (life.state !== 'active') yield { event: 'lifecycle', data: { state: life.state } };
       if (page !== undefined) yield { event: 'compression', data: describeCompression(compression) };
-      const lastId = stream.lastEventId || idFromQuery(req);
       // Not before what the client has missed: sent all at once, that says nothing of a second.
       let reportedAt = Date.now();
-      for await (const { id, value } of sampler.history.after(lastId, { backlog: oneMinute, signal: stream.signal })) {
+      for await (const { id, value } of sampler.history.after(stream.lastEventId, {
+        backlog: oneMinute,
+        signal: stream.signal,
+      })) {
         yield { event: 'sample', id, data: value };
         if (page === undefined || Date.now() - reportedAt < reportInterval) continue;
         reportedAt = Date.now();
@@ -157,18 +159,6 @@ function describeTraffic(compression, page) {
     encoders: { open: compression.activeEncoders, bytes: compression.encoderBytes },
     page,
   };
-}
-
-/**
- * A page whose EventSource was refused for good (a proxy's 502 during a restart) has to make another one, and cannot
- * give it a Last-Event-ID.
- *
- * @param {import('sluice').RoutedRequest} req
- * @returns {string}
- */
-function idFromQuery(req) {
-  const { after } = req.query;
-  return typeof after === 'string' ? after : '';
 }
 
 /** @returns {Omit<Host, 'file'>} */

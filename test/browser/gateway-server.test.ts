@@ -58,13 +58,12 @@ describe('GET /metrics of the gateway', { timeout }, () => {
     expect(host).toMatchObject({ type: 'host', lastEventId: '' });
     const id = first!.lastEventId;
 
-    for (const resumed of [eventsOf(`${url}/metrics`, id), eventsOf(`${url}/metrics?after=${id}`)]) {
-      const [, ...samples] = await take(resumed, 6);
-      await resumed.return();
-      expect(samples.map(({ lastEventId }) => lastEventId)).toEqual(rising(id, 6).slice(1));
-      const times = samples.map(({ data }) => (JSON.parse(data) as { time: number }).time);
-      expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
-    }
+    const resumed = eventsOf(`${url}/metrics`, id);
+    const [, ...samples] = await take(resumed, 6);
+    await resumed.return();
+    expect(samples.map(({ lastEventId }) => lastEventId)).toEqual(rising(id, 6).slice(1));
+    const times = samples.map(({ data }) => (JSON.parse(data) as { time: number }).time);
+    expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
   });
 
   it('gives what the next process measured to a client of the last one', async () => {

@@ -1,4 +1,4 @@
-import uPlot from '/uplot/uPlot.esm.js';
+import uPlot from 'uplot';
 
 const height = 172;
 /** The time of day, the same everywhere on the page. */

@@ -1,9 +1,8 @@
-import { withParams } from './address.js';
+import { connect as openConnection } from 'sluice/client';
 
-// An EventSource that also notices a server that is silent, and outlives being refused.
-
-// Samples come twice a second: after this much silence the connection is dead, though nothing closed it.
-const longestSilence = 10_000;
+// Samples come twice a second: 2.5 times this much silence is a dead connection, though nothing closed it.
+const heartbeat = 4_000;
+const retry = { min: 1_000, max: 3_000 };
 const reopenDelay = 3_000;
 const patience = 15_000;
 
@@ -17,32 +16,41 @@ const patience = 15_000;
  * there; `gone`: no answer for a while, still trying
  */
 export function connect(url, { events, onState }) {
-  let source;
+  let current;
   let isLive;
-  let lastId = '';
   let lostAt;
-  let timer;
 
   function open() {
-    source?.close();
+    const lastEventId = current?.lastEventId ?? '';
+    current?.close();
     isLive = false;
-    // The header that carries the last id belongs to one EventSource, and is not known to the next.
-    source = new EventSource(lastId === '' ? url : withParams(url, [['after', lastId]]));
-    source.addEventListener('open', opened);
-    source.addEventListener('error', failed);
-    for (const [name, take] of Object.entries(events)) {
-      source.addEventListener(name, (event) => {
-        lastId = event.lastEventId || lastId;
-        reopenAfter(longestSilence);
-        live();
-        take(JSON.parse(event.data));
-      });
-    }
-    reopenAfter(longestSilence);
+    const opened = openConnection(url, { heartbeat, retry, lastEventId });
+    current = opened;
+    opened.onStateChange(({ state }) => {
+      if (state === 'waiting' && current === opened) lost();
+    });
+    void keep(opened);
   }
 
-  function opened() {
-    reopenAfter(longestSilence);
+  /** Any answer that is final for the client may be that of a proxy while the server restarts. */
+  async function keep(opened) {
+    try {
+      await read(opened);
+    } catch (error) {
+      console.warn('The stream of metrics broke:', error);
+    }
+    if (current !== opened) return;
+    lost();
+    setTimeout(() => {
+      if (current === opened) open();
+    }, reopenDelay);
+  }
+
+  async function read(opened) {
+    for await (const event of opened) {
+      live();
+      events[event.type]?.(event.json());
+    }
   }
 
   /** Not before it has an event: a server that drains answers, and only to say that the next one is to be asked. */
@@ -53,24 +61,10 @@ export function connect(url, { events, onState }) {
     onState('live');
   }
 
-  function failed() {
-    lost();
-    // Any answer but 200 is final for an EventSource, also that of a proxy while the server restarts.
-    if (source.readyState === EventSource.CLOSED) reopenAfter(reopenDelay);
-  }
-
   function lost() {
     isLive = false;
     lostAt ??= Date.now();
     onState(Date.now() - lostAt < patience ? 'reconnecting' : 'gone');
-  }
-
-  function reopenAfter(delay) {
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      lost();
-      open();
-    }, delay);
   }
 
   open();

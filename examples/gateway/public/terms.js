@@ -45,7 +45,9 @@ export function explainTerms(root) {
     term.addEventListener('click', open);
     for (const part of [term, tip]) {
       part.addEventListener('pointerenter', ({ pointerType }) => {
-        if (pointerType === 'mouse') part === term ? open() : clearTimeout(timer);
+        if (pointerType !== 'mouse') return;
+        if (part === term) open();
+        else clearTimeout(timer);
       });
       part.addEventListener('pointerleave', ({ pointerType }) => {
         if (pointerType === 'mouse') closeSoon();

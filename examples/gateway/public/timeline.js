@@ -7,7 +7,7 @@ export class Timeline {
   #charts = [];
   #oldest;
   #newest;
-  #frame;
+  #isDue = false;
 
   /** @param {import('./charts.js').Chart} chart */
   add(chart) {
@@ -34,8 +34,10 @@ export class Timeline {
 
   /** A replay of many samples is drawn once. */
   drawSoon() {
-    this.#frame ??= requestAnimationFrame(() => {
-      this.#frame = undefined;
+    if (this.#isDue) return;
+    this.#isDue = true;
+    requestAnimationFrame(() => {
+      this.#isDue = false;
       if (this.#newest === undefined) return;
       for (const chart of this.#charts) chart.draw(this.window);
     });
