@@ -121,6 +121,23 @@ export const numberInstruments: readonly NumberInstrument[] = [
     ({ compression }) => (compression ? one(compression.encoderBytes) : []),
   ),
   counter(
+    'compression_cache_lookups',
+    'Bodies that the cache of compression was asked for: a hit was not encoded again.',
+    '{body}',
+    ['result'],
+    ({ compression }) => {
+      const cache = compression?.cache;
+      return cache ? samples({ hit: cache.hits, miss: cache.misses }, 'result') : [];
+    },
+  ),
+  gauge(
+    'compression_cache_bytes',
+    'Memory of the cache of compression: bodies, plain and encoded.',
+    'By',
+    [],
+    ({ compression }) => (compression?.cache ? one(compression.cache.bytes) : []),
+  ),
+  counter(
     'deadlines_expired',
     'Requests that ran out of time, by what happened to the response.',
     '{request}',

@@ -29,7 +29,7 @@ function testMonitor(options?: MonitorOptions): Monitor {
 /** A service with all parts, one finished response and one open stream. */
 async function service(): Promise<{ watch: Monitor; server: Served }> {
   const beats = heartbeat();
-  const compression = compress({ governor: {} });
+  const compression = compress({ governor: {}, cache: '1mb' });
   const life = lifecycle({ signals: false });
   onTestFinished(() => {
     compression.close();
@@ -74,6 +74,9 @@ describe('Prometheus', () => {
     expect(values.get('sluice_connections{transport="http1",state="healthy"}')).toBe(1);
     expect(values.get('sluice_lifecycle_state{state="active"}')).toBe(1);
     expect(values.get('sluice_compression_enabled')).toBe(1);
+    expect(values.get('sluice_compression_cache_lookups_total{result="hit"}')).toBe(0);
+    expect(values.get('sluice_compression_cache_lookups_total{result="miss"}')).toBe(1);
+    expect(values.get('sluice_compression_cache_bytes')).toBe(0);
     expect(values.get('sluice_time_to_head_seconds_bucket{route="__other__",le="+Inf"}')).toBe(2);
     expect(values.get('sluice_time_to_head_seconds_count{route="__other__"}')).toBe(2);
     expect([...values.values()].every(Number.isFinite)).toBe(true);

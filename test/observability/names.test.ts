@@ -39,6 +39,7 @@ const valuesOfLabel: Record<string, readonly string[]> = {
   status: ['1xx', '2xx', '3xx', '4xx', '5xx', 'aborted'],
   state: ['active', 'draining', 'dead'],
   coding: ['identity', 'gzip', 'deflate', 'br', 'zstd'],
+  result: ['hit', 'miss'],
 };
 
 const alerts = readFileSync(alertsFile, 'utf8');

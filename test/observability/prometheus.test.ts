@@ -26,6 +26,7 @@ async function startService(): Promise<{ all: Sluice; server: Served }> {
   const ticks = createChannel({ name: 'ticks' });
   const options: SluiceOptions = {
     lifecycle: { signals: false },
+    compress: { cache: '1mb' },
     monitor: { canaries: { api: canary }, authorize: (req) => req.headers.authorization === `Bearer ${key}` },
   };
   const all = sluice(options);
