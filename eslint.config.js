@@ -9,8 +9,6 @@ export default tseslint.config(
     ignores: [
       'dist/',
       'node_modules/',
-      'examples/*/public/',
-      'src/monitor/dashboard/page/',
       'examples/frameworks/nextjs/',
       'test/types/projects/',
       'test/proxy/conformance/subjects/peers/',
@@ -126,6 +124,11 @@ export default tseslint.config(
       '@typescript-eslint/no-deprecated': 'off',
     },
   },
+  // Scripts of pages: tsconfig.pages.json checks the types of those that are part of the package.
+  ...[tseslint.configs.disableTypeChecked, { languageOptions: { globals: globals.browser } }].map((config) => ({
+    ...config,
+    files: ['examples/*/public/**', 'src/monitor/dashboard/page/**'],
+  })),
   { files: ['**/*.cjs'], rules: { '@typescript-eslint/no-require-imports': 'off' } },
   // Tests ask for no types: that is most of what lint costs. What they would find there is a promise that a test does not
   // wait for, and so cannot fail by.

@@ -52,12 +52,10 @@ function setLink(state) {
 
 function connect() {
   const source = new EventSource('events');
-  for (const [name, take] of [
-    ['settings', takeSettings],
-    ['history', (points) => charts.begin(points)],
-    ['snapshot', takeSnapshot],
-  ])
-    source.addEventListener(name, ({ data }) => take(JSON.parse(data)));
+  const take = (name, show) => source.addEventListener(name, ({ data }) => show(JSON.parse(data)));
+  take('settings', takeSettings);
+  take('history', (points) => charts.begin(points));
+  take('snapshot', takeSnapshot);
   source.addEventListener('error', () => {
     if (lastAt > 0) setLink('reconnecting');
     // An answer that is no stream, as of a proxy whose server is away: browsers give up then.

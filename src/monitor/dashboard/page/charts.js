@@ -1,7 +1,7 @@
 // The charts: the last minutes of some numbers, drawn by uPlot, and the same in words.
 import { clock, count, make, ms, percent, rate, setText } from './format.js';
 
-const { uPlot } = globalThis;
+const uPlot = /** @type {any} */ (globalThis).uPlot;
 const height = 150;
 /** So many points are kept, as many as the server keeps. */
 const mostPoints = 300;
@@ -15,7 +15,7 @@ const longestGap = 3;
 function colorOf(name) {
   const known = colors.get(name);
   if (known) return known;
-  const probe = document.querySelector('#probe');
+  const probe = document.getElementById('probe');
   probe.style.color = `var(${name})`;
   const { color } = getComputedStyle(probe);
   colors.set(name, color);
@@ -208,7 +208,8 @@ class Chart {
     const since = times.length > 0 ? `, since ${clock(times[0] * 1000)}` : '';
     const text = seen.length > 0 ? `${title}${since}. ${seen.join('. ')}.` : `${title}: ${empty ?? 'nothing yet'}`;
     this.#card.querySelector('.plot').setAttribute('aria-label', text);
-    this.#card.querySelector('.overlay').hidden = seen.length > 0 || empty === undefined;
+    const overlay = /** @type {HTMLElement} */ (this.#card.querySelector('.overlay'));
+    overlay.hidden = seen.length > 0 || empty === undefined;
     this.#card.dataset.points = String(values[0].filter((value) => value !== null).length);
     this.#card.dataset.newest = String(times.at(-1) ?? '');
   }

@@ -105,7 +105,7 @@ export function fillTable(table, rows) {
   body.querySelector('.none')?.closest('tr').remove();
   while (body.rows.length > rows.length) body.lastElementChild.remove();
   for (const [index, { cells, state = '' }] of rows.entries()) {
-    const row = body.rows[index] ?? body.appendChild(make('tr'));
+    const row = body.rows[index] ?? body.insertRow();
     if (row.dataset.state !== state) row.dataset.state = state;
     for (const [column, text] of cells.entries()) {
       const cell = row.cells[column] ?? row.appendChild(column === 0 ? make('th', { scope: 'row' }) : make('td'));
@@ -125,10 +125,11 @@ export function fillTable(table, rows) {
 export function fillFacts(list, facts) {
   while (list.children.length > facts.length) list.lastElementChild.remove();
   for (const [index, { term, value, note = '', state = '' }] of facts.entries()) {
-    const entry =
+    const entry = /** @type {HTMLElement} */ (
       list.children[index] ??
-      list.appendChild(make('div', {}, make('dt'), make('dd', { class: 'value' }), make('dd', { class: 'note' })));
-    const [name, number, small] = entry.children;
+        list.appendChild(make('div', {}, make('dt'), make('dd', { class: 'value' }), make('dd', { class: 'note' })))
+    );
+    const [name, number, small] = /** @type {HTMLCollectionOf<HTMLElement>} */ (entry.children);
     setText(name, term);
     setText(number, value);
     setText(small, note);

@@ -11,12 +11,11 @@ const every = 2000;
 const words = { healthy: 'Healthy', 'read-late': 'Read late', 'write-late': 'Write late', dead: 'Dead' };
 
 export class ConnectionTable {
-  #scroller = document.querySelector('#rows');
+  #scroller = document.getElementById('rows');
   #table = this.#scroller.querySelector('table');
   #body = this.#table.tBodies[0];
   #above = spacer();
   #below = spacer();
-  #total = 0;
   /** Rows of the document, by registry and id. @type {Map<string, Row>} */
   #rows = new Map();
   /** The request under way. @type {AbortController | undefined} */
@@ -36,7 +35,8 @@ export class ConnectionTable {
       this.#scheduleLoad(150);
     });
     this.#body.addEventListener('click', (event) => {
-      const row = event.target.closest('button')?.closest('tr');
+      const { target } = event;
+      const row = target instanceof Element ? target.closest('button')?.closest('tr') : undefined;
       if (row) void this.#evict(row.dataset.registry, row.dataset.id);
     });
     document.addEventListener('visibilitychange', () => this.#scheduleLoad());
@@ -61,13 +61,17 @@ export class ConnectionTable {
 
   async #load() {
     const { first, limit } = this.#window();
-    const [filter, state, transport] = ['text', 'state', 'transport'].map(
-      (name) => document.querySelector(`#filter-${name}`).value,
-    );
+    const chosen = (name) => /** @type {HTMLInputElement} */ (document.getElementById(`filter-${name}`)).value;
     this.#request?.abort();
     const request = new AbortController();
     this.#request = request;
-    const query = new URLSearchParams({ offset: first, limit, filter, state, transport });
+    const query = new URLSearchParams({
+      offset: String(first),
+      limit: String(limit),
+      filter: chosen('text'),
+      state: chosen('state'),
+      transport: chosen('transport'),
+    });
     const failure = document.querySelector('#connections > .given > .failure');
     try {
       const response = await fetch(`connections?${query}`, { signal: request.signal });
@@ -82,7 +86,6 @@ export class ConnectionTable {
   }
 
   #show({ total, rows }, first) {
-    this.#total = total;
     const focused = this.#body.contains(document.activeElement);
     const before = this.#rows;
     this.#rows = new Map();
@@ -100,7 +103,8 @@ export class ConnectionTable {
     // The header is a row, too.
     this.#table.setAttribute('aria-rowcount', String(total + 1));
     if (focused && !this.#body.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
-    this.#scroller.querySelector('.nothing').hidden = total > 0;
+    const nothing = /** @type {HTMLElement} */ (this.#scroller.querySelector('.nothing'));
+    nothing.hidden = total > 0;
     const text = total === 1 ? '1 connection' : `${count(total)} connections`;
     setText(document.querySelector('#found'), text);
     // What was scrolled past the end, since there are fewer now.
@@ -149,7 +153,7 @@ function place(parent, start, elements) {
 class Row {
   element;
   #cells;
-  #button = make('button', { type: 'button', class: 'quiet small' }, 'Evict');
+  #button = /** @type {HTMLButtonElement} */ (make('button', { type: 'button', class: 'quiet small' }, 'Evict'));
 
   constructor({ registry, id }) {
     const names = ['label', 'state', 'transport', 'address', 'age', 'silence', 'trip', 'buffered', 'id'];
