@@ -1,4 +1,5 @@
-import { ChannelClosedError, ChannelEndedError } from './errors/channel-errors.ts';
+import { ChannelClosedError, ChannelEndedError, ProducerFencedError } from './errors/channel-errors.ts';
+import { CodecFailedError, CodecUnavailableError } from './errors/codec-errors.ts';
 import { InvalidOptionError } from './errors/invalid-option-error.ts';
 import {
   BodyConsumedError,
@@ -8,7 +9,8 @@ import {
 } from './errors/proxy-errors.ts';
 import { SluiceError } from './errors/sluice-error.ts';
 
-export { ChannelClosedError, ChannelEndedError } from './errors/channel-errors.ts';
+export { ChannelClosedError, ChannelEndedError, ProducerFencedError } from './errors/channel-errors.ts';
+export { CodecFailedError, CodecUnavailableError } from './errors/codec-errors.ts';
 export { InvalidOptionError } from './errors/invalid-option-error.ts';
 export {
   BodyConsumedError,
@@ -79,35 +81,6 @@ export class BodyLengthError extends SluiceError {
     super(`The source gave ${received} bytes for a Content-Length of ${expected}`);
     this.expected = expected;
     this.received = received;
-  }
-}
-
-/** A content-coding cannot be offered: what encodes it is not installed, and this Node has nothing built in. */
-export class CodecUnavailableError extends SluiceError {
-  override readonly code = 'ERR_SLUICE_CODEC_UNAVAILABLE';
-  /** The coding's token; several, separated by commas, when none of a profile's is available. */
-  readonly coding: string;
-
-  /** @param cure - what to install, for the message */
-  constructor(coding: string, cure: string, options?: { cause?: unknown }) {
-    super(`The content-coding \`${coding}\` is not available: ${cure}`, options);
-    this.coding = coding;
-  }
-}
-
-/** A codec did not do what its interface promises: it gave no bytes, ended too early, or did not settle in time. */
-export class CodecFailedError extends SluiceError {
-  override readonly code = 'ERR_SLUICE_CODEC_FAILED';
-  /** The coding's token. */
-  readonly coding: string;
-  /** What of the codec is at fault: `encode`, `createStream` … */
-  readonly member: string;
-
-  /** @param fault - what it did, for the message */
-  constructor(coding: string, member: string, fault: string) {
-    super(`\`${member}\` of the codec of \`${coding}\` ${fault}`);
-    this.coding = coding;
-    this.member = member;
   }
 }
 
@@ -276,6 +249,7 @@ export const errorClasses: Readonly<Record<string, SluiceErrorClass>> = {
   ERR_SLUICE_PEER_MISSING: MissingPeerError,
   ERR_SLUICE_CHANNEL_ENDED: ChannelEndedError,
   ERR_SLUICE_CHANNEL_CLOSED: ChannelClosedError,
+  ERR_SLUICE_PRODUCER_FENCED: ProducerFencedError,
   ERR_SLUICE_PROXY_UPSTREAM_UNREACHABLE: UpstreamUnreachableError,
   ERR_SLUICE_PROXY_UPSTREAM_TIMEOUT: UpstreamTimeoutError,
   ERR_SLUICE_PROXY_REQUEST_REFUSED: UnproxiableRequestError,

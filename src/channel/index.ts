@@ -10,6 +10,7 @@ export {
   type CloseReason,
   InvalidEventError,
   InvalidOptionError,
+  ProducerFencedError,
 } from '../errors.ts';
 export type { RoutedRequest } from '../internal/http/framework.ts';
 export type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
@@ -20,6 +21,7 @@ export type {
   Backplane,
   ChannelEntry,
   ChannelLog,
+  ClaimResult,
   HistoryLimits,
   LatestEntries,
   LogPage,

@@ -23,3 +23,15 @@ export class ChannelClosedError extends SluiceError {
     this.channel = channel;
   }
 }
+
+/** Another process is the producer of the channel now: what this one would append is not appended. */
+export class ProducerFencedError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_PRODUCER_FENCED';
+  /** The name of the channel. */
+  readonly channel: string;
+
+  constructor(channel: string, options?: { cause?: unknown }) {
+    super(`Another producer has the channel \`${channel}\` now`, options);
+    this.channel = channel;
+  }
+}

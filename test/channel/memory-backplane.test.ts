@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ProducerClaim } from '../../src/channel/log/producer-claim.ts';
 import { RecentKeys } from '../../src/channel/log/recent-keys.ts';
 import {
   type ChannelEntry,
@@ -8,6 +9,7 @@ import {
   type HistoryLimits,
   type LogPage,
   type LogReceiver,
+  ProducerFencedError,
 } from '../../src/index.ts';
 
 const silent: LogReceiver = { entries: () => undefined, lost: () => undefined };
@@ -100,5 +102,51 @@ describe('the log in memory', () => {
     expect([keys.get('a'), keys.get('b')]).toEqual([undefined, '2']);
     for (let n = 0; n < 10_000; n++) keys.set(String(n), 'x');
     expect([keys.get('b'), keys.get('0')]).toEqual([undefined, 'x']);
+  });
+
+  it('has one producer: a claim holds for its time, and another comes behind it', () => {
+    let now = 0;
+    const claim = new ProducerClaim(() => now);
+    expect(claim.isHeld).toBe(false);
+    const first = claim.claim(100);
+    now = 99;
+    expect([claim.claim(100), claim.isHeld]).toEqual([{ status: 'held' }, true]);
+    expect(claim.renew('1', 100)).toBe(true);
+    now = 199;
+    expect(claim.isHeld).toBe(false);
+    // Late, and no other took it.
+    expect([claim.renew('1', 100), claim.isHeld]).toEqual([true, true]);
+    now = 299;
+    expect([first, claim.claim(100)]).toEqual([
+      { status: 'claimed', fence: '1' },
+      { status: 'claimed', fence: '2' },
+    ]);
+    expect([claim.renew('1', 1000), claim.isNewest('1'), claim.isNewest('2')]).toEqual([false, false, true]);
+    claim.release('1');
+    expect(claim.isHeld).toBe(true);
+    claim.release('2');
+    expect([claim.isHeld, claim.isNewest('2')]).toEqual([false, true]);
+    expect(claim.claim(100)).toEqual({ status: 'claimed', fence: '3' });
+  });
+
+  it('takes entries with the fence of the newest claim, and none after the last entry', () => {
+    const log = open();
+    expect([log.isClaimed(), log.claim(60_000), log.isClaimed()]).toEqual([
+      false,
+      { status: 'claimed', fence: '1' },
+      true,
+    ]);
+    const id = log.append({ data: 'a' }, { fence: '1', idempotencyKey: 'k' });
+    void log.release('1');
+    expect([log.isClaimed(), log.claim(60_000)]).toEqual([false, { status: 'claimed', fence: '2' }]);
+    expect(() => log.append({ data: 'b' }, { fence: '1' })).toThrow(ProducerFencedError);
+    // It is in the log.
+    expect(log.append({ data: 'a' }, { fence: '1', idempotencyKey: 'k' })).toBe(id);
+    append(log, 'of no producer');
+    void log.append({ data: 'end', isEnd: true }, { fence: '2' });
+    expect(() => log.append({}, { fence: '1' })).toThrow(ProducerFencedError);
+    expect(() => log.append({}, { fence: '2' })).toThrow(ChannelEndedError);
+    expect([log.claim(1), log.renew('2', 1), log.isClaimed()]).toEqual([{ status: 'ended' }, false, false]);
+    expect(dataOf(log.read(log.start('earliest') as string, 9) as LogPage)).toEqual(['a', 'of no producer', 'end']);
   });
 });

@@ -59,11 +59,23 @@ export interface LogReceiver {
   lost(position: string): void;
 }
 
-/** Options of `append`. */
+/** Options of `append`. What they say is looked at in this order. */
 export interface AppendOptions {
   /** An entry that was appended with this key before is not appended again: its id is the answer. @defaultValue none */
   readonly idempotencyKey?: string | undefined;
+  /** Fails with `ProducerFencedError` if a claim was made after the one with this fence. @defaultValue none */
+  readonly fence?: string | undefined;
 }
+
+/**
+ * What a claim of a channel gave.
+ *
+ * - `claimed`: the caller is the producer now. `fence`: a decimal integer, greater than those of all claims before
+ * - `held`: another producer has the channel, and its time is not over
+ * - `ended`: the channel has its last entry
+ */
+export type ClaimResult =
+  { readonly status: 'claimed'; readonly fence: string } | { readonly status: 'held' } | { readonly status: 'ended' };
 
 /**
  * The log of one channel, as one process sees it. A method that answers at once returns no promise: a client of such a
@@ -71,8 +83,8 @@ export interface AppendOptions {
  */
 export interface ChannelLog {
   /**
-   * Appends an entry. Gives its id. Fails with `ChannelEndedError` behind the last entry. Entries that are appended
-   * while others are under way come behind them.
+   * Appends an entry. Gives its id. Fails with `ProducerFencedError` as `fence` says, else with `ChannelEndedError`
+   * behind the last entry. Entries that are appended while others are under way come behind them.
    */
   append(entry: NewEntry, options: AppendOptions): string | PromiseLike<string>;
   /**
@@ -87,6 +99,19 @@ export interface ChannelLog {
   start(from: 'now' | 'earliest' | number): string | PromiseLike<string>;
   /** The newest entry of each key that is kept. */
   latest(): LatestEntries | PromiseLike<LatestEntries>;
+  /**
+   * Takes the channel for one producer, for `ttl` milliseconds. Claims bind those alone that append with a `fence`.
+   */
+  claim(ttl: number): ClaimResult | PromiseLike<ClaimResult>;
+  /**
+   * Prolongs a claim: it holds for `ttl` milliseconds from now. Also one whose time is over, if no other was made
+   * meanwhile. `false`: a later claim was made, or the channel has ended.
+   */
+  renew(fence: string, ttl: number): boolean | PromiseLike<boolean>;
+  /** Gives the channel back, if the claim is still the newest. */
+  release(fence: string): void | PromiseLike<void>;
+  /** Whether a producer has the channel: one that is dead has it until its time is over. Not after the last entry. */
+  isClaimed(): boolean | PromiseLike<boolean>;
   /** Orders two ids of this log: negative if `a` is earlier, 0 if they are the same. */
   compare(a: string, b: string): number;
   /**

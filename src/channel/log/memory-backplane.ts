@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { ChannelEndedError } from '../../errors.ts';
+import { ChannelEndedError, ProducerFencedError } from '../../errors.ts';
 import type {
   AppendOptions,
   Backplane,
   ChannelEntry,
   ChannelLog,
+  ClaimResult,
   HistoryLimits,
   LatestEntries,
   LogPage,
@@ -12,6 +13,7 @@ import type {
   NewEntry,
 } from './backplane.ts';
 import { formatEntryId, parseEntryId } from '../policy/entry-id.ts';
+import { ProducerClaim } from './producer-claim.ts';
 import { RecentKeys } from './recent-keys.ts';
 
 /**
@@ -44,6 +46,7 @@ class MemoryLog {
   readonly #epoch = Date.now().toString(36) + randomBytes(4).toString('hex');
   readonly #receivers = new Set<LogReceiver>();
   readonly #recent = new RecentKeys(() => performance.now());
+  readonly #claim = new ProducerClaim(() => performance.now());
   /** The newest entry of each key that is kept, oldest first. */
   readonly #latest = new Map<string, ChannelEntry>();
   #attached = 0;
@@ -68,6 +71,10 @@ class MemoryLog {
       read: (after, count) => this.#read(after, count),
       start: (from) => this.#idOf(this.#startOf(from)),
       latest: () => this.#latestEntries(),
+      claim: (ttl) => this.#claimFor(ttl),
+      renew: (fence, ttl) => !this.#isEnded && this.#claim.renew(fence, ttl),
+      release: (fence) => this.#claim.release(fence),
+      isClaimed: () => !this.#isEnded && this.#claim.isHeld,
       compare: (a, b) => sequenceOf(a) - sequenceOf(b),
       listen: () => void this.#receivers.add(receiver),
       unlisten: () => void this.#receivers.delete(receiver),
@@ -81,9 +88,14 @@ class MemoryLog {
     };
   }
 
-  #append(entry: NewEntry, { idempotencyKey }: AppendOptions): string {
+  #claimFor(ttl: number): ClaimResult {
+    return this.#isEnded ? { status: 'ended' } : this.#claim.claim(ttl);
+  }
+
+  #append(entry: NewEntry, { idempotencyKey, fence }: AppendOptions): string {
     const before = idempotencyKey === undefined ? undefined : this.#recent.get(idempotencyKey);
     if (before !== undefined) return before;
+    if (fence !== undefined && !this.#claim.isNewest(fence)) throw new ProducerFencedError(this.#channel);
     if (this.#isEnded) throw new ChannelEndedError(this.#channel);
     const kept: ChannelEntry = { ...entry, id: this.#idOf(this.#last + 1) };
     this.#last += 1;
