@@ -180,7 +180,8 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
 
   enter(stream: ChannelStream, { cursor, authorization }: Entrant, options: ResolvedSubscribeOptions): void {
     const subscriber = makeSubscriber(stream.out, authorization.identity);
-    this.join(stream, { subscriber, cursor, bookmark: new PlainBookmark(stream.out, options.as) }, options);
+    const bookmark = new PlainBookmark(stream.out, options.as, this.delivery.texts[options.as]);
+    this.join(stream, { subscriber, cursor, bookmark }, options);
   }
 
   /** Adds a client. @returns what takes it off the channel before its stream closes */

@@ -13,7 +13,6 @@ import { abortResponse, closeUnterminated } from '../internal/seam/closing.ts';
 import {
   type Chunk,
   type Departure,
-  Layer,
   type LayerKind,
   type Rank,
   rank,
@@ -21,6 +20,7 @@ import {
 } from '../internal/seam/layer.ts';
 import type { Seam } from '../internal/seam/response.ts';
 import { retryDelay } from '../internal/time/clock.ts';
+import { HeartbeatPort } from '../internal/writer/shared-heartbeats.ts';
 import { type OutStream, streamOf } from '../internal/writer/stream.ts';
 import type { ResolvedHeartbeatOptions } from './options.ts';
 import type { HeartbeatFormat } from './policy/injection.ts';
@@ -57,15 +57,15 @@ interface Farewell {
  *       ├──────────────────cut──────────────▶ left      ▲
  *       └──end, close───────────────────────────────────┘
  */
-export class HeartbeatLayer extends Layer implements HeartbeatWriter {
+export class HeartbeatLayer extends HeartbeatPort implements HeartbeatWriter {
   override readonly rank: Rank = rank.heartbeat;
   override readonly kind: LayerKind = 'injector';
-  readonly #options: ResolvedHeartbeatOptions;
-  readonly #format: HeartbeatFormat;
+  override readonly options: ResolvedHeartbeatOptions;
+  override readonly format: HeartbeatFormat;
   readonly #transport: ResponseTransport;
   readonly #boundary: BoundaryTracker;
   /** The stream of this library that writes the response, if there is one. */
-  readonly #stream: OutStream | undefined;
+  readonly stream: OutStream | undefined;
   /** The async context of the code that sent the head. A stream has its own. */
   readonly #scope: AsyncResource | undefined;
   /** Of an event stream that is not made by this library. */
@@ -79,21 +79,17 @@ export class HeartbeatLayer extends Layer implements HeartbeatWriter {
 
   constructor({ seam, req, format, options }: HeartbeatLayerInput) {
     super();
-    this.#options = options;
-    this.#format = format;
+    this.options = options;
+    this.format = format;
     this.#transport = new ResponseTransport(this, req, seam.res);
     this.#boundary = format.makeBoundary();
-    this.#stream = streamOf(seam.res);
-    this.#scope = this.#stream ? undefined : captureScope();
-    if (format.isEventStream && !this.#stream) {
+    this.stream = streamOf(seam.res);
+    this.#scope = this.stream ? undefined : captureScope();
+    if (format.isEventStream && !this.stream) {
       const lastEventId = requestField(req, 'last-event-id');
       this.#resumption = new Resumption(options.drain, { method: req.method, lastEventId });
     }
     if (options.idleProducer !== Infinity) this.#transport.noteProduced(options.registry.now());
-  }
-
-  get hasStream(): boolean {
-    return this.#stream !== undefined;
   }
 
   get isEnding(): boolean {
@@ -115,9 +111,9 @@ export class HeartbeatLayer extends Layer implements HeartbeatWriter {
 
   /** Begins to watch the response. */
   begin(): void {
-    const { registry } = this.#options;
-    this.#connection = registry.add(this.#transport, this.#options, this.#transport.socket);
-    this.#transport.watchSession(this.#options);
+    const { registry } = this.options;
+    this.#connection = registry.add(this.#transport, this.options, this.#transport.socket);
+    this.#transport.watchSession(this.options);
   }
 
   /** The head was refused: it was no stream. */
@@ -131,9 +127,9 @@ export class HeartbeatLayer extends Layer implements HeartbeatWriter {
       refuse(callback, this.#farewell);
       return false;
     }
-    const now = this.#options.registry.now();
+    const now = this.options.registry.now();
     // The option is rare, and each event of each stream would pay for it.
-    if (this.#options.idleProducer !== Infinity) this.#transport.noteProduced(now);
+    if (this.options.idleProducer !== Infinity) this.#transport.noteProduced(now);
     const ok = this.#pass(chunk, encoding, callback);
     this.#noteSent(now);
     if (!ok) this.#connection.note(full, now);
@@ -145,8 +141,8 @@ export class HeartbeatLayer extends Layer implements HeartbeatWriter {
     // It begins and ends between messages. So it changes nothing where one is not half written.
     if (this.#state !== 'open' || this.#resumption || !this.#boundary.atBoundary) return false;
     if ((this.#bom && !this.#bom.done) || !this.below.pass(segment)) return false;
-    const now = this.#options.registry.now();
-    if (this.#options.idleProducer !== Infinity) this.#transport.noteProduced(now);
+    const now = this.options.registry.now();
+    if (this.options.idleProducer !== Infinity) this.#transport.noteProduced(now);
     this.#hasWritten = true;
     this.#noteSent(now);
     return true;
@@ -169,8 +165,7 @@ export class HeartbeatLayer extends Layer implements HeartbeatWriter {
   override close(): void {
     const { req, res } = this.#transport;
     const error = this.#farewell?.error;
-    const reason =
-      this.#stream?.closedError?.reason ?? error?.reason ?? (res.writableEnded ? 'ended' : 'client-closed');
+    const reason = this.stream?.closedError?.reason ?? error?.reason ?? (res.writableEnded ? 'ended' : 'client-closed');
     this.#state = 'ended';
     this.#transport.forgetSession();
     this.#connection.noteClosed(reason);
@@ -180,20 +175,27 @@ export class HeartbeatLayer extends Layer implements HeartbeatWriter {
 
   sendHeartbeat(now: number): boolean {
     if (!this.#canSend()) return false;
-    if (!this.#hasWritten && this.#format.isEventStream) this.#bom ??= new BomFilter();
-    this.#inScope(() => {
-      this.below.write(this.#format.heartbeat, undefined, undefined);
-      this.below.flush(undefined);
-    });
-    this.#options.registry.counters.heartbeats += 1;
-    this.#noteSent(now);
+    return this.stream?.heartbeats?.send(this, now) === true || this.take(this.format.heartbeat, now);
+  }
+
+  override take(heartbeat: Chunk, since: number): boolean {
+    const { sentAt, wait } = this.#connection.liveness;
+    if (sentAt >= since || wait || !this.#canSend()) return false;
+    if (!this.#hasWritten && this.format.isEventStream) this.#bom ??= new BomFilter();
+    if (typeof heartbeat === 'string' || !this.below.pass(heartbeat))
+      this.#inScope(() => {
+        this.below.write(heartbeat, undefined, undefined);
+        this.below.flush(undefined);
+      });
+    this.options.registry.counters.heartbeats += 1;
+    this.#noteSent(this.options.registry.now());
     return true;
   }
 
   move(reason: CloseReason, cause: Error | undefined): void {
     this.#setReason(reason, cause);
     if (isLateness(reason) && (this.#state === 'ended' || this.#transport.queued() > 0)) this.cut(reason, cause);
-    else if (this.#stream) void this.#stream.leave(reason, { cause, last: retryHint(this.#format, this.#options) });
+    else if (this.stream) void this.stream.leave(reason, { cause, last: retryHint(this.format, this.options) });
     else this.#depart(reason, cause, shortMove);
   }
 
@@ -207,7 +209,7 @@ export class HeartbeatLayer extends Layer implements HeartbeatWriter {
     this.#state = 'left';
     if (!this.#farewell) this.#setReason(reason, cause);
     this.#inScope(() => {
-      if (this.#stream) this.#stream.abort(reason, cause);
+      if (this.stream) this.stream.abort(reason, cause);
       else abortRequest(req, closeError(reason, cause));
       abortResponse(res);
     });
@@ -215,7 +217,7 @@ export class HeartbeatLayer extends Layer implements HeartbeatWriter {
 
   /** Calls a function in the async context of the handler. The timer has none, and an evicting request has its own. */
   #inScope(call: () => void): void {
-    if (this.#stream) this.#stream.inScope(call);
+    if (this.stream) this.stream.inScope(call);
     else this.#scope?.runInAsyncScope(call);
   }
 
@@ -240,7 +242,7 @@ export class HeartbeatLayer extends Layer implements HeartbeatWriter {
     const { req, res } = this.#transport;
     const farewell = this.#farewell ?? this.#setReason('draining', undefined);
     farewell.isTold = true;
-    const last = retryHint(this.#format, this.#options);
+    const last = retryHint(this.format, this.options);
     if (last !== '') {
       this.below.write(last, undefined, undefined);
       this.below.flush(undefined);
@@ -273,7 +275,7 @@ export class HeartbeatLayer extends Layer implements HeartbeatWriter {
     if (this.#state !== 'open' || isGone(res) || res.writableEnded) return false;
     if (!this.#boundary.atBoundary || this.#transport.queued() > 0) return false;
     // A pipelined response waits for its turn, and a stream that is closing waits until nothing is written any more.
-    return (!socket || res.socket !== null) && (this.#stream?.state ?? 'open') === 'open';
+    return (!socket || res.socket !== null) && (this.stream?.state ?? 'open') === 'open';
   }
 }
 

@@ -4,13 +4,14 @@ import type { CloseReason } from '../errors.ts';
 import { writtenBytes } from '../internal/health/ack-probe.ts';
 import { type ConnectionTransport, QueueGauge, shortMove, type Transport } from '../internal/health/transport.ts';
 import { type HttpRequest, type HttpResponse, isHttp2, requestPath } from '../internal/http/message.ts';
+import type { OutStream } from '../internal/writer/stream.ts';
 import type { ResolvedHeartbeatOptions } from './options.ts';
 import { type SessionMember, type SessionTransport, watchSession } from './session-transport.ts';
 
 /** The layer that writes heartbeats into a response. */
 export interface HeartbeatWriter extends SessionMember {
-  /** Whether a stream of this library writes the response. It closes the response itself. */
-  readonly hasStream: boolean;
+  /** The stream of this library that writes the response, if there is one. It closes the response itself. */
+  readonly stream: OutStream | undefined;
   readonly isEnding: boolean;
   /** Writes a heartbeat if one may be written now. @returns whether it did */
   sendHeartbeat(now: number): boolean;
@@ -111,7 +112,7 @@ export class ResponseTransport implements ConnectionTransport {
   }
 
   moveTimeout(): number {
-    return this.#writer.hasStream ? Infinity : shortMove;
+    return this.#writer.stream ? Infinity : shortMove;
   }
 
   cut(reason: CloseReason): void {

@@ -2,6 +2,7 @@ import type { RoutedRequest } from '../../internal/http/framework.ts';
 import { formatLoneId } from '../../internal/format/event-stream.ts';
 import type { OutStream } from '../../internal/writer/stream.ts';
 import { isEventSource } from '../policy/event-source.ts';
+import type { ChannelText } from './channel-text.ts';
 import type { Framing } from './framing.ts';
 import type { Segment } from './segment.ts';
 
@@ -13,17 +14,22 @@ export interface Bookmark {
   textOf(segment: Segment): Buffer;
   /** The client is live. @param isUntold - it came without an id, and was sent none */
   live(isUntold: boolean): void;
+  /** The client gets nothing more. */
+  over?(): void;
 }
 
 /** The bookmark of a client on one channel: its ids are those of the entries. */
 export class PlainBookmark implements Bookmark {
   readonly #out: OutStream;
   readonly #framing: Framing;
+  readonly #text: ChannelText;
   #id = '';
 
-  constructor(out: OutStream, framing: Framing) {
+  /** @param text - of the channel, in that framing */
+  constructor(out: OutStream, framing: Framing, text: ChannelText) {
     this.#out = out;
     this.#framing = framing;
+    this.#text = text;
   }
 
   move(id: string): string {
@@ -36,7 +42,12 @@ export class PlainBookmark implements Bookmark {
   }
 
   live(isUntold: boolean): void {
+    this.#text.add(this.#out);
     if (isUntold) tellPlace(this.#out, this.#framing, this.#id);
+  }
+
+  over(): void {
+    this.#text.remove(this.#out);
   }
 }
 

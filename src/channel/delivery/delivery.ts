@@ -1,21 +1,15 @@
 import { atTickEnd, type Flushable } from '../../internal/writer/tick.ts';
-import { SharedText } from '../../internal/seam/segment.ts';
 import { startTimer } from '../../internal/time/clock.ts';
+import { ChannelText } from './channel-text.ts';
 import type { Framing } from './framing.ts';
 import { type GivenEntry, Segment } from './segment.ts';
+import { serveSlice } from './slice.ts';
 
 /** A client that gets what is published now. */
 export interface LiveMember {
   /** Does not throw. */
   deliver(segment: Segment): void;
 }
-
-// A slice of a round: what ten thousand clients get may not hold the event loop. Most of the time goes into the writes
-// at the end of the tick, which the clock does not see: hence the number.
-const sliceSize = 256;
-const sliceTime = 5;
-// The clock is asked once for so many clients.
-const clockStep = 16;
 
 /** What a delivery tells of. */
 export interface DeliveryObserver {
@@ -32,11 +26,11 @@ export interface DeliveryObserver {
  *     idle ──add──▶ waiting ──end of the tick, or of `batch`──▶ giving ──all have it──▶ idle, or waiting
  */
 export class Delivery implements Flushable {
+  /** In one process the text of a channel is made once, however many clients there are. */
+  readonly texts: Readonly<Record<Framing, ChannelText>> = { sse: new ChannelText(), ndjson: new ChannelText() };
   readonly #batch: number;
   readonly #observer: DeliveryObserver;
   readonly #members = new Set<LiveMember>();
-  // In one process the text of a channel is made once, however many clients there are.
-  readonly #texts: Readonly<Record<Framing, SharedText>> = { sse: new SharedText(), ndjson: new SharedText() };
   #state: 'idle' | 'waiting' | 'giving' = 'idle';
   #waiting: GivenEntry[] = [];
   #given: string | undefined;
@@ -82,10 +76,10 @@ export class Delivery implements Flushable {
   /** Gives everything that waits to everyone, at once. */
   flush(): void {
     this.#stopBatch?.();
-    if (this.#state === 'giving') this.#give(Infinity, Infinity);
+    if (this.#state === 'giving') this.#giveAll();
     while (this.#waiting.length > 0) {
       this.#start();
-      this.#give(Infinity, Infinity);
+      this.#giveAll();
     }
     this.#state = 'idle';
   }
@@ -106,7 +100,7 @@ export class Delivery implements Flushable {
     const [first, ...rest] = this.#waiting;
     this.#waiting = [];
     if (!first) return;
-    this.#segment = new Segment(first, rest, this.#texts);
+    this.#segment = new Segment(first, rest, this.texts);
     this.#given = this.#segment.last.id;
     // A client that comes during the round reads these entries in the log.
     this.#round = [...this.#members];
@@ -116,8 +110,7 @@ export class Delivery implements Flushable {
 
   #slice(): void {
     if (this.#state !== 'giving') return;
-    this.#give(sliceSize, sliceTime);
-    if (this.#segment) {
+    if (serveSlice(() => this.#giveNext())) {
       setImmediate(() => this.#slice());
       return;
     }
@@ -125,19 +118,22 @@ export class Delivery implements Flushable {
     if (this.#waiting.length > 0) this.#wait();
   }
 
-  #give(size: number, time: number): void {
+  #giveAll(): void {
+    while (this.#giveNext());
+  }
+
+  /** Gives the segment to the next client. @returns whether there is another */
+  #giveNext(): boolean {
     const segment = this.#segment;
-    if (!segment) return;
-    const end = Math.min(this.#round.length, this.#next + size);
-    const late = performance.now() + time;
-    while (this.#next < end) {
-      const member = this.#round[this.#next++];
-      if (member && this.#members.has(member)) member.deliver(segment);
-      if (this.#next % clockStep === 0 && performance.now() > late) break;
-    }
-    if (this.#next < this.#round.length) return;
+    if (!segment) return false;
+    const member = this.#round[this.#next++];
+    if (member && this.#members.has(member)) member.deliver(segment);
+    // What it does may have closed the channel, which gives the rest at once.
+    if (this.#segment !== segment) return false;
+    if (this.#next < this.#round.length) return true;
     this.#segment = undefined;
     this.#round = [];
     this.#observer.onRoundEnd(segment);
+    return false;
   }
 }

@@ -1,5 +1,5 @@
-import type { SharedText } from '../../internal/seam/segment.ts';
 import type { ChannelEntry } from '../log/backplane.ts';
+import type { ChannelText } from './channel-text.ts';
 import { type AnyChannelEvent, toEvent } from './event.ts';
 import { frame, frameAll, type Framing } from './framing.ts';
 
@@ -20,13 +20,13 @@ export class Segment {
   readonly entries: readonly GivenEntry[];
   readonly first: GivenEntry;
   readonly last: GivenEntry;
-  readonly #texts: Readonly<Record<Framing, SharedText>>;
+  readonly #texts: Readonly<Record<Framing, ChannelText>>;
   readonly #bytes: Partial<Record<Framing, Buffer>> = {};
   /** By what is around the ids. */
   #composite: Map<string, Buffer> | undefined;
   #events: readonly AnyChannelEvent[] | undefined;
 
-  constructor(first: GivenEntry, rest: readonly GivenEntry[], texts: Readonly<Record<Framing, SharedText>>) {
+  constructor(first: GivenEntry, rest: readonly GivenEntry[], texts: Readonly<Record<Framing, ChannelText>>) {
     this.entries = [first, ...rest];
     this.first = first;
     this.last = rest.at(-1) ?? first;
@@ -42,7 +42,7 @@ export class Segment {
    * The same with composite ids, which have the places in other channels around their own: one buffer for all clients
    * that are at the same places.
    */
-  compositeBytes(framing: Framing, text: SharedText, { before, after }: IdFrame): Buffer {
+  compositeBytes(framing: Framing, text: ChannelText, { before, after }: IdFrame): Buffer {
     const composite = (this.#composite ??= new Map<string, Buffer>());
     const name = `${framing} ${before} ${after}`;
     let bytes = composite.get(name);

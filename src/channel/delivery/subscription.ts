@@ -76,6 +76,7 @@ export class Subscription implements LiveMember {
   stop(): void {
     this.#isStopped = true;
     this.#host.delivery.remove(this);
+    this.#bookmark.over?.();
   }
 
   /**

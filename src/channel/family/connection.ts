@@ -2,6 +2,7 @@ import { InvalidOptionError } from '../../errors.ts';
 import type { OutStream } from '../../internal/writer/stream.ts';
 import type { LocalChannel, SubscriberLeave } from '../channel.ts';
 import { type Bookmark, tellPlace } from '../delivery/bookmark.ts';
+import type { ChannelText } from '../delivery/channel-text.ts';
 import { frameNotice } from '../delivery/framing.ts';
 import type { Segment } from '../delivery/segment.ts';
 import { channelEvents } from '../events.ts';
@@ -45,6 +46,8 @@ export class Connection {
   /** By key, in the order of the keys: clients on the same channels have the same ids. */
   #parts: readonly Part[] = [];
   #share: Share | undefined;
+  /** The text that it has all of, as other clients do: their heartbeats are the same. */
+  #followed: ChannelText | undefined;
   /** Whether it is somewhere without having been sent an id for it. */
   #isUntold = false;
 
@@ -67,8 +70,7 @@ export class Connection {
     this.#findIds(parts);
     stream.out.onClosed((reason) => {
       for (const { exit } of this.#parts) exit?.(reason);
-      this.#share?.release();
-      this.#share = undefined;
+      this.#leaveText();
     });
   }
 
@@ -88,7 +90,9 @@ export class Connection {
   /** All of its channels are live: it is told where it is. */
   tellLive(isUntold: boolean): void {
     this.#isUntold ||= isUntold;
-    if (!this.#isUntold || this.#parts.some(({ state }) => state === 'joining')) return;
+    if (this.#parts.some(({ state }) => state === 'joining')) return;
+    this.#follow();
+    if (!this.#isUntold) return;
     this.#isUntold = false;
     tellPlace(this.out, this.options.as, formatComposite(this.#parts));
   }
@@ -163,6 +167,7 @@ export class Connection {
       return false;
     }
     const { out } = this;
+    part.channelText = room.channel.delivery.texts[this.options.as];
     const stream: ChannelStream = { out, finish: () => this.finish(part), leave: () => this.leave() };
     const member = { subscriber: this.subscriber, cursor, bookmark: part };
     let leaveChannel: ReturnType<typeof room.channel.join> | undefined;
@@ -191,7 +196,20 @@ export class Connection {
   }
 
   #setParts(parts: readonly Part[]): void {
+    this.#leaveText();
     this.#parts = [...parts].sort((one, other) => (one.encoded < other.encoded ? -1 : 1));
+    if (parts.length > 0 && parts.every(({ state }) => state !== 'joining')) this.#follow();
+  }
+
+  #follow(): void {
+    const [first, second] = this.#parts;
+    this.#followed = second ? this.text : first?.channelText;
+    this.#followed?.add(this.out);
+  }
+
+  #leaveText(): void {
+    this.#followed?.remove(this.out);
+    this.#followed = undefined;
     this.#share?.release();
     this.#share = undefined;
   }
@@ -217,6 +235,8 @@ export class Part implements Bookmark {
   /** The last entry that it has. */
   id: string | undefined;
   state: 'joining' | 'live' | 'over' = 'joining';
+  /** Of the channel alone. */
+  channelText: ChannelText | undefined;
   /** Takes the client off the channel. */
   exit: ((reason: SubscriberLeave['reason']) => void) | undefined;
   readonly #connection: Connection;

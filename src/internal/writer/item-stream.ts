@@ -7,9 +7,9 @@ import { requireFunction } from '../option.ts';
 import type { Departure, FiniteReason } from '../seam/layer.ts';
 import type { GapOf, KeyOf, ResolvedItemOptions } from './options.ts';
 import type { GapFormat } from './outbox.ts';
-import { isAbort } from './policy/aborts.ts';
+import { isAbort, refused } from './policy/aborts.ts';
 import { pipeInto, type PipeOptions, type PullSource } from './pump.ts';
-import { type OutStream, refused, type StreamState } from './stream.ts';
+import type { OutStream, StreamState } from './stream.ts';
 
 /** A source of items for `pipe`. */
 export type ItemSource<Item> = AsyncIterable<Item> | Iterable<Item> | ReadableStream<Item>;
@@ -120,7 +120,7 @@ export abstract class OutItemStream<Item extends AnyItem, AnyItem> implements It
 
   /** @param extra - a mistake, if it is an object: `send` takes one argument */
   send(item: Item, extra?: unknown): Promise<void> {
-    if (this.out.state !== 'open') return refused(this.out);
+    if (this.out.state !== 'open') return refused(this.out.closedError);
     let text: string;
     try {
       if (isMistake(item, extra)) throw this.extraError('send', item);

@@ -3,7 +3,6 @@ import { type CloseReason, closeError, StreamClosedError } from '../../errors.ts
 import { captureScope } from '../context/async-scope.ts';
 import { Context } from '../context/context.ts';
 import { contextIn } from '../context/request-context.ts';
-import { handled } from '../deferred.ts';
 import { reportError, streamEvents } from '../events.ts';
 import type { RoutedRequest } from '../http/framework.ts';
 import { type HttpRequest, type HttpResponse, isGone, needsDrain } from '../http/message.ts';
@@ -14,8 +13,9 @@ import { openSeam, type Seam, seamOf } from '../seam/response.ts';
 import type { WriteResult } from './chunk-queue.ts';
 import type { ResolvedStreamOptions } from './options.ts';
 import { Outbox, type OutboxSink } from './outbox.ts';
-import { followsFromClose } from './policy/aborts.ts';
+import { followsFromClose, refused } from './policy/aborts.ts';
 import type { ReaderGone } from './pump.ts';
+import type { SharedHeartbeats } from './shared-heartbeats.ts';
 import { setStreamHead, type StreamHead } from './stream-head.ts';
 
 /** `open` takes items, `draining` sends what it took, `closed` is over. Only ever forward. */
@@ -36,6 +36,8 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
   readonly outbox: Outbox;
   /** Why it is closed. Known while it drains, where it leaves for a reason. */
   closedError: StreamClosedError | undefined;
+  /** Heartbeats that it has in common with other streams. */
+  heartbeats: SharedHeartbeats | undefined;
   #state: StreamState = 'open';
   #isHeadSent = false;
   #head: StreamHead;
@@ -116,11 +118,11 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
    * @param key - an item supersedes one of the same key, with `overflow: 'latest'` and while `outbox.isCongested`
    */
   push(item: Chunk, key?: string): Promise<void> {
-    if (this.#state !== 'open') return refused(this);
+    if (this.#state !== 'open') return refused(this.closedError);
     const pushed = this.outbox.push(item, key);
     if (typeof pushed === 'object') return pushed;
     if (pushed === 'overflow') this.abort('slow-consumer');
-    return refused(this);
+    return refused(this.closedError);
   }
 
   writeChunk(chunk: Chunk): WriteResult {
@@ -280,12 +282,6 @@ function tellClosed(stream: OutStream, listeners: Iterable<(reason: CloseReason)
     (listener) => listener(reason),
     (error) => stream.onSourceError(error),
   );
-}
-
-/** A rejection for an item that comes too late. Handled already: its sender may not wait. */
-export function refused(stream: OutStream): Promise<never> {
-  const cause = stream.closedError ?? closeError('ended');
-  return handled(Promise.reject(new StreamClosedError(cause.reason, undefined, { cause })));
 }
 
 // A function: what it calls may close the stream, and TypeScript would not see it.

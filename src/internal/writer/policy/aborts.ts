@@ -1,4 +1,5 @@
-import { StreamClosedError } from '../../../errors.ts';
+import { closeError, StreamClosedError } from '../../../errors.ts';
+import { handled } from '../../deferred.ts';
 
 /** Whether an error only says that its result is not wanted any more: the code that throws it has not failed. */
 export function isAbort(error: unknown): boolean {
@@ -37,4 +38,10 @@ export function followsFromClose(error: unknown): boolean {
 function classOf(error: object): string {
   const { constructor } = error as { constructor?: unknown };
   return typeof constructor === 'function' ? constructor.name : '';
+}
+
+/** A rejection for an item that comes too late. Handled already: its sender may not wait. */
+export function refused(closedError: StreamClosedError | undefined): Promise<never> {
+  const cause = closedError ?? closeError('ended');
+  return handled(Promise.reject(new StreamClosedError(cause.reason, undefined, { cause })));
 }
