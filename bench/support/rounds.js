@@ -10,6 +10,7 @@ import { median } from './statistics.js';
  * @property {() => Served | Promise<Served>} serve
  * @property {string | null} [acceptEncoding] - of its clients' requests, where it is not the scenario's; `null`: they
  * have none
+ * @property {readonly string[]} [flags] - of Node, for its server
  *
  * @typedef {{ app: import('node:http').RequestListener, calls?: Record<string, (...args: any[]) => unknown> }} Served
  *
@@ -120,7 +121,7 @@ async function openPeer(scenario, peer, { quick, profile }) {
         ];
   const server = new Child(`server of ${peer.name}`, 'server-process.js', {
     args: [scenario.name, peer.name],
-    execArgv: ['--expose-gc', ...profiling],
+    execArgv: ['--expose-gc', ...(peer.flags ?? []), ...profiling],
   });
   try {
     const bench = await scenario.prepare(server, { quick, peer });

@@ -6,7 +6,7 @@ import type { BodyEnd } from './body-end.ts';
 import type { ResponseCore } from './core.ts';
 import { chunkOf, copyAsChunk } from './framed-bytes.ts';
 import { type Chunk, Layer, type Rank, rank, type WriteCallback } from './layer.ts';
-import { isGone, isHttp2 } from '../http/message.ts';
+import { type HttpResponse, isGone, isHttp2 } from '../http/message.ts';
 
 // An agent that wraps the prototype's method before this module loads must see every write, so a function
 // that does not read like Node's is not Node's. All four Node lines have this call in it (test/upstream).
@@ -66,7 +66,10 @@ export class Bottom extends Layer {
     } finally {
       this.#core.isAtWork = false;
     }
-    if (chunk.length > 0) this.#headOnWire = true;
+    if (chunk.length > 0 && !this.#headOnWire) {
+      this.#headOnWire = true;
+      joinHead(res);
+    }
     // A patch may forget to pass the answer on.
     return typeof ok === 'boolean' ? ok : !this.#core.nativeNeedsDrain;
   }
@@ -114,6 +117,17 @@ export class Bottom extends Layer {
     if (typeof chunk !== 'string') return writeBytes(socket, chunk, callback);
     return (encoding === undefined || encoding === 'utf8') && writeText(socket, chunk, callback);
   }
+}
+
+const anything = /^/;
+
+/**
+ * Node puts the text of a head together from some forty pieces. V8 keeps all of them, 1 kB, for as long as a stream is
+ * open, until something reads the whole text: then it makes one piece of it.
+ */
+function joinHead(res: HttpResponse): void {
+  const head = (res as { _header?: unknown })._header;
+  if (typeof head === 'string') anything.test(head);
 }
 
 /** Passes the first call on and ignores the others. */

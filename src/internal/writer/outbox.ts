@@ -13,7 +13,7 @@ import { atTickEnd, type Flushable } from './tick.ts';
 export interface OutboxSink extends ChunkSink {
   readonly res: HttpResponse;
   readonly seam: Pick<Seam, 'sendDirect'>;
-  /** Sends the head if it is not sent. Called before the first write. Does not throw. */
+  /** Sends the head if it is not sent. Called before the first write. Calls `prepend`. Does not throw. */
   open(): void;
 }
 
@@ -197,7 +197,8 @@ export class Outbox implements Flushable {
   }
 
   #writeAll(): void {
-    this.#sink.open();
+    // Not each time: a function that makes others takes memory at each call.
+    if (!this.#isOpen) this.#sink.open();
     const result = this.#queue.writeTo(this.#sink);
     if (result === 'room') this.#resolveSends();
     else if (result === 'full' && this.#flow !== 'closed') this.#becomeCongested();

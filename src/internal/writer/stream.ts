@@ -11,6 +11,7 @@ import { abortResponse, closeUnterminated, endResponse } from '../seam/closing.t
 import { type Chunk, type Departure, Layer, type Rank, rank } from '../seam/layer.ts';
 import { openSeam, type Seam, seamOf } from '../seam/response.ts';
 import type { WriteResult } from './chunk-queue.ts';
+import { type CloseListeners, eachListener, withListener, withoutListener } from './close-listeners.ts';
 import type { ResolvedStreamOptions } from './options.ts';
 import { Outbox, type OutboxSink } from './outbox.ts';
 import { followsFromClose, refused } from './policy/aborts.ts';
@@ -44,7 +45,7 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
   #options: ResolvedStreamOptions;
   #context: Context | undefined;
   #departure: Departure | undefined;
-  #closeListeners: Set<(reason: CloseReason) => void> | undefined;
+  #closeListeners: CloseListeners;
   /** The async context of the handler: everything that the stream does by itself, or for others, runs in it. */
   readonly scope: AsyncResource = captureScope();
 
@@ -197,15 +198,13 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
   onClosed(listener: (reason: CloseReason) => void): () => void {
     const { closedError } = this;
     if (this.#state === 'closed' && closedError) {
-      this.inScope(() => queueMicrotask(() => tellClosed(this, [listener], closedError.reason)));
+      this.inScope(() => queueMicrotask(() => tellClosed(this, { listener }, closedError.reason)));
       return () => undefined;
     }
-    const listeners = (this.#closeListeners ??= new Set());
-    // The same function registered twice is two registrations, each with its own undo.
-    const registration: (reason: CloseReason) => void = (reason) => listener(reason);
-    listeners.add(registration);
+    const registration = { listener };
+    this.#closeListeners = withListener(this.#closeListeners, registration);
     return () => {
-      listeners.delete(registration);
+      this.#closeListeners = withoutListener(this.#closeListeners, registration);
     };
   }
 
@@ -244,9 +243,8 @@ export class OutStream extends Layer implements OutboxSink, ReaderGone {
       this.outbox.close(closedError);
       this.seam.remove(this);
       this.#context?.abort(closedError);
-      const listeners = this.#closeListeners;
+      tellClosed(this, this.#closeListeners, reason);
       this.#closeListeners = undefined;
-      if (listeners) tellClosed(this, listeners, reason);
       streamEvents.close.publish({ req: this.req, res: this.res, reason });
     });
   }
@@ -276,10 +274,10 @@ function failToWrite(stream: OutStream, error: unknown): void {
   stream.abort('error', error);
 }
 
-function tellClosed(stream: OutStream, listeners: Iterable<(reason: CloseReason) => void>, reason: CloseReason): void {
+function tellClosed(stream: OutStream, listeners: CloseListeners, reason: CloseReason): void {
   callEach(
-    listeners,
-    (listener) => listener(reason),
+    eachListener(listeners),
+    ({ listener }) => listener(reason),
     (error) => stream.onSourceError(error),
   );
 }
