@@ -4,6 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
+import { runCapacity } from './capacity/run.js';
 import ackProbe from './scenarios/ack-probe.js';
 import broadcast from './scenarios/broadcast.js';
 import channel from './scenarios/channel.js';
@@ -37,6 +38,7 @@ import scrape from './scenarios/scrape.js';
 import { evaluate, formatTables } from './support/report.js';
 import { roundsOf, runScenario } from './support/rounds.js';
 import { evaluateRows, formatSummary, forSummary } from './support/summary.js';
+import { UsageError } from './support/usage-error.js';
 
 const scenarios = [
   identity,
@@ -76,11 +78,10 @@ const summaryRounds = 3;
 
 const usage = `usage: npm run bench -- <scenario> … [--rounds N] [--quick] [--json FILE] [--profile DIR]
        npm run bench -- summary [<scenario> …] [--rounds N] [--quick] [--json FILE] [--beside FILE]
+       npm run bench -- capacity [--costs FILE] [--clients N] …
 
 ${scenarios.map(({ name, summary }) => `  ${name.padEnd(18)} ${summary}`).join('\n')}
 `;
-
-class UsageError extends Error {}
 
 /** @param {string[]} args */
 function readArguments(args) {
@@ -167,11 +168,17 @@ async function run({ chosen, json, options }) {
     await writeFile(json, `${JSON.stringify({ ...machine, quick: options.quick, results }, undefined, 2)}\n`);
 }
 
-try {
-  const request = readArguments(process.argv.slice(2));
+/** @param {ReturnType<typeof readArguments>} request */
+async function start(request) {
   if (request.chosen.length === 0) console.log(usage);
   else if (request.isSummary) await summarise(request);
   else await run(request);
+}
+
+try {
+  const [first, ...rest] = process.argv.slice(2);
+  if (first === 'capacity') await runCapacity(rest);
+  else await start(readArguments(process.argv.slice(2)));
 } catch (error) {
   const misused =
     error instanceof UsageError || String(/** @type {{ code?: unknown }} */ (error).code).startsWith('ERR_PARSE_ARGS');
