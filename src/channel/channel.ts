@@ -2,7 +2,9 @@ import { ChannelClosedError, ChannelEndedError, type CloseReason } from '../erro
 import { watched } from '../internal/deferred.ts';
 import { Listeners } from '../internal/listeners.ts';
 import { readOneOf, requireFunction } from '../internal/option.ts';
+import { type Audience, audiences } from '../internal/writer/audiences.ts';
 import type { StreamMiddleware } from '../internal/writer/handler.ts';
+import type { OutStream } from '../internal/writer/stream.ts';
 import type { AnyEvents } from '../sse/event-map.ts';
 import type { AppendOptions, ChannelEntry, ChannelLog, LogReceiver, NewEntry } from './log/backplane.ts';
 import { Coalescer } from './coalescer.ts';
@@ -89,7 +91,9 @@ interface Joiner {
 type Leave = (reason: SubscriberLeave['reason']) => void;
 
 /** `Channel` in one process. */
-export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost, SubscriptionHost, LogReceiver {
+export class LocalChannel<M extends object>
+  implements Channel<M>, SubscribeHost, SubscriptionHost, LogReceiver, Audience
+{
   readonly name: string;
   readonly key: string | undefined;
   readonly log: ChannelLog;
@@ -116,9 +120,8 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
     this.name = options.name;
     this.key = key;
     this.delivery = new Delivery(options.batch, {
-      onSegment: ({ entries: { length } }, subscribers) =>
-        channelEvents.segment.publish({ channel: this.name, key, events: length, subscribers }),
-      onRoundEnd: ({ last }) => {
+      onRoundEnd: ({ entries: { length: events }, last }, { members: subscribers, bytes }) => {
+        channelEvents.segment.publish({ channel: this.name, key, events, subscribers, bytes });
         if (last.isEnd === true) this.#noteEnd(last.id);
       },
     });
@@ -156,6 +159,10 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
     return Array.from(this.#members.values(), ({ subscriber }) => subscriber);
   }
 
+  *streams(): Generator<OutStream> {
+    for (const { stream } of this.#members.values()) yield stream.out;
+  }
+
   on(event: keyof ChannelListeners, listener: (value: never) => void): () => void {
     readOneOf('on.event', event, ['join', 'leave', 'end']);
     requireFunction('on.listener', listener);
@@ -188,11 +195,16 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
   join(stream: ChannelStream, { subscriber, cursor, bookmark }: Joiner, options: ResolvedSubscribeOptions): Leave {
     const subscription = new Subscription(this, stream, bookmark, options);
     this.#members.set(subscription, { stream, subscriber });
+    audiences.add(this);
     const leave: Leave = (reason) => {
       undo();
       subscription.stop();
       if (!this.#members.delete(subscription)) return;
-      if (this.#members.size === 0) this.#unlisten();
+      if (this.#members.size === 0) {
+        audiences.delete(this);
+        this.#listening = undefined;
+        if (!this.isClosed) this.log.unlisten();
+      }
       this.#listeners.leave.emit({ subscriber, reason });
     };
     const undo = stream.out.onClosed(leave);
@@ -224,11 +236,6 @@ export class LocalChannel<M extends object> implements Channel<M>, SubscribeHost
   lost(position: string): void {
     this.entries([resetEntry(position, this.key)]);
     channelEvents.reset.publish({ channel: this.name, key: this.key, req: undefined, reason: 'gap' });
-  }
-
-  #unlisten(): void {
-    this.#listening = undefined;
-    if (this.#state !== 'closed') this.log.unlisten();
   }
 
   async #publish(event: unknown, given: PublishOptions | undefined): Promise<string> {

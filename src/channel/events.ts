@@ -22,7 +22,7 @@ export interface ChannelPublishMessage {
   readonly event: string | undefined;
 }
 
-/** Message on `sluice:channel:segment`: events begin to go out to the live clients of this process. */
+/** Message on `sluice:channel:segment`: events were given to the live clients of this process. */
 export interface ChannelSegmentMessage {
   /** The name of the channel, or of its family. */
   readonly channel: string;
@@ -32,6 +32,8 @@ export interface ChannelSegmentMessage {
   readonly events: number;
   /** The number of clients. */
   readonly subscribers: number;
+  /** Bytes of text that they were given, before compression: the sum over all clients. */
+  readonly bytes: number;
 }
 
 /** Message on `sluice:channel:subscribe`: a client is live. */

@@ -1,5 +1,6 @@
 import { subscribe } from '../diagnostics.ts';
 import { observeErrors } from '../internal/events.ts';
+import { type AudienceLoad, audienceLoads } from '../internal/writer/audiences.ts';
 import type { ResponseCounters } from './counters.ts';
 import { LabelCounts, LabelTable } from './policy/labels.ts';
 import { isOwn } from './own.ts';
@@ -8,10 +9,13 @@ import type { ChannelSnapshot, ProxySnapshot } from './snapshot.ts';
 // Names in messages come from code. An application's own codecs, routes and reasons may add some.
 const mostNames = 50;
 
+const noLoad: AudienceLoad = { streams: 0, lagging: 0, queuedBytes: 0 };
+
 /** The events of one channel, or of one family. */
 class EventCounters {
   published = 0;
   delivered = 0;
+  deliveredBytes = 0;
   replayed = 0;
   readonly resets: LabelCounts = new LabelCounts(mostNames);
 }
@@ -49,8 +53,10 @@ export class ChannelCounters {
       subscribe('sluice:channel:publish', ({ channel }) => {
         this.#events.get(channel).published += 1;
       }),
-      subscribe('sluice:channel:segment', ({ channel, events, subscribers }) => {
-        this.#events.get(channel).delivered += events * subscribers;
+      subscribe('sluice:channel:segment', ({ channel, events, subscribers, bytes }) => {
+        const counters = this.#events.get(channel);
+        counters.delivered += events * subscribers;
+        counters.deliveredBytes += bytes;
       }),
       subscribe('sluice:channel:subscribe', ({ channel, replayed }) => {
         this.#events.get(channel).replayed += replayed;
@@ -70,10 +76,33 @@ export class ChannelCounters {
   }
 
   channels(): Record<string, ChannelSnapshot> {
-    return this.#events.toObject(({ resets, ...counts }) => ({ ...counts, resets: resets.toObject() }));
+    const loads = this.#loads();
+    return this.#events.toObject((counters) => {
+      const { streams: subscribers, lagging, queuedBytes } = loads.get(counters) ?? noLoad;
+      const { resets, ...counts } = counters;
+      return { subscribers, lagging, queuedBytes, ...counts, resets: resets.toObject() };
+    });
+  }
+
+  /** By counters: several names may share those of `__other__`. */
+  #loads(): Map<EventCounters, AudienceLoad> {
+    const loads = new Map<EventCounters, AudienceLoad>();
+    for (const [name, load] of audienceLoads()) {
+      const counters = this.#events.get(name);
+      loads.set(counters, addLoads(loads.get(counters) ?? noLoad, load));
+    }
+    return loads;
   }
 
   close(): void {
     for (const undo of this.#undo) undo();
   }
+}
+
+function addLoads(one: AudienceLoad, other: AudienceLoad): AudienceLoad {
+  return {
+    streams: one.streams + other.streams,
+    lagging: one.lagging + other.lagging,
+    queuedBytes: one.queuedBytes + other.queuedBytes,
+  };
 }

@@ -191,11 +191,27 @@ export const numberInstruments: readonly NumberInstrument[] = [
     ['canary', 'arm'],
     (snapshot) => arms(snapshot, 'retries'),
   ),
+  gauge('channel_subscribers', 'Clients that are connected.', '{client}', ['channel'], (snapshot) =>
+    byChannel(snapshot, ({ subscribers }) => one(subscribers)),
+  ),
+  gauge('channel_lagging', 'Clients that do not keep up.', '{client}', ['channel'], (snapshot) =>
+    byChannel(snapshot, ({ lagging }) => one(lagging)),
+  ),
+  gauge('channel_queued_bytes', 'Bytes that wait for clients.', 'By', ['channel'], (snapshot) =>
+    byChannel(snapshot, ({ queuedBytes }) => one(queuedBytes)),
+  ),
   counter('channel_published', 'Events that this process published.', '{event}', ['channel'], (snapshot) =>
     byChannel(snapshot, ({ published }) => one(published)),
   ),
   counter('channel_delivered', 'Events given to live clients.', '{event}', ['channel'], (snapshot) =>
     byChannel(snapshot, ({ delivered }) => one(delivered)),
+  ),
+  counter(
+    'channel_delivered_bytes',
+    'Bytes of text given to live clients, before compression.',
+    'By',
+    ['channel'],
+    (snapshot) => byChannel(snapshot, ({ deliveredBytes }) => one(deliveredBytes)),
   ),
   counter('channel_replayed', 'Older events sent to clients.', '{event}', ['channel'], (snapshot) =>
     byChannel(snapshot, ({ replayed }) => one(replayed)),

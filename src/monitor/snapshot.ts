@@ -91,10 +91,18 @@ export interface ProxySnapshot {
 
 /** What this process did on one channel, or on all channels of one family. */
 export interface ChannelSnapshot {
+  /** Clients that are connected. One on several channels of a family counts once. */
+  readonly subscribers: number;
+  /** Those that do not keep up: what they are sent waits for them. */
+  readonly lagging: number;
+  /** Bytes that wait for clients, compressed or not. */
+  readonly queuedBytes: number;
   /** Events that it published. */
   readonly published: number;
   /** Events that it gave to live clients, each as often as there were clients. */
   readonly delivered: number;
+  /** Bytes of their text, before compression. */
+  readonly deliveredBytes: number;
   /** Older events that clients were sent before they were live. */
   readonly replayed: number;
   /** Times that a client, or all clients at once, were told that events are missing, by reason. */

@@ -109,7 +109,7 @@ it('messages tell of what a channel does', async () => {
     ['reset', { channel: 'told', reason: 'unknown-id' }],
     ['subscribe', { channel: 'told', cursor: 'x', replayed: 1 }],
     ['publish', { channel: 'told', id: end, event: undefined }],
-    ['segment', { channel: 'told', events: 1, subscribers: 1 }],
+    ['segment', { channel: 'told', events: 1, subscribers: 1, bytes: 0 }],
     ['end', { channel: 'told', id: end }],
   ])
     expect(told).toContainEqual(message);

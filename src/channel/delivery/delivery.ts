@@ -7,16 +7,14 @@ import { serveSlice } from './slice.ts';
 
 /** A client that gets what is published now. */
 export interface LiveMember {
-  /** Does not throw. */
-  deliver(segment: Segment): void;
+  /** Does not throw. @returns the bytes of text that it got */
+  deliver(segment: Segment): number;
 }
 
 /** What a delivery tells of. */
 export interface DeliveryObserver {
-  /** A round begins. */
-  onSegment(segment: Segment, members: number): void;
-  /** All members got a segment. */
-  onRoundEnd(segment: Segment): void;
+  /** All members got a segment. @param round - how many members, and bytes of text for all of them */
+  onRoundEnd(segment: Segment, round: { readonly members: number; readonly bytes: number }): void;
 }
 
 /**
@@ -38,6 +36,8 @@ export class Delivery implements Flushable {
   /** The members of the round, and how many of them had their turn. */
   #round: readonly LiveMember[] = [];
   #next = 0;
+  /** What they got. */
+  #bytes = 0;
   #stopBatch: (() => void) | undefined;
 
   /** @param batch - ms for which entries wait for others */
@@ -104,8 +104,7 @@ export class Delivery implements Flushable {
     this.#given = this.#segment.last.id;
     // A client that comes during the round reads these entries in the log.
     this.#round = [...this.#members];
-    this.#next = 0;
-    this.#observer.onSegment(this.#segment, this.#round.length);
+    this.#next = this.#bytes = 0;
   }
 
   #slice(): void {
@@ -127,13 +126,14 @@ export class Delivery implements Flushable {
     const segment = this.#segment;
     if (!segment) return false;
     const member = this.#round[this.#next++];
-    if (member && this.#members.has(member)) member.deliver(segment);
+    if (member && this.#members.has(member)) this.#bytes += member.deliver(segment);
     // What it does may have closed the channel, which gives the rest at once.
     if (this.#segment !== segment) return false;
     if (this.#next < this.#round.length) return true;
+    const { length: members } = this.#round;
     this.#segment = undefined;
     this.#round = [];
-    this.#observer.onRoundEnd(segment);
+    this.#observer.onRoundEnd(segment, { members, bytes: this.#bytes });
     return false;
   }
 }

@@ -94,23 +94,25 @@ export class Subscription implements LiveMember {
     if (failures.length > 0) throw failures[0];
   }
 
-  deliver(segment: Segment): void {
-    if (this.#isOver()) return;
+  deliver(segment: Segment): number {
+    if (this.#isOver()) return 0;
     const after = this.#liveAfter;
     const { log } = this.#host;
+    let bytes = 0;
     if (after !== undefined) {
-      if (log.compare(segment.last.id, after) <= 0) return;
+      if (log.compare(segment.last.id, after) <= 0) return 0;
       this.#liveAfter = undefined;
     }
     try {
       if (after !== undefined && log.compare(segment.first.id, after) <= 0)
-        this.#pushEach(segment.entries.filter(({ id }) => log.compare(id, after) > 0));
-      else this.#pushSegment(segment);
+        bytes = this.#pushEach(segment.entries.filter(({ id }) => log.compare(id, after) > 0));
+      else bytes = this.#pushSegment(segment);
     } catch (error) {
       this.#fail(error);
-      return;
+      return bytes;
     }
     if (segment.last.isEnd === true) this.#stream.finish();
+    return bytes;
   }
 
   *#join(cursor: string | undefined): Steps {
@@ -184,35 +186,38 @@ export class Subscription implements LiveMember {
     if (this.#out.outbox.isCongested || this.#out.state !== 'open') yield* settled(pushed);
   }
 
-  #pushSegment(segment: Segment): void {
+  /** @returns the bytes of text that the client gets */
+  #pushSegment(segment: Segment): number {
     const { outbox } = this.#out;
     const bodies = this.#select(segment.entries, () => segment.events);
-    if (bodies) this.#pushBodies(bodies, segment.entries);
+    if (bodies) return this.#pushBodies(bodies, segment.entries);
     // Each entry counts for itself where some may be dropped.
-    else if (outbox.isCongested && this.#options.overflow !== 'close') this.#pushEach(segment.entries);
-    else {
-      const bytes = this.#bookmark.textOf(segment);
-      this.#bookmark.move(segment.last.id);
-      if (bytes.length > 0) void this.#out.push(bytes);
-    }
+    if (outbox.isCongested && this.#options.overflow !== 'close') return this.#pushEach(segment.entries);
+    const bytes = this.#bookmark.textOf(segment);
+    this.#bookmark.move(segment.last.id);
+    if (bytes.length > 0) void this.#out.push(bytes);
+    return bytes.length;
   }
 
-  #pushEach(entries: readonly GivenEntry[]): void {
-    this.#pushBodies(this.#bodiesOf(entries), entries);
+  #pushEach(entries: readonly GivenEntry[]): number {
+    return this.#pushBodies(this.#bodiesOf(entries), entries);
   }
 
   #bodiesOf(entries: readonly GivenEntry[]): Bodies {
     return this.#select(entries, () => entries.map(toEvent)) ?? entries;
   }
 
-  #pushBodies(bodies: Bodies, entries: readonly GivenEntry[]): void {
+  #pushBodies(bodies: Bodies, entries: readonly GivenEntry[]): number {
     const { overflow } = this.#options;
     const { outbox } = this.#out;
+    let bytes = 0;
     for (const [index, entry] of entries.entries()) {
       const text = this.#frame(entry, bodies[index]);
       if (text === '') continue;
+      bytes += Buffer.byteLength(text);
       void this.#out.push(text, overflow === 'latest' && outbox.isCongested ? entry.key : undefined);
     }
+    return bytes;
   }
 
   /** What `filter` and `map` make of entries. `undefined`: all of them pass, unchanged. */

@@ -106,7 +106,7 @@ export function showConnections({ connections }) {
 }
 
 /** @param {any} snapshot */
-export function showDetails({ routes, streams, connections, errors, expired, proxy }) {
+export function showDetails({ routes, streams, connections, errors, expired, proxy, channels }) {
   fillTable(
     find('#routes'),
     Object.entries(routes)
@@ -147,6 +147,7 @@ export function showDetails({ routes, streams, connections, errors, expired, pro
       .map(([what, number]) => ({ cells: [what, count(number)] })),
   );
   showUpstreams(proxy.upstreams);
+  showChannels(channels);
 }
 
 function limitOf(limit) {
@@ -163,6 +164,27 @@ function showUpstreams(upstreams) {
         state,
       })),
     ),
+  );
+}
+
+function showChannels(channels) {
+  find('#channels-card').hidden = Object.keys(channels).length === 0;
+  fillTable(
+    find('#channels'),
+    Object.entries(channels)
+      .sort(([, one], [, other]) => other.subscribers - one.subscribers)
+      .map(([channel, each]) => ({
+        cells: [
+          channel === '__other__' ? 'other' : channel,
+          count(each.subscribers),
+          count(each.lagging),
+          bytes(each.queuedBytes),
+          count(each.published),
+          count(each.delivered),
+          bytes(each.deliveredBytes),
+          count(sum(each.resets)),
+        ],
+      })),
   );
 }
 
