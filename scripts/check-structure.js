@@ -140,7 +140,10 @@ const large = files.flatMap(({ name, classes }) =>
     .filter(({ methods }) => methods > limits.methods)
     .map((each) => `${name}: ${each.name} has ${each.methods} methods`),
 );
-const tall = files.filter(({ lines }) => lines > limits.fileLines).map(({ name, lines }) => `${name}: ${lines} lines`);
+// The names of all parts are a list, and no code.
+const tall = files
+  .filter(({ name, lines }) => lines > limits.fileLines && name !== 'index.ts')
+  .map(({ name, lines }) => `${name}: ${lines} lines`);
 const wide = files.flatMap(({ name, long }) => long.map((line) => `${name}:${line}`));
 const total = files.reduce((sum, { lines }) => sum + lines, 0);
 

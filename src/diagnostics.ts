@@ -59,6 +59,7 @@ import {
   type ProxyRetryMessage,
   type ProxyUpstreamMessage,
 } from './proxy/events.ts';
+import { type RedisConnectionMessage, redisErrors, type RedisErrorMessage, redisEvents } from './redis/events.ts';
 
 /** The message of each diagnostics channel, by the channel's name. */
 export interface DiagnosticsMessages {
@@ -114,6 +115,10 @@ export interface DiagnosticsMessages {
   'sluice:channel:end': ChannelEndMessage;
   /** A listener threw, or a publication failed that nothing waits for. */
   'sluice:channel:error': ChannelErrorMessage;
+  /** A connection to Redis is there, or is lost. */
+  'sluice:redis:connection': RedisConnectionMessage;
+  /** A connection was lost, or a read failed that is tried again. */
+  'sluice:redis:error': RedisErrorMessage;
   /** The headers of an upstream's answer are on their way. */
   'sluice:proxy:response': ProxyResponseMessage;
   /** A request got no answer of an upstream, or not all of it. */
@@ -160,6 +165,8 @@ export const channels: { readonly [Name in keyof DiagnosticsMessages]: Event<Dia
   'sluice:channel:reset': channelEvents.reset,
   'sluice:channel:end': channelEvents.end,
   'sluice:channel:error': channelErrors,
+  'sluice:redis:connection': redisEvents.connection,
+  'sluice:redis:error': redisErrors,
   'sluice:proxy:response': proxyEvents.response,
   'sluice:proxy:failure': proxyEvents.failure,
   'sluice:proxy:retry': proxyEvents.retry,

@@ -1,4 +1,9 @@
-import { ChannelClosedError, ChannelEndedError, ProducerFencedError } from './errors/channel-errors.ts';
+import {
+  BackplaneUnavailableError,
+  ChannelClosedError,
+  ChannelEndedError,
+  ProducerFencedError,
+} from './errors/channel-errors.ts';
 import { CodecFailedError, CodecUnavailableError } from './errors/codec-errors.ts';
 import { InvalidOptionError } from './errors/invalid-option-error.ts';
 import {
@@ -9,7 +14,12 @@ import {
 } from './errors/proxy-errors.ts';
 import { SluiceError } from './errors/sluice-error.ts';
 
-export { ChannelClosedError, ChannelEndedError, ProducerFencedError } from './errors/channel-errors.ts';
+export {
+  BackplaneUnavailableError,
+  ChannelClosedError,
+  ChannelEndedError,
+  ProducerFencedError,
+} from './errors/channel-errors.ts';
 export { CodecFailedError, CodecUnavailableError } from './errors/codec-errors.ts';
 export { InvalidOptionError } from './errors/invalid-option-error.ts';
 export {
@@ -250,6 +260,7 @@ export const errorClasses: Readonly<Record<string, SluiceErrorClass>> = {
   ERR_SLUICE_CHANNEL_ENDED: ChannelEndedError,
   ERR_SLUICE_CHANNEL_CLOSED: ChannelClosedError,
   ERR_SLUICE_PRODUCER_FENCED: ProducerFencedError,
+  ERR_SLUICE_BACKPLANE_UNAVAILABLE: BackplaneUnavailableError,
   ERR_SLUICE_PROXY_UPSTREAM_UNREACHABLE: UpstreamUnreachableError,
   ERR_SLUICE_PROXY_UPSTREAM_TIMEOUT: UpstreamTimeoutError,
   ERR_SLUICE_PROXY_REQUEST_REFUSED: UnproxiableRequestError,

@@ -124,6 +124,7 @@ export {
 } from './deadline/index.ts';
 export { type DiagnosticsMessages, subscribe } from './diagnostics.ts';
 export {
+  BackplaneUnavailableError,
   BodyConsumedError,
   BodyLengthError,
   ChannelClosedError,
@@ -273,6 +274,13 @@ export {
 } from './proxy/index.ts';
 export type { SluiceOptions } from './preset/options.ts';
 export { sluice, type Sluice } from './preset/sluice.ts';
+export {
+  type RedisAdapter,
+  redisBackplane,
+  type RedisBackplaneOptions,
+  type RedisConnectionMessage,
+  type RedisErrorMessage,
+} from './redis/index.ts';
 export {
   jsonSeq,
   ndjson,

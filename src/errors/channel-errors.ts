@@ -35,3 +35,22 @@ export class ProducerFencedError extends SluiceError {
     this.channel = channel;
   }
 }
+
+/**
+ * The backplane of the channel could not be reached, or refused. `cause` says why. If only the answer was lost, the
+ * event is in the log all the same: publish it again with the same `idempotencyKey`.
+ */
+export class BackplaneUnavailableError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_BACKPLANE_UNAVAILABLE';
+  /** The name of the channel. */
+  readonly channel: string;
+
+  constructor(channel: string, options?: { cause?: unknown }) {
+    super(`The backplane of the channel \`${channel}\` is not available: ${messageOf(options?.cause)}`, options);
+    this.channel = channel;
+  }
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

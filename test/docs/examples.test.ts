@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Ended, type Example, examplesOf, openRoom, pages, runUntilSignal, start } from '../support/docs.ts';
+import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { rows } from './examples.ts';
 import { browserOf } from './visits.ts';
 
@@ -14,6 +15,13 @@ describe('the examples of the documentation', () => {
   const others = [...examples.values()].filter(
     (example) => !rowOf(example).drains && rowOf(example).notRun === undefined,
   );
+
+  let redis: RedisServer | undefined;
+  beforeAll(async () => {
+    redis = await startRedis();
+    process.env['REDIS_URL'] = redis.url;
+  });
+  afterAll(() => redis?.stop());
 
   const room = openRoom();
   afterAll(() => room.remove());

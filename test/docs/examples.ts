@@ -481,6 +481,17 @@ export const rows: Record<string, Row> = {
     },
   },
 
+  'docs/channel.md: Backplanes': { notRun: 'test/channel/conformance.test.ts is this for vitest' },
+  'docs/redis.md: Redis: sluice/redis': visited(async ({ origin }) => {
+    const body = JSON.stringify({ price: 12 });
+    const post = (): Promise<Response> =>
+      fetch(`${origin()}/ticks`, { method: 'POST', body, headers: { 'content-type': 'application/json' } });
+    // Its place is the only fact that a client can send to get what is published before it is live.
+    const { id } = (await (await post()).json()) as { id: string };
+    const headers = { 'last-event-id': id };
+    await get(`${origin()}/ticks`, ['event: tick\ndata: {"price":12}\n'], { headers }, () => void post());
+  }),
+
   'docs/from-better-sse.md: A channel': {
     visit: async ({ origin }) => {
       const body = JSON.stringify({ id: '7', text: 'hello' });

@@ -100,6 +100,12 @@ describe('docs/channel.md', () => {
   });
 });
 
+describe('docs/redis.md', () => {
+  it('has a row for each option', () => {
+    expect(rows('redis', 'Options', 'option')).toEqual(membersOf('RedisBackplaneOptions'));
+  });
+});
+
 describe('docs/proxy.md', () => {
   it('has a row for each option', () => {
     expect(rows('proxy', 'Options', 'option')).toEqual(membersOf('ProxyOptions'));

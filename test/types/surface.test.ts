@@ -4,14 +4,15 @@ import { readSurface, type Surface } from './surface.ts';
 
 type Names = Pick<Surface, 'values' | 'types'>;
 
-const { client, ...root } = JSON.parse(readFileSync(new URL('surface.json', import.meta.url), 'utf8')) as Names & {
-  readonly client: Names;
-};
+const { client, conformance, ...root } = JSON.parse(
+  readFileSync(new URL('surface.json', import.meta.url), 'utf8'),
+) as Names & { readonly client: Names; readonly conformance: Names };
 
-// The root exports every part but the client.
+// The root exports every part but the client, and the checks, which belong into tests.
 describe.each([
   ['.', root],
   ['client', client],
+  ['conformance', conformance],
 ] as const)('the declarations of %s', (subpath, committed) => {
   let surface: Surface;
   beforeAll(() => {

@@ -15,7 +15,7 @@ export interface Surface {
 }
 
 /** @param subpath - `.`, or a part that the root does not export */
-export function readSurface(subpath: '.' | 'client'): Surface {
+export function readSurface(subpath: '.' | 'client' | 'conformance'): Surface {
   const entry = fileURLToPath(new URL(`../../dist/${subpath}/index.d.ts`, import.meta.url));
   const program = ts.createProgram([entry], {
     module: ts.ModuleKind.NodeNext,

@@ -1,8 +1,9 @@
-// Without undici, or with one that this Node cannot load, all else loads, and the proxy says what to install.
+// Without undici, or with one that this Node cannot load, all else loads, and the proxy says what to install. So does a
+// channel in Redis, without redis.
 const assert = require('node:assert');
 const { once } = require('node:events');
 const { createServer } = require('node:http');
-const { MissingPeerError, proxy } = require('sluice');
+const { createChannel, MissingPeerError, proxy, redisBackplane } = require('sluice');
 
 module.exports = (async () => {
   /** @type {unknown} */
@@ -23,4 +24,14 @@ module.exports = (async () => {
   assert.ok(error instanceof MissingPeerError, String(error));
   const why = process.argv[2] === 'unloadable' ? /`undici`, which cannot be loaded \(.*\): / : /`undici`: /;
   assert.match(error.message, new RegExp(`^\`proxy\` needs the package ${why.source}npm install undici@7$`));
+
+  const backplane = redisBackplane({ url: 'redis://127.0.0.1:9' });
+  const ticks = createChannel({ name: 'ticks', backplane });
+  await assert.rejects(ticks.publish('a'), (reason) => {
+    assert.ok(reason instanceof MissingPeerError, String(reason));
+    assert.strictEqual(reason.message, '`redisBackplane` needs the package `redis`: npm install redis');
+    return true;
+  });
+  ticks.close();
+  await backplane.close();
 })();

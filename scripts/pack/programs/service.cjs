@@ -10,18 +10,24 @@ const { createServer } = require('node:http');
  * @property {typeof import('sluice/body')} body
  * @property {typeof import('sluice/channel')} channel
  * @property {typeof import('sluice/compress')} compress
+ * @property {typeof import('sluice/conformance')} conformance
  * @property {typeof import('sluice/deadline')} deadline
  * @property {typeof import('sluice/heartbeat')} heartbeat
  * @property {typeof import('sluice/lifecycle')} lifecycle
  * @property {typeof import('sluice/monitor')} monitor
  * @property {typeof import('sluice/proxy')} proxy
  * @property {typeof import('sluice/records')} records
+ * @property {typeof import('sluice/redis')} redis
  * @property {typeof import('sluice/sse')} sse
  */
 
 /** @param {Parts} parts */
 module.exports = async function tryService(parts) {
   const { sluice, body, channel, compress, deadline, heartbeat, lifecycle, monitor, proxy, records, sse } = parts;
+  for (const { run } of parts.conformance.backplaneChecks(() => channel.createMemoryBackplane()).slice(0, 5))
+    await run();
+  // It connects when it is used.
+  await parts.redis.redisBackplane({ url: 'redis://127.0.0.1:9' }).close();
   const life = lifecycle.lifecycle({ signals: false, preDrain: 0, spread: 0 });
   const beats = heartbeat.heartbeat();
   const watch = monitor.monitor({ registry: beats.registry, lifecycle: life });

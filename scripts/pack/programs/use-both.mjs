@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import * as sluice from 'sluice';
 import * as channel from 'sluice/channel';
 import * as compress from 'sluice/compress';
+import * as conformance from 'sluice/conformance';
 import * as heartbeat from 'sluice/heartbeat';
 import * as lifecycle from 'sluice/lifecycle';
 import * as proxy from 'sluice/proxy';
@@ -15,6 +16,7 @@ await tryService({
   sluice,
   channel,
   compress,
+  conformance,
   heartbeat,
   lifecycle,
   proxy,
@@ -22,6 +24,7 @@ await tryService({
   deadline: require('sluice/deadline'),
   monitor: require('sluice/monitor'),
   records: require('sluice/records'),
+  redis: require('sluice/redis'),
   sse: require('sluice/sse'),
 });
 

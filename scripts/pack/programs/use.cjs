@@ -3,11 +3,13 @@ module.exports = require('./service.cjs')({
   body: require('sluice/body'),
   channel: require('sluice/channel'),
   compress: require('sluice/compress'),
+  conformance: require('sluice/conformance'),
   deadline: require('sluice/deadline'),
   heartbeat: require('sluice/heartbeat'),
   lifecycle: require('sluice/lifecycle'),
   monitor: require('sluice/monitor'),
   proxy: require('sluice/proxy'),
   records: require('sluice/records'),
+  redis: require('sluice/redis'),
   sse: require('sluice/sse'),
 });

@@ -5,12 +5,14 @@ import { compress, createSwitch, gzip, InvalidEventError, sluice, type SluiceErr
 import { pipeBody, waitWritable } from 'sluice/body';
 import { type Channel, type Channels, createChannel, createChannels } from 'sluice/channel';
 import { type CompressOptions, negotiate } from 'sluice/compress';
+import { backplaneChecks } from 'sluice/conformance';
 import { contextOf, deadline, type RequestContext } from 'sluice/deadline';
 import { createRegistry, heartbeat } from 'sluice/heartbeat';
 import { type DrainReport, lifecycle } from 'sluice/lifecycle';
 import { monitor, type MonitorSnapshot } from 'sluice/monitor';
 import { type CanaryConfig, createCanary, proxy, type ProxyOptions } from 'sluice/proxy';
 import { ndjson } from 'sluice/records';
+import { redisBackplane, type RedisBackplaneOptions } from 'sluice/redis';
 import { type EventStream, sse } from 'sluice/sse';
 
 interface Prices {
@@ -49,6 +51,9 @@ const rooms: Channels<Prices> = createChannels<Prices>({ ttl: '10m', limits: { p
 rooms.on('join', (subscriber) => void subscriber.join('news'));
 void rooms.publish(['news', 'user:7'], { event: 'price', data: { symbol: 'A', value: 1 } });
 const user = rooms.subscribe((req) => `user:${String(req.headers['x-user'])}`, { authorize: () => ({ identity: 7 }) });
+
+const redisOptions: RedisBackplaneOptions = { url: 'redis://127.0.0.1:9', ttl: '10m', wait: '5s' };
+for (const { name } of backplaneChecks(() => redisBackplane(redisOptions))) if (name === '') throw new Error('no name');
 
 const rows = ndjson<{ row: number }>(async function* (_stream, req) {
   const context: RequestContext = contextOf(req);

@@ -1,0 +1,56 @@
+import type { RedisAdapter } from './adapter.ts';
+import { adaptClient, connectTo, type NodeRedisClient, type NodeRedisCluster, type OnLost } from './node-redis.ts';
+
+/** Opens a connection. */
+export type Open = (onLost: OnLost) => Promise<RedisAdapter>;
+
+export type Source = string | readonly string[] | NodeRedisClient | NodeRedisCluster | RedisAdapter;
+
+/** Where the connections for commands and for subscriptions come from. */
+export function openSource(source: Source, timeout: number): { readonly commands: Open; readonly subscriptions: Open } {
+  if (typeof source === 'string' || Array.isArray(source)) {
+    const open: Open = (onLost) => connectTo(source as string | readonly string[], timeout, onLost);
+    return { commands: open, subscriptions: open };
+  }
+  const client = source as NodeRedisClient | NodeRedisCluster | RedisAdapter;
+  const given = 'eval' in client && !isNodeRedis(client) ? client : undefined;
+  let adapted: Promise<RedisAdapter> | undefined;
+  const adapter = (): Promise<RedisAdapter> =>
+    (adapted ??= given ? Promise.resolve(given) : adaptClient(client as NodeRedisClient, timeout));
+  const duplicate: Open = async (onLost) => (await adapter()).duplicate(onLost);
+  let isUsed = false;
+  return {
+    // The client of the application comes first. When it does not answer, a duplicate takes its place.
+    commands: async (onLost) => {
+      if (isUsed) return duplicate(onLost);
+      isUsed = true;
+      return borrow(await adapter());
+    },
+    subscriptions: duplicate,
+  };
+}
+
+/** Whether it is a client of node-redis 5 or later. */
+export function isNodeRedis(value: object): value is NodeRedisClient | NodeRedisCluster {
+  return hasMethods(value, ['sendCommand', 'subscribe', 'unsubscribe', 'duplicate', 'connect', 'destroy']);
+}
+
+export function isAdapter(value: object): value is RedisAdapter {
+  return hasMethods(value, ['eval', 'ping', 'subscribe', 'duplicate', 'close']);
+}
+
+function hasMethods(value: object, names: readonly string[]): boolean {
+  return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function');
+}
+
+/** The adapter without its `close`: the connection belongs to the application. */
+function borrow(adapter: RedisAdapter): RedisAdapter {
+  return {
+    eval: (script, keys, args) => adapter.eval(script, keys, args),
+    ping: () => adapter.ping(),
+    subscribe: (channel, listener) => adapter.subscribe(channel, listener),
+    duplicate: (onLost) => adapter.duplicate(onLost),
+    close: () => undefined,
+    isSharded: adapter.isSharded,
+  };
+}

@@ -1,0 +1,130 @@
+import { within } from '../../internal/deferred.ts';
+import { startTimer } from '../../internal/time/clock.ts';
+import type { RedisAdapter } from './adapter.ts';
+import type { Link } from './link.ts';
+
+const retryDelay = 1000;
+
+/** What listens to a channel of Redis. */
+export interface Follower {
+  /** Every message from now on comes, until the next call: messages between two may be missing. */
+  onSubscribed(): void;
+  onMessage(message: string): void;
+}
+
+/** A channel of Redis with the followers of this process. */
+interface Topic {
+  readonly name: string;
+  readonly followers: Set<Follower>;
+  /** The connection that has subscribed to it. */
+  on: RedisAdapter | undefined;
+  unsubscribe: (() => PromiseLike<unknown>) | undefined;
+  /** Whether a command is under way. */
+  isBusy: boolean;
+}
+
+/**
+ * The channels that this process is subscribed to, on one connection: each as long as it has followers. When the
+ * connection is replaced, all are subscribed to again.
+ *
+ * Followers may come and go while a command is under way. So a topic has at most one: when it is done, what there is is
+ * compared with what is wanted.
+ */
+export class Subscriptions {
+  readonly #link: Link;
+  readonly #timeout: number;
+  readonly #onError: (error: unknown) => void;
+  readonly #topics = new Map<string, Topic>();
+  #stopRetry: (() => void) | undefined;
+  #isClosed = false;
+
+  constructor(link: Link, timeout: number, onError: (error: unknown) => void) {
+    this.#link = link;
+    this.#timeout = timeout;
+    this.#onError = onError;
+  }
+
+  /** The number of channels that this process is subscribed to, or wants to be. */
+  get size(): number {
+    return this.#topics.size;
+  }
+
+  /** Returns the undo. */
+  add(name: string, follower: Follower): () => void {
+    let topic = this.#topics.get(name);
+    if (!topic) {
+      topic = { name, followers: new Set(), on: undefined, unsubscribe: undefined, isBusy: false };
+      this.#topics.set(name, topic);
+    }
+    const followed = topic;
+    followed.followers.add(follower);
+    this.#link.start();
+    if (followed.on && followed.on === this.#link.current) follower.onSubscribed();
+    else void this.#settle(followed);
+    return () => {
+      followed.followers.delete(follower);
+      void this.#settle(followed);
+    };
+  }
+
+  /** There is another connection. */
+  renew(): void {
+    for (const topic of this.#topics.values()) void this.#settle(topic);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#stopRetry?.();
+    this.#topics.clear();
+  }
+
+  async #settle(topic: Topic): Promise<void> {
+    if (topic.isBusy) return;
+    topic.isBusy = true;
+    try {
+      while (await this.#step(topic));
+    } catch (error) {
+      if (!this.#isClosed) {
+        this.#onError(error);
+        this.#retryLater();
+      }
+    }
+    topic.isBusy = false;
+    if (topic.followers.size === 0 && !this.#isOn(topic)) this.#topics.delete(topic.name);
+  }
+
+  #isOn(topic: Topic): boolean {
+    return topic.on !== undefined && topic.on === this.#link.current;
+  }
+
+  /** Brings what there is nearer to what is wanted. @returns whether it changed anything */
+  async #step(topic: Topic): Promise<boolean> {
+    const adapter = this.#link.current;
+    const isWanted = topic.followers.size > 0;
+    if (!adapter || isWanted === this.#isOn(topic)) return false;
+    if (!isWanted) {
+      topic.on = undefined;
+      if (topic.unsubscribe) await within(topic.unsubscribe(), this.#timeout, late);
+      return true;
+    }
+    const subscribing = adapter.subscribe(topic.name, (message) => {
+      for (const follower of [...topic.followers]) follower.onMessage(message);
+    });
+    topic.unsubscribe = await within(subscribing, this.#timeout, late);
+    topic.on = adapter;
+    if (this.#isOn(topic)) for (const follower of [...topic.followers]) follower.onSubscribed();
+    return true;
+  }
+
+  #retryLater(): void {
+    if (this.#stopRetry) return;
+    this.#stopRetry = startTimer(retryDelay, () => {
+      this.#stopRetry = undefined;
+      this.renew();
+    });
+  }
+}
+
+function late(): Error {
+  return new Error('Redis did not confirm a subscription in time');
+}

@@ -1,0 +1,195 @@
+/*
+ * What Redis does in one step. A log is:
+ *
+ *     KEYS[1]  hash    epoch: of its ids · last: sequence of the newest entry · floor: of the newest that is gone
+ *                      base: sequence at which the epoch began · bytes: of the entries that are kept · ended: 1
+ *                      fence: of the newest claim · holder: its token · until: when it is over, in ms
+ *     KEYS[2]  stream  the entries, `<sequence>-0`; and the name under which new ones are published
+ *
+ * All keys of a log have the same hash tag, so they are on one node of a cluster. Sequences have no gaps: the number
+ * alone shows what is missing. Entries up to `floor` may still be in the stream, because trimming whole nodes of it is
+ * much cheaper. They count as gone.
+ *
+ * ARGV[1]     an epoch, for a log that begins
+ * ARGV[2, 3]  epoch and sequence of the newest entry that the process knows, for a Redis that has lost some
+ * ARGV[4]     ms that the log is kept; 0: for ever
+ * Replies are strings, because clients map numbers in several ways.
+ */
+const prelude = `
+local names = { 'epoch', 'last', 'floor', 'base', 'bytes', 'ended', 'fence', 'until', 'holder' }
+local fields = redis.call('HMGET', KEYS[1], unpack(names))
+local epoch, ended, fence, holder = fields[1], fields[6] == '1', tonumber(fields[7] or 0), fields[9]
+local last, floor, base = tonumber(fields[2] or 0), tonumber(fields[3] or 0), tonumber(fields[4] or 0)
+local bytes, claimed_until = tonumber(fields[5] or 0), tonumber(fields[8] or 0)
+
+-- Lua writes large numbers as 1e+15.
+local function text(number) return string.format('%.0f', number) end
+local function expire(ms)
+  if ARGV[4] == '0' then return end
+  ms = math.max(ms or 0, tonumber(ARGV[4]))
+  redis.call('PEXPIRE', KEYS[1], text(ms))
+  redis.call('PEXPIRE', KEYS[2], text(ms))
+end
+
+if not epoch then
+  -- A stream without its hash was left behind by an eviction.
+  redis.call('DEL', KEYS[2])
+  epoch = ARGV[1]
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'last', '0')
+  expire()
+elseif epoch == ARGV[2] and last < tonumber(ARGV[3]) then
+  -- Entries that a process has seen are gone. Ids of the old epoch mean nothing any more: clients are told.
+  epoch = ARGV[1]
+  base = last
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'base', text(base))
+end
+`;
+
+/**
+ * Appends entries, and publishes them.
+ *
+ * KEYS[3] the last batch of the writer · KEYS[4 …] idempotency keys
+ * ARGV[5] the number of the batch · ARGV[6, 7] entries and bytes that are kept · ARGV[8] the command that publishes
+ * ARGV[9 …] four for each entry: encoded · 1: it is the last of the log · its fence, if any · 1: it has a key
+ *
+ * Replies for each entry: its id, `ended` or `fenced`; or `stale` alone, for a batch that is later than the next one.
+ */
+export const appendScript: string = `${prelude}
+-- Two minutes: as long as a writer may try again.
+local memory = 120000
+
+local number = tonumber(ARGV[5])
+local before = redis.call('GET', KEYS[3])
+if before then
+  local batch = cjson.decode(before)
+  if batch[1] == number then return batch[2] end
+  if batch[1] > number then return { 'stale' } end
+end
+
+local results, added, key = {}, {}, 4
+local first = last + 1
+for at = 9, #ARGV, 4 do
+  local entry, is_end, given, has_key = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] == '1'
+  local result = has_key and redis.call('GET', KEYS[key])
+  if result then
+    -- It is in the log already.
+  elseif given ~= '' and tonumber(given) < fence then
+    result = 'fenced'
+  elseif ended then
+    result = 'ended'
+  else
+    last = last + 1
+    bytes = bytes + tonumber(string.match(entry, '^%[(%d+)'))
+    ended = is_end == '1'
+    result = epoch .. '-' .. text(last)
+    redis.call('XADD', KEYS[2], text(last) .. '-0', 'e', entry)
+    if has_key then redis.call('SET', KEYS[key], result, 'PX', memory) end
+    added[#added + 1] = entry
+  end
+  if has_key then key = key + 1 end
+  results[#results + 1] = result
+end
+redis.call('SET', KEYS[3], cjson.encode({ number, results }), 'PX', memory)
+if #added == 0 then return results end
+
+local most_entries, most_bytes, old_floor = tonumber(ARGV[6]), tonumber(ARGV[7]), floor
+local function is_over() return last - floor > most_entries or bytes > most_bytes end
+while is_over() do
+  local count = math.max(1, math.min(100, last - floor - most_entries))
+  local oldest = redis.call('XRANGE', KEYS[2], text(floor + 1) .. '-0', '+', 'COUNT', count)
+  if #oldest == 0 then
+    floor, bytes = last, 0
+    break
+  end
+  for _, each in ipairs(oldest) do
+    if not is_over() then break end
+    floor = tonumber(string.match(each[1], '^%d+'))
+    bytes = bytes - tonumber(string.match(each[2][2], '^%[(%d+)'))
+  end
+end
+if floor > old_floor then redis.call('XTRIM', KEYS[2], 'MINID', '~', text(floor + 1) .. '-0') end
+redis.call('HSET', KEYS[1], 'last', text(last), 'floor', text(floor), 'bytes', text(bytes))
+if ended then redis.call('HSET', KEYS[1], 'ended', '1') end
+expire()
+redis.call(ARGV[8], KEYS[2], epoch .. '-' .. text(first) .. '\\n' .. table.concat(added))
+return results
+`;
+
+/**
+ * Reads entries.
+ *
+ * ARGV[5, 6] epoch and sequence after which it reads · ARGV[7] how many at most
+ *
+ * Replies `unknown-id`, `gap`, or `more` or `end` and the entries.
+ */
+export const readScript: string = `${prelude}
+local after = tonumber(ARGV[6])
+if ARGV[5] ~= epoch or after > last then return { 'unknown-id' } end
+if after < floor then return { 'gap' } end
+local reply = { 'more' }
+if after < last then
+  local list = redis.call('XRANGE', KEYS[2], text(after + 1) .. '-0', '+', 'COUNT', ARGV[7])
+  if #list == 0 or list[1][1] ~= text(after + 1) .. '-0' then
+    -- An eviction took entries. The next reader begins behind them.
+    floor = list[1] and tonumber(string.match(list[1][1], '^%d+')) - 1 or last
+    redis.call('HSET', KEYS[1], 'floor', text(floor))
+    return { 'gap' }
+  end
+  for _, each in ipairs(list) do reply[#reply + 1] = each[2][2] end
+end
+if ended and after + #reply - 1 == last then reply[1] = 'end' end
+return reply
+`;
+
+/** Where a log is. Also keeps it for as long as after an entry. Replies epoch, last, floor, base, and 1 for ended. */
+export const stateScript: string = `${prelude}
+expire()
+return { epoch, text(last), text(floor), text(base), ended and '1' or '0' }
+`;
+
+const clock = `${prelude}
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local function hold(ms)
+  redis.call('HSET', KEYS[1], 'fence', text(fence), 'until', text(now + ms), 'holder', holder)
+  expire(ms)
+end
+`;
+
+/**
+ * Claims a log for a producer.
+ *
+ * ARGV[5] ms that it holds · ARGV[6] a token: the same claim may be tried again, when the reply to the first was lost
+ *
+ * A fence is the time in microseconds, or more: it is later than those before also when Redis has lost them.
+ *
+ * Replies `held`, `ended`, or `claimed` and the fence.
+ */
+export const claimScript: string = `${clock}
+if ended then return { 'ended' } end
+if claimed_until > now and holder ~= ARGV[6] then return { 'held' } end
+if holder ~= ARGV[6] then fence = math.max(fence + 1, tonumber(time[1]) * 1000000 + tonumber(time[2])) end
+holder = ARGV[6]
+hold(tonumber(ARGV[5]))
+return { 'claimed', text(fence) }
+`;
+
+/** Prolongs a claim. ARGV[5] ms that it holds · ARGV[6] its fence. Replies 1, or 0 for a claim that counts no more. */
+export const renewScript: string = `${clock}
+local given = tonumber(ARGV[6])
+if ended or given < fence then return '0' end
+fence, holder = given, holder or ''
+hold(tonumber(ARGV[5]))
+return '1'
+`;
+
+/** Gives a log back. ARGV[5] the fence of the claim. */
+export const releaseScript: string = `${clock}
+if tonumber(ARGV[5]) == fence then redis.call('HSET', KEYS[1], 'until', '0', 'holder', '') end
+return '1'
+`;
+
+/** Replies 1 if a producer has the log. */
+export const claimedScript: string = `${clock}
+return not ended and claimed_until > now and '1' or '0'
+`;
