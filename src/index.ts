@@ -275,11 +275,15 @@ export {
 export type { SluiceOptions } from './preset/options.ts';
 export { sluice, type Sluice } from './preset/sluice.ts';
 export {
+  type NamedProfiles,
   type RedisAdapter,
   redisBackplane,
   type RedisBackplaneOptions,
   type RedisConnectionMessage,
   type RedisErrorMessage,
+  redisSwitch,
+  type RedisSwitch,
+  type RedisSwitchOptions,
 } from './redis/index.ts';
 export {
   jsonSeq,

@@ -1,11 +1,12 @@
 import type { Backplane, ChannelLog, HistoryLimits, LogReceiver } from '../channel/log/backplane.ts';
 import { startTimer } from '../internal/time/clock.ts';
 import { type Call, Commands } from './connection/commands.ts';
-import { type RedisConnectionMessage, redisEvents, reportRedisError } from './events.ts';
-import { Link } from './connection/link.ts';
+import { reportRedisError } from './events.ts';
+import type { Link } from './connection/link.ts';
+import { observedLink } from './connection/observed-link.ts';
 import { type LogHost, RedisLog } from './log/redis-log.ts';
 import type { ResolvedRedisOptions } from './options.ts';
-import { type Open, openSource } from './connection/source.ts';
+import { openSource } from './connection/source.ts';
 import { type Follower, Subscriptions } from './connection/subscriptions.ts';
 
 // Logs with clients are looked at in turn, a few each second: they must not expire, and a message may have been lost.
@@ -28,8 +29,10 @@ export class RedisBackplane implements Backplane, LogHost {
   constructor(options: ResolvedRedisOptions) {
     this.options = options;
     const { commands, subscriptions } = openSource(options.source, options.timeout);
-    this.#commandLink = this.#link('commands', commands, () => undefined);
-    this.#subscriptionLink = this.#link('subscriptions', subscriptions, () => this.#subscriptions.renew());
+    this.#commandLink = observedLink('commands', commands, options);
+    this.#subscriptionLink = observedLink('subscriptions', subscriptions, options, {
+      onUp: () => this.#subscriptions.renew(),
+    });
     this.#commands = new Commands(this.#commandLink, options.timeout);
     this.#subscriptions = new Subscriptions(this.#subscriptionLink, options.timeout, reportRedisError);
   }
@@ -82,19 +85,6 @@ export class RedisBackplane implements Backplane, LogHost {
 
   onError(error: unknown): void {
     reportRedisError(error);
-  }
-
-  #link(use: RedisConnectionMessage['use'], open: Open, onUp: () => void): Link {
-    return new Link(open, this.options, {
-      onUp: () => {
-        redisEvents.connection.publish({ use, state: 'up', error: undefined });
-        onUp();
-      },
-      onDown: (error) => {
-        redisEvents.connection.publish({ use, state: 'down', error });
-        reportRedisError(error);
-      },
-    });
   }
 
   #nextRound(): void {

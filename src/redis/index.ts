@@ -7,6 +7,8 @@ export type { Backplane } from '../channel/log/backplane.ts';
 export type { RedisAdapter } from './connection/adapter.ts';
 export type { RedisConnectionMessage, RedisErrorMessage } from './events.ts';
 export type { RedisBackplaneOptions } from './options.ts';
+export type { NamedProfiles, RedisSwitchOptions } from './switch/options.ts';
+export { redisSwitch, type RedisSwitch } from './switch/redis-switch.ts';
 
 /**
  * Makes a backplane in Redis: `createChannel({ name, backplane: redisBackplane({ url: 'redis://localhost' }) })`.

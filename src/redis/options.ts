@@ -123,7 +123,11 @@ export function resolveRedisOptions(given: RedisBackplaneOptions | undefined): R
   };
 }
 
-function readSource(owner: string, { url, client }: Partial<RedisBackplaneOptions>): Source {
+/** Reads where Redis is. Throws `InvalidOptionError`. */
+export function readSource(
+  owner: string,
+  { url, client }: Partial<Pick<RedisBackplaneOptions, 'url' | 'client'>>,
+): Source {
   refuseWhen(url === undefined && client === undefined, owner, 'needs a `url` or a `client`');
   refuseWhen(url !== undefined && client !== undefined, `${owner}.client`, 'cannot be given with a `url`');
   if (client !== undefined) {
@@ -148,7 +152,8 @@ function readLength(option: string, value: number): number {
   return value === Infinity ? value : readInteger(option, value);
 }
 
-function readPrefix(option: string, value: unknown): string {
+/** Reads what the names of keys begin with. Throws `InvalidOptionError`. */
+export function readPrefix(option: string, value: unknown): string {
   if (typeof value !== 'string' || /[{}]/.test(value))
     throw new InvalidOptionError(option, 'a string without braces', value);
   return value;

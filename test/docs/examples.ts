@@ -482,6 +482,11 @@ export const rows: Record<string, Row> = {
   },
 
   'docs/channel.md: Backplanes': { notRun: 'test/channel/conformance.test.ts is this for vitest' },
+  'docs/redis.md: A switch for all instances': visited(async ({ origin }) => {
+    await get(`${origin()}/profile/cheap`, ['{"enabled":true,"profile":"cheap"}'], { method: 'PUT' });
+    const { headers } = await get(`${origin()}/numbers`, [], { headers: { 'accept-encoding': 'br, gzip' } });
+    expect(headers.get('content-encoding')).toBe('gzip');
+  }),
   'docs/redis.md: Redis: sluice/redis': visited(async ({ origin }) => {
     const body = JSON.stringify({ price: 12 });
     const post = (): Promise<Response> =>

@@ -103,6 +103,15 @@ describe('docs/channel.md', () => {
 describe('docs/redis.md', () => {
   it('has a row for each option', () => {
     expect(rows('redis', 'Options', 'option')).toEqual(membersOf('RedisBackplaneOptions'));
+    expect(rows('redis', 'A switch for all instances', 'option')).toEqual(membersOf('RedisSwitchOptions'));
+  });
+
+  it('has a row for each member of a switch', () => {
+    expect(rows('redis', 'A switch for all instances', 'member')).toEqual(
+      [
+        ...new Set([...membersOf('RedisSwitch'), ...membersOf('CompressionSwitch'), ...membersOf('SwitchState')]),
+      ].toSorted(),
+    );
   });
 });
 

@@ -29,7 +29,7 @@ module.exports = (async () => {
   const ticks = createChannel({ name: 'ticks', backplane });
   await assert.rejects(ticks.publish('a'), (reason) => {
     assert.ok(reason instanceof MissingPeerError, String(reason));
-    assert.strictEqual(reason.message, '`redisBackplane` needs the package `redis`: npm install redis');
+    assert.strictEqual(reason.message, '`sluice/redis` needs the package `redis`: npm install redis');
     return true;
   });
   ticks.close();

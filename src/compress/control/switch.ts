@@ -52,13 +52,16 @@ export interface CompressionSwitch extends SwitchState {
  * `InvalidOptionError`.
  */
 export function createSwitch(profile?: CompressionProfile): CompressionSwitch {
-  return new ProfileSwitch(readProfile(profile));
+  return new ProfileSwitch(readProfile('switch.profile', profile));
 }
 
 const advice = { call: 'compress({ switch: createSwitch() })' };
 
-function readProfile(given: CompressionProfile | undefined): CheckedProfile {
-  const owner = 'switch.profile';
+/**
+ * Checks a profile as a switch has it. Throws `InvalidOptionError`.
+ * @param owner - what the profile belongs to, for error messages
+ */
+export function readProfile(owner: string, given: CompressionProfile | undefined): CheckedProfile {
   const profile = checkProfile(owner, readOptions(owner, given, profileNames, advice));
   refuseBesideCodecs(owner, profile);
   // What its codecs are made of is checked by making them: not at the first response.
@@ -110,13 +113,22 @@ export class ProfileSwitch implements CompressionSwitch {
   }
 
   async swap(given: CompressionProfile): Promise<void> {
-    const profile = readProfile(given);
+    return this.use(readProfile('switch.profile', given));
+  }
+
+  /** `swap` to a profile that is checked. */
+  async use(profile: CheckedProfile): Promise<void> {
     const swap = (this.#swaps += 1);
-    const own = warmUp((profile.codecs ?? []).map(checkCodec));
-    await Promise.all([own, ...this.#users.map((prepare) => prepare(profile))]);
+    await this.prepare(profile);
     if (swap < this.#effective) return;
     this.#effective = swap;
     this.#change({ profile });
+  }
+
+  /** Loads the codecs of a profile and has each encode a little. Rejects as `swap` does. */
+  async prepare(profile: CheckedProfile): Promise<void> {
+    const own = warmUp((profile.codecs ?? []).map(checkCodec));
+    await Promise.all([own, ...this.#users.map((prepare) => prepare(profile))]);
   }
 
   /** Has a middleware prepare each profile before it is used. Returns the undo. */

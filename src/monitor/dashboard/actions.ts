@@ -26,20 +26,24 @@ async function changeCompression(
 ): Promise<ActionResult> {
   if (!compress) return notGiven('compress');
   const control = compress.switch;
-  if (action.kind === 'switch') {
-    if (action.enabled) control.enable();
-    else control.disable();
-  } else {
-    const profile = ownValue(profiles, action.profile);
-    if (!profile) return unknown('profile', action.profile);
-    try {
+  try {
+    if (action.kind === 'switch') {
+      await throwSwitch(control, action.enabled);
+    } else {
+      const profile = ownValue(profiles, action.profile);
+      if (!profile) return unknown('profile', action.profile);
       await control.swap({ name: action.profile, ...profile });
-    } catch (error) {
-      return failed(500, error);
     }
+  } catch (error) {
+    return failed(500, error);
   }
   const { enabled, version, profile } = control.current;
   return { status: 200, value: { enabled, version, profile: profile.name } };
+}
+
+/** The calls of a switch that several processes share give promises. */
+async function throwSwitch(control: { enable(): unknown; disable(): unknown }, enabled: boolean): Promise<void> {
+  await (enabled ? control.enable() : control.disable());
 }
 
 function evict(

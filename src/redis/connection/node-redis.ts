@@ -78,7 +78,7 @@ export async function connectTo(
   timeout: number,
   onLost: OnLost,
 ): Promise<RedisAdapter> {
-  const { createClient, createCluster } = await loadPeer<Peer>(peerName, '`redisBackplane`');
+  const { createClient, createCluster } = await loadPeer<Peer>(peerName, '`sluice/redis`');
   if (typeof url === 'string')
     return connectClient(createClient({ ...ownOptions(undefined, timeout), url }), timeout, onLost);
   return connectCluster(createCluster({ rootNodes: url.map((each) => ({ url: each })) }), timeout, onLost);

@@ -1,0 +1,79 @@
+import { MissingPeerError } from '../../errors.ts';
+import { within } from '../../internal/deferred.ts';
+import { Commands } from '../connection/commands.ts';
+import type { Link } from '../connection/link.ts';
+import { observedLink } from '../connection/observed-link.ts';
+import { openSource } from '../connection/source.ts';
+import type { ResolvedRedisSwitchOptions } from './options.ts';
+import { switchScript } from './script.ts';
+
+/** What a switch hears of Redis. */
+export interface SwitchReceiver {
+  /** Messages come from now on. Again, each time that the connection was lost. */
+  onConnected(): void;
+  onMessage(text: string): void;
+  /** There can be no connection. */
+  onMissing(error: MissingPeerError): void;
+}
+
+/** The connections of a switch: one for its commands, one for the messages of its fleet. */
+export class SwitchLink {
+  readonly #options: ResolvedRedisSwitchOptions;
+  readonly #receiver: SwitchReceiver;
+  readonly #commandLink: Link;
+  readonly #messageLink: Link;
+  readonly #commands: Commands;
+  #isClosed = false;
+
+  constructor(options: ResolvedRedisSwitchOptions, receiver: SwitchReceiver) {
+    this.#options = options;
+    this.#receiver = receiver;
+    const { commands, subscriptions } = openSource(options.source, options.timeout);
+    const onDown = (error: unknown): void => {
+      if (error instanceof MissingPeerError) receiver.onMissing(error);
+    };
+    this.#commandLink = observedLink('commands', commands, options, { onDown });
+    this.#messageLink = observedLink('subscriptions', subscriptions, options, {
+      onUp: () => void this.#subscribe(),
+      onDown,
+    });
+    this.#commands = new Commands(this.#commandLink, options.timeout);
+    this.#messageLink.start();
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Runs the script. Rejects with `BackplaneUnavailableError` if Redis does not answer in time. */
+  async run(args: readonly string[]): Promise<unknown> {
+    const { key, timeout } = this.#options;
+    await this.#commands.connected(key, performance.now() + timeout);
+    const publish = this.#commandLink.current?.isSharded === true ? 'SPUBLISH' : 'PUBLISH';
+    const call = { channel: key, script: switchScript, keys: [key], args: [publish, ...args], patience: timeout };
+    return this.#commands.run(call);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#commands.close();
+    this.#commandLink.close();
+    this.#messageLink.close();
+  }
+
+  async #subscribe(): Promise<void> {
+    const connection = this.#messageLink.current;
+    if (!connection) return;
+    const { key, timeout } = this.#options;
+    try {
+      const subscribed = connection.subscribe(key, (text) => {
+        if (!this.#isClosed) this.#receiver.onMessage(text);
+      });
+      await within(subscribed, timeout, () => new Error('Redis did not confirm a subscription in time'));
+    } catch (error) {
+      this.#messageLink.fail(connection, error);
+      return;
+    }
+    if (!this.#isClosed) this.#receiver.onConnected();
+  }
+}
