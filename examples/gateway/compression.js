@@ -1,6 +1,6 @@
 // @ts-check
 import express from 'express';
-import { compress, createSwitch } from 'sluice';
+import { compress, createSwitch, redisSwitch } from 'sluice';
 import { requireSameOrigin } from './same-origin.js';
 
 /**
@@ -15,12 +15,22 @@ import { requireSameOrigin } from './same-origin.js';
 // whatever the load.
 const governor = process.env['GOVERNOR'] === 'off' ? undefined : {};
 
+// Servers with the same Redis are switched together.
+const url = process.env['REDIS_URL'];
+const shared = url ? redisSwitch({ url, name: 'gateway', profiles: { gateway: {} } }) : undefined;
+
 /**
  * One for everything that this server sends. Event streams that are open follow its switch, and the load of this
  * process.
  */
 export function createCompression() {
-  return compress({ switch: createSwitch({ name: 'gateway' }), governor, live: true, serverTiming: true });
+  return compress({ switch: shared ?? createSwitch({ name: 'gateway' }), governor, live: true, serverTiming: true });
+}
+
+/** @param {import('sluice').Compression} compression */
+export function closeCompression(compression) {
+  compression.close();
+  shared?.close();
 }
 
 /**
@@ -48,14 +58,15 @@ export function setCompression(compression) {
    * @param {import('express').Request} req
    * @param {import('express').Response} res
    */
-  function handler(req, res) {
+  async function handler(req, res) {
     const { enabled } = /** @type {{ enabled?: unknown }} */ (req.body ?? {});
     if (typeof enabled !== 'boolean') {
       res.status(400).json({ error: 'Expected {"enabled": true} or {"enabled": false}, as application/json' });
       return;
     }
-    if (enabled) compression.switch.enable();
-    else compression.switch.disable();
+    // Of a shared switch both give a promise.
+    const { switch: control } = /** @type {{ switch: { enable(): unknown, disable(): unknown } }} */ (compression);
+    await (enabled ? control.enable() : control.disable());
     res.status(204).end();
   }
   return [requireSameOrigin, express.json({ limit: '1kb' }), handler];

@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import process from 'node:process';
 import { lifecycle } from 'sluice';
 import { createApp } from './app.js';
-import { createCompression } from './compression.js';
+import { closeCompression, createCompression } from './compression.js';
 import { createSampler } from './metrics.js';
 import { startModels } from './models.js';
 
@@ -42,7 +42,7 @@ async function run() {
     life.close();
     close();
     await models.close();
-    compression.close();
+    closeCompression(compression);
     sampler.close();
   }
 }
