@@ -16,7 +16,7 @@ const scenario = {
   baseline: 'stack',
   rounds: 5,
   slices: 4,
-  metrics: loadMetrics({ monitored: 0.98 }),
+  metrics: loadMetrics({ monitored: 0.98 }, { monitored: 1.02 }),
   prepare: (server, { quick }) => openLoad(server, { text: JSON.stringify(item), acceptEncoding: 'gzip', quick }),
   rowPeers: ['stack', 'monitored'],
   rows: [
@@ -26,6 +26,13 @@ const scenario = {
       better: 'more',
       ratio: ({ monitored, stack }) => monitored.rate / stack.rate,
       toReach: 0.98,
+    },
+    {
+      title: 'the same: CPU',
+      against: 'the same without it',
+      better: 'less',
+      ratio: ({ monitored, stack }) => monitored.cpu / stack.cpu,
+      toReach: 1.02,
     },
   ],
   peers: [

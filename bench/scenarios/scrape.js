@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import http from 'node:http';
 import { performance } from 'node:perf_hooks';
+import process from 'node:process';
 import { clearImmediate, setImmediate } from 'node:timers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Child } from '../support/child.js';
@@ -39,14 +40,14 @@ async function serveMonitored() {
   );
   for (let route = 0; route < routes; route++) app.get(`/route-${route}`, (_req, res) => void res.json({ route }));
 
-  let longest = 0;
+  let longest = { time: 0, cpu: 0 };
   /** @type {NodeJS.Immediate | undefined} */
   let turn;
-  /** @param {number} before */
-  function measureTurn(before) {
-    const now = performance.now();
-    longest = Math.max(longest, now - before);
-    turn = setImmediate(measureTurn, now);
+  /** @param {number} before @param {number} cpuBefore */
+  function measureTurn(before, cpuBefore) {
+    const cpu = usedCpu();
+    longest = { time: Math.max(longest.time, performance.now() - before), cpu: Math.max(longest.cpu, cpu - cpuBefore) };
+    turn = setImmediate(measureTurn, performance.now(), cpu);
   }
   return {
     app,
@@ -54,16 +55,23 @@ async function serveMonitored() {
       connected: () => watch.snapshot().streams.active,
       /** Measures turns of the event loop from now on. */
       watchTurns() {
-        longest = 0;
-        measureTurn(performance.now());
+        longest = { time: 0, cpu: 0 };
+        measureTurn(performance.now(), usedCpu());
       },
-      /** The longest turn since then, in ms. */
+      /** The longest turn since then, and the most CPU time of one, in ms. */
       longestTurn() {
         clearImmediate(turn);
         return longest;
       },
     },
   };
+}
+
+/** In ms: of the thread of the event loop where Node can tell, else of all threads. */
+function usedCpu() {
+  const read = /** @type {{ threadCpuUsage?: () => NodeJS.CpuUsage }} */ (process).threadCpuUsage;
+  const { user, system } = read?.call(process) ?? process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 /**
@@ -131,9 +139,11 @@ async function openScrape(server, streams) {
       }
       return {
         first: first.time,
-        firstHold: first.hold,
+        firstHold: first.hold.time,
+        firstCpu: first.hold.cpu,
         time: median(others.map(({ time }) => time)),
-        hold: median(others.map(({ hold }) => hold)),
+        hold: median(others.map(({ hold }) => hold.time)),
+        cpu: median(others.map(({ hold }) => hold.cpu)),
       };
     },
     close,
@@ -158,8 +168,10 @@ const scenario = {
   metrics: [
     milliseconds('first', 'the first scrape, ms'),
     milliseconds('firstHold', 'longest turn of the event loop in the first scrape, ms'),
+    milliseconds('firstCpu', 'most CPU time of a turn in the first scrape, ms'),
     milliseconds('time', 'a later scrape, ms'),
     milliseconds('hold', 'longest turn of the event loop in a later scrape, ms'),
+    milliseconds('cpu', 'most CPU time of a turn in a later scrape, ms'),
   ],
   prepare: (server, { quick, peer }) => openScrape(server, peer.name === 'few' ? few : quick ? 500 : mostStreams()),
   peers: [

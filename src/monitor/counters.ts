@@ -17,10 +17,15 @@ const mostNames = 50;
 
 /** The responses of one route. */
 export class RouteCounters {
+  readonly label: string;
   active = 0;
   readonly ended: LabelCounts = new LabelCounts(mostNames);
   readonly timeToHead: Histogram = new Histogram(responseBounds);
   readonly timeToFirstByte: Histogram = new Histogram(responseBounds);
+
+  constructor(label: string) {
+    this.label = label;
+  }
 }
 
 /** Bytes of bodies in one coding. */
@@ -44,7 +49,7 @@ export class ResponseCounters {
   readonly #recorders = new Set<Recorder>();
 
   constructor(maxRoutes: number) {
-    this.routes = new LabelTable(maxRoutes, () => new RouteCounters());
+    this.routes = new LabelTable(maxRoutes, (label) => new RouteCounters(label));
   }
 
   /** Calls back with each value of a histogram. Returns the undo. */
@@ -53,14 +58,14 @@ export class ResponseCounters {
     return () => void this.#recorders.delete(recorder);
   }
 
-  recordHead(route: RouteCounters, label: string, seconds: number): void {
+  recordHead(route: RouteCounters, seconds: number): void {
     route.timeToHead.record(seconds);
-    this.#tell('time_to_head', seconds, label);
+    this.#tell('time_to_head', seconds, route.label);
   }
 
-  recordFirstByte(route: RouteCounters, label: string, seconds: number): void {
+  recordFirstByte(route: RouteCounters, seconds: number): void {
     route.timeToFirstByte.record(seconds);
-    this.#tell('time_to_first_byte', seconds, label);
+    this.#tell('time_to_first_byte', seconds, route.label);
   }
 
   recordRoundTrip(seconds: number): void {

@@ -4,6 +4,7 @@ import { type HttpResponse, isGone } from '../internal/http/message.ts';
 import { loadPeer } from '../internal/peer.ts';
 import { answer } from '../internal/writer/answer.ts';
 import { type Handler, isAuthorized, makeHandler, refuse } from './access.ts';
+import { Histogram, responseBounds } from './policy/histogram.ts';
 import { histogramInstruments, numberInstruments } from './instruments.ts';
 import type { ResolvedMonitorOptions } from './options.ts';
 import type { MonitorSnapshot } from './snapshot.ts';
@@ -47,7 +48,7 @@ export interface MetricsSource {
 }
 
 /** Registers all metrics of a monitor. Returns the undo. */
-export function registerMetrics(state: MetricsSource, registry: PrometheusRegistry): () => void {
+export function registerMetrics(state: Pick<MetricsSource, 'snapshot'>, registry: PrometheusRegistry): () => void {
   if (typeof (registry as PrometheusRegistry | undefined)?.registerMetric !== 'function')
     throw new InvalidOptionError(
       'monitor.registerMetrics',
@@ -64,6 +65,9 @@ export function registerMetrics(state: MetricsSource, registry: PrometheusRegist
 // Not a literal: bundlers leave optional peers out.
 const peerName: string = 'prom-client';
 
+// More would teach the compiler nothing.
+const mostRehearsed = 50;
+
 /** A registry of its own. Rejects with `MissingPeerError`. */
 async function openRegistry(): Promise<PrometheusRegistry> {
   const { Registry } = await loadPeer<{ Registry: new () => PrometheusRegistry }>(peerName, '`monitor().metrics`');
@@ -71,7 +75,7 @@ async function openRegistry(): Promise<PrometheusRegistry> {
 }
 
 /** prom-client asks all metrics in one go: they share a snapshot. */
-function snapshotOfScrape(state: MetricsSource): () => MonitorSnapshot {
+function snapshotOfScrape(state: Pick<MetricsSource, 'snapshot'>): () => MonitorSnapshot {
   let current: MonitorSnapshot | undefined;
   return () => {
     if (!current) {
@@ -146,14 +150,17 @@ export class MetricsAnswer {
   }
 
   /**
-   * Loads prom-client, and runs it once: the two hold the event loop up for some 30 ms, before anything is asked for.
+   * Loads prom-client, and runs it twice: that holds the event loop up for some 40 ms, before anything is asked for.
    * Does not reject.
    */
   prepare(): void {
     if (this.#registry) return;
     this.#registry = this.#open();
     this.#registry
-      .then((registry) => registry.metrics())
+      .then(async (registry) => {
+        await registry.metrics();
+        await this.#rehearse();
+      })
       // The first request is told.
       .catch(() => undefined);
   }
@@ -172,11 +179,26 @@ export class MetricsAnswer {
     if (!isGone(res)) answer(res, { status: 200, text, contentType });
   }
 
+  /** With as many routes as a service may have: before, there is none. */
+  async #rehearse(): Promise<void> {
+    const registry = await openRegistry();
+    registerMetrics({ snapshot: () => withRoutes(this.#source.snapshot(), this.#source.options.maxRoutes) }, registry);
+    await registry.metrics();
+  }
+
   async #open(): Promise<PrometheusRegistry> {
     const opened = await openRegistry();
     this.#source.own(registerMetrics(this.#source, opened));
     return opened;
   }
+}
+
+/** A snapshot with routes that are made up. */
+function withRoutes(snapshot: MonitorSnapshot, count: number): MonitorSnapshot {
+  const empty = new Histogram(responseBounds).snapshot();
+  const route = { active: 0, ended: { '2xx': 0 }, timeToHead: empty, timeToFirstByte: empty };
+  const names = Array.from({ length: Math.min(count, mostRehearsed) }, (_, index) => `/route-${index}`);
+  return { ...snapshot, routes: Object.fromEntries(names.map((name) => [name, route])) };
 }
 
 /** Makes the handler, which asks `authorize` first. */

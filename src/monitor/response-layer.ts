@@ -62,12 +62,10 @@ export class ResponseLayer extends Layer {
   /** A stream of ours, which says by itself that it closed, and why. */
   #writer: OutStream | undefined;
   #counted: ResponseCounters | undefined;
-  #label = '';
   #route: RouteCounters | undefined;
   #coding: CodingCounters | undefined;
+  /** Before the headers are settled, not counted yet: Node settles them within the first write. */
   #bytes = 0;
-  /** Bytes that came before the headers were settled: Node does that within the first write. */
-  #early = 0;
   readonly #traces: readonly ResponseTrace[] | undefined;
 
   constructor(host: LayerHost, seam: Seam) {
@@ -97,9 +95,9 @@ export class ResponseLayer extends Layer {
   override head({ res }: Head): HeadOutcome {
     // Again for an error page in place of a head that was refused: its route and its time are those of the first.
     if (!this.#route) this.#settle(res);
+    const early = this.#state === 'waiting' ? this.#bytes : 0;
+    this.#bytes -= early;
     this.#state = 'head';
-    const early = this.#early;
-    this.#early = 0;
     this.#count(early);
     if (!isStreamType((res as ServerResponse).getHeader('content-type'))) return keep;
     this.#isStream = true;
@@ -154,11 +152,11 @@ export class ResponseLayer extends Layer {
 
   #settle(res: HttpResponse): void {
     const counters = this.#counters;
-    this.#label = this.#host.labelOf(res.req);
-    this.#route = counters.routes.get(this.#label);
+    const label = this.#host.labelOf(res.req);
+    this.#route = counters.routes.get(label);
     this.#route.active += 1;
-    counters.recordHead(this.#route, this.#label, this.#seconds());
-    if (this.#traces) for (const trace of this.#traces) trace.head(res.statusCode, this.#label);
+    counters.recordHead(this.#route, this.#seconds());
+    if (this.#traces) for (const trace of this.#traces) trace.head(res.statusCode, label);
   }
 
   #tellClosed(traces: readonly ResponseTrace[], reason: string): void {
@@ -167,7 +165,7 @@ export class ResponseLayer extends Layer {
       reason,
       seconds: this.#seconds(),
       bytes: this.#bytes,
-      route: this.#label,
+      route: this.#route?.label ?? '',
     };
     for (const trace of traces) trace.close(end);
   }
@@ -182,15 +180,12 @@ export class ResponseLayer extends Layer {
 
   #count(length: number): void {
     if (length === 0) return;
-    if (this.#state === 'waiting') {
-      this.#early += length;
-      return;
-    }
-    this.#codingOf().out += length;
     this.#bytes += length;
+    if (this.#state === 'waiting') return;
+    this.#codingOf().out += length;
     if (this.#state !== 'head' || !this.#route) return;
     this.#state = 'body';
-    this.#counters.recordFirstByte(this.#route, this.#label, this.#seconds());
+    this.#counters.recordFirstByte(this.#route, this.#seconds());
   }
 
   /** Known from the headers on. */

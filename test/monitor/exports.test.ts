@@ -9,7 +9,7 @@ import {
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics';
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { compress } from '../../src/compress/index.ts';
 import { InvalidOptionError } from '../../src/errors.ts';
 import { heartbeat } from '../../src/heartbeat/index.ts';
@@ -115,6 +115,33 @@ describe('Prometheus', () => {
     expect({ status, stderr, stdout }).toEqual({ status: 0, stderr: '', stdout: '' });
   });
 
+  it('loads prom-client, and runs it, when the handler is mounted and not at the first scrape', async () => {
+    const metrics = vi.spyOn(Registry.prototype, 'metrics');
+    onTestFinished(() => metrics.mockRestore());
+    const watch = testMonitor();
+    expect(watch.metrics).toBeTypeOf('function');
+    // Once as it is, and once with routes, which come later.
+    await until(() => metrics.mock.results.length === 2);
+    const texts = (await Promise.all(metrics.mock.results.map(({ value }) => value as Promise<string>))).map(parse);
+    expect(texts.map((values) => values.has('sluice_time_to_head_seconds_count{route="/route-49"}'))).toEqual([
+      false,
+      true,
+    ]);
+    expect(watch.snapshot().routes).toEqual({});
+    const script = `
+      const isLoaded = () => Object.keys(require.cache).some((path) => path.includes('prom-client'));
+      const watch = require('sluice').monitor();
+      const before = isLoaded();
+      watch.metrics;
+      (function look() {
+        if (!isLoaded()) return setTimeout(look, 5);
+        console.log(before);
+        process.exit();
+      })();`;
+    const { stdout } = spawnSync(process.execPath, ['-e', script], { encoding: 'utf8', timeout: 30_000 });
+    expect(stdout).toBe('false\n');
+  });
+
   it('scrapes the handler, which asks `authorize`', async () => {
     const watch = testMonitor({ authorize: (req) => req.headers.authorization === 'Bearer key' });
     const server = await serve(express5, watch, (req, res, next) => watch.metrics(req, res, next));
@@ -179,6 +206,24 @@ describe('OpenTelemetry', () => {
     const last = after.find(({ descriptor }) => descriptor.name === 'sluice.responses');
     // The SDK repeats what it was told last.
     expect(last?.dataPoints.map(({ value }) => value) ?? [2]).toEqual([2]);
+    await meterProvider.shutdown();
+  });
+
+  it('gets no more routes than `maxRoutes`, in histograms too', async () => {
+    const watch = testMonitor({ maxRoutes: 1, route: ({ url }) => url });
+    const server = await serve(bare, watch, (_req, res) => void (res as ServerResponse).end('x'));
+    const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
+    const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
+    const meterProvider = new MeterProvider({ readers: [reader] });
+    await watch.openTelemetry({ meterProvider, tracerProvider: false });
+    for (const path of ['/first', '/second', '/third']) await (await server.visit({ path })).over;
+    await until(() => watch.snapshot().routes['__other__']?.ended['2xx'] === 2);
+    await reader.forceFlush();
+    const metrics = exporter.getMetrics().at(-1)?.scopeMetrics[0]?.metrics ?? [];
+    for (const name of ['sluice.responses', 'sluice.time.to.head', 'sluice.time.to.first.byte']) {
+      const points = metrics.find(({ descriptor }) => descriptor.name === name)?.dataPoints ?? [];
+      expect([name, points.map(({ attributes }) => attributes['route'])]).toEqual([name, ['/first', '__other__']]);
+    }
     await meterProvider.shutdown();
   });
 

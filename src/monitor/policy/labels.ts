@@ -8,10 +8,10 @@ export const otherLabel = '__other__';
 export class LabelTable<T> {
   readonly #values = new Map<string, T>();
   readonly #most: number;
-  readonly #make: () => T;
+  readonly #make: (label: string) => T;
 
   /** @param most - labels beside `__other__` */
-  constructor(most: number, make: () => T) {
+  constructor(most: number, make: (label: string) => T) {
     this.#most = most;
     this.#make = make;
   }
@@ -22,7 +22,7 @@ export class LabelTable<T> {
     if (found !== undefined) return found;
     if (label !== otherLabel && this.#values.size >= this.#most + Number(this.#values.has(otherLabel)))
       return this.get(otherLabel);
-    const value = this.#make();
+    const value = this.#make(label);
     this.#values.set(label, value);
     return value;
   }
