@@ -43,6 +43,7 @@ const independent = {
     'test/faults/{soak,starvation}.test.ts',
     'test/{monitor,proxy}/soak.test.ts',
     'test/observability/**',
+    'test/redis/cluster.test.ts',
   ],
   newest: [
     'test/{clients,compose,docs}/**',
@@ -51,6 +52,7 @@ const independent = {
     'test/deadline/leaks.test.ts',
     'test/heartbeat/stopped-readers.test.ts',
     'test/property/channel.test.ts',
+    'test/redis/faults.test.ts',
   ],
 };
 

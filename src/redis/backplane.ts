@@ -6,7 +6,7 @@ import type { Link } from './connection/link.ts';
 import { observedLink } from './connection/observed-link.ts';
 import { type LogHost, RedisLog } from './log/redis-log.ts';
 import type { ResolvedRedisOptions } from './options.ts';
-import { openSource } from './connection/source.ts';
+import { openSource, type OpenSource } from './connection/source.ts';
 import { type Follower, Subscriptions } from './connection/subscriptions.ts';
 
 // Logs with clients are looked at in turn, a few each second: they must not expire, and a message may have been lost.
@@ -16,6 +16,7 @@ const roundStep = 1000;
 /** The backplane of one process: a connection for commands, one for subscriptions, and the logs that are open. */
 export class RedisBackplane implements Backplane, LogHost {
   readonly options: ResolvedRedisOptions;
+  readonly #source: OpenSource;
   readonly #commandLink: Link;
   readonly #subscriptionLink: Link;
   readonly #commands: Commands;
@@ -28,7 +29,8 @@ export class RedisBackplane implements Backplane, LogHost {
 
   constructor(options: ResolvedRedisOptions) {
     this.options = options;
-    const { commands, subscriptions } = openSource(options.source, options.timeout);
+    this.#source = openSource(options.source, options.timeout);
+    const { commands, subscriptions } = this.#source;
     this.#commandLink = observedLink('commands', commands, options);
     this.#subscriptionLink = observedLink('subscriptions', subscriptions, options, {
       onUp: () => this.#subscriptions.renew(),
@@ -49,6 +51,7 @@ export class RedisBackplane implements Backplane, LogHost {
     this.#commands.close();
     this.#commandLink.close();
     this.#subscriptionLink.close();
+    this.#source.close();
   }
 
   get publishCommand(): 'PUBLISH' | 'SPUBLISH' {
@@ -88,20 +91,19 @@ export class RedisBackplane implements Backplane, LogHost {
   }
 
   #nextRound(): void {
-    this.#stopRounds = startTimer(roundStep, () => {
+    const round = Math.min(longestRound, this.options.ttl / 3);
+    const step = Math.min(roundStep, round);
+    this.#stopRounds = startTimer(step, () => {
       this.#stopRounds = undefined;
-      this.#look();
+      // So many that each has its turn once in a round.
+      this.#look(Math.ceil((this.#followed.size * step) / round));
       if (this.#followed.size > 0) this.#nextRound();
     });
   }
 
-  /** Looks at so many logs that each has its turn once in a round. */
-  #look(): void {
-    const round = Math.min(longestRound, this.options.ttl / 3);
-    let left = Math.ceil((this.#followed.size * roundStep) / round);
-    for (const log of [...this.#followed]) {
-      if (left === 0 || !this.#commandLink.current) return;
-      left -= 1;
+  #look(count: number): void {
+    if (!this.#commandLink.current) return;
+    for (const log of [...this.#followed].slice(0, count)) {
       this.#followed.delete(log);
       this.#followed.add(log);
       log.refresh().catch(reportRedisError);

@@ -29,8 +29,9 @@ export async function startRedis(...settings: string[]): Promise<RedisServer> {
     url: `redis://127.0.0.1:${String(port)}`,
     command: (...words) => ask(port, words),
     async signal(name) {
-      const gone = name === 'SIGKILL' && child ? once(child, 'exit') : undefined;
-      child?.kill(name);
+      if (!child || child.exitCode !== null || child.signalCode !== null) return;
+      const gone = name === 'SIGKILL' ? once(child, 'exit') : undefined;
+      child.kill(name);
       await gone;
     },
     async start() {

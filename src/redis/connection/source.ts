@@ -1,3 +1,4 @@
+import { reportRedisError } from '../events.ts';
 import type { RedisAdapter } from './adapter.ts';
 import { adaptClient, connectTo, type NodeRedisClient, type NodeRedisCluster, type OnLost } from './node-redis.ts';
 
@@ -6,17 +7,24 @@ export type Open = (onLost: OnLost) => Promise<RedisAdapter>;
 
 export type Source = string | readonly string[] | NodeRedisClient | NodeRedisCluster | RedisAdapter;
 
-/** Where the connections for commands and for subscriptions come from. */
-export function openSource(source: Source, timeout: number): { readonly commands: Open; readonly subscriptions: Open } {
+/** Where connections come from. */
+export interface OpenSource {
+  readonly commands: Open;
+  readonly subscriptions: Open;
+  /** Leaves the client of the application as it was. */
+  readonly close: () => void;
+}
+
+export function openSource(source: Source, timeout: number): OpenSource {
   if (typeof source === 'string' || Array.isArray(source)) {
     const open: Open = (onLost) => connectTo(source as string | readonly string[], timeout, onLost);
-    return { commands: open, subscriptions: open };
+    return { commands: open, subscriptions: open, close: () => undefined };
   }
   const client = source as NodeRedisClient | NodeRedisCluster | RedisAdapter;
-  const given = 'eval' in client && !isNodeRedis(client) ? client : undefined;
-  let adapted: Promise<RedisAdapter> | undefined;
-  const adapter = (): Promise<RedisAdapter> =>
-    (adapted ??= given ? Promise.resolve(given) : adaptClient(client as NodeRedisClient, timeout));
+  const isNode = isNodeRedis(client);
+  // An error without a listener would end the process.
+  if (isNode) client.on('error', reportRedisError);
+  const adapter = async (): Promise<RedisAdapter> => (isNode ? adaptClient(client, timeout) : client);
   const duplicate: Open = async (onLost) => (await adapter()).duplicate(onLost);
   let isUsed = false;
   return {
@@ -27,6 +35,9 @@ export function openSource(source: Source, timeout: number): { readonly commands
       return borrow(await adapter());
     },
     subscriptions: duplicate,
+    close: () => {
+      if (isNode) client.off('error', reportRedisError);
+    },
   };
 }
 

@@ -3,7 +3,7 @@ import { within } from '../../internal/deferred.ts';
 import { Commands } from '../connection/commands.ts';
 import type { Link } from '../connection/link.ts';
 import { observedLink } from '../connection/observed-link.ts';
-import { openSource } from '../connection/source.ts';
+import { openSource, type OpenSource } from '../connection/source.ts';
 import type { ResolvedRedisSwitchOptions } from './options.ts';
 import { switchScript } from './script.ts';
 
@@ -20,6 +20,7 @@ export interface SwitchReceiver {
 export class SwitchLink {
   readonly #options: ResolvedRedisSwitchOptions;
   readonly #receiver: SwitchReceiver;
+  readonly #source: OpenSource;
   readonly #commandLink: Link;
   readonly #messageLink: Link;
   readonly #commands: Commands;
@@ -28,7 +29,8 @@ export class SwitchLink {
   constructor(options: ResolvedRedisSwitchOptions, receiver: SwitchReceiver) {
     this.#options = options;
     this.#receiver = receiver;
-    const { commands, subscriptions } = openSource(options.source, options.timeout);
+    this.#source = openSource(options.source, options.timeout);
+    const { commands, subscriptions } = this.#source;
     const onDown = (error: unknown): void => {
       if (error instanceof MissingPeerError) receiver.onMissing(error);
     };
@@ -59,6 +61,7 @@ export class SwitchLink {
     this.#commands.close();
     this.#commandLink.close();
     this.#messageLink.close();
+    this.#source.close();
   }
 
   async #subscribe(): Promise<void> {

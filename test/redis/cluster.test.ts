@@ -1,0 +1,39 @@
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { backplaneChecks } from '../../src/conformance/index.ts';
+import { subscribe } from '../../src/index.ts';
+import { redisBackplane } from '../../src/redis/index.ts';
+import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
+import { logOf, publishThrough, startInstances, textsOf } from './storm.ts';
+
+describe('a backplane on a cluster', () => {
+  let cluster: RedisCluster;
+  beforeAll(async () => {
+    cluster = await startRedisCluster();
+  });
+  afterAll(() => cluster.stop());
+
+  for (const { name, run } of backplaneChecks((space) => redisBackplane({ url: cluster.urls, prefix: `${space}:` })))
+    it(name, run);
+
+  it('a node fails over: nothing is lost, or clients are told of a reset', async () => {
+    onTestFinished(subscribe('sluice:redis:error', () => undefined));
+    const options = { url: cluster.urls };
+    let name = 'failover';
+    while ((await cluster.masterOf(`sluice:{${name}}`)) !== cluster.masters[0]) name += 'x';
+    const instances = await startInstances(name, options);
+    const published = await publishThrough(instances, async () => {
+      await cluster.masters[0]!.signal('SIGKILL');
+    });
+    const log = await logOf(name, { url: cluster.urls.slice(1) });
+    for (const visitor of instances.flatMap(({ visitors }) => visitors)) {
+      await visitor.over;
+      const texts = textsOf(visitor);
+      const after = texts.slice(texts.lastIndexOf('sluice.reset') + 1);
+      expect(after.length).toBeGreaterThan(50);
+      expect(after).toEqual(log.slice(-after.length));
+      if (!texts.includes('sluice.reset')) expect(texts).toEqual(log);
+    }
+    expect(new Set(log).size).toBe(log.length);
+    expect(published.confirmed.length).toBeGreaterThan(100);
+  });
+});

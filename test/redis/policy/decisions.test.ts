@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { judgeFailure } from '../../../src/redis/policy/failure.ts';
+import { type Placement, placeMessage } from '../../../src/redis/policy/place.ts';
+
+describe('where a live message belongs', () => {
+  it.for<[first: string, placement: Placement]>([
+    ['e-6', { kind: 'next' }],
+    ['e-5', { kind: 'known', skip: 1 }],
+    ['e-4', { kind: 'known', skip: 2 }],
+    ['e-1', { kind: 'known', skip: 5 }],
+    ['e-7', { kind: 'gap' }],
+    ['e-99', { kind: 'gap' }],
+    ['f-6', { kind: 'other-epoch' }],
+    ['f-1', { kind: 'other-epoch' }],
+  ])('after e-5, one that begins with %s', ([first, placement]) => {
+    const [epoch = '', sequence] = first.split('-');
+    expect(placeMessage({ epoch: 'e', sequence: 5 }, { epoch, sequence: Number(sequence) })).toEqual(placement);
+  });
+});
+
+describe('what to do about a command that failed', () => {
+  it.for([
+    ['WRONGTYPE Operation against a key holding the wrong kind of value', 'refused'],
+    ["NOPERM this user has no permissions to run the 'evalsha' command", 'refused'],
+    ['NOAUTH Authentication required.', 'refused'],
+    ["OOM command not allowed when used memory > 'maxmemory'. script: 5f, on @user_script:9.", 'refused'],
+    ['ERR unknown command', 'refused'],
+    ["READONLY You can't write against a read only replica. script: 5f, on @user_script:9.", 'elsewhere'],
+    [
+      "ERR Error running script (call to f_5f): @user_script:9: @user_script: 9: -READONLY You can't write against a read only replica.",
+      'elsewhere',
+    ],
+    ['LOADING Redis is loading the dataset in memory', 'later'],
+    ['CLUSTERDOWN The cluster is down', 'later'],
+    ['BUSY Redis is busy running a script.', 'later'],
+    ['Socket closed unexpectedly', 'unknown'],
+    ['The client is closed', 'unknown'],
+    ['connect ECONNREFUSED 127.0.0.1:6379', 'unknown'],
+    ['ECONNRESET', 'unknown'],
+    ['Redis did not answer in time', 'unknown'],
+    ['', 'unknown'],
+  ])('%s: %s', ([message, failure]) => {
+    expect(judgeFailure(new Error(message))).toBe(failure);
+    expect(judgeFailure(message)).toBe('unknown');
+  });
+});
