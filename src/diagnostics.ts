@@ -6,6 +6,7 @@ import {
   channelEvents,
   type ChannelPublishMessage,
   type ChannelResetMessage,
+  type ChannelRunMessage,
   type ChannelSegmentMessage,
   type ChannelSubscribeMessage,
 } from './channel/events.ts';
@@ -113,6 +114,8 @@ export interface DiagnosticsMessages {
   'sluice:channel:reset': ChannelResetMessage;
   /** A channel ended. */
   'sluice:channel:end': ChannelEndMessage;
+  /** An answer of `resumable` begins or ends in this process. */
+  'sluice:channel:run': ChannelRunMessage;
   /** A listener threw, or a publication failed that nothing waits for. */
   'sluice:channel:error': ChannelErrorMessage;
   /** A connection to Redis is there, or is lost. */
@@ -164,6 +167,7 @@ export const channels: { readonly [Name in keyof DiagnosticsMessages]: Event<Dia
   'sluice:channel:subscribe': channelEvents.subscribe,
   'sluice:channel:reset': channelEvents.reset,
   'sluice:channel:end': channelEvents.end,
+  'sluice:channel:run': channelEvents.run,
   'sluice:channel:error': channelErrors,
   'sluice:redis:connection': redisEvents.connection,
   'sluice:redis:error': redisErrors,

@@ -3,9 +3,11 @@ import {
   ChannelClosedError,
   ChannelEndedError,
   ProducerFencedError,
+  RunCancelledError,
 } from './errors/channel-errors.ts';
 import { CodecFailedError, CodecUnavailableError } from './errors/codec-errors.ts';
 import { InvalidOptionError } from './errors/invalid-option-error.ts';
+import { MissingPeerError } from './errors/missing-peer-error.ts';
 import {
   BodyConsumedError,
   UnproxiableRequestError,
@@ -19,9 +21,11 @@ export {
   ChannelClosedError,
   ChannelEndedError,
   ProducerFencedError,
+  RunCancelledError,
 } from './errors/channel-errors.ts';
 export { CodecFailedError, CodecUnavailableError } from './errors/codec-errors.ts';
 export { InvalidOptionError } from './errors/invalid-option-error.ts';
+export { MissingPeerError } from './errors/missing-peer-error.ts';
 export {
   BodyConsumedError,
   ProxyError,
@@ -210,28 +214,6 @@ export class StreamFailedError extends StreamClosedError {
   }
 }
 
-/** An optional package that a part stands on is not installed, or cannot be loaded. `cause` says why. */
-export class MissingPeerError extends SluiceError {
-  override readonly code = 'ERR_SLUICE_PEER_MISSING';
-  /** The package to install. */
-  readonly peer: string;
-
-  /** @param version - to install, where the newest may not do */
-  constructor(peer: string, usedFor: string, options?: { cause?: unknown; version?: string }) {
-    const { cause, version } = options ?? {};
-    const why = isNotFound(cause) ? '' : `, which cannot be loaded (${String(cause)})`;
-    super(
-      `${usedFor} needs the package \`${peer}\`${why}: npm install ${peer}${version ? `@${version}` : ''}`,
-      options,
-    );
-    this.peer = peer;
-  }
-}
-
-function isNotFound(cause: unknown): boolean {
-  return /^(?:ERR_)?MODULE_NOT_FOUND$/.test(String((cause as { code?: unknown } | undefined)?.code));
-}
-
 /** Any of the library's error classes; for the table below. */
 export type SluiceErrorClass = (abstract new (...args: never[]) => SluiceError) & { readonly name: string };
 
@@ -261,6 +243,7 @@ export const errorClasses: Readonly<Record<string, SluiceErrorClass>> = {
   ERR_SLUICE_CHANNEL_CLOSED: ChannelClosedError,
   ERR_SLUICE_PRODUCER_FENCED: ProducerFencedError,
   ERR_SLUICE_BACKPLANE_UNAVAILABLE: BackplaneUnavailableError,
+  ERR_SLUICE_RUN_CANCELLED: RunCancelledError,
   ERR_SLUICE_PROXY_UPSTREAM_UNREACHABLE: UpstreamUnreachableError,
   ERR_SLUICE_PROXY_UPSTREAM_TIMEOUT: UpstreamTimeoutError,
   ERR_SLUICE_PROXY_REQUEST_REFUSED: UnproxiableRequestError,

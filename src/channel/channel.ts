@@ -187,7 +187,7 @@ export class LocalChannel<M extends object>
 
   enter(stream: ChannelStream, { cursor, authorization }: Entrant, options: ResolvedSubscribeOptions): void {
     const subscriber = makeSubscriber(stream.out, authorization.identity);
-    const bookmark = new PlainBookmark(stream.out, options.as, this.delivery.texts[options.as]);
+    const bookmark = new PlainBookmark(stream.out, options.as, this.delivery.texts.of(options.as));
     this.join(stream, { subscriber, cursor, bookmark }, options);
   }
 
@@ -281,7 +281,7 @@ export class LocalChannel<M extends object>
 }
 
 /** A name that no two channels share. */
-function logName(name: string, key: string | undefined): string {
+export function logName(name: string, key: string | undefined): string {
   return key === undefined ? name : `${encodeURIComponent(name)}:${key}`;
 }
 

@@ -9,6 +9,7 @@ import {
 } from '../internal/events.ts';
 import { requestLabel } from '../internal/http/message.ts';
 import type { ResetReason } from './log/backplane.ts';
+import type { RunStatus } from './policy/answer.ts';
 
 /** Message on `sluice:channel:publish`: an event was published by this process. Not in the debug log. */
 export interface ChannelPublishMessage {
@@ -72,12 +73,28 @@ export interface ChannelEndMessage {
   readonly id: string;
 }
 
+/** Message on `sluice:channel:run`: an answer of `resumable` begins, or ends, in this process. */
+export interface ChannelRunMessage {
+  /** The name of the family. */
+  readonly channel: string;
+  /** What `key` returned. */
+  readonly key: string;
+  /** Unique in the world. */
+  readonly run: string;
+  /**
+   * `started`: the generator begins. `fenced`: another process has the run, and this one has stopped. Else how it
+   * ended; this process has written its end.
+   */
+  readonly state: 'started' | 'fenced' | RunStatus;
+}
+
 interface ChannelEvents {
   readonly publish: ChannelPublishMessage;
   readonly segment: ChannelSegmentMessage;
   readonly subscribe: ChannelSubscribeMessage;
   readonly reset: ChannelResetMessage;
   readonly end: ChannelEndMessage;
+  readonly run: ChannelRunMessage;
 }
 
 export const channelEvents: Events<ChannelEvents> = defineEvents<ChannelEvents>('channel', {
@@ -96,6 +113,7 @@ export const channelEvents: Events<ChannelEvents> = defineEvents<ChannelEvents>(
     reason,
   ],
   end: ({ channel, key, id }) => ['%s: ended with %s', labelOf(channel, key), id],
+  run: ({ channel, key, run, state }) => ['%s: run %s %s', labelOf(channel, key), run, state],
 });
 
 /** What a channel is called in messages and errors. */

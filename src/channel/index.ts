@@ -11,6 +11,7 @@ export {
   InvalidEventError,
   InvalidOptionError,
   ProducerFencedError,
+  RunCancelledError,
 } from '../errors.ts';
 export type { RoutedRequest } from '../internal/http/framework.ts';
 export type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
@@ -36,6 +37,7 @@ export type {
   ChannelErrorMessage,
   ChannelPublishMessage,
   ChannelResetMessage,
+  ChannelRunMessage,
   ChannelSegmentMessage,
   ChannelSubscribeMessage,
 } from './events.ts';
@@ -51,6 +53,10 @@ export type { ChannelsLimits, ChannelsOptions } from './family/options.ts';
 export { createMemoryBackplane } from './log/memory-backplane.ts';
 export type { ChannelOptions, CoalesceOptions, HistoryOptions, PublishOptions } from './options.ts';
 export type { Authorization, ChannelStart, SubscribeOptions } from './subscribe-options.ts';
+export type { RunStatus } from './policy/answer.ts';
+export { mergeDeltas, type MergeDeltasOptions } from './resumable/merge-deltas.ts';
+export type { AnswerEnd, AnswerKey, AnswerRun, ResumableOptions } from './resumable/options.ts';
+export { resumable, type Resumable } from './resumable/resumable.ts';
 export type { Subscriber } from './subscriber.ts';
 
 /**

@@ -163,7 +163,8 @@ function readBackplane(option: string, value: Backplane | undefined): Backplane 
   return value;
 }
 
-function readCoalesce(option: string, value: CoalesceOptions): ResolvedCoalesce {
+/** Throws `InvalidOptionError`. */
+export function readCoalesce(option: string, value: CoalesceOptions): ResolvedCoalesce {
   const { ms, key, merge } = readOptions(option, value, coalesceNames, coalesceAdvice);
   return {
     ms: readDuration(`${option}.ms`, ms, { min: 1, max: longestDelay }),
@@ -172,7 +173,8 @@ function readCoalesce(option: string, value: CoalesceOptions): ResolvedCoalesce 
   };
 }
 
-function needed<T>(option: string, value: T | undefined): T {
+/** A function that has no default. Throws `InvalidOptionError`. */
+export function needed<T>(option: string, value: T | undefined): T {
   if (value === undefined) throw new InvalidOptionError(option, 'a function', value);
   return value;
 }

@@ -15,6 +15,7 @@ import type { AnyEvents } from '../sse/event-map.ts';
 import { type ResolvedSseOptions, resolveSseOptions, type SseOptions } from '../sse/options.ts';
 import type { AnyChannelEvent, AnyChannelInput, ChannelEvent } from './delivery/event.ts';
 import { gapRecord } from './delivery/framing.ts';
+import type { AnswerFraming } from './policy/answer.ts';
 
 /** What `authorize` says of a client that may subscribe. */
 export interface Authorization {
@@ -88,7 +89,7 @@ export type ResolvedSubscribeOptions = {
   readonly authorize: ((req: RoutedRequest) => unknown) | undefined;
   readonly overflow: Overflow;
 } & (
-  | { readonly as: 'sse'; readonly stream: ResolvedSseOptions }
+  | { readonly as: 'sse' | AnswerFraming; readonly stream: ResolvedSseOptions }
   | { readonly as: 'ndjson'; readonly stream: ResolvedRecordOptions<unknown> }
 );
 

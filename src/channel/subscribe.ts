@@ -41,11 +41,7 @@ const closedRefusal = { retryAfter: 5_000, reconnectDelay: 5_000, text: 'The cha
 export function makeSubscribe(options: ResolvedSubscribeOptions, host: SubscribeHost): StreamMiddleware {
   const kind = streamKindOf(options, isStopped);
   return function subscribe(req: HttpRequest, res: HttpResponse, next?: Next): void {
-    take(admit(req, res, next), (error) => {
-      if (next) next(error);
-      else if (res.headersSent || isGone(res)) reportError(req, error);
-      else answerFailure(req, res, error);
-    });
+    take(admit(req, res, next), (error) => failRequest(error, req, res, next));
   };
 
   function* admit(req: HttpRequest, res: HttpResponse, next: Next | undefined): Steps {
@@ -62,15 +58,8 @@ export function makeSubscribe(options: ResolvedSubscribeOptions, host: Subscribe
     const cursor = headerCursor(req) ?? (yield* readCursor(req));
     if (isGone(res)) return;
     const entrant = { cursor, authorization, keys };
-    const refusal = host.isClosed ? closedRefusal : host.refusalFor?.(entrant);
-    if (refusal) {
-      refuse(req, res, refusal);
-      return;
-    }
-    const enter = (stream: ChannelStream): void => {
-      leaveAt(stream, authorization.until);
-      host.enter(stream, entrant, options);
-    };
+    if (isRefused(host, entrant, req, res)) return;
+    const enter = (stream: ChannelStream): void => enterHost(host, stream, entrant, options);
     serveStream(kind, enter, req, res, next);
   }
 
@@ -83,12 +72,31 @@ export function makeSubscribe(options: ResolvedSubscribeOptions, host: Subscribe
   }
 }
 
-function isStopped(req: HttpRequest): boolean {
+/** Refuses a client for which there is no room. @returns whether it is refused */
+export function isRefused(host: SubscribeHost, entrant: Entrant, req: HttpRequest, res: HttpResponse): boolean {
+  const refusal = host.isClosed ? closedRefusal : host.refusalFor?.(entrant);
+  if (refusal) refuse(req, res, refusal);
+  return refusal !== undefined;
+}
+
+/** A client is there, until its right ends. Throws what fails before anything is sent. */
+export function enterHost(
+  host: SubscribeHost,
+  stream: ChannelStream,
+  entrant: Entrant,
+  options: ResolvedSubscribeOptions,
+): void {
+  leaveAt(stream, entrant.authorization.until);
+  host.enter(stream, entrant, options);
+}
+
+/** Whether a client was told not to come back. */
+export function isStopped(req: HttpRequest): boolean {
   return (headerCursor(req) ?? queryCursor(req.url)) === stopId;
 }
 
 /** The newest id that the client knows: an `EventSource` keeps its URL when it reconnects. */
-function headerCursor(req: HttpRequest): string | undefined {
+export function headerCursor(req: HttpRequest): string | undefined {
   const id = decodeLastEventId(requestField(req, 'last-event-id'));
   return id === '' ? undefined : id;
 }
@@ -99,16 +107,27 @@ function readAuthorization(value: unknown): Authorization | undefined {
   if (value === true) return {};
   if (typeof value !== 'object' || value === null)
     throw new InvalidOptionError('subscribe.authorize', 'a function that returns a boolean or an object', value);
-  const { until } = value as Authorization;
-  if (until === undefined) return value;
+  return isInForce('subscribe.authorize.until', value) ? value : undefined;
+}
+
+/** Whether a right has not ended yet. Throws `InvalidOptionError`. */
+export function isInForce(option: string, { until }: Authorization): boolean {
+  if (until === undefined) return true;
   const end = Number(until);
-  if (Number.isNaN(end)) throw new InvalidOptionError('subscribe.authorize.until', 'a point in time', until);
-  return end > Date.now() ? value : undefined;
+  if (Number.isNaN(end)) throw new InvalidOptionError(option, 'a point in time', until);
+  return end > Date.now();
 }
 
 function leaveAt(stream: ChannelStream, until: Authorization['until']): void {
   if (until === undefined) return;
   stream.out.onClosed(startTimer(Number(until) - Date.now(), () => stream.leave()));
+}
+
+/** Passes an error on, before a stream has begun. */
+export function failRequest(error: unknown, req: HttpRequest, res: HttpResponse, next: Next | undefined): void {
+  if (next) next(error);
+  else if (res.headersSent || isGone(res)) reportError(req, error);
+  else answerFailure(req, res, error);
 }
 
 function answerFailure(req: HttpRequest, res: HttpResponse, error: unknown): void {

@@ -7,6 +7,7 @@ import type { StreamKind } from '../internal/writer/serve.ts';
 import { ndjsonFormat } from '../internal/format/records.ts';
 import { OutRecordStream } from '../records/stream.ts';
 import { formatPrelude, OutEventStream } from '../sse/stream.ts';
+import { hasCursor } from './policy/answer.ts';
 import type { SubscriberStream } from './delivery/subscription.ts';
 import type { ResolvedSubscribeOptions } from './subscribe-options.ts';
 
@@ -57,7 +58,9 @@ export function streamKindOf(
     isStopped,
     wrap: (out) => {
       const events = new OutEventStream(out, '', stream);
-      return { out, finish: () => finish(out, () => events.stop()), leave: () => void events.leave() };
+      // Clients that know no ids do not need to be told to stay away.
+      const stop = (): Promise<void> => (hasCursor(options.as) ? events.stop() : events.end());
+      return { out, finish: () => finish(out, stop), leave: () => void events.leave() };
     },
     send: never,
   };

@@ -54,3 +54,15 @@ export class BackplaneUnavailableError extends SluiceError {
 function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
+
+/** Why an answer of `resumable` was cancelled: `signal.reason` of its run. */
+export class RunCancelledError extends SluiceError {
+  override readonly code = 'ERR_SLUICE_RUN_CANCELLED';
+  /** `requested`: by `cancel`. `disconnected`: no client was left, and `onDisconnect` says so. */
+  readonly reason: 'requested' | 'disconnected';
+
+  constructor(reason: 'requested' | 'disconnected', options?: { cause?: unknown }) {
+    super(reason === 'requested' ? 'The answer was cancelled' : 'No client was left to read the answer', options);
+    this.reason = reason;
+  }
+}

@@ -3,7 +3,7 @@ import debug from 'debug';
 import { InvalidOptionError } from '../errors.ts';
 import { callEach, Listeners } from '../internal/listeners.ts';
 import { engineOf } from '../internal/http/engine-io.ts';
-import { offerContext } from '../internal/context/request-context.ts';
+import { offerContext, offerHold, type TakeHold } from '../internal/context/request-context.ts';
 import type { HttpRequest, HttpResponse, Next } from '../internal/http/message.ts';
 import { readOneOf, refuseWhen, requireFunction } from '../internal/option.ts';
 import { refuse, type RefusalOptions } from '../internal/writer/refusal.ts';
@@ -34,6 +34,7 @@ export class LifecycleController {
   readonly #listeners = new Listeners<LifecycleChange>(reportLifecycleError);
   readonly #attached = new Map<object, () => void>();
   readonly #unwatchSignals: () => void;
+  readonly #takeHold: TakeHold = (onCut) => this.holds.take(onCut);
   #firstSignalAt: number | undefined;
   /** Whether a probe ever came. */
   #isProbed = false;
@@ -72,6 +73,7 @@ export class LifecycleController {
       return;
     }
     offerContext(req, res);
+    offerHold(req, this.#takeHold);
     next();
   }
 

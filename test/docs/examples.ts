@@ -411,6 +411,14 @@ export const rows: Record<string, Row> = {
   'docs/llm.md: The AI SDK (2)': {
     visit: async ({ origin }) => expect(await chatText(`${origin()}/api/chat`)).toBe('The answer.'),
   },
+  'docs/llm.md: Resumable answers in ten lines': {
+    visit: async ({ origin, printed }) => {
+      expect(await chatText(`${origin()}/api/chat`)).toBe('The answer.');
+      expect(await printed()).toContain('chat done { totalTokens: 2 }');
+      expect((await fetch(`${origin()}/api/chat/chat/stream`)).status).toBe(204);
+      expect((await fetch(`${origin()}/api/chat/chat`, { method: 'DELETE' })).status).toBe(204);
+    },
+  },
   'docs/llm.md: Read it in a browser': {
     visit: async ({ exports }) => {
       const readEvents = exports['readEvents'] as (response: Response) => AsyncIterable<string>;
@@ -481,6 +489,18 @@ export const rows: Record<string, Row> = {
     },
   },
 
+  'docs/channel.md: Answers': {
+    visit: async ({ exports, mount, origin }) => {
+      await mount(exports['app']);
+      const url = `${origin()}/reports/1`;
+      const ann = { headers: { 'x-user': 'ann' } };
+      expect((await fetch(url, { method: 'POST' })).status).toBe(403);
+      const answer = await (await fetch(url, { method: 'POST', ...ann })).text();
+      expect(answer).toMatch(/data: \{"page":3\}\n\nid: \S+\nevent: sluice\.end\ndata: \{"status":"done"\}/);
+      expect(await (await fetch(url, ann)).text()).toBe(answer);
+      expect(await (await fetch(`${url}/usage`, ann)).json()).toEqual({ status: 'done', pages: 3 });
+    },
+  },
   'docs/channel.md: Backplanes': { notRun: 'test/channel/conformance.test.ts is this for vitest' },
   'docs/redis.md: A switch for all instances': visited(async ({ origin }) => {
     await get(`${origin()}/profile/cheap`, ['{"enabled":true,"profile":"cheap"}'], { method: 'PUT' });

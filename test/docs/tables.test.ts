@@ -98,6 +98,13 @@ describe('docs/channel.md', () => {
     expect(rows('channel', 'Reset', 'reason')).toEqual(unionOf('ResetReason'));
     expect(rows('channel', 'The channel', 'member')).toEqual(membersOf('Channel'));
   });
+
+  it('has a row for each option, each format and each end of an answer', () => {
+    expect(rows('channel', 'Answers', 'member')).toEqual(membersOf('Resumable'));
+    expect(rows('channel', 'Answers', 'option of `resumable`')).toEqual(membersOf('ResumableOptions'));
+    expect(rows('channel', 'Answers', '`status`')).toEqual(unionOf('RunStatus'));
+    expect(rows('channel', 'Answers', '`format`')).toEqual(['openai', 'sse', 'ui-message']);
+  });
 });
 
 describe('docs/redis.md', () => {

@@ -36,6 +36,8 @@ module.exports = async function tryService(parts) {
   await ticks.end();
   const rooms = channel.createChannels({ ttl: '1m' });
   await rooms.publish(['a', 'b'], 'hello');
+  const answers = channel.createChannels({ name: 'answers' });
+  const answer = channel.resumable(answers, { key: () => 'a', run: () => ['a', 'b'], coalesce: channel.mergeDeltas() });
   rooms.close();
   /** @type {unknown} */
   let late;
@@ -48,6 +50,7 @@ module.exports = async function tryService(parts) {
     }),
     '/endless': sse.sse((stream) => void stream.send({ id: '1', data: 'hello' })),
     '/ticks': ticks.subscribe({ from: 'earliest' }),
+    '/answer': answer.start,
     '/rows': records.ndjson(async function* (_stream, req) {
       yield { hasDeadline: Number.isFinite(sluice.contextOf(req).remaining()) };
     }),
@@ -72,6 +75,8 @@ module.exports = async function tryService(parts) {
   assert.match(await events.text(), /^event: tick\nid: 1\ndata: \{"n":1\}\n\n$/m);
   assert.ok(late instanceof sluice.StreamClosedError, 'the error of a late send is of another copy');
   assert.match(await (await get('/ticks')).text(), /^id: \S+-1\nevent: tick\ndata: \{"n":1\}\n\n/m);
+  assert.match(await (await get('/answer')).text(), /^data: ab\n\nid: \S+\nevent: sluice\.end\n/m);
+  answers.close();
   assert.strictEqual(await (await get('/rows')).text(), '{"hasDeadline":true}\n');
   const file = await get('/body');
   assert.strictEqual(file.headers.get('content-encoding'), null); // no Content-Type

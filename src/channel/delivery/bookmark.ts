@@ -57,5 +57,6 @@ export class PlainBookmark implements Bookmark {
  */
 export function tellPlace(out: OutStream, framing: Framing, id: string): void {
   const req = out.req as RoutedRequest;
-  if (framing === 'sse' && isEventSource(req.method, req.headers)) void out.push(formatLoneId(id, true));
+  if ((framing === 'sse' || framing === 'answer') && isEventSource(req.method, req.headers))
+    void out.push(formatLoneId(id, true));
 }

@@ -1,6 +1,7 @@
 import { SharedText } from '../../internal/seam/segment.ts';
 import { type HeartbeatPort, heartbeatPortOf, type SharedHeartbeats } from '../../internal/writer/shared-heartbeats.ts';
 import type { OutStream } from '../../internal/writer/stream.ts';
+import type { Framing } from './framing.ts';
 import { serveSlice } from './slice.ts';
 
 /** A heartbeat on its way to several clients. */
@@ -78,5 +79,14 @@ export class ChannelText implements SharedHeartbeats {
     });
     this.#round = hasMore ? round : undefined;
     if (hasMore) setImmediate(() => this.#serve(round));
+  }
+}
+
+/** The texts of a channel, one for each form that has clients. */
+export class ChannelTexts {
+  readonly #texts: Partial<Record<Framing, ChannelText>> = {};
+
+  of(framing: Framing): ChannelText {
+    return (this.#texts[framing] ??= new ChannelText());
   }
 }

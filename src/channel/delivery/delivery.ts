@@ -1,7 +1,6 @@
 import { atTickEnd, type Flushable } from '../../internal/writer/tick.ts';
 import { startTimer } from '../../internal/time/clock.ts';
-import { ChannelText } from './channel-text.ts';
-import type { Framing } from './framing.ts';
+import { ChannelTexts } from './channel-text.ts';
 import { type GivenEntry, Segment } from './segment.ts';
 import { serveSlice } from './slice.ts';
 
@@ -25,7 +24,7 @@ export interface DeliveryObserver {
  */
 export class Delivery implements Flushable {
   /** In one process the text of a channel is made once, however many clients there are. */
-  readonly texts: Readonly<Record<Framing, ChannelText>> = { sse: new ChannelText(), ndjson: new ChannelText() };
+  readonly texts: ChannelTexts = new ChannelTexts();
   readonly #batch: number;
   readonly #observer: DeliveryObserver;
   readonly #members = new Set<LiveMember>();

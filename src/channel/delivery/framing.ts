@@ -1,17 +1,19 @@
 import { formatEvent } from '../../internal/format/event-stream.ts';
 import { ndjsonFormat } from '../../internal/format/records.ts';
 import type { ChannelEntry, NewEntry } from '../log/backplane.ts';
+import { type AnswerFraming, frameAnswer } from '../policy/answer.ts';
 
 /** How the events of a channel look on the wire. */
-export type Framing = 'sse' | 'ndjson';
+export type Framing = 'sse' | 'ndjson' | AnswerFraming;
 
 /** The text of an entry, without an id. */
-type Body = Pick<NewEntry, 'event' | 'data' | 'isJson'>;
+type Body = Pick<NewEntry, 'event' | 'data' | 'isJson' | 'isEnd'>;
 
 /** The text of an entry. `''` for an end without an event. */
 export function frame(framing: Framing, id: string | undefined, body: Body): string {
   if (body.event === undefined && body.data === undefined) return '';
-  return framing === 'sse' ? frameEvent(id, body) : frameRecord(id, body);
+  if (framing === 'sse') return frameEvent(id, body);
+  return framing === 'ndjson' ? frameRecord(id, body) : frameAnswer(framing, id, body);
 }
 
 /** The text of entries with their own ids. */

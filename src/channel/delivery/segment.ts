@@ -1,5 +1,5 @@
 import type { ChannelEntry } from '../log/backplane.ts';
-import type { ChannelText } from './channel-text.ts';
+import type { ChannelText, ChannelTexts } from './channel-text.ts';
 import { type AnyChannelEvent, toEvent } from './event.ts';
 import { frame, frameAll, type Framing } from './framing.ts';
 
@@ -20,13 +20,13 @@ export class Segment {
   readonly entries: readonly GivenEntry[];
   readonly first: GivenEntry;
   readonly last: GivenEntry;
-  readonly #texts: Readonly<Record<Framing, ChannelText>>;
+  readonly #texts: ChannelTexts;
   readonly #bytes: Partial<Record<Framing, Buffer>> = {};
   /** By what is around the ids. */
   #composite: Map<string, Buffer> | undefined;
   #events: readonly AnyChannelEvent[] | undefined;
 
-  constructor(first: GivenEntry, rest: readonly GivenEntry[], texts: Readonly<Record<Framing, ChannelText>>) {
+  constructor(first: GivenEntry, rest: readonly GivenEntry[], texts: ChannelTexts) {
     this.entries = [first, ...rest];
     this.first = first;
     this.last = rest.at(-1) ?? first;
@@ -61,6 +61,6 @@ export class Segment {
 
   #frame(framing: Framing): Buffer {
     const text = frameAll(framing, this.entries);
-    return text === '' ? Buffer.alloc(0) : this.#texts[framing].append(text);
+    return text === '' ? Buffer.alloc(0) : this.#texts.of(framing).append(text);
   }
 }

@@ -9,6 +9,7 @@ import type { Delivery, LiveMember } from './delivery.ts';
 import { type AnyChannelEvent, toEvent, toMapped } from './event.ts';
 import { channelEvents } from '../events.ts';
 import { frame, frameNotice } from './framing.ts';
+import { hasCursor } from '../policy/answer.ts';
 import type { GivenEntry, Segment } from './segment.ts';
 import { settled, type Steps, take } from './steps.ts';
 import type { ResolvedSubscribeOptions } from '../subscribe-options.ts';
@@ -252,6 +253,7 @@ export class Subscription implements LiveMember {
     const id = position === undefined ? undefined : this.#bookmark.move(position);
     void this.#out.push(frameNotice(this.#options.as, id, 'sluice.reset', { reason, key }));
     channelEvents.reset.publish({ channel: name, key, req: this.#req, reason });
+    if (!hasCursor(this.#options.as)) this.#stream.finish();
   }
 
   #tellLive(cursor: string | undefined): void {

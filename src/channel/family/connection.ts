@@ -167,7 +167,7 @@ export class Connection {
       return false;
     }
     const { out } = this;
-    part.channelText = room.channel.delivery.texts[this.options.as];
+    part.channelText = room.channel.delivery.texts.of(this.options.as);
     const stream: ChannelStream = { out, finish: () => this.finish(part), leave: () => this.leave() };
     const member = { subscriber: this.subscriber, cursor, bookmark: part };
     let leaveChannel: ReturnType<typeof room.channel.join> | undefined;

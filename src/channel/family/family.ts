@@ -102,9 +102,12 @@ export interface Channels<M extends object = AnyEvents> {
 export class LocalChannels<M extends object> implements Channels<M>, ConnectionHost {
   readonly name: string;
   readonly texts: SharedTexts = new SharedTexts();
+  /** How clients enter channels whose keys are known. */
+  readonly entrance: SubscribeHost = this.#hostFor(undefined);
   readonly #options: ResolvedChannelsOptions;
   readonly #rooms: Rooms<M>;
   readonly #connections = new Set<Connection>();
+  readonly #closing = new Set<() => void>();
   readonly #perIdentity: Quota<unknown>;
   readonly #perChannel: Quota<string>;
   readonly #listeners = {
@@ -168,8 +171,20 @@ export class LocalChannels<M extends object> implements Channels<M>, ConnectionH
     return (this.#listeners[event] as Listeners<object>).add(listener as (value: object) => void);
   }
 
+  /** Of its channels. */
+  get options(): ResolvedChannelsOptions {
+    return this.#options;
+  }
+
+  /** Calls a function once when the family closes. It may not throw. Returns the undo. */
+  onClosing(call: () => void): () => void {
+    this.#closing.add(call);
+    return () => void this.#closing.delete(call);
+  }
+
   close(): void {
     this.#isClosed = true;
+    for (const call of [...this.#closing]) call();
     this.#rooms.close();
     for (const connection of [...this.#connections]) connection.leave();
   }

@@ -7,9 +7,18 @@ import { type HttpRequest, type HttpResponse, isGone } from '../http/message.ts'
 const contextKey = Symbol('sluice.context');
 const responseKey = Symbol('sluice.response');
 
+const holdKey = Symbol('sluice.hold');
+
 const none: readonly Context[] = [];
 
+/**
+ * Makes a shutdown wait for work that outlives its request. Returns the release.
+ * @param onCut - the shutdown waits no longer
+ */
+export type TakeHold = (onCut: () => void) => () => void;
+
 interface Slot {
+  [holdKey]?: TakeHold | undefined;
   [responseKey]?: HttpResponse | undefined;
   /** The last one counts. */
   [contextKey]?: Context[] | undefined;
@@ -32,6 +41,16 @@ export function contextIn(req: HttpRequest): Context | undefined {
 /** Lets `contextFor` make the context of a request on first use: most requests need none. */
 export function offerContext(req: HttpRequest, res: HttpResponse): void {
   slotOf(req)[responseKey] = res;
+}
+
+/** Lets work that a request begins hold up the shutdown. */
+export function offerHold(req: HttpRequest, take: TakeHold): void {
+  slotOf(req)[holdKey] = take;
+}
+
+/** Makes the shutdown of the process that serves a request wait, if the request passed `lifecycle`. */
+export function takeHold(req: HttpRequest, onCut: () => void): () => void {
+  return slotOf(req)[holdKey]?.(onCut) ?? (() => undefined);
 }
 
 /** The context of a request. Makes the one that was offered. */

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { ChannelText } from '../../../src/channel/delivery/channel-text.ts';
+import { ChannelTexts } from '../../../src/channel/delivery/channel-text.ts';
 import { Segment } from '../../../src/channel/delivery/segment.ts';
 import { SharedTexts } from '../../../src/channel/family/shared-texts.ts';
 
@@ -8,7 +8,7 @@ it('gives clients on the same channels at the same places one buffer', () => {
   const [one, two] = [texts.acquire('sse a,b'), texts.acquire('sse a,b')];
   expect(two.text).toBe(one.text);
   const entry = { id: 'e-1', data: 'x' };
-  const segment = new Segment(entry, [{ id: 'e-2', data: 'y' }], { sse: new ChannelText(), ndjson: new ChannelText() });
+  const segment = new Segment(entry, [{ id: 'e-2', data: 'y' }], new ChannelTexts());
   const here = { before: 'a:', after: ',b:f-1' };
   const bytes = segment.compositeBytes('sse', one.text, here);
   expect(bytes.toString()).toBe('id: a:e-1,b:f-1\ndata: x\n\nid: a:e-2,b:f-1\ndata: y\n\n');
