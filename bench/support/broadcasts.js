@@ -1,6 +1,13 @@
 // @ts-check
 import { deliveryMetrics, openDelivery } from './delivery.js';
-import { serveBare, serveCompressedSluice, serveCompression } from './event-servers.js';
+import {
+  serveBare,
+  serveCompressedBetterSse,
+  serveCompressedChannel,
+  serveCompressedSluice,
+  serveCompression,
+  serveReadyBytes,
+} from './event-servers.js';
 import { tickFor } from './tick.js';
 import { withCount } from './weight.js';
 
@@ -11,9 +18,10 @@ import { withCount } from './weight.js';
  * @param {string} options.summary
  * @param {number} options.events - at each tick
  * @param {Record<string, Partial<Record<'cpu' | 'wire', number>>>} options.toReach - peer → our ratios to it
+ * @param {readonly import('./summary.js').Row[]} options.rows
  * @returns {import('./rounds.js').Scenario}
  */
-export function broadcasts({ name, summary, events, toReach }) {
+export function broadcasts({ name, summary, events, toReach, rows }) {
   const eventsOf = (/** @type {number} */ tick) =>
     Array.from({ length: events }, (_, index) => {
       const number = (tick - 1) * events + index + 1;
@@ -27,6 +35,8 @@ export function broadcasts({ name, summary, events, toReach }) {
     baseline: 'bare',
     rounds: 5,
     slices: 4,
+    rows,
+    rowPeers: ['bare', 'ready', 'compression', 'sluice'],
     metrics: deliveryMetrics().flatMap((metric) =>
       Object.entries(toReach).flatMap(([baseline, ratios]) => {
         const ratio = ratios[/** @type {'cpu' | 'wire'} */ (metric.key)];
@@ -63,6 +73,28 @@ export function broadcasts({ name, summary, events, toReach }) {
         },
       },
       {
+        name: 'better-sse',
+        title: 'channel.broadcast, compression and res.flush',
+        async serve() {
+          const { createChannel } = await import('better-sse');
+          const channel = createChannel();
+          const served = await serveCompressedBetterSse((session) => channel.register(session));
+          const tick = (/** @type {number} */ number) => {
+            for (const { event, id, data } of eventsOf(number)) channel.broadcast(data, event, { eventId: id });
+            for (const { res } of served.clients) res.flush();
+          };
+          return withCount(served, { tick, end: () => served.clients.forEach(({ res }) => res.end()) });
+        },
+      },
+      {
+        name: 'ready',
+        title: 'bytes that are ready, socket.write to each: the floor',
+        async serve() {
+          const { send, end, ...served } = await serveReadyBytes();
+          return withCount(served, { tick: (/** @type {number} */ number) => send(textsOf(number).join('')), end });
+        },
+      },
+      {
         name: 'each',
         title: 'stream.send to each, and compress',
         async serve() {
@@ -75,16 +107,13 @@ export function broadcasts({ name, summary, events, toReach }) {
       },
       {
         name: 'sluice',
-        title: 'a shared text, and compress',
+        title: 'createChannel, and compress',
         async serve() {
-          const { default: segments } = await import('../../dist/internal/seam/segment.js');
-          const served = await serveCompressedSluice();
-          const text = new segments.SharedText();
+          const { channel, ...served } = await serveCompressedChannel();
           const tick = (/** @type {number} */ number) => {
-            const segment = text.append(textsOf(number).join(''));
-            for (const { out } of /** @type {Set<any>} */ (served.clients)) void out.push(segment);
+            for (const { event, data } of eventsOf(number)) void channel.publish({ event, data });
           };
-          return withCount(served, { tick, end: () => served.clients.forEach((stream) => void stream.end()) });
+          return withCount(served, { tick, end: () => void channel.end() });
         },
       },
     ],

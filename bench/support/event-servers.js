@@ -1,5 +1,6 @@
 // @ts-check
 // The same endpoint again and again: an event stream at `/events`, and the set of those who are connected.
+import { Buffer } from 'node:buffer';
 import express from 'express';
 
 const head = {
@@ -63,8 +64,11 @@ export async function serveBetterSse(onSession, keepAlive = () => null) {
   return { app, clients };
 }
 
-/** `better-sse` under `compression`. It does not flush, so whoever pushes has to. */
-export async function serveCompressedBetterSse() {
+/**
+ * `better-sse` under `compression`. It does not flush: its user has to.
+ * @param {(session: import('better-sse').Session) => void} [onSession]
+ */
+export async function serveCompressedBetterSse(onSession) {
   const { createSession } = await import('better-sse');
   const { default: compression } = await import('compression');
   /** @type {Set<{ session: import('better-sse').Session, res: import('express').Response }>} */
@@ -75,6 +79,7 @@ export async function serveCompressedBetterSse() {
     const client = { session: await createSession(req, res, { keepAlive: null, headers: transformable }), res };
     res.flush();
     clients.add(client);
+    onSession?.(client.session);
     client.session.once('disconnected', () => clients.delete(client));
   });
   return { app, clients };
@@ -108,4 +113,52 @@ export async function serveSluice(options, setUp) {
     ),
   );
   return { app, clients };
+}
+
+/** A channel of `createChannel` under `compress`. */
+export async function serveCompressedChannel() {
+  const { compress, createChannel } = await import('sluice');
+  const channel = createChannel({ name: 'ticks' });
+  const app = express();
+  app.use(compress({ level: 6 }));
+  app.get('/events', channel.subscribe({ comments: 'block' }));
+  const clients = {
+    get size() {
+      return channel.subscribers().length;
+    },
+  };
+  return { app, clients, channel };
+}
+
+/**
+ * What no channel can pass: the bytes are there, framed, and go to each socket by one call, past `res`. All streams have
+ * the same text, so one encoder is enough.
+ */
+export async function serveReadyBytes() {
+  const { gzip } = await import('sluice/compress');
+  const encoder = gzip({ level: 6 }).createBlocks?.({ tier: 0, size: undefined, padding: 0, history: 1024 });
+  if (!encoder) throw new Error('gzip makes no blocks');
+  const encode = async (/** @type {string} */ text, last = false) =>
+    Buffer.from(await encoder.encode(Buffer.from(text), last));
+  const prelude = await encode(':ok\n\n');
+  /** @type {Set<import('express').Response>} */
+  const clients = new Set();
+  const app = express();
+  app.get('/events', (_req, res) => {
+    res.writeHead(200, { ...head, 'Content-Encoding': 'gzip' });
+    res.write(prelude);
+    clients.add(res);
+    res.on('close', () => clients.delete(res));
+  });
+  /** @param {string} text */
+  async function send(text) {
+    const block = await encode(text);
+    const chunk = Buffer.concat([Buffer.from(`${block.length.toString(16)}\r\n`), block, Buffer.from('\r\n')]);
+    for (const { socket } of clients) socket?.write(chunk);
+  }
+  async function end() {
+    const block = await encode('', true);
+    for (const res of clients) res.end(block);
+  }
+  return { app, clients, send, end };
 }

@@ -156,7 +156,7 @@ answerCalls({
   bytes: () => readers.reduce((sum, { parser }) => sum + parser.bytes, 0),
   /**
    * Throws unless each reader has got exactly `goal` events, and the ids `1 … goal - 1` in order where the text was
-   * kept.
+   * kept. Those of a channel have the name of its log before them.
    * @param {number} goal
    */
   verify(goal) {
@@ -165,7 +165,7 @@ answerCalls({
     if (wrong > 0) throw new Error(`${wrong} of ${readers.length} streams have lost or repeated events, of ${goal}`);
     const expected = Array.from({ length: goal - 1 }, (_, index) => String(index + 1)).join();
     for (const { text } of readers) {
-      const ids = text?.join('').matchAll(/^id: ?(\d+)$/gm);
+      const ids = text?.join('').matchAll(/^id: ?(?:[0-9a-z]+-)?(\d+)$/gm);
       if (ids && Array.from(ids, ([, id]) => id).join() !== expected)
         throw new Error('a stream has lost, repeated or reordered ids');
     }

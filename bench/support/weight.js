@@ -12,7 +12,7 @@ const visitors = 50;
 
 /**
  * A server that tells how many are connected.
- * @param {{ app: import('node:http').RequestListener, clients: Set<unknown> }} served
+ * @param {{ app: import('node:http').RequestListener, clients: { readonly size: number } }} served
  * @param {Record<string, (...args: any[]) => unknown>} [calls] - others of its own
  */
 export function withCount({ app, clients }, calls = {}) {
