@@ -1,9 +1,16 @@
-import { describe, expect, it } from 'vitest';
-import { ChannelEndedError, createChannel, InvalidEventError, type Subscriber } from '../../src/index.ts';
-import { bare, carriers } from '../support/carriers.ts';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import {
+  ChannelEndedError,
+  createChannel,
+  createChannels,
+  InvalidEventError,
+  type Subscriber,
+} from '../../src/index.ts';
+import { bare, carriers, express5, type Middleware } from '../support/carriers.ts';
 import { parseNdjson } from '../support/record-parser.ts';
-import { settles, until } from '../support/until.ts';
-import { channelOf, dataOf, eventSource, serveChannel } from './site.ts';
+import { serve } from '../support/serve.ts';
+import { settles, turns, until } from '../support/until.ts';
+import { channelOf, dataOf, eventSource, serveChannel, visitorOf } from './site.ts';
 
 const resetOf = (reason: string) => JSON.stringify({ reason });
 
@@ -54,6 +61,14 @@ describe('publish', () => {
     await expect(channel.publish('x', { key: 1 } as never)).rejects.toMatchObject({
       code: 'ERR_SLUICE_OPTION_INVALID',
     });
+  });
+
+  it.each([
+    ['undefined', undefined, 'must be an object with `event` and `data`, or a string of data'],
+    ['bytes', new Uint8Array(2), 'must be an object with `event` and `data`, or a string of data'],
+    ['an empty object', {}, 'has neither `event` nor `data`. A value alone is `{ data: value }`'],
+  ])('says of %s what an event is', async (_name, event, sentence) => {
+    await expect(channelOf().publish(event as never)).rejects.toThrow(sentence);
   });
 
   it('joins the events of a tick in one write', async () => {
@@ -173,6 +188,46 @@ describe('a client that resumes', () => {
     const site = await serveChannel(channel, { from: 'earliest', filter: () => false });
     const source = await site.join(eventSource);
     await until(() => source.lastEventId === last);
+    expect(source.events).toEqual([]);
+  });
+});
+
+describe('a client for which events are filtered out', () => {
+  it('is told its place now and then if it is an EventSource, and gets no reset when it is back', async () => {
+    const channel = channelOf({ history: { count: 100 } });
+    const site = await serveChannel(channel, { filter: ({ event }) => event === 'wanted' });
+    const [source, other] = [await site.join(eventSource), await site.join()];
+    await until(() => channel.subscribers().length === 2 && source.lastEventId !== '');
+    const first = await channel.publish({ event: 'wanted', data: 'first' });
+    await Promise.all([source.count(1), other.count(1)]);
+    const ids: string[] = [];
+    for (let number = 0; number < 150; number++) {
+      ids.push(await channel.publish('not for it'));
+      await turns();
+    }
+    await until(() => source.lastEventId === ids[127]);
+    expect([source.events.length, other.lastEventId]).toEqual([1, first]);
+    source.destroy();
+    other.destroy();
+    await channel.publish({ event: 'wanted', data: 'second' });
+    const again = await site.join({ ...eventSource, 'last-event-id': source.lastEventId });
+    expect(dataOf(await again.count(1))).toEqual(['second']);
+    const reset = await site.join({ 'last-event-id': first });
+    await until(() => reset.text.includes('sluice.reset'));
+  });
+
+  it('is told its places on several channels', async () => {
+    const rooms = createChannels();
+    onTestFinished(() => rooms.close());
+    const running = await serve(express5, rooms.subscribe(() => ['a', 'b'], { filter: () => false }) as Middleware);
+    const source = visitorOf(await running.visit({ headers: eventSource }));
+    await until(() => rooms.subscribers().length === 1);
+    const ids: string[] = [];
+    for (let number = 0; number < 64; number++) {
+      ids.push(...(await rooms.publish('b', 'not for it')));
+      await turns();
+    }
+    await until(() => source.lastEventId.endsWith(`,b:${ids[63]}`));
     expect(source.events).toEqual([]);
   });
 });

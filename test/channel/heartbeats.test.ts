@@ -260,6 +260,17 @@ it('the clock of a producer goes on: heartbeats do not hide that nothing is publ
   for (const { text } of readings) expect(text).toMatch(/^:ok\n:\n:\nretry: \d+\n$/);
 });
 
+it('a filter that lets all pass costs no compression of its own', async () => {
+  const site = await serveBeats({ '/a': {}, '/pass': { subscribe: { filter: () => true, map: (event) => event } } });
+  const readings = await joinAll(site, ['/a', '/a', '/pass', '/pass']);
+  await site.fill(readings);
+  const events = await site.compressionsOf(
+    () => void site.channel.publish('after'),
+    () => readings.every(({ text }) => text.includes('after')),
+  );
+  expect(events).toBe(1);
+});
+
 function roomsOf(): Channels {
   const rooms = createChannels();
   onTestFinished(() => rooms.close());

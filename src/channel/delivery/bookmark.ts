@@ -14,6 +14,8 @@ export interface Bookmark {
   textOf(segment: Segment): Buffer;
   /** The client is live. @param isUntold - it came without an id, and was sent none */
   live(isUntold: boolean): void;
+  /** Tells the client its place, if it can be told without an event. */
+  tell(): void;
   /** The client gets nothing more. */
   over?(): void;
 }
@@ -43,7 +45,11 @@ export class PlainBookmark implements Bookmark {
 
   live(isUntold: boolean): void {
     this.#text.add(this.#out);
-    if (isUntold) tellPlace(this.#out, this.#framing, this.#id);
+    if (isUntold) this.tell();
+  }
+
+  tell(): void {
+    tellPlace(this.#out, this.#framing, this.#id);
   }
 
   over(): void {

@@ -1,5 +1,5 @@
 import { InvalidEventError } from '../../errors.ts';
-import { type EventInput, formatEvent } from '../../internal/format/event-stream.ts';
+import { formatEvent } from '../../internal/format/event-stream.ts';
 import { toJson } from '../../internal/format/json.ts';
 import type { TextOf } from '../../sse/event-map.ts';
 import type { ChannelEntry, NewEntry } from '../log/backplane.ts';
@@ -72,13 +72,15 @@ function invalidData(message: string, options?: { cause?: unknown }): InvalidEve
 /** The event as an object. Throws for one that an event stream could not carry. */
 function checkInput(event: unknown): AnyChannelInput {
   if (typeof event === 'string') return { data: event };
-  if (typeof event === 'object' && event !== null) {
-    for (const [field, why] of Object.entries(ownFields))
-      if ((event as Record<string, unknown>)[field] !== undefined) throw new InvalidEventError(field, why);
-  }
+  if (typeof event !== 'object' || event === null || ArrayBuffer.isView(event))
+    throw new InvalidEventError('event', 'must be an object with `event` and `data`, or a string of data');
+  if (Object.keys(event).length === 0)
+    throw new InvalidEventError('event', 'has neither `event` nor `data`. A value alone is `{ data: value }`');
+  for (const [field, why] of Object.entries(ownFields))
+    if ((event as Record<string, unknown>)[field] !== undefined) throw new InvalidEventError(field, why);
   // Throws for all that is wrong. The text is made anew where it goes out: it may be in another process.
-  formatEvent(event as EventInput);
-  return event as AnyChannelInput;
+  formatEvent(event);
+  return event;
 }
 
 /** What is kept of what `map` made. A copy of the event has its id, which stays. Throws `InvalidEventError`. */

@@ -20,6 +20,9 @@ const pageSize = 128;
 /** Characters that are written at once in a replay: a socket's usual high-water mark. */
 const pieceLength = 16_384;
 
+/** A client that is told its place gets the entries before it no more: so many that it does not get may lie between. */
+const mostUntold = 64;
+
 /** What a client gets of each of some entries. `undefined`: it does not get that one. */
 type Bodies = readonly (NewEntry | undefined)[];
 
@@ -58,6 +61,8 @@ export class Subscription implements LiveMember {
   /** The last entry that it had when it became live. Only the next segments can hold entries before that. */
   #liveAfter: string | undefined;
   #replayed = 0;
+  /** Entries that it did not get since it was last sent an id. */
+  #untold = 0;
 
   constructor(host: SubscriptionHost, stream: SubscriberStream, bookmark: Bookmark, options: ResolvedSubscribeOptions) {
     this.#host = host;
@@ -217,6 +222,11 @@ export class Subscription implements LiveMember {
       if (text === '') continue;
       bytes += Buffer.byteLength(text);
       void this.#out.push(text, overflow === 'latest' && outbox.isCongested ? entry.key : undefined);
+    }
+    this.#untold = bytes === 0 ? this.#untold + entries.length : 0;
+    if (this.#untold >= mostUntold && !outbox.isCongested) {
+      this.#untold = 0;
+      this.#bookmark.tell();
     }
     return bytes;
   }

@@ -94,6 +94,10 @@ export class Connection {
     this.#follow();
     if (!this.#isUntold) return;
     this.#isUntold = false;
+    this.tell();
+  }
+
+  tell(): void {
     tellPlace(this.out, this.options.as, formatComposite(this.#parts));
   }
 
@@ -262,6 +266,10 @@ export class Part implements Bookmark {
   live(isUntold: boolean): void {
     this.state = 'live';
     this.#connection.tellLive(isUntold);
+  }
+
+  tell(): void {
+    this.#connection.tell();
   }
 }
 
