@@ -4,7 +4,18 @@ import http2 from 'node:http2';
 import { setTimeout as delay } from 'node:timers/promises';
 import express from 'express';
 import express4 from 'express4';
-import { compress, deadline, heartbeat, type HttpRequest, type HttpResponse, lifecycle } from '../../src/index.ts';
+import {
+  brotli,
+  compress,
+  deadline,
+  deflate,
+  gzip,
+  heartbeat,
+  type HttpRequest,
+  type HttpResponse,
+  lifecycle,
+  zstd,
+} from '../../src/index.ts';
 import { listen, type Middleware } from '../support/carriers.ts';
 import { Player } from './interpreter.ts';
 import type { Message } from './messages.ts';
@@ -47,7 +58,9 @@ interface Stack {
 
 function stackOf(dressing: Dressing): Stack {
   const life = lifecycle({ signals: false });
-  const compression = compress();
+  // The scripts have bodies for both: encoded at once, and in the thread pool.
+  const pool = { syncThreshold: '16kb' };
+  const compression = compress({ codecs: [zstd(), brotli(), gzip(pool), deflate(pool)] });
   // In the order of the README. No clock of theirs is due while a scenario runs.
   const parts = {
     lifecycle: life as Middleware,

@@ -42,7 +42,7 @@ export interface GzipOptions {
   strategy?: number | undefined;
   /**
    * Bodies, and blocks of an event stream, of at least this size are encoded in the thread pool, smaller ones at once.
-   * @defaultValue `'16kb'`; `'64kb'` where the process may use one core only
+   * @defaultValue `'64kb'`; for blocks `'16kb'` where the process may use several cores
    */
   syncThreshold?: Size | undefined;
 }
@@ -76,15 +76,21 @@ function resolveGzipOptions(owner: string, given: GzipOptions | undefined) {
     memLevel: readInteger(`${owner}.memLevel`, options.memLevel ?? 8, { min: 1, max: 9 }),
     chunkSize: readInteger(`${owner}.chunkSize`, options.chunkSize ?? 16_384, { min: 64 }),
     strategy: readInteger(`${owner}.strategy`, options.strategy ?? 0, { max: 4 }),
-    syncThreshold: readSize(`${owner}.syncThreshold`, options.syncThreshold ?? poolThreshold('16kb', '64kb'), {
-      max: Infinity,
-    }),
+    // 64 kB of JSON hold the event loop up for some 0.8 ms.
+    syncThreshold: readThreshold(owner, options.syncThreshold ?? '64kb'),
+    // Many streams may have a large block each in one tick.
+    blockThreshold: readThreshold(owner, options.syncThreshold ?? poolThreshold('16kb', '64kb')),
   };
+}
+
+function readThreshold(owner: string, value: Size): number {
+  return readSize(`${owner}.syncThreshold`, value, { max: Infinity });
 }
 
 function deflateCodec(coding: string, frame: DeflateFrame, resolved: Resolved): Codec {
   // One for all streams that are alike: it would be a tenth of what each takes.
-  let shared: HistoryWindowSettings = { ...resolved, tier: 0, history: 0, padding: 0 };
+  const settings = { ...resolved, syncThreshold: resolved.blockThreshold };
+  let shared: HistoryWindowSettings = { ...settings, tier: 0, history: 0, padding: 0 };
   const kept = new KeptEncoders();
   return trustCodec({
     coding,
@@ -97,7 +103,7 @@ function deflateCodec(coding: string, frame: DeflateFrame, resolved: Resolved): 
     createStream: (settings) => createStream(frame, resolved, settings),
     createBlocks({ tier, history, padding }: BlockSettings) {
       if (shared.tier !== tier || shared.history !== history || shared.padding !== padding)
-        shared = { ...resolved, tier, history, padding };
+        shared = { ...settings, tier, history, padding };
       return new HistoryWindow(frame, shared);
     },
   });
