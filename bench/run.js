@@ -12,6 +12,7 @@ import channel5 from './scenarios/channel-5.js';
 import codings from './scenarios/codings.js';
 import contexts from './scenarios/contexts.js';
 import eventStreams from './scenarios/event-streams.js';
+import gzipRest from './scenarios/gzip-rest.js';
 import gzipStreams from './scenarios/gzip-streams.js';
 import heartbeatRegistry from './scenarios/heartbeat-registry.js';
 import heartbeats from './scenarios/heartbeats.js';
@@ -61,6 +62,7 @@ const scenarios = [
   scrape,
   long,
   gzipStreams,
+  gzipRest,
   llmStreams,
   channel,
   channel5,

@@ -17,8 +17,7 @@ import { weightMetrics, withCount } from './weight.js';
  * @returns {import('./rounds.js').Scenario}
  */
 export function compressedStreams({ name, summary, dataFor, toReach = {}, toReachBare = {}, rows }) {
-  const textFor = (/** @type {number} */ client, /** @type {number} */ number) =>
-    `event: tick\nid: ${number}\ndata: ${JSON.stringify(dataFor(client, number))}\n\n`;
+  const textFor = textOf(dataFor);
   return {
     name,
     summary,
@@ -62,33 +61,40 @@ export function compressedStreams({ name, summary, dataFor, toReach = {}, toReac
           return withCount(served, { tick, end: () => served.clients.forEach(({ res }) => res.end()) });
         },
       },
-      {
-        name: 'bare',
-        title: 'Express, res.write, uncompressed',
-        serve() {
-          const served = serveBare();
-          const tick = (/** @type {number} */ number) => {
-            let client = 0;
-            for (const res of served.clients) res.write(textFor(client++, number));
-          };
-          return withCount(served, { tick, end: () => served.clients.forEach((res) => res.end()) });
-        },
-      },
-      {
-        name: 'sluice',
-        title: 'stream.send and compress',
-        async serve() {
-          const served = await serveCompressedSluice();
-          const tick = (/** @type {number} */ number) => {
-            let client = 0;
-            for (const stream of served.clients)
-              void stream.send({ event: 'tick', id: String(number), data: dataFor(client++, number) });
-          };
-          return withCount(served, { tick, end: () => served.clients.forEach((stream) => void stream.end()) });
-        },
-      },
+      { name: 'bare', title: 'Express, res.write, uncompressed', serve: () => serveBareTicks(dataFor) },
+      { name: 'sluice', title: 'stream.send and compress', serve: () => serveSluiceTicks(dataFor) },
     ],
   };
+}
+
+/** @typedef {(client: number, number: number) => unknown} DataFor */
+
+/** @param {DataFor} dataFor */
+function textOf(dataFor) {
+  return (/** @type {number} */ client, /** @type {number} */ number) =>
+    `event: tick\nid: ${number}\ndata: ${JSON.stringify(dataFor(client, number))}\n\n`;
+}
+
+/** `res.write`, uncompressed. @param {DataFor} dataFor - what a client is told at a tick */
+export function serveBareTicks(dataFor) {
+  const textFor = textOf(dataFor);
+  const served = serveBare();
+  const tick = (/** @type {number} */ number) => {
+    let client = 0;
+    for (const res of served.clients) res.write(textFor(client++, number));
+  };
+  return withCount(served, { tick, end: () => served.clients.forEach((res) => res.end()) });
+}
+
+/** `stream.send` under `compress`. @param {DataFor} dataFor - what a client is told at a tick */
+export async function serveSluiceTicks(dataFor) {
+  const served = await serveCompressedSluice();
+  const tick = (/** @type {number} */ number) => {
+    let client = 0;
+    for (const stream of served.clients)
+      void stream.send({ event: 'tick', id: String(number), data: dataFor(client++, number) });
+  };
+  return withCount(served, { tick, end: () => served.clients.forEach((stream) => void stream.end()) });
 }
 
 /**
