@@ -33,8 +33,8 @@ export interface AnswerRun {
   readonly req: RoutedRequest;
   /**
    * Aborts when the answer is to stop. `signal.reason` is a `RunCancelledError`, `DeadlineExceededError`,
-   * `DrainingError`, `ChannelClosedError`, `ProducerFencedError`, or a `StreamFailedError` if the answer could not be
-   * published.
+   * `DrainingError`, `ChannelClosedError`, `ProducerFencedError`, `InvalidEventError`, or a `StreamFailedError` if the
+   * answer could not be published.
    */
   readonly signal: AbortSignal;
   /** What `key` returned. */

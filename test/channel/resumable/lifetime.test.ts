@@ -157,9 +157,15 @@ it.each([
   ['cancel', 'cancel'],
   ['cancelAfter', { cancelAfter: 50 }],
 ] as const)('onDisconnect %s: the last client of all instances counts', async (_name, onDisconnect) => {
-  const backplane = createMemoryBackplane();
   const script = new Script();
-  const options = { script, backplane, onDisconnect, lease: 400 };
+  let announced = 0;
+  const backplane = changed(createMemoryBackplane(), (log) => ({
+    append: (entry, options) => {
+      if (entry.event === 'reader') announced += 1;
+      return log.append(entry, options);
+    },
+  }));
+  const options = { script, backplane, onDisconnect, lease: 1000 };
   const one = await serveAnswers(options);
   const two = await serveAnswers(options);
   const first = await one.start();
@@ -169,8 +175,9 @@ it.each([
   await second.count(1);
   first.destroy();
   await until(() => one.rooms.subscribers().length === 0);
-  // Longer than the lease: the other instance says again that it has a client.
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  // After more than a lease: the other instance says again that it has a client.
+  const least = announced + 3;
+  await until(() => announced >= least);
   script.yields('b');
   await second.count(2);
   expect([one.ends, script.signal?.aborted]).toEqual([[], false]);

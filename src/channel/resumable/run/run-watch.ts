@@ -28,7 +28,7 @@ export class RunWatch {
   readonly #host: RunWatchHost;
   readonly #ref: RunRef;
   readonly #streams = new Set<ChannelStream>();
-  readonly #stopTimer: { current: (() => void) | undefined } = { current: undefined };
+  #stopTimer: (() => void) | undefined;
   /** The last entry when it was looked at. */
   #given: string | undefined;
   #failures = 0;
@@ -49,7 +49,7 @@ export class RunWatch {
     this.#streams.delete(stream);
     this.#tell(reason === 'draining');
     if (this.#streams.size > 0) return;
-    this.#stopTimer.current?.();
+    this.#stopTimer?.();
     this.#host.onOver();
   }
 
@@ -68,7 +68,7 @@ export class RunWatch {
 
   #arm(): void {
     const { lease } = this.#host.directory.options;
-    this.#stopTimer.current = startTimer(lease / 2, () => void this.#look());
+    this.#stopTimer = startTimer(lease / 2, () => void this.#look());
   }
 
   async #look(): Promise<void> {
