@@ -34,6 +34,7 @@ import plain50k from './scenarios/plain-50k.js';
 import proxy2k from './scenarios/proxy-2k.js';
 import proxy64m from './scenarios/proxy-64m.js';
 import proxyEvents from './scenarios/proxy-events.js';
+import redis from './scenarios/redis.js';
 import repeated10k from './scenarios/repeated-10k.js';
 import scrape from './scenarios/scrape.js';
 import { evaluate, formatTables } from './support/report.js';
@@ -73,6 +74,7 @@ const scenarios = [
   proxy2k,
   proxyEvents,
   proxy64m,
+  redis,
 ];
 
 // In all scenarios together, and three tell a spread.

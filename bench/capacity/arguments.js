@@ -6,16 +6,17 @@ import { UsageError } from '../support/usage-error.js';
 /** @typedef {import('./model.js').Costs} Costs */
 /** @typedef {import('./model.js').Limits} Limits */
 
-// By `npm run bench -- channel channel-5 idle-gzip redis` on Node 24, on two shared cores: docs/redis.md.
+// By `npm run bench -- channel channel-5 idle-gzip redis` with Node 24 on two shared cores, rounded up. `redisProcess` is
+// what PUBLISH took more for each of 40 connections that had subscribed; `processBytes` is that of Node with Express.
 /** @type {Costs} */
 export const measuredCosts = {
-  delivery: 10,
-  deliveryOfFive: 3,
-  receive: 150,
-  clientBytes: 58_000,
+  delivery: 11,
+  deliveryOfFive: 2.5,
+  receive: 500,
+  clientBytes: 31_000,
   processBytes: 80_000_000,
-  redisEvent: 150,
-  redisProcess: 10,
+  redisEvent: 240,
+  redisProcess: 2.5,
 };
 
 /** A flag: its default, and what it means. The order is that of the help. */
