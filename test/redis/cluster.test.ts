@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { backplaneChecks } from '../../src/conformance/index.ts';
 import { subscribe } from '../../src/index.ts';
-import { redisBackplane } from '../../src/redis/index.ts';
+import { redisBackplane, redisSwitch, type RedisSwitch } from '../../src/redis/index.ts';
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
+import { until } from '../support/until.ts';
 import { logOf, publishThrough, startInstances, textsOf } from './storm.ts';
 
 describe('a backplane on a cluster', () => {
@@ -14,6 +15,18 @@ describe('a backplane on a cluster', () => {
 
   for (const { name, run } of backplaneChecks((space) => redisBackplane({ url: cluster.urls, prefix: `${space}:` })))
     it(name, run);
+
+  it.each(['a', 'b', 'c', 'd', 'e'])('the switch `%s` sets all instances, on any node', async (name) => {
+    const [one, other, late] = Array.from({ length: 3 }, () =>
+      redisSwitch({ url: cluster.urls, name, profiles: { normal: {}, cheap: {} } }),
+    ) as [RedisSwitch, RedisSwitch, RedisSwitch];
+    onTestFinished(() => [one, other, late].forEach((each) => each.close()));
+    await Promise.all([one.ready, other.ready]);
+    await one.swap('cheap');
+    await one.disable();
+    await late.ready;
+    for (const each of [one, other, late]) await until(() => !each.enabled && each.profile.name === 'cheap');
+  });
 
   it('a node fails over: nothing is lost, or clients are told of a reset', async () => {
     onTestFinished(subscribe('sluice:redis:error', () => undefined));

@@ -7,6 +7,7 @@ import type { Codec } from '../../src/compress/codec.ts';
 import { compress } from '../../src/compress/index.ts';
 import { InvalidOptionError } from '../../src/errors.ts';
 import { redisSwitch, type RedisSwitch, type RedisSwitchOptions } from '../../src/redis/index.ts';
+import { deferred } from '../support/deferred.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { settles, turns, until } from '../support/until.ts';
 
@@ -176,6 +177,43 @@ describe('redisSwitch on a real Redis', () => {
     const late = join(name);
     await late.ready;
     await converge([one, late], [true, 'cheap']);
+  });
+
+  it('writes what it knows where Redis lost the newest change alone', async () => {
+    const name = newFleet();
+    const one = join(name);
+    await one.ready;
+    errorsAreExpected();
+    await one.swap('off');
+    await one.swap('cheap');
+    // As a failover to a replica that was behind.
+    await redis.command('HSET', `sluice:switch:${name}`, 'version', '1', 'enabled', '1', 'profile', 'off');
+    await redis.signal('SIGKILL');
+    await redis.start();
+    const late = join(name);
+    await until(() => late.profile.name === 'cheap');
+    expect(stateOf(one)).toEqual([true, 'cheap']);
+  });
+
+  it('ends with the last of several swaps, also where an earlier one takes longer to load', async () => {
+    const name = newFleet();
+    const loaded = deferred();
+    const codec: Codec = {
+      coding: 'x-slow',
+      available: true,
+      load: () => loaded.promise,
+      encode: () => Uint8Array.of(1),
+    };
+    const one = join(name, { profiles: { normal: {}, slow: { codecs: [codec] }, cheap: { level: 1 } } });
+    await one.ready;
+    const slow = one.swap('slow');
+    await one.swap('cheap');
+    loaded.resolve();
+    await settles(slow);
+    expect(stateOf(one)).toEqual([true, 'cheap']);
+    const late = join(name);
+    await late.ready;
+    expect(stateOf(late)).toEqual([true, 'cheap']);
   });
 
   it('waits while Redis is paused, and fails clearly when that takes too long', async () => {
