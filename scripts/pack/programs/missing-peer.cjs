@@ -1,6 +1,7 @@
 // Without undici, or with one that this Node cannot load, all else loads, and the proxy says what to install. So does a
 // channel in Redis, without redis.
 const assert = require('node:assert');
+const { subscribe } = require('node:diagnostics_channel');
 const { once } = require('node:events');
 const { createServer } = require('node:http');
 const { createChannel, MissingPeerError, proxy, redisBackplane } = require('sluice');
@@ -25,6 +26,10 @@ module.exports = (async () => {
   const why = process.argv[2] === 'unloadable' ? /`undici`, which cannot be loaded \(.*\): / : /`undici`: /;
   assert.match(error.message, new RegExp(`^\`proxy\` needs the package ${why.source}npm install undici@7$`));
 
+  // A process with clients alone gets no rejection.
+  /** @type {unknown[]} */
+  const reported = [];
+  subscribe('sluice:redis:error', (message) => reported.push(/** @type {{ error: unknown }} */ (message).error));
   const backplane = redisBackplane({ url: 'redis://127.0.0.1:9' });
   const ticks = createChannel({ name: 'ticks', backplane });
   await assert.rejects(ticks.publish('a'), (reason) => {
@@ -32,6 +37,7 @@ module.exports = (async () => {
     assert.strictEqual(reason.message, '`sluice/redis` needs the package `redis`: npm install redis');
     return true;
   });
+  assert.ok(reported[0] instanceof MissingPeerError, String(reported[0]));
   ticks.close();
   await backplane.close();
 })();

@@ -59,7 +59,9 @@ export class Commands {
       if (lastError instanceof MissingPeerError) throw lastError;
       if (left <= 0 && isDown) throw new BackplaneUnavailableError(channel, { cause: lastError });
       await within(this.#link.changed(), isDown ? left : Math.max(left, this.#timeout), silent).catch(() => undefined);
-      if (performance.now() >= deadline && !this.#link.current)
+      // What will not be there later is told as such, at once.
+      if (this.#link.current || this.#link.lastError instanceof MissingPeerError) continue;
+      if (performance.now() >= deadline)
         throw new BackplaneUnavailableError(channel, { cause: this.#link.lastError ?? silent() });
     }
   }
