@@ -1,6 +1,7 @@
 import { describe, it } from 'vitest';
 import { backplaneChecks } from '../../src/conformance/index.ts';
 import { createMemoryBackplane } from '../../src/index.ts';
+import { lateBackplane } from './late-backplane.ts';
 
 /** One backplane for both processes of a check. */
 function sharedMemory(): (space: string) => ReturnType<typeof createMemoryBackplane> {
@@ -11,6 +12,13 @@ function sharedMemory(): (space: string) => ReturnType<typeof createMemoryBackpl
     return backplane;
   };
 }
+
+describe('a backplane that answers late', () => {
+  const make = sharedMemory();
+  let place = 0;
+  const random = (): number => (place = (place + 0.37) % 1);
+  for (const { name, run } of backplaneChecks((space) => lateBackplane(random, make(space)))) it(name, run);
+});
 
 describe('the backplane in memory', () => {
   for (const { name, run } of backplaneChecks(sharedMemory())) it(name, run);

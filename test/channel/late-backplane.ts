@@ -4,8 +4,7 @@ import { type Backplane, type ChannelEntry, createMemoryBackplane, type LogRecei
  * A backplane that answers later, each time after another number of turns: as one on the other side of a network. The
  * order of what is appended, and of what is told, stays.
  */
-export function lateBackplane(random: () => number): Backplane {
-  const memory = createMemoryBackplane();
+export function lateBackplane(random: () => number, memory: Backplane = createMemoryBackplane()): Backplane {
   const later = async <T>(answer: () => T | PromiseLike<T>): Promise<T> => {
     await turns(random);
     const value = await answer();
