@@ -20,7 +20,7 @@ import { settles, turns, until } from '../support/until.ts';
 
 const all = carriers.map((each) => [each.name, each] as const);
 const overHttp1 = http1Carriers.map((each) => [each.name, each] as const);
-const text = prose(30_000);
+const text = prose(80_000);
 
 function protocolOf(name: string): Protocol {
   return name === 'node:http2' ? 'HTTP/2' : 'HTTP/1.1';
