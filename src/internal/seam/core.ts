@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import { ServerResponse } from 'node:http';
 import type { Chunk, WriteCallback } from './layer.ts';
 import { type HttpResponse, isHttp2 } from '../http/message.ts';
 
@@ -7,14 +7,21 @@ export type Verb = 'write' | 'end' | 'writeHead' | 'flush' | 'emit';
 
 export type Method = (...args: never[]) => unknown;
 
-/** `null`: there was none. `undefined`: not replaced. */
+/** `null`: there was none. `undefined`: not known. */
 type Methods = Record<Verb, Method | null | undefined>;
+
+const { write, end, writeHead, emit } = ServerResponse.prototype;
+
+/** Those of most responses: what is the same for all is not kept for each. */
+const nodeMethods: Methods & { readonly write: Method } = { write, end, writeHead, flush: null, emit };
 
 // With all of its properties from the start: an object that grows takes twice the memory, for as long as a stream is
 // open.
 function noMethods(): Methods {
   return { write: undefined, end: undefined, writeHead: undefined, flush: undefined, emit: undefined };
 }
+
+const bits: Readonly<Record<Verb, number>> = { write: 1, end: 2, writeHead: 4, flush: 8, emit: 16 };
 
 /** The methods and the state of a response below the library: Node's, or those of a patch that came before ours. */
 export class ResponseCore {
@@ -23,9 +30,12 @@ export class ResponseCore {
   isAtWork = false;
   /** The methods of a response that was taken from its handler. */
   detached: Readonly<Record<string, Method>> | undefined;
-  /** Made with the first patch: an event stream that is not compressed needs none. */
-  #native: Methods | undefined;
-  #own: Methods | undefined;
+  /** The `bits` of the methods that are replaced. */
+  #replaced = 0;
+  /** Those of them that were not Node's. */
+  #others: Methods | undefined;
+  #ownWrite: Method | undefined;
+  #ownFlush: Method | undefined;
 
   constructor(res: HttpResponse) {
     this.res = res;
@@ -33,32 +43,36 @@ export class ResponseCore {
 
   /** Puts a method of ours in the place of the one that is there, once. */
   patch(verb: Verb, method: Method): void {
-    const native = (this.#native ??= noMethods());
-    if (native[verb] !== undefined) return;
-    native[verb] = this.#current(verb) ?? null;
-    (this.#own ??= noMethods())[verb] = method;
+    if ((this.#replaced & bits[verb]) !== 0) return;
+    this.remember(verb);
+    if (verb === 'write') this.#ownWrite = method;
+    if (verb === 'flush') this.#ownFlush = method;
     (this.res as unknown as Record<Verb, Method>)[verb] = method;
   }
 
   /** Remembers a method that something else is about to replace. */
   remember(verb: Verb): void {
-    const native = (this.#native ??= noMethods());
-    if (native[verb] === undefined) native[verb] = this.#current(verb) ?? null;
-  }
-
-  /** Our method, where it replaced one. */
-  own(verb: Verb): Method | undefined {
-    return this.#own?.[verb] ?? undefined;
+    if ((this.#replaced & bits[verb]) !== 0) return;
+    this.#replaced |= bits[verb];
+    const method = this.#current(verb) ?? null;
+    if (method !== nodeMethods[verb]) (this.#others ??= noMethods())[verb] = method;
   }
 
   // By name and not by `#below`: V8 looks a name up that is a variable, and each delivery pays for it.
   get nativeWrite(): (chunk: Chunk, encoding?: BufferEncoding, callback?: WriteCallback) => boolean {
-    return (this.#native?.write ?? (this.res as ServerResponse).write) as ResponseCore['nativeWrite'];
+    const isReplaced = (this.#replaced & bits.write) !== 0;
+    const method = this.#others?.write ?? (isReplaced ? nodeMethods.write : (this.res as ServerResponse).write);
+    return method as ResponseCore['nativeWrite'];
   }
 
   /** Our `write`, where it replaced another. */
   get ownWrite(): Method | undefined {
-    return this.#own?.write ?? undefined;
+    return this.#ownWrite;
+  }
+
+  /** Our `flush`, where there is one. */
+  get ownFlush(): Method | undefined {
+    return this.#ownFlush;
   }
 
   get nativeEnd(): (chunk?: Chunk, encoding?: BufferEncoding, callback?: () => void) => unknown {
@@ -67,14 +81,14 @@ export class ResponseCore {
 
   get nativeFlush(): (() => void) | undefined {
     // Where it is not ours, the one on the response is below.
-    return this.own('flush') ? (this.#native?.flush ?? undefined) : this.#current('flush');
+    return this.#ownFlush ? (this.#native('flush') ?? undefined) : this.#current('flush');
   }
 
   /** Whether a `flush` is there that is not ours. */
   get hasOtherFlush(): boolean {
-    if (this.#native?.flush) return true;
+    if (this.#native('flush')) return true;
     const current = this.#current('flush');
-    return current !== undefined && current !== this.own('flush');
+    return current !== undefined && current !== this.#ownFlush;
   }
 
   nativeWriteHead(args: readonly unknown[]): void {
@@ -103,7 +117,14 @@ export class ResponseCore {
   }
 
   #below(verb: Verb): Method {
-    return this.#native?.[verb] ?? (this.#current(verb) as Method);
+    return this.#native(verb) ?? (this.#current(verb) as Method);
+  }
+
+  /** The method that was replaced. `null`: there was none. `undefined`: it is not replaced. */
+  #native(verb: Verb): Method | null | undefined {
+    const other = this.#others?.[verb];
+    if (other !== undefined) return other;
+    return (this.#replaced & bits[verb]) === 0 ? undefined : nodeMethods[verb];
   }
 
   #current(verb: Verb): Method | undefined {

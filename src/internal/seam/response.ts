@@ -101,7 +101,7 @@ export class Seam implements ResponseVerbs, LayersHost {
     const ok = own && res.write !== own ? res.write(chunk) : this.write(chunk, undefined, undefined);
     if (!layers.transforms && !core.hasOtherFlush) return ok;
     const { flush } = res;
-    if (flush !== undefined && flush === core.own('flush')) this.flush(undefined);
+    if (flush !== undefined && flush === core.ownFlush) this.flush(undefined);
     else flush?.call(res);
     return ok;
   }
