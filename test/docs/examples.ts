@@ -61,6 +61,12 @@ export const rows: Record<string, Row> = {
     gets('/count', 'id: 2\ndata: {"n":2}\n'),
   ),
   'README.md: Tokens of a language model': visited(completes('You said: hello')),
+  'README.md: A chat room': visited(async ({ origin }) => {
+    const url = `${origin()}/rooms/a`;
+    const init = { method: 'POST', body: '{"text":"hi"}', headers: { 'content-type': 'application/json' } };
+    await get(url, ['event: message\ndata: {"text":"hi"}\n'], {}, () => void fetch(url, init));
+    await get(url, ['event: message\ndata: {"text":"hi"}\n']);
+  }),
   'README.md: JSON lines and bodies': visited(gets('/rows', '{"row":1000}\n'), gets('/download', 'localhost')),
 
   'docs/body.md: Bodies: sluice/body': visited(gets('/file', 'localhost'), gets('/lines', '\n1000\n')),
@@ -412,6 +418,25 @@ export const rows: Record<string, Row> = {
     visit: async ({ origin }) => expect(await chatText(`${origin()}/api/chat`)).toBe('The answer.'),
   },
   'docs/llm.md: Resumable answers in ten lines': {
+    visit: async ({ origin }) => {
+      const url = `${origin()}/answers/1`;
+      expect((await fetch(url, { method: 'DELETE' })).status).toBe(404);
+      const { text } = await get(url, ['event: sluice.end\ndata: {"status":"done"}'], { method: 'POST' });
+      const [id] = /(?<=^id: ).*/m.exec(text)!;
+      const rest = await get(url, ['event: sluice.end\n'], { headers: { 'last-event-id': id } });
+      expect([text, rest.text].map((each) => each.includes('data: The answer.\n'))).toEqual([true, false]);
+      expect((await fetch(url, { method: 'DELETE' })).status).toBe(204);
+    },
+  },
+  'docs/llm.md: Resumable answers in ten lines (2)': {
+    visit: async ({ exports, mount, origin }) => {
+      const rooms = exports['rooms'] as Channels;
+      await mount(rooms.subscribe(() => 'a'));
+      const headers = { 'last-event-id': (await rooms.publish('a', 'one'))[0]! };
+      await get(origin(), ['data: two\n'], { headers }, () => void rooms.publish('a', 'two'));
+    },
+  },
+  'docs/llm.md: For the AI SDK': {
     visit: async ({ origin, printed }) => {
       expect(await chatText(`${origin()}/api/chat`)).toBe('The answer.');
       expect(await printed()).toContain('chat done { totalTokens: 2 }');

@@ -139,7 +139,7 @@ export async function start(example: Example, room: Room, options: StartOptions 
   undoAtEnd();
 
   const code = example.code
-    .replaceAll(/\blisten\(300[01]\)/g, 'listen(0)')
+    .replaceAll(/\blisten\((?:process\.env\.PORT \?\? )?300[01]\)/g, 'listen(0)')
     .replaceAll(/\bport: 3000\b/g, 'port: server.address().port')
     .replaceAll(/\blocalhost:(3000|3001|4000)\b/g, new URL(upstream).host);
   // A module is evaluated once, an example as often as it is used.
