@@ -96,9 +96,15 @@ export class Answers {
   async #admit(req: HttpRequest, res: HttpResponse, next: Next | undefined): Promise<Visit | undefined> {
     const access = readAnswerKey(await this.#options.key(req as RoutedRequest));
     if (isGone(res)) return undefined;
-    if (access && isInForce('resumable.key.until', access)) return { req, res, next, access };
-    answer(res, { status: 403, text: 'Forbidden\n' });
+    if (!access || !isInForce('resumable.key.until', access)) answer(res, { status: 403, text: 'Forbidden\n' });
+    else if (!this.#refusesAll(access, req, res)) return { req, res, next, access };
     return undefined;
+  }
+
+  /** A family that is closed has no answers any more: a client that may come back is told so. */
+  #refusesAll(authorization: AnswerKey, req: HttpRequest, res: HttpResponse): boolean {
+    const { entrance } = this.#directory.family;
+    return entrance.isClosed && isRefused(entrance, { cursor: undefined, authorization, keys: [] }, req, res);
   }
 
   /** The last run of a key, unless the request names another. */
@@ -177,17 +183,21 @@ export class Answers {
     const cursor = hasCursor(this.#options.framing) ? (headerCursor(req) ?? queryCursor(req.url)) : undefined;
     const entrant = { cursor: cursor ?? ref.start, authorization: access, keys: [channelKeyOf(ref)] };
     this.#limit(req, ref);
-    if (isGone(res)) {
-      // Its client never came: an answer without clients may be one to cancel.
-      this.#runOf(ref)?.presence.setLocal(0, false);
-      return;
-    }
-    if (isRefused(entrance, entrant, req, res)) return;
+    let hasEntered = false as boolean;
     const enter = (stream: ChannelStream): void => {
+      hasEntered = true;
       this.#watchOf(ref).enter(stream);
       enterHost(entrance, stream, entrant, this.#subscribe);
     };
-    serveStream(this.#kind, enter, req, res, next);
+    if (!isGone(res) && !isRefused(entrance, entrant, req, res)) serveStream(this.#kind, enter, req, res, next);
+    if (!hasEntered) this.#noteAbsent(req, ref);
+  }
+
+  /** The client that began a run never came: an answer without clients may be one to cancel. */
+  #noteAbsent(req: HttpRequest, ref: RunRef): void {
+    const run = this.#runOf(ref);
+    // Others may have joined meanwhile.
+    if (run?.isOf(req) === true) run.presence.setLocal(this.#watches.get(channelKeyOf(ref))?.size ?? 0, false);
   }
 
   /** The deadline of the response that began a run is that of the run too: as it is once the headers are sent. */

@@ -43,10 +43,7 @@ export function openPull<T>(source: PullSource<T>): Pull<T> {
   const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
   return {
     next: () => iterator.next() as Promise<IteratorResult<T, unknown>>,
-    cancel(_reason, onError) {
-      // Not awaited: a generator that hangs in an `await` of its own runs its `finally` when that settles.
-      Promise.resolve(iterator.return?.()).catch(onError);
-    },
+    cancel: (_reason, onError) => void closeIterator(iterator, onError),
   };
 }
 
@@ -63,9 +60,21 @@ function pullNodeStream<T>(stream: DestroyableStream<T>): Pull<T> {
       // An 'error' event during the destroy would be an uncaught exception: the iterator no longer listens.
       stream.on('error', inScope(onError));
       stream.destroy();
-      Promise.resolve(iterator.return?.()).catch(onError);
+      void closeIterator(iterator, onError);
     },
   };
+}
+
+/** Its caller does not wait: a generator that hangs in an `await` of its own runs its `finally` when that settles. */
+async function closeIterator(
+  iterator: Iterator<unknown> | AsyncIterator<unknown>,
+  onError: (error: unknown) => void,
+): Promise<void> {
+  try {
+    await iterator.return?.();
+  } catch (error) {
+    onError(error);
+  }
 }
 
 function pullWebStream<T>(stream: ReadableStream<T>): Pull<T> {

@@ -2,8 +2,6 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect, it, onTestFinished } from 'vitest';
 import {
-  type Backplane,
-  type ChannelLog,
   type ChannelRunMessage,
   createMemoryBackplane,
   currentContext,
@@ -14,20 +12,9 @@ import {
 } from '../../../src/index.ts';
 import type { Middleware } from '../../support/carriers.ts';
 import { settles, until } from '../../support/until.ts';
-import { ended, Script, serveAnswers, told } from './site.ts';
+import { changed, ended, Script, serveAnswers, told } from './site.ts';
 
 const end = (status: string): string => `sluice.end {"status":"${status}"}`;
-
-/** A backplane whose logs a test can change, as one process sees them. */
-function changed(backplane: Backplane, change: (log: ChannelLog, channel: string) => Partial<ChannelLog>): Backplane {
-  return {
-    open(channel, limits, receiver) {
-      const log = backplane.open(channel, limits, receiver);
-      return { ...log, ...change(log, channel) };
-    },
-    close: () => backplane.close(),
-  };
-}
 
 /** What is said of runs from now on. */
 function watchRuns(): string[] {

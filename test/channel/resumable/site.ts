@@ -4,6 +4,7 @@ import { onTestFinished } from 'vitest';
 import {
   type AnswerEnd,
   type Backplane,
+  type ChannelLog,
   type Channels,
   type ChannelsOptions,
   createChannels,
@@ -116,6 +117,20 @@ export async function serveAnswers(options: InstanceOptions = {}): Promise<Insta
       await response.text();
       return response.status;
     },
+  };
+}
+
+/** A backplane whose logs a test can change, as one process sees them. */
+export function changed(
+  backplane: Backplane,
+  change: (log: ChannelLog, channel: string) => Partial<ChannelLog>,
+): Backplane {
+  return {
+    open(channel, limits, receiver) {
+      const log = backplane.open(channel, limits, receiver);
+      return { ...log, ...change(log, channel) };
+    },
+    close: () => backplane.close(),
   };
 }
 

@@ -4,7 +4,7 @@ import { type AnyChannelEvent, toEvent } from '../../delivery/event.ts';
 import { channelEvents, reportChannelError } from '../../events.ts';
 import type { LocalChannels } from '../../family/family.ts';
 import type { ChannelLog, LogReceiver } from '../../log/backplane.ts';
-import { endEntry, type RunStatus } from '../../policy/answer.ts';
+import { endEntry, endEvent, type RunStatus } from '../../policy/answer.ts';
 import type { ResolvedResumableOptions } from '../options.ts';
 import type { RunOutcome } from '../policy/run-state.ts';
 import { channelKeyOf, pointerEntry, readPointer, type RunRef } from './run-ref.ts';
@@ -22,9 +22,6 @@ const pageSize = 256;
 
 // What another process answers while the pointer is read may be between the two.
 const pointersRead = 8;
-
-/** An entry with this key is appended once, however often it is tried. */
-const endKey = 'sluice.end';
 
 /** Finds runs in the logs of a family, and ends those whose producer is dead. */
 export class Directory {
@@ -98,9 +95,11 @@ export class Directory {
     }
   }
 
-  /** Appends the last entry. It is there once, however often this is tried. */
+  /** Appends the last entry. It is there once, however often this is tried. Fails if it is that of another process. */
   async record(log: ChannelLog, fence: string, { status, value }: RunOutcome): Promise<void> {
-    await log.append(endEntry({ status, value: asJson(value) }), { fence, idempotencyKey: endKey });
+    // With one key for all processes, the entry of another would look like the own one.
+    const idempotencyKey = `${endEvent} ${fence}`;
+    await log.append(endEntry({ status, value: asJson(value) }), { fence, idempotencyKey });
   }
 
   /** The end of a run is in the log, and is that of this process. */

@@ -39,6 +39,11 @@ export class RunWatch {
     this.#arm();
   }
 
+  /** The number of clients. */
+  get size(): number {
+    return this.#streams.size;
+  }
+
   enter(stream: ChannelStream): void {
     this.#streams.add(stream);
     stream.out.onClosed((reason) => this.#leave(stream, reason));

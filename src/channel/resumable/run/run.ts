@@ -4,7 +4,6 @@ import {
   ChannelEndedError,
   DeadlineExceededError,
   DrainingError,
-  InvalidSourceError,
   ProducerFencedError,
   RunCancelledError,
   StreamFailedError,
@@ -15,7 +14,6 @@ import { runIn, takeHold } from '../../../internal/context/request-context.ts';
 import type { RoutedRequest } from '../../../internal/http/framework.ts';
 import type { HttpRequest } from '../../../internal/http/message.ts';
 import { startTimer } from '../../../internal/time/clock.ts';
-import { isPullSource, openPull, type Pull } from '../../../internal/writer/pump.ts';
 import type { AnyChannelInput } from '../../delivery/event.ts';
 import { channelEvents, reportChannelError } from '../../events.ts';
 import type { ChannelLog } from '../../log/backplane.ts';
@@ -27,13 +25,11 @@ import { moveRun, running, type RunEvent, type RunState } from '../policy/run-st
 import { Presence } from './presence.ts';
 import { Publisher } from './publisher.ts';
 import { channelKeyOf, type RunRef } from './run-ref.ts';
+import { Source } from './source.ts';
 
 // How long the end is tried. Backplanes know for two minutes what was appended once.
 const recordTime = 100_000;
 const longestPause = 5_000;
-
-/** What a generator gave in time; `undefined`: it was given up. */
-type Step = IteratorResult<unknown, unknown> | undefined;
 
 /**
  * Produces one answer: runs the generator, publishes what it yields, holds the claim, and writes the end. It belongs to
@@ -53,9 +49,8 @@ export class Run {
   readonly #undo: (() => void)[] = [];
   #state: RunState = running;
   #stopGrace: (() => void) | undefined;
-  /** Gives the generator up. */
-  #giveUp: (() => void) | undefined;
-  #isGivenUp = false;
+  /** What the generator gives. */
+  #source: Source | undefined;
 
   constructor(directory: Directory, ref: RunRef, log: ChannelLog, req: HttpRequest) {
     this.ref = ref;
@@ -136,41 +131,26 @@ export class Run {
   }
 
   async #consume(): Promise<unknown> {
-    const { options } = this.#directory;
     const given = { req: this.#req as RoutedRequest, signal: this.#context.signal, key: this.ref.key };
-    const source: unknown = await options.run(given);
-    if (!isPullSource(source)) throw new InvalidSourceError('`run` of `resumable` returned no source');
-    const pull = openPull(source);
+    const source = (this.#source = new Source(() => this.#directory.options.run(given)));
     for (;;) {
-      const step = await this.#next(pull);
+      const step = await source.next();
       if (step?.done === true) return step.value;
       if (!step) return undefined;
-      if (this.#state.phase === 'running') await this.#publish(pull, step.value);
+      if (this.#state.phase === 'running') await this.#publish(source, step.value);
     }
   }
 
-  async #publish(pull: Pull<unknown>, item: unknown): Promise<void> {
+  async #publish(source: Source, item: unknown): Promise<void> {
     const { framing } = this.#directory.options;
     try {
       await this.#publisher.publish((framing === 'answer' ? item : { data: item }) as AnyChannelInput | string);
     } catch (error) {
       // It yielded what is no event: a generator that has failed. It must not go on unseen.
       this.#stop('failed', error);
-      pull.cancel(error as Error, reportChannelError);
+      source.cancel(error as Error);
       throw error;
     }
-  }
-
-  /** The next item. Not by `Promise.race`: each would leave something at a promise that lives as long as the run. */
-  #next(pull: Pull<unknown>): Promise<Step> {
-    if (this.#isGivenUp) return Promise.resolve(undefined);
-    return new Promise((resolve, reject) => {
-      this.#giveUp = () => {
-        pull.cancel(this.#context.reason as Error, reportAbandoned);
-        resolve(undefined);
-      };
-      Promise.resolve(pull.next()).then(resolve, reject);
-    });
   }
 
   #append(entry: Parameters<ChannelLog['append']>[0]): string | PromiseLike<string> {
@@ -227,8 +207,7 @@ export class Run {
   }
 
   #abandon(): void {
-    this.#isGivenUp = true;
-    this.#giveUp?.();
+    this.#source?.giveUp(this.#context.reason as Error);
   }
 
   #move(event: RunEvent): void {
@@ -264,9 +243,4 @@ export class Run {
 /** Whether the run belongs to another process now, or is over by another. */
 function isLost(error: unknown): boolean {
   return error instanceof ProducerFencedError || error instanceof ChannelEndedError;
-}
-
-/** A generator that is given up may throw what it was told. */
-function reportAbandoned(error: unknown): void {
-  if (!(error instanceof Error) || error.name !== 'AbortError') reportChannelError(error);
 }
