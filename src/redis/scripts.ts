@@ -3,6 +3,8 @@
  *
  *     KEYS[1]  hash    epoch: of its ids · last: sequence of the newest entry · floor: of the newest that is gone
  *                      base: sequence at which the epoch began · bytes: of the entries that are kept · ended: 1
+ *                      past: earlier epochs, each with the sequence up to which its ids hold: `e1-8 e2-20`
+ *                      run: what the history of the server was called that took the newest entry
  *                      fence: of the newest claim · holder: its token · until: when it is over, in ms
  *     KEYS[2]  stream  the entries, `<sequence>-0`; and the name under which new ones are published
  *
@@ -10,17 +12,24 @@
  * alone shows what is missing. Entries up to `floor` may still be in the stream, because trimming whole nodes of it is
  * much cheaper. They count as gone.
  *
+ * An epoch ends with the history of its server, at a failover or a restart: entries that the new server does not have
+ * would have the numbers of its next ones. Ids of what both have hold on.
+ *
+ * What only reads makes no key: names may come from clients. A log that is not there is at sequence 0 of an epoch that
+ * begins with a zero. An id of it stands before the first entry of the log to come.
+ *
  * ARGV[1]     an epoch, for a log that begins
  * ARGV[2, 3]  epoch and sequence of the newest entry that the process knows, for a Redis that has lost some
  * ARGV[4]     ms that the log is kept; 0: for ever
  * Replies are strings, because clients map numbers in several ways.
  */
 const prelude = `
-local names = { 'epoch', 'last', 'floor', 'base', 'bytes', 'ended', 'fence', 'until', 'holder' }
+local names = { 'epoch', 'last', 'floor', 'base', 'bytes', 'ended', 'fence', 'until', 'holder', 'past', 'run' }
 local fields = redis.call('HMGET', KEYS[1], unpack(names))
 local epoch, ended, fence, holder = fields[1], fields[6] == '1', tonumber(fields[7] or 0), fields[9]
 local last, floor, base = tonumber(fields[2] or 0), tonumber(fields[3] or 0), tonumber(fields[4] or 0)
 local bytes, claimed_until = tonumber(fields[5] or 0), tonumber(fields[8] or 0)
+local past, run = fields[10] or '', fields[11]
 
 -- Lua writes large numbers as 1e+15.
 local function text(number) return string.format('%.0f', number) end
@@ -31,18 +40,30 @@ local function expire(ms)
   redis.call('PEXPIRE', KEYS[2], text(ms))
 end
 
-if not epoch then
+-- Another one after a failover or a restart. Nothing where it may not be asked for.
+local function current_run()
+  local info = redis.pcall('INFO', 'replication')
+  return type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''
+end
+local function begin_epoch(now)
+  -- Without a name for the history others may have appended since: then no id of before is sure.
+  past = now == '' and '' or past .. ' ' .. epoch .. '-' .. text(last)
+  local _, count = string.gsub(past, '%S+', '')
+  if count > 16 then past = string.gsub(past, '^%s*%S+%s+', '') end
+  epoch, base, run = ARGV[1], last, now
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'base', text(base), 'past', past, 'run', run)
+end
+local function create()
+  if epoch then return end
   -- A stream without its hash was left behind by an eviction.
   redis.call('DEL', KEYS[2])
-  epoch = ARGV[1]
-  redis.call('HSET', KEYS[1], 'epoch', epoch, 'last', '0')
+  epoch, run = ARGV[1], current_run()
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'last', '0', 'run', run)
   expire()
-elseif epoch == ARGV[2] and last < tonumber(ARGV[3]) then
-  -- Entries that a process has seen are gone. Ids of the old epoch mean nothing any more: clients are told.
-  epoch = ARGV[1]
-  base = last
-  redis.call('HSET', KEYS[1], 'epoch', epoch, 'base', text(base))
 end
+
+-- Entries that a process has seen are gone. Clients that have them are told.
+if epoch and epoch == ARGV[2] and last < tonumber(ARGV[3]) then begin_epoch(current_run()) end
 `;
 
 /**
@@ -50,12 +71,13 @@ end
  *
  * KEYS[3] the last batch of the writer · KEYS[4 …] idempotency keys
  * ARGV[5] the number of the batch · ARGV[6, 7] entries and bytes that are kept · ARGV[8] the command that publishes
- * ARGV[9 …] four for each entry: encoded · 1: it is the last of the log · its fence, if any · 1: it has a key
+ * ARGV[9] ms for which the batch may be tried again
+ * ARGV[10 …] four for each entry: encoded · 1: it is the last of the log · its fence, if any · 1: it has a key
  *
  * Replies for each entry: its id, `ended` or `fenced`; or `stale` alone, for a batch that is later than the next one.
  */
 export const appendScript: string = `${prelude}
--- Two minutes: as long as a writer may try again.
+-- Two minutes: as long as a publisher may try again.
 local memory = 120000
 
 local number = tonumber(ARGV[5])
@@ -66,9 +88,13 @@ if before then
   if batch[1] > number then return { 'stale' } end
 end
 
+create()
+local now = current_run()
+if run and run ~= now then begin_epoch(now) end
+
 local results, added, key = {}, {}, 4
 local first = last + 1
-for at = 9, #ARGV, 4 do
+for at = 10, #ARGV, 4 do
   local entry, is_end, given, has_key = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] == '1'
   local result = has_key and redis.call('GET', KEYS[key])
   if result then
@@ -89,7 +115,7 @@ for at = 9, #ARGV, 4 do
   if has_key then key = key + 1 end
   results[#results + 1] = result
 end
-redis.call('SET', KEYS[3], cjson.encode({ number, results }), 'PX', memory)
+redis.call('SET', KEYS[3], cjson.encode({ number, results }), 'PX', text(math.max(memory, tonumber(ARGV[9]))))
 if #added == 0 then return results end
 
 local most_entries, most_bytes, old_floor = tonumber(ARGV[6]), tonumber(ARGV[7]), floor
@@ -108,7 +134,7 @@ while is_over() do
   end
 end
 if floor > old_floor then redis.call('XTRIM', KEYS[2], 'MINID', '~', text(floor + 1) .. '-0') end
-redis.call('HSET', KEYS[1], 'last', text(last), 'floor', text(floor), 'bytes', text(bytes))
+redis.call('HSET', KEYS[1], 'last', text(last), 'floor', text(floor), 'bytes', text(bytes), 'run', now)
 if ended then redis.call('HSET', KEYS[1], 'ended', '1') end
 expire()
 redis.call(ARGV[8], KEYS[2], epoch .. '-' .. text(first) .. '\\n' .. table.concat(added))
@@ -120,13 +146,23 @@ return results
  *
  * ARGV[5, 6] epoch and sequence after which it reads · ARGV[7] how many at most
  *
- * Replies `unknown-id`, `gap`, or `more` or `end` and the entries.
+ * Replies `unknown-id`, `gap`, or `more` or `end`, the epoch and the entries.
  */
 export const readScript: string = `${prelude}
-local after = tonumber(ARGV[6])
-if ARGV[5] ~= epoch or after > last then return { 'unknown-id' } end
+local after, given = tonumber(ARGV[6]), ARGV[5]
+-- The sequence up to which ids of the given epoch hold.
+local bound = given == epoch and last
+if after == 0 and string.sub(given, 1, 1) == '0' then
+  if not epoch then return { 'more', given } end
+  bound = last
+end
+for name, number in string.gmatch(past, '(%w+)-(%d+)') do
+  if name == given then bound = tonumber(number)
+  elseif bound and given ~= epoch then bound = math.min(bound, tonumber(number)) end
+end
+if not bound or after > bound then return { 'unknown-id' } end
 if after < floor then return { 'gap' } end
-local reply = { 'more' }
+local reply = { 'more', epoch }
 if after < last then
   local list = redis.call('XRANGE', KEYS[2], text(after + 1) .. '-0', '+', 'COUNT', ARGV[7])
   if #list == 0 or list[1][1] ~= text(after + 1) .. '-0' then
@@ -137,12 +173,13 @@ if after < last then
   end
   for _, each in ipairs(list) do reply[#reply + 1] = each[2][2] end
 end
-if ended and after + #reply - 1 == last then reply[1] = 'end' end
+if ended and after + #reply - 2 == last then reply[1] = 'end' end
 return reply
 `;
 
 /** Where a log is. Also keeps it for as long as after an entry. Replies epoch, last, floor, base, and 1 for ended. */
 export const stateScript: string = `${prelude}
+if not epoch then return { '0' .. ARGV[1], '0', '0', '0', '0' } end
 expire()
 return { epoch, text(last), text(floor), text(base), ended and '1' or '0' }
 `;
@@ -151,6 +188,7 @@ const clock = `${prelude}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local function hold(ms)
+  create()
   redis.call('HSET', KEYS[1], 'fence', text(fence), 'until', text(now + ms), 'holder', holder)
   expire(ms)
 end

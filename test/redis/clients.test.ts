@@ -1,4 +1,4 @@
-import { createClient } from 'redis';
+import { createClient, createSentinel } from 'redis';
 import { createClient as createClient5 } from 'redis5';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { backplaneChecks } from '../../src/conformance/index.ts';
@@ -223,6 +223,7 @@ describe('the options', () => {
       { client: { eval: () => undefined, duplicate: () => undefined } },
       /`redisBackplane.client` to be a client of node-redis/,
     ],
+    [{ client: createSentinel({ name: 'a', sentinelRootNodes: [{ host: 'a', port: 1 }] }) }, /redisBackplane.client/],
     [{ url: 'redis://a', prefix: '{a}' }, /^Expected `redisBackplane.prefix` to be a string without braces/],
     [{ url: 'redis://a', ttl: 10 }, /^Expected `redisBackplane.ttl`/],
     [{ url: 'redis://a', maxLength: 1.5 }, /^Expected `redisBackplane.maxLength`/],
@@ -255,6 +256,33 @@ describe('a log', () => {
     onTestFinished(() => forever.close());
     await forever.open('a', limits, receiver).append({ data: 'a' }, {});
     expect(await ttlOf('forever:{a}')).toBe(-1);
+  });
+
+  it('is not made by what only reads: names may come from clients', async () => {
+    const backplane = redisBackplane({ url: redis.url, prefix: 'read:' });
+    onTestFinished(() => backplane.close());
+    const got: unknown[] = [];
+    const log = backplane.open('a', { count: 0, bytes: 0 }, { ...receiver, entries: (list) => got.push(...list) });
+    expect(await log.read('e1-1', 5)).toEqual({ lost: 'unknown-id' });
+    const start = await log.start('earliest');
+    expect(await log.read(start, 5)).toMatchObject({ entries: [] });
+    expect(await log.latest()).toMatchObject({ entries: [] });
+    expect(await log.isClaimed()).toBe(false);
+    await log.release('5');
+    await log.listen();
+    expect(await redis.command('KEYS', 'read:*')).toBe('*0\r\n');
+    await log.append({ data: 'a' }, {});
+    await until(() => got.length === 1);
+    // It was not kept, so a client that has read before cannot read it.
+    expect(await log.read(start, 5)).toEqual({ lost: 'gap' });
+  });
+
+  it('knows the last batch of a process for as long as that may try again', async () => {
+    const backplane = redisBackplane({ url: redis.url, prefix: 'patient:', wait: '1h' });
+    onTestFinished(() => backplane.close());
+    await backplane.open('a', limits, receiver).append({ data: 'a' }, {});
+    const [, key = ''] = /(patient:\{a\}:writer:\w+)/.exec(await redis.command('KEYS', 'patient:*')) ?? [];
+    expect(await ttlOf(key)).toBeGreaterThan(3_600_000);
   });
 
   it('is gone when none uses it, and kept while a process listens', async () => {

@@ -3,6 +3,7 @@ import { backplaneChecks } from '../../src/conformance/index.ts';
 import { subscribe } from '../../src/index.ts';
 import { redisBackplane, redisSwitch, type RedisSwitch } from '../../src/redis/index.ts';
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
+import { freePort, startRedis } from '../support/redis-server.ts';
 import { until } from '../support/until.ts';
 import { logOf, publishThrough, startInstances, textsOf } from './storm.ts';
 
@@ -49,4 +50,16 @@ describe('a backplane on a cluster', () => {
     expect(new Set(log).size).toBe(log.length);
     expect(published.confirmed.length).toBeGreaterThan(100);
   });
+});
+
+it('a cluster with a password: it counts for the nodes that no URL names', async () => {
+  const node = await startRedis('--cluster-enabled', 'yes', '--cluster-port', String(await freePort()));
+  onTestFinished(() => node.stop());
+  await node.command('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
+  await node.command('CONFIG', 'SET', 'requirepass', 'p@ss word');
+  const backplane = redisBackplane({ url: [node.url.replace('//', '//default:p%40ss%20word@')], wait: '1m' });
+  onTestFinished(() => backplane.close());
+  const log = backplane.open('a', { count: 5, bytes: 1000 }, { entries: () => undefined, lost: () => undefined });
+  const id = await log.append({ data: 'a' }, {});
+  expect(await log.start('now')).toBe(id);
 });

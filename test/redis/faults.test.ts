@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import type { ChannelLog, LogPage } from '../../src/channel/log/backplane.ts';
 import { subscribe } from '../../src/index.ts';
+import { redisBackplane } from '../../src/redis/index.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { until } from '../support/until.ts';
@@ -100,3 +102,49 @@ it('Redis comes back with an older log: every client is told of a reset, and get
   }
   expect(codesOf(published.failed)).toEqual(unavailable);
 });
+
+it('Redis comes back with an older log, and others publish first: a process that was away is told of a reset', async () => {
+  const forgetful = await startRedis('--appendonly', 'no');
+  onTestFinished(() => forgetful.stop());
+  const proxy = await startTcpProxy(forgetful.port);
+  onTestFinished(() => proxy.close());
+  const [away, there] = [proxy.port, forgetful.port].map((port) => {
+    const backplane = redisBackplane({ url: `redis://127.0.0.1:${String(port)}`, timeout: 300, ping: 300, wait: '1m' });
+    onTestFinished(() => backplane.close());
+    const got: (string | undefined)[] = [];
+    const log = backplane.open('numbers', limits, {
+      entries: (list) => void got.push(...list.map(({ data }) => data)),
+      lost: () => void got.push('lost'),
+    });
+    return { log, got };
+  }) as [OpenLog, OpenLog];
+  await away.log.listen();
+  const ids: string[] = [];
+  for (const data of ['1', '2']) ids.push(await away.log.append({ data }, {}));
+  const kept = await there.log.append({ data: '3' }, {});
+  await forgetful.command('SAVE');
+  for (const data of ['4', '5']) ids.push(await away.log.append({ data }, {}));
+  await until(() => away.got.length === 5);
+  proxy.darken();
+  await forgetful.signal('SIGKILL');
+  await forgetful.start();
+  // As many as are lost, and one more: numbers alone show no gap.
+  for (const data of ['four', 'five', 'six']) await there.log.append({ data }, {});
+  proxy.lighten();
+  await until(() => away.got.includes('six'));
+  expect(away.got).toEqual(['1', '2', '3', '4', '5', 'lost', 'four', 'five', 'six']);
+  // A client that has what Redis kept reads on. One that has more is told.
+  expect(dataOf(await there.log.read(kept, 9))).toEqual(['four', 'five', 'six']);
+  expect(dataOf(await there.log.read(ids[0]!, 9))).toEqual(['2', '3', 'four', 'five', 'six']);
+  expect(await there.log.read(ids[2]!, 9)).toEqual({ lost: 'unknown-id' });
+  expect(await there.log.read(ids[3]!, 9)).toEqual({ lost: 'unknown-id' });
+});
+
+const limits = { count: 100, bytes: 1e6 };
+
+interface OpenLog {
+  readonly log: ChannelLog;
+  readonly got: (string | undefined)[];
+}
+
+const dataOf = (page: LogPage): unknown => page.lost ?? page.entries.map(({ data }) => data);

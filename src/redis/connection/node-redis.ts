@@ -81,7 +81,19 @@ export async function connectTo(
   const { createClient, createCluster } = await loadPeer<Peer>(peerName, '`sluice/redis`');
   if (typeof url === 'string')
     return connectClient(createClient({ ...ownOptions(undefined, timeout), url }), timeout, onLost);
-  return connectCluster(createCluster({ rootNodes: url.map((each) => ({ url: each })) }), timeout, onLost);
+  const rootNodes = url.map((each) => ({ url: each }));
+  return connectCluster(createCluster({ rootNodes, defaults: clusterDefaults(url) }), timeout, onLost);
+}
+
+/** How to log in to nodes that no URL names: a cluster tells of all its nodes, by their addresses alone. */
+function clusterDefaults(urls: readonly string[]): object {
+  const parsed = urls.map((url) => new URL(url));
+  const { username = '', password = '' } = parsed.find((url) => url.password !== '') ?? {};
+  return {
+    ...(username !== '' && { username: decodeURIComponent(username) }),
+    ...(password !== '' && { password: decodeURIComponent(password) }),
+    ...(parsed.some(({ protocol }) => protocol === 'rediss:') && { socket: { tls: true } }),
+  };
 }
 
 /** The adapter of a client that the application made and connected. */

@@ -43,11 +43,17 @@ export function openSource(source: Source, timeout: number): OpenSource {
 
 /** Whether it is a client of node-redis 5 or later. */
 export function isNodeRedis(value: object): value is NodeRedisClient | NodeRedisCluster {
-  return hasMethods(value, ['sendCommand', 'subscribe', 'unsubscribe', 'duplicate', 'connect', 'destroy']);
+  const names = ['sendCommand', 'subscribe', 'unsubscribe', 'duplicate', 'connect', 'destroy'];
+  return !isSentinel(value) && hasMethods(value, names);
 }
 
 export function isAdapter(value: object): value is RedisAdapter {
-  return hasMethods(value, ['eval', 'ping', 'subscribe', 'duplicate', 'close']);
+  return !isSentinel(value) && hasMethods(value, ['eval', 'ping', 'subscribe', 'duplicate', 'close']);
+}
+
+/** Its methods have the names of the others, and take other arguments. It changes servers without a word. */
+function isSentinel(value: object): boolean {
+  return 'getSentinelNode' in value;
 }
 
 function hasMethods(value: object, names: readonly string[]): boolean {

@@ -123,7 +123,7 @@ export class Feed implements Follower {
         continue;
       }
       if (this.#isStopped) return undefined;
-      this.#give(page.entries, place);
+      this.#give(page.entries, page.place);
       if (page.entries.length < pageSize) return this.#place;
     }
   }
@@ -132,15 +132,16 @@ export class Feed implements Follower {
   #take({ first, text }: LiveMessage, place: EntryId): boolean {
     const placement = placeMessage(place, first);
     if (placement.kind === 'gap' || placement.kind === 'other-epoch') return false;
-    const entries = decodeEntries(text, first);
-    this.#give(placement.kind === 'next' ? entries : entries.slice(placement.skip), place);
+    const entries = decodeEntries(text, first).slice(placement.kind === 'known' ? placement.skip : 0);
+    this.#give(entries, { epoch: first.epoch, sequence: place.sequence + entries.length });
     return true;
   }
 
-  #give(entries: readonly ChannelEntry[], { epoch, sequence }: EntryId): void {
+  /** @param place - behind the entries */
+  #give(entries: readonly ChannelEntry[], place: EntryId): void {
+    this.#place = place;
     if (entries.length === 0) return;
-    this.#place = { epoch, sequence: sequence + entries.length };
-    this.#host.store.note(this.#place);
+    this.#host.store.note(place);
     this.#host.receiver.entries(entries);
   }
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { ClaimResult, HistoryLimits, LogPage } from '../../channel/log/backplane.ts';
+import type { ClaimResult, HistoryLimits, LogPage, ResetReason } from '../../channel/log/backplane.ts';
 import { type EntryId, parseEntryId } from '../../channel/policy/entry-id.ts';
 import type { Call } from '../connection/commands.ts';
 import { decodeEntries } from '../format/entry.ts';
@@ -24,6 +24,13 @@ export interface LogState extends EntryId {
   /** Sequence at which the epoch began. */
   readonly base: number;
   readonly isEnded: boolean;
+}
+
+/** What is read of a log at once. `place`: behind the entries, or where it was asked for if there are none. */
+export type StorePage = Extract<LogPage, { lost: ResetReason }> | (Extract<LogPage, { isEnd: boolean }> & Behind);
+
+interface Behind {
+  readonly place: EntryId;
 }
 
 /** An entry for the log. */
@@ -73,13 +80,16 @@ export class LogStore {
     return state;
   }
 
-  async page(after: EntryId, count: number): Promise<LogPage> {
-    const { epoch, sequence } = after;
-    const [status, ...texts] = await this.#run(readScript, epoch, String(sequence), String(count));
+  async page(after: EntryId, count: number): Promise<StorePage> {
+    const { sequence } = after;
+    const reply = await this.#run(readScript, after.epoch, String(sequence), String(count));
+    // The epoch may be a later one: after a restart of Redis that lost nothing, for one.
+    const [status, epoch = '', ...texts] = reply;
     if (status === 'unknown-id' || status === 'gap') return { lost: status };
     const entries = decodeEntries(texts.join(''), { epoch, sequence: sequence + 1 });
-    this.note({ epoch, sequence: sequence + entries.length });
-    return { entries, isEnd: status === 'end' };
+    const place = { epoch, sequence: sequence + entries.length };
+    this.note(place);
+    return { entries, isEnd: status === 'end', place };
   }
 
   async claim(ttl: number): Promise<ClaimResult> {
@@ -127,7 +137,7 @@ export class LogStore {
   async append(batch: readonly EncodedEntry[], number: number, patience: number): Promise<readonly string[]> {
     const keys = [this.#keys.state, this.#keys.stream, this.#keys.writer];
     const args = [...this.#common(), String(number), limit(this.#limits.count), limit(this.#limits.bytes)];
-    args.push(this.#host.publishCommand);
+    args.push(this.#host.publishCommand, String(Math.ceil(Math.max(0, patience) + 2 * this.#host.options.timeout)));
     for (const entry of batch) {
       const { encoded, isEnd, fence, idempotencyKey } = entry;
       args.push(encoded, isEnd ? '1' : '0', fence, idempotencyKey === undefined ? '0' : '1');

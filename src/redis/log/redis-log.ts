@@ -47,7 +47,9 @@ export class RedisLog implements ChannelLog {
 
   async read(after: string, count: number): Promise<LogPage> {
     const id = parseEntryId(after);
-    return id ? this.#store.page(id, count) : { lost: 'unknown-id' };
+    if (!id) return { lost: 'unknown-id' };
+    const page = await this.#store.page(id, count);
+    return page.lost === undefined ? { entries: page.entries, isEnd: page.isEnd } : page;
   }
 
   async start(from: 'now' | 'earliest' | number): Promise<string> {

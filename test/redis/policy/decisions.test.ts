@@ -18,6 +18,16 @@ describe('where a live message belongs', () => {
   });
 });
 
+describe('where a live message belongs, after a log that was not there', () => {
+  it.for<[first: string, kind: Placement['kind']]>([
+    ['f-1', 'next'],
+    ['f-2', 'other-epoch'],
+  ])('one that begins with %s', ([first, kind]) => {
+    const [epoch = '', sequence] = first.split('-');
+    expect(placeMessage({ epoch: '0a', sequence: 0 }, { epoch, sequence: Number(sequence) }).kind).toBe(kind);
+  });
+});
+
 describe('what to do about a command that failed', () => {
   it.for([
     ['WRONGTYPE Operation against a key holding the wrong kind of value', 'refused'],
