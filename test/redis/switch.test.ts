@@ -69,6 +69,24 @@ describe('redisSwitch on a real Redis', () => {
     expect(stateOf(late)).toEqual([false, 'cheap']);
   });
 
+  it('gives the state back to a Redis that forgot it while all stayed connected', async () => {
+    const name = newFleet();
+    const one = join(name);
+    await one.ready;
+    await one.swap('cheap');
+    await one.disable();
+    await redis.command('FLUSHALL');
+    // A new one finds nothing, and asks.
+    const late = join(name);
+    await converge([one, late], [false, 'cheap']);
+    await redis.command('FLUSHALL');
+    await redis.command('PUBLISH', `sluice:switch:${name}`, '1 1 off');
+    const later = join(name);
+    await converge([one, late, later], [false, 'cheap']);
+    await later.swap('normal');
+    await converge([one, late, later], [false, 'normal']);
+  });
+
   it('ends with the same state everywhere, however many change it at once', async () => {
     const name = newFleet();
     const instances = [join(name), join(name), join(name)];

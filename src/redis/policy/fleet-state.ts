@@ -28,3 +28,9 @@ export function supersedes(incoming: FleetState, known: FleetState): boolean {
   if (incoming.version !== known.version) return incoming.version > known.version;
   return incoming.enabled !== known.enabled || incoming.profile !== known.profile;
 }
+
+/** Whether a message shows that Redis does not have what an instance knows: it is older, or an empty question. */
+export function isBehind(text: string, known: FleetState): boolean {
+  const version = text === '' ? 0 : parseFleetState(text)?.version;
+  return version !== undefined && version < known.version;
+}

@@ -4,7 +4,7 @@ import { BackplaneUnavailableError, InvalidOptionError } from '../../errors.ts';
 import { makeDeferred, watched } from '../../internal/deferred.ts';
 import { startTimer } from '../../internal/time/clock.ts';
 import { reportRedisError } from '../events.ts';
-import { type FleetChange, type FleetState, parseFleetState, supersedes } from '../policy/fleet-state.ts';
+import { type FleetChange, type FleetState, isBehind, parseFleetState, supersedes } from '../policy/fleet-state.ts';
 import { SwitchLink } from './link.ts';
 import { type RedisSwitchOptions, type ResolvedRedisSwitchOptions, resolveRedisSwitchOptions } from './options.ts';
 import { switchArguments } from './script.ts';
@@ -75,6 +75,7 @@ class FleetSwitch extends ProfileSwitch implements RedisSwitch {
       onConnected: () => void this.#sync(),
       onMessage: (text) => {
         if (this.#accept(text)) this.#follow();
+        else if (isBehind(text, this.#known)) void this.#sync();
       },
       onMissing: this.#ready.reject,
     });

@@ -5,7 +5,8 @@ import type { FleetChange, FleetState } from '../policy/fleet-state.ts';
  * instances. Answers with the state from then on, or with an empty string where nothing was written so far.
  *
  * A restart or a failover may have lost the newest state. The instance that knows a higher version writes it again, so
- * that a change that was confirmed is not undone.
+ * that a change that was confirmed is not undone. An instance that finds nothing asks the others for it, with an empty
+ * message: they stay connected when a Redis forgets a key.
  */
 export const switchScript = `
 local stored = redis.call('HMGET', KEYS[1], 'version', 'enabled', 'profile')
@@ -29,7 +30,10 @@ if is_change and (version == 0 or not is_same) then
   if wanted_profile ~= '' then profile = wanted_profile end
 end
 
-if version == 0 then return '' end
+if version == 0 then
+  redis.call(ARGV[1], ARGV[2], '')
+  return ''
+end
 local state = string.format('%.0f %s %s', version, enabled, profile)
 if version ~= before then
   redis.call('HSET', KEYS[1], 'version', string.format('%.0f', version), 'enabled', enabled, 'profile', profile)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type FleetState, parseFleetState, supersedes } from '../../../src/redis/policy/fleet-state.ts';
+import { type FleetState, isBehind, parseFleetState, supersedes } from '../../../src/redis/policy/fleet-state.ts';
 
 describe('parseFleetState', () => {
   it.each<[text: unknown, state: FleetState | undefined]>([
@@ -30,4 +30,14 @@ describe('supersedes', () => {
   ])('compares %j', (incoming, isNews) => {
     expect(supersedes({ ...known, ...incoming }, known)).toBe(isNews);
   });
+});
+
+it.each<[text: string, isIt: boolean]>([
+  ['', true],
+  ['6 1 cheap', true],
+  ['7 0 normal', false],
+  ['8 1 cheap', false],
+  ['other', false],
+])('isBehind tells of %j', (text, isIt) => {
+  expect(isBehind(text, { version: 7, enabled: true, profile: 'cheap' })).toBe(isIt);
 });
