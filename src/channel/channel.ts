@@ -128,10 +128,7 @@ export class LocalChannel<M extends object>
     this.log = options.backplane.open(logName(this.name, key), options.history, this);
     this.#coalescer =
       options.coalesce &&
-      // Async: an event that was changed while it waited may be none any more, and a timer cannot throw.
-      new Coalescer(options.coalesce, async (event, { key, idempotencyKey }) =>
-        this.#append(toEntry(event, key), { idempotencyKey }),
-      );
+      new Coalescer(options.coalesce, (entry, { idempotencyKey }) => this.#append(entry, { idempotencyKey }));
   }
 
   get isClosed(): boolean {
@@ -248,7 +245,7 @@ export class LocalChannel<M extends object>
     if (!this.#coalescer) return this.#append(entry, { idempotencyKey });
     this.#requireOpen();
     const input = typeof event === 'string' ? { data: event } : (event as AnyChannelInput);
-    return this.#coalescer.publish(input, { key, idempotencyKey });
+    return this.#coalescer.publish(input, entry, { key, idempotencyKey });
   }
 
   async #end(event: unknown): Promise<string> {

@@ -1,13 +1,15 @@
 import { InvalidOptionError } from '../errors.ts';
 import { startTimer } from '../internal/time/clock.ts';
-import { type AnyChannelInput, toEntry } from './delivery/event.ts';
+import { type AnyChannelInput, toEntry, toInput } from './delivery/event.ts';
+import type { NewEntry } from './log/backplane.ts';
 import type { PublishOptions, ResolvedCoalesce } from './options.ts';
 
-type Append = (event: AnyChannelInput, options: Partial<PublishOptions>) => Promise<string>;
+type Append = (entry: NewEntry, options: Partial<PublishOptions>) => Promise<string>;
 
 /** An event that waits for others. */
 interface Held {
-  event: AnyChannelInput;
+  /** What it was when it was published: its publisher may use the object again. */
+  entry: NewEntry;
   options: Partial<PublishOptions>;
   readonly key: string;
   /** The id of the event that it becomes a part of. */
@@ -32,12 +34,12 @@ export class Coalescer {
     return this.#held !== undefined;
   }
 
-  /** Throws what `key` and `merge` throw. */
-  publish(event: AnyChannelInput, options: Partial<PublishOptions>): Promise<string> {
+  /** Throws what `key` and `merge` throw. @param entry - what is kept of the event */
+  publish(event: AnyChannelInput, entry: NewEntry, options: Partial<PublishOptions>): Promise<string> {
     const key = options.idempotencyKey === undefined ? this.#keyOf(event) : undefined;
-    if (this.#held && key === this.#held.key) return this.#join(this.#held, event, options);
+    if (this.#held && key === this.#held.key) return this.#join(this.#held, event, entry, options);
     this.flush();
-    return key === undefined ? this.#append(event, options) : this.#hold(key, event, options);
+    return key === undefined ? this.#append(entry, options) : this.#hold(key, entry, options);
   }
 
   /** Publishes the event that waits. */
@@ -46,25 +48,26 @@ export class Coalescer {
     if (!held) return;
     this.#held = undefined;
     held.stop();
-    held.settle(this.#append(held.event, held.options));
+    held.settle(this.#append(held.entry, held.options));
   }
 
-  #hold(key: string, event: AnyChannelInput, options: Partial<PublishOptions>): Promise<string> {
+  #hold(key: string, entry: NewEntry, options: Partial<PublishOptions>): Promise<string> {
     let settle!: (id: Promise<string>) => void;
     const id = new Promise<string>((resolve) => (settle = resolve));
     const stop = startTimer(this.#options.ms, () => this.flush());
-    this.#held = { event, options, key, id, settle, stop };
+    this.#held = { entry, options, key, id, settle, stop };
     return id;
   }
 
-  #join(held: Held, event: AnyChannelInput, options: Partial<PublishOptions>): Promise<string> {
-    const merged = this.#options.merge(held.event, event) as AnyChannelInput;
+  #join(held: Held, event: AnyChannelInput, entry: NewEntry, options: Partial<PublishOptions>): Promise<string> {
+    const merged = this.#options.merge(toInput(held.entry), toInput(entry));
+    const joined = { key: options.key ?? held.options.key };
     // Throws for one that cannot be framed: the event that waits stays as it is.
-    toEntry(merged, undefined);
+    const mergedEntry = toEntry(merged, joined.key);
     // `merge` may publish: the event that waited has gone then.
-    if (this.#held !== held) return this.publish(event, options);
-    held.event = merged;
-    held.options = { key: options.key ?? held.options.key };
+    if (this.#held !== held) return this.publish(event, entry, options);
+    held.entry = mergedEntry;
+    held.options = joined;
     return held.id;
   }
 

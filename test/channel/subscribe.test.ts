@@ -269,12 +269,32 @@ describe('a channel', () => {
     expect([a, other, c]).toEqual([b, ...client.events.slice(1, 3).map(({ lastEventId }) => lastEventId)]);
   });
 
-  it('rejects for an event that was changed while it waited for others', async () => {
-    const channel = channelOf({ coalesce: { ms: 5, key: () => 'all', merge: (_, later) => later } });
-    const data: { self?: unknown } = {};
-    const published = channel.publish({ data });
-    data.self = data;
-    await expect(published).rejects.toThrow(InvalidEventError);
+  it('publishes what an event was, also if its object is changed while it waits for others', async () => {
+    const coalesce = {
+      ms: 10_000,
+      key: () => 'all',
+      merge: (a: { data: { text: string } }, b: typeof a) => ({ data: { text: a.data.text + b.data.text } }),
+    };
+    const channel = channelOf({ coalesce });
+    const client = await (await serveChannel(channel)).join();
+    const event: { data: { text?: string; self?: unknown } } = { data: {} };
+    for (const text of ['a', 'b', 'c']) {
+      event.data.text = text;
+      void channel.publish(event);
+    }
+    event.data.self = event;
+    await channel.end();
+    expect(await settles(client.over)).toBe('end');
+    expect(dataOf(client.events)).toEqual(['{"text":"abc"}']);
+  });
+
+  it('rejects for an event that `merge` makes and that cannot be sent', async () => {
+    const self: { self?: unknown } = {};
+    self.self = self;
+    const channel = channelOf({ coalesce: { ms: 5, key: () => 'all', merge: () => ({ data: self }) } });
+    const first = channel.publish('a');
+    await expect(channel.publish('b')).rejects.toThrow(InvalidEventError);
+    expect(await first).toMatch(/-1$/);
   });
 
   it('loses no event if `merge` publishes', async () => {

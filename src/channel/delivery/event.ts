@@ -92,6 +92,12 @@ export function toMapped(mapped: unknown, { id, data }: AnyChannelEvent): NewEnt
   return toEntry(fields, undefined);
 }
 
+/** The event as it may be published once more. Its data are those that clients get. */
+export function toInput({ event, data, isJson }: NewEntry): AnyChannelInput {
+  if (data === undefined) return { event };
+  return { event, data: isJson === true ? (JSON.parse(data) as unknown) : data };
+}
+
 /** The event as an application sees it. Data of JSON are parsed: they are those that clients get. */
 export function toEvent({ id, event, key, data, isJson }: ChannelEntry): AnyChannelEvent {
   return { id, event, key, data: isJson === true && data !== undefined ? (JSON.parse(data) as unknown) : data };

@@ -20,6 +20,8 @@ export class Segment {
   readonly entries: readonly GivenEntry[];
   readonly first: GivenEntry;
   readonly last: GivenEntry;
+  /** The first one that tells of the channel. */
+  readonly notice: GivenEntry | undefined;
   readonly #texts: ChannelTexts;
   readonly #bytes: Partial<Record<Framing, Buffer>> = {};
   /** By what is around the ids. */
@@ -30,7 +32,13 @@ export class Segment {
     this.entries = [first, ...rest];
     this.first = first;
     this.last = rest.at(-1) ?? first;
+    this.notice = this.entries.find(({ isNotice }) => isNotice === true);
     this.#texts = texts;
+  }
+
+  /** The entries up to one of them. */
+  upTo(last: GivenEntry): readonly GivenEntry[] {
+    return last === this.last ? this.entries : this.entries.slice(0, this.entries.indexOf(last) + 1);
   }
 
   /** Its text as one buffer: the same one for every client. Empty if the entries have no text. */

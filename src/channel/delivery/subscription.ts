@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InvalidOptionError } from '../../errors.ts';
 import { isThenable } from '../../internal/deferred.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
@@ -109,16 +110,23 @@ export class Subscription implements LiveMember {
       if (log.compare(segment.last.id, after) <= 0) return 0;
       this.#liveAfter = undefined;
     }
+    const last = this.#lastOf(segment);
+    const entries = segment.upTo(last);
     try {
       if (after !== undefined && log.compare(segment.first.id, after) <= 0)
-        bytes = this.#pushEach(segment.entries.filter(({ id }) => log.compare(id, after) > 0));
-      else bytes = this.#pushSegment(segment);
+        bytes = this.#pushEach(entries.filter(({ id }) => log.compare(id, after) > 0));
+      else bytes = last === segment.last ? this.#pushSegment(segment) : this.#pushEach(entries);
     } catch (error) {
       this.#fail(error);
       return bytes;
     }
-    if (segment.last.isEnd === true) this.#stream.finish();
+    if (last.isEnd === true || (last.isNotice === true && !hasCursor(this.#options.as))) this.#stream.finish();
     return bytes;
+  }
+
+  /** The last entry that the client gets. One that knows no ids stops where entries are missing. */
+  #lastOf({ notice, last }: Segment): GivenEntry {
+    return notice && !hasCursor(this.#options.as) ? notice : last;
   }
 
   *#join(cursor: string | undefined): Steps {
@@ -288,8 +296,4 @@ function hasAllGiven(log: ChannelLog, position: string, given: string | undefine
 function passes(answer: unknown): boolean {
   if (isThenable(answer)) throw new InvalidOptionError('subscribe.filter', 'a function that answers at once', answer);
   return Boolean(answer);
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

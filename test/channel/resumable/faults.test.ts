@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { createMemoryBackplane } from '../../../src/index.ts';
+import { type Backplane, createMemoryBackplane, mergeDeltas } from '../../../src/index.ts';
 import type { Middleware } from '../../support/carriers.ts';
 import { settles, until } from '../../support/until.ts';
 import { changed, ended, type Instance, Script, serveAnswers, told } from './site.ts';
@@ -159,6 +159,51 @@ it('an answer is cancelled whose client is refused once it has begun', async () 
   const statuses = (await Promise.all(starting)).map(({ status }) => status);
   expect(statuses.toSorted()).toEqual([200, 429]);
   expect((await ended(one)).map(({ status }) => status)).toEqual(['cancelled']);
+});
+
+it('a part that the generator uses again is joined as it was', async () => {
+  const one = await serveAnswers({
+    format: 'ui-message',
+    coalesce: mergeDeltas({ ms: 10_000 }),
+    async *run() {
+      const part = { type: 'text-delta', id: 'text', delta: '' };
+      for (const delta of ['a', 'b', 'c']) yield await Promise.resolve(Object.assign(part, { delta }));
+    },
+  });
+  const client = await one.start();
+  await settles(client.over);
+  expect(told(client)).toEqual(['{"type":"text-delta","id":"text","delta":"abc"}', '[DONE]']);
+});
+
+it.each([
+  ['openai', ['{"n":1}', expect.stringContaining('answer_gap')]],
+  ['ui-message', ['{"n":1}', expect.stringContaining('errorText'), '[DONE]']],
+  ['sse', ['{"n":1}', 'sluice.reset {"reason":"gap"}', '{"n":2}', end('done')]],
+] as const)('readers of %s are told where live entries are lost', async (format, expected) => {
+  const memory = createMemoryBackplane();
+  const lose: (() => void)[] = [];
+  const backplane: Backplane = {
+    open(channel, limits, receiver) {
+      const log = memory.open(channel, limits, receiver);
+      const listen = (): void => {
+        void log.listen();
+        if (!channel.endsWith(':control')) lose.push(() => receiver.lost(log.start('now') as string));
+      };
+      return { ...log, listen };
+    },
+    close: () => memory.close(),
+  };
+  const script = new Script();
+  const one = await serveAnswers({ script, format, backplane });
+  const client = await one.start();
+  const data = (n: number): unknown => (format === 'sse' ? { data: { n } } : { n });
+  script.yields(data(1));
+  await client.count(1);
+  for (const each of lose) each();
+  script.yields(data(2));
+  script.returns();
+  await settles(client.over);
+  expect(told(client).map((text) => text.replace(/,"key":"[^"]*"/, ''))).toEqual(expected);
 });
 
 it('clients of a family that is closed are told to come back later', async () => {

@@ -24,14 +24,14 @@ export class Publisher {
   ) {
     this.#append = append;
     this.#onFailure = onFailure;
-    this.#coalescer = coalesce && new Coalescer(coalesce, async (event, { key }) => this.#send(toEntry(event, key)));
+    this.#coalescer = coalesce && new Coalescer(coalesce, (entry) => this.#send(entry));
   }
 
   /** Resolves when there is room for the next. Rejects with `InvalidEventError`, or what `coalesce` throws. */
   async publish(input: AnyChannelInput | string): Promise<void> {
     const entry = toEntry(input, undefined);
     const event = typeof input === 'string' ? { data: input } : input;
-    void handled(this.#coalescer ? this.#coalescer.publish(event, {}) : this.#send(entry));
+    void handled(this.#coalescer ? this.#coalescer.publish(event, entry, {}) : this.#send(entry));
     while (this.#inFlight >= mostInFlight) await this.#landed();
   }
 
