@@ -29,7 +29,7 @@ export async function startRedis(url) {
       ...['--save', '', '--appendonly', 'yes', '--appendfsync', 'always'],
     ],
     // In a group of its own: Ctrl+C reaches the instances first.
-    { stdio: ['ignore', 'ignore', 'inherit'], detached: true },
+    { stdio: 'ignore', detached: true },
   );
   const exit = once(child, 'exit');
   const stop = async () => {

@@ -11,12 +11,17 @@ const interval = 100;
  */
 export function startSource(ticks) {
   let number = 0;
+  let isOver = false;
   // Publishing waits while Redis is away, and keeps the order.
   const timer = setInterval(() => {
     number += 1;
-    ticks.publish({ event: 'tick', data: { number } }).catch((/** @type {unknown} */ error) => console.error(error));
+    ticks.publish({ event: 'tick', data: { number } }).catch((/** @type {unknown} */ error) => {
+      // At the end, one that is under way cannot be published any more.
+      if (!isOver) console.error(error);
+    });
   }, interval);
   return () => {
+    isOver = true;
     clearInterval(timer);
     ticks.close();
   };

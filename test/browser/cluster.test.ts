@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { lacksBrowser, launchBrowser, openPage, patient, runExample, startTimeout, whenListening } from './support.ts';
 
 describe.skipIf(lacksBrowser('the page of the cluster'))('the page of the cluster', { timeout: 120_000 }, () => {
@@ -45,26 +45,37 @@ describe.skipIf(lacksBrowser('the page of the cluster'))('the page of the cluste
   }
 
   it('goes on at another instance when one is killed, paused or cut off, without losing an event', async () => {
-    const { url, stop } = await whenListening(runExample('cluster/index.js'));
+    const program = runExample('cluster/index.js');
+    // It ends its Redis and its instances then.
+    onTestFinished(async () => {
+      await program.stop('SIGTERM');
+    });
+    const { url, stop } = await whenListening(program);
     const page = await openPage(browser, url);
     await expect
-      .poll(async () => (await badges(page)).toSorted(), patient)
-      .toEqual(['instance a', 'instance a', 'instance b', 'instance b']);
+      .poll(async () => (await badges(page)).filter((badge) => /^instance [ab]$/.test(badge)).length, patient)
+      .toBe(4);
     await losesNothing(page);
 
-    await moves(page, 'a', 'b', () => press(page, 'Kill instance a'));
+    // Streams go to an instance that answers in time: on a slow machine that may be one for all.
+    const first = (await badges(page)).includes('instance a') ? 'a' : 'b';
+    const second = first === 'a' ? 'b' : 'a';
+    await moves(page, first, second, () => press(page, `Kill instance ${first}`));
     await losesNothing(page);
-    await isIn(page, 'a', 'up');
+    await isIn(page, first, 'up');
 
-    await moves(page, 'b', 'a', () => press(page, 'Pause instance b'));
-    await isIn(page, 'b', 'silent');
+    await moves(page, second, first, () => press(page, `Pause instance ${second}`));
+    await isIn(page, second, 'silent');
     await losesNothing(page);
-    await press(page, 'Resume instance b');
-    await isIn(page, 'b', 'up');
+    await press(page, `Resume instance ${second}`);
+    await isIn(page, second, 'up');
 
     const before = await received(page);
+    let asked = 0;
+    page.on('request', (request) => (asked += new URL(request.url()).port === new URL(url).port ? 0 : 1));
     await press(page, 'Cut all connections');
-    await page.locator('#log li', { hasText: 'moved from a to b' }).nth(2).waitFor();
+    // Each stream asks again, and gets whichever instance is next.
+    await expect.poll(() => asked, patient).toBeGreaterThanOrEqual(4);
     await losesNothing(page);
     expect(await received(page)).toBeGreaterThan(before);
     expect(await stop('SIGTERM')).toEqual({ code: 0, signal: null, stderr: '' });
