@@ -20,17 +20,20 @@ const fieldsOf = (object: object): Record<PropertyKey, unknown> => Object.getOwn
 
 describe('dictionary mode', () => {
   it.each(carriers)('is for what changed its prototype, over $name, and changes no property', async (carrier) => {
-    const seen: { fast: boolean[]; before: object[]; after: object[] }[] = [];
+    const seen: { wasFast: boolean[]; fast: boolean[]; before: object[]; after: object[] }[] = [];
     const handler: Middleware = (req, res) => {
       const before = [fieldsOf(req), fieldsOf(res)];
+      // V8 may have made one of them a dictionary already: it depends on what else ran in this process.
+      const wasFast = [isFast(req), isFast(res)];
       useDictionaryMode(res);
-      seen.push({ fast: [isFast(req), isFast(res)], before, after: [fieldsOf(req), fieldsOf(res)] });
+      seen.push({ wasFast, fast: [isFast(req), isFast(res)], before, after: [fieldsOf(req), fieldsOf(res)] });
       (res as http.ServerResponse).end('x');
     };
     const running = await serve(carrier, handler);
     await settles((await running.visit()).over);
     const isOne = changesPrototypes(carrier.name) && !sharesShapes;
-    expect(seen.map(({ fast }) => fast)).toEqual([[!isOne, !isOne]]);
+    expect(seen).toHaveLength(1);
+    expect(seen[0]?.fast).toEqual(isOne ? [false, false] : seen[0]?.wasFast);
     expect(seen[0]?.after).toEqual(seen[0]?.before);
   });
 
