@@ -111,23 +111,32 @@ export function resolveRedisOptions(given: RedisBackplaneOptions | undefined): R
   const owner = 'redisBackplane';
   const options = readOptions(owner, given, names, advice);
   return {
-    source: readSource(owner, options),
+    ...readConnection(owner, options),
     maxLength: readLength(`${owner}.maxLength`, options.maxLength ?? Infinity),
     maxBytes: readSize(`${owner}.maxBytes`, options.maxBytes ?? Infinity, { max: Infinity }),
     ttl: readDuration(`${owner}.ttl`, options.ttl ?? '1h', { min: 1000, max: Infinity }),
-    prefix: readPrefix(`${owner}.prefix`, options.prefix ?? 'sluice:'),
     wait: readDuration(`${owner}.wait`, options.wait ?? 0, { max: longestDelay }),
     maxWaiting: readSize(`${owner}.maxWaiting`, options.maxWaiting ?? '16mb'),
+  };
+}
+
+type ConnectionOptions = Pick<RedisBackplaneOptions, 'url' | 'client' | 'prefix' | 'timeout' | 'ping'>;
+
+/** What the switch and the backplane say alike of their connections. Throws `InvalidOptionError`. */
+export function readConnection(
+  owner: string,
+  options: ConnectionOptions,
+): Pick<ResolvedRedisOptions, 'source' | 'prefix' | 'timeout' | 'ping'> {
+  return {
+    source: readSource(owner, options),
+    prefix: readPrefix(`${owner}.prefix`, options.prefix ?? 'sluice:'),
     timeout: readDuration(`${owner}.timeout`, options.timeout ?? '5s', { min: 100, max: longestDelay }),
     ping: readDuration(`${owner}.ping`, options.ping ?? '5s', { min: 100, max: longestDelay }),
   };
 }
 
 /** Reads where Redis is. Throws `InvalidOptionError`. */
-export function readSource(
-  owner: string,
-  { url, client }: Partial<Pick<RedisBackplaneOptions, 'url' | 'client'>>,
-): Source {
+function readSource(owner: string, { url, client }: Partial<Pick<RedisBackplaneOptions, 'url' | 'client'>>): Source {
   refuseWhen(url === undefined && client === undefined, owner, 'needs a `url` or a `client`');
   refuseWhen(url !== undefined && client !== undefined, `${owner}.client`, 'cannot be given with a `url`');
   if (client !== undefined) {
@@ -153,7 +162,7 @@ function readLength(option: string, value: number): number {
 }
 
 /** Reads what the names of keys begin with. Throws `InvalidOptionError`. */
-export function readPrefix(option: string, value: unknown): string {
+function readPrefix(option: string, value: unknown): string {
   if (typeof value !== 'string' || /[{}]/.test(value))
     throw new InvalidOptionError(option, 'a string without braces', value);
   return value;

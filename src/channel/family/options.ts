@@ -95,10 +95,10 @@ function readLimit(option: string, value: number | undefined): number {
 // Long enough for two UUIDs.
 const longestKey = 256;
 
-/** A key of a channel. Throws `InvalidOptionError`. */
-export function readKey(option: string, value: unknown): string {
-  if (typeof value !== 'string' || value === '' || value.length > longestKey || /\p{Surrogate}/u.test(value))
-    throw new InvalidOptionError(option, `a key: a text of 1 to ${String(longestKey)} characters`, value);
+/** A key of a channel. Throws `InvalidOptionError`. @param longest - characters */
+export function readKey(option: string, value: unknown, longest: number = longestKey): string {
+  if (typeof value !== 'string' || value === '' || value.length > longest || /\p{Surrogate}/u.test(value))
+    throw new InvalidOptionError(option, `a key: a text of 1 to ${String(longest)} characters`, value);
   return value;
 }
 

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { ChannelEndedError, ProducerFencedError } from '../../errors.ts';
 import type {
   AppendOptions,
@@ -13,6 +12,7 @@ import type {
   NewEntry,
 } from './backplane.ts';
 import { formatEntryId, parseEntryId } from '../policy/entry-id.ts';
+import { makeEpoch } from './epoch.ts';
 import { ProducerClaim } from './producer-claim.ts';
 import { RecentKeys } from './recent-keys.ts';
 
@@ -43,7 +43,7 @@ class MemoryLog {
   readonly #channel: string;
   readonly #limits: HistoryLimits;
   // Ids of another log or of an earlier process are none of this one's.
-  readonly #epoch = Date.now().toString(36) + randomBytes(4).toString('hex');
+  readonly #epoch = makeEpoch();
   readonly #receivers = new Set<LogReceiver>();
   readonly #recent = new RecentKeys(() => performance.now());
   readonly #claim = new ProducerClaim(() => performance.now());

@@ -11,6 +11,7 @@ import {
 } from '../../internal/option.ts';
 import { longestDelay } from '../../internal/time/clock.ts';
 import type { ChannelEvent } from '../delivery/event.ts';
+import { readKey } from '../family/options.ts';
 import { type CoalesceOptions, needed, readCoalesce, type ResolvedCoalesce } from '../options.ts';
 import type { AnswerFraming, RunStatus } from '../policy/answer.ts';
 import type { Authorization } from '../subscribe-options.ts';
@@ -184,9 +185,8 @@ export function readAnswerKey(value: unknown): AnswerKey | undefined {
   if (value === false || value === undefined || value === null || value === '') return undefined;
   const given = (typeof value === 'string' ? { key: value } : value) as Partial<AnswerKey>;
   if (typeof given !== 'object') throw new InvalidOptionError('resumable.key', 'a function that returns a key', value);
-  const { key, run } = given;
-  if (typeof key !== 'string' || key === '' || key.length > longestKey || /\p{Surrogate}/u.test(key))
-    throw new InvalidOptionError('resumable.key', `a key: a text of 1 to ${String(longestKey)} characters`, key);
+  const { run } = given;
+  const key = readKey('resumable.key', given.key, longestKey);
   if (run !== undefined && (typeof run !== 'string' || run.length > longestKey))
     throw new InvalidOptionError('resumable.key.run', `a text of up to ${String(longestKey)} characters`, run);
   return { ...given, key };

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { BackplaneUnavailableError, MissingPeerError } from '../../errors.ts';
 import { within } from '../../internal/deferred.ts';
 import type { RedisAdapter } from './adapter.ts';
@@ -41,7 +42,8 @@ export class Commands {
         if (cause instanceof SilentError || failure === 'elsewhere') this.#link.fail(adapter, cause);
         if (failure === 'refused' || performance.now() >= deadline)
           throw new BackplaneUnavailableError(channel, { cause });
-        await pause(Math.min(longestDelay, firstDelay * 2 ** Math.min(attempt, 10), deadline - performance.now()));
+        const left = Math.max(0, deadline - performance.now());
+        await pause(Math.min(longestDelay, firstDelay * 2 ** Math.min(attempt, 10), left));
       }
     }
   }
@@ -76,8 +78,4 @@ class SilentError extends Error {}
 
 function silent(): Error {
   return new SilentError('Redis did not answer in time');
-}
-
-function pause(delay: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, delay));
 }

@@ -44,7 +44,7 @@ export class Link {
   #upSince = 0;
   #lastError: unknown;
   #stopTimer: (() => void) | undefined;
-  /** Settles with the next connection; rejects with the next failure. */
+  /** Resolves with the next connection, or with the next failure. */
   #next = makeDeferred();
 
   constructor(

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { ClaimResult, HistoryLimits, LogPage, ResetReason } from '../../channel/log/backplane.ts';
+import { makeEpoch } from '../../channel/log/epoch.ts';
 import { type EntryId, parseEntryId } from '../../channel/policy/entry-id.ts';
 import type { Call } from '../connection/commands.ts';
 import { decodeEntries } from '../format/entry.ts';
@@ -167,12 +168,8 @@ export class LogStore {
   #common(): string[] {
     const { epoch = '', sequence = 0 } = this.#known ?? {};
     const { ttl } = this.#host.options;
-    return [newEpoch(), epoch, String(sequence), limit(ttl === Infinity ? 0 : ttl)];
+    return [makeEpoch(), epoch, String(sequence), limit(ttl === Infinity ? 0 : ttl)];
   }
-}
-
-function newEpoch(): string {
-  return Date.now().toString(36) + randomBytes(4).toString('hex');
 }
 
 function limit(value: number): string {

@@ -6,12 +6,10 @@ import {
   type OptionAdvice,
   type OptionNames,
   readBag,
-  readDuration,
   readOptions,
   refuseWhen,
 } from '../../internal/option.ts';
-import { longestDelay } from '../../internal/time/clock.ts';
-import { type RedisBackplaneOptions, readPrefix, readSource } from '../options.ts';
+import { type RedisBackplaneOptions, readConnection } from '../options.ts';
 import type { Source } from '../connection/source.ts';
 
 /** A profile in a set of named ones: its name is its key there. */
@@ -81,13 +79,11 @@ const advice: OptionAdvice = {
 export function resolveRedisSwitchOptions(given: RedisSwitchOptions | undefined): ResolvedRedisSwitchOptions {
   const owner = 'redisSwitch';
   const options = readOptions(owner, given, names, advice);
-  const prefix = readPrefix(`${owner}.prefix`, options.prefix ?? 'sluice:');
+  const { prefix, ...connection } = readConnection(owner, options);
   return {
-    source: readSource(owner, options),
+    ...connection,
     key: `${prefix}switch:${readName(`${owner}.name`, options.name ?? 'compress')}`,
     ...readProfiles(`${owner}.profiles`, options.profiles),
-    timeout: readDuration(`${owner}.timeout`, options.timeout ?? '5s', { min: 100, max: longestDelay }),
-    ping: readDuration(`${owner}.ping`, options.ping ?? '5s', { min: 100, max: longestDelay }),
   };
 }
 

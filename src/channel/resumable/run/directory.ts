@@ -1,5 +1,4 @@
-import type { LocalChannel } from '../../channel.ts';
-import { logName } from '../../channel.ts';
+import { type LocalChannel, logName } from '../../channel.ts';
 import { type AnyChannelEvent, toEvent } from '../../delivery/event.ts';
 import { channelEvents, reportChannelError } from '../../events.ts';
 import type { LocalChannels } from '../../family/family.ts';

@@ -21,7 +21,7 @@ import type { RunStatus } from '../../policy/answer.ts';
 import { ClaimKeeper } from './claim-keeper.ts';
 import type { ControlWord } from './control.ts';
 import type { Directory } from './directory.ts';
-import { moveRun, running, type RunEvent, type RunState } from '../policy/run-state.ts';
+import { moveRun, running, type RunEvent, type RunOutcome, type RunState } from '../policy/run-state.ts';
 import { Presence } from './presence.ts';
 import { Publisher } from './publisher.ts';
 import { channelKeyOf, type RunRef } from './run-ref.ts';
@@ -214,7 +214,7 @@ export class Run {
     this.#state = moveRun(this.#state, event);
   }
 
-  #outcome(): { status: RunStatus; error?: unknown; value?: unknown } {
+  #outcome(): RunOutcome {
     return 'outcome' in this.#state ? this.#state.outcome : { status: 'interrupted' };
   }
 
