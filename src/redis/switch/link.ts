@@ -1,9 +1,10 @@
 import { MissingPeerError } from '../../errors.ts';
-import { within } from '../../internal/deferred.ts';
 import { Commands } from '../connection/commands.ts';
 import type { Link } from '../connection/link.ts';
 import { observedLink } from '../connection/observed-link.ts';
 import { openSource, type OpenSource } from '../connection/source.ts';
+import { Subscriptions } from '../connection/subscriptions.ts';
+import { reportRedisError } from '../events.ts';
 import type { ResolvedRedisSwitchOptions } from './options.ts';
 import { switchScript } from './script.ts';
 
@@ -19,16 +20,15 @@ export interface SwitchReceiver {
 /** The connections of a switch: one for its commands, one for the messages of its fleet. */
 export class SwitchLink {
   readonly #options: ResolvedRedisSwitchOptions;
-  readonly #receiver: SwitchReceiver;
   readonly #source: OpenSource;
   readonly #commandLink: Link;
   readonly #messageLink: Link;
   readonly #commands: Commands;
+  readonly #subscriptions: Subscriptions;
   #isClosed = false;
 
   constructor(options: ResolvedRedisSwitchOptions, receiver: SwitchReceiver) {
     this.#options = options;
-    this.#receiver = receiver;
     this.#source = openSource(options.source, options.timeout);
     const { commands, subscriptions } = this.#source;
     const onDown = (error: unknown): void => {
@@ -36,11 +36,19 @@ export class SwitchLink {
     };
     this.#commandLink = observedLink('commands', commands, options, { onDown });
     this.#messageLink = observedLink('subscriptions', subscriptions, options, {
-      onUp: () => void this.#subscribe(),
+      onUp: () => this.#subscriptions.renew(),
       onDown,
     });
     this.#commands = new Commands(this.#commandLink, options.timeout);
-    this.#messageLink.start();
+    this.#subscriptions = new Subscriptions(this.#messageLink, options.timeout, reportRedisError);
+    this.#subscriptions.add(options.key, {
+      onSubscribed: () => {
+        if (!this.#isClosed) receiver.onConnected();
+      },
+      onMessage: (text) => {
+        if (!this.#isClosed) receiver.onMessage(text);
+      },
+    });
   }
 
   get isClosed(): boolean {
@@ -58,25 +66,10 @@ export class SwitchLink {
 
   close(): void {
     this.#isClosed = true;
+    this.#subscriptions.close();
     this.#commands.close();
     this.#commandLink.close();
     this.#messageLink.close();
     this.#source.close();
-  }
-
-  async #subscribe(): Promise<void> {
-    const connection = this.#messageLink.current;
-    if (!connection) return;
-    const { key, timeout } = this.#options;
-    try {
-      const subscribed = connection.subscribe(key, (text) => {
-        if (!this.#isClosed) this.#receiver.onMessage(text);
-      });
-      await within(subscribed, timeout, () => new Error('Redis did not confirm a subscription in time'));
-    } catch (error) {
-      this.#messageLink.fail(connection, error);
-      return;
-    }
-    if (!this.#isClosed) this.#receiver.onConnected();
   }
 }
