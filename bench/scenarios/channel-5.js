@@ -4,31 +4,7 @@ import { broadcasts } from '../support/broadcasts.js';
 export default broadcasts({
   name: 'channel-5',
   summary: '1,000 event streams, the same five events to all at every tick, gzip',
+  each: 'five events',
   events: 5,
   toReach: { bare: { cpu: 0.5, wire: 0.3 }, each: { cpu: 0.3 }, compression: { cpu: 0.2 } },
-  rows: [
-    {
-      title: 'channel, gzip, five events a tick, CPU of a delivery',
-      against: '`res.write` to each, uncompressed',
-      better: 'less',
-      ratio: ({ bare, sluice }) => sluice.cpu / bare.cpu,
-      limit: { title: 'one `socket.write` to each', of: ({ bare, ready }) => ready.cpu / bare.cpu },
-      toReach: 0.5,
-    },
-    {
-      title: 'channel, gzip, five events a tick, CPU of a delivery',
-      against: '`compression` and `res.flush()`',
-      better: 'less',
-      ratio: ({ compression, sluice }) => sluice.cpu / compression.cpu,
-      limit: { title: 'one `socket.write` to each', of: ({ compression, ready }) => ready.cpu / compression.cpu },
-      toReach: 0.2,
-    },
-    {
-      title: 'channel, gzip, five events a tick, bytes of an event',
-      against: 'uncompressed',
-      better: 'less',
-      ratio: ({ bare, sluice }) => sluice.wire / bare.wire,
-      toReach: 0.3,
-    },
-  ],
 });

@@ -12,16 +12,24 @@ import { tickFor } from './tick.js';
 import { withCount } from './weight.js';
 
 /**
+ * Peer → our ratios to it.
+ * @typedef {object} ToReach
+ * @property {{ cpu: number, wire: number }} bare
+ * @property {{ cpu: number }} each
+ * @property {{ cpu: number }} compression
+ */
+
+/**
  * Event streams in gzip that get the same events at every tick, beside ones that are not compressed.
  * @param {object} options
  * @param {string} options.name
  * @param {string} options.summary
  * @param {number} options.events - at each tick
- * @param {Record<string, Partial<Record<'cpu' | 'wire', number>>>} options.toReach - peer → our ratios to it
- * @param {readonly import('./summary.js').Row[]} options.rows
+ * @param {string} options.each - the same in words
+ * @param {ToReach} options.toReach
  * @returns {import('./rounds.js').Scenario}
  */
-export function broadcasts({ name, summary, events, toReach, rows }) {
+export function broadcasts({ name, summary, events, each, toReach }) {
   const eventsOf = (/** @type {number} */ tick) =>
     Array.from({ length: events }, (_, index) => {
       const number = (tick - 1) * events + index + 1;
@@ -35,11 +43,11 @@ export function broadcasts({ name, summary, events, toReach, rows }) {
     baseline: 'bare',
     rounds: 5,
     slices: 4,
-    rows,
+    rows: rowsOf(`channel, gzip, ${each} a tick`, toReach),
     rowPeers: ['bare', 'ready', 'compression', 'sluice'],
     metrics: deliveryMetrics().flatMap((metric) =>
       Object.entries(toReach).flatMap(([baseline, ratios]) => {
-        const ratio = ratios[/** @type {'cpu' | 'wire'} */ (metric.key)];
+        const ratio = /** @type {Record<string, number | undefined>} */ (ratios)[metric.key];
         return ratio === undefined ? [] : [{ ...metric, baseline, toReach: { sluice: ratio } }];
       }),
     ),
@@ -118,4 +126,30 @@ export function broadcasts({ name, summary, events, toReach, rows }) {
       },
     ],
   };
+}
+
+/**
+ * @param {string} title
+ * @param {ToReach} toReach
+ * @returns {import('./summary.js').Row[]}
+ */
+function rowsOf(title, { bare, compression }) {
+  const cpuTo = (/** @type {'bare' | 'compression'} */ peer, /** @type {string} */ against) => ({
+    title: `${title}, CPU of a delivery`,
+    against,
+    better: /** @type {const} */ ('less'),
+    ratio: (/** @type {any} */ round) => round.sluice.cpu / round[peer].cpu,
+    limit: { title: 'one `socket.write` to each', of: (/** @type {any} */ round) => round.ready.cpu / round[peer].cpu },
+  });
+  return [
+    { ...cpuTo('bare', '`res.write` to each, uncompressed'), toReach: bare.cpu },
+    { ...cpuTo('compression', '`compression` and `res.flush()`'), toReach: compression.cpu },
+    {
+      title: `${title}, bytes of an event`,
+      against: 'uncompressed',
+      better: 'less',
+      ratio: (round) => round.sluice.wire / round.bare.wire,
+      toReach: bare.wire,
+    },
+  ];
 }
