@@ -46,7 +46,7 @@ const independent = {
     'test/redis/cluster.test.ts',
   ],
   newest: [
-    'test/{clients,compose,docs}/**',
+    'test/{clients,compose,docs,nats}/**',
     'test/{compress,context,deadline,lifecycle}/docs.test.ts',
     'test/faults/{compress-aborts,compress-backpressure}.test.ts',
     'test/deadline/leaks.test.ts',

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Ended, type Example, examplesOf, openRoom, pages, runUntilSignal, start } from '../support/docs.ts';
+import { type NatsServer, startNats } from '../support/nats-server.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { rows } from './examples.ts';
 import { browserOf } from './visits.ts';
@@ -17,11 +18,13 @@ describe('the examples of the documentation', () => {
   );
 
   let redis: RedisServer | undefined;
+  let nats: NatsServer | undefined;
   beforeAll(async () => {
-    redis = await startRedis();
+    [redis, nats] = await Promise.all([startRedis(), startNats()]);
     process.env['REDIS_URL'] = redis.url;
+    process.env['NATS_URL'] = nats.url;
   });
-  afterAll(() => redis?.stop());
+  afterAll(() => Promise.all([redis?.stop(), nats?.stop()]));
 
   const room = openRoom();
   afterAll(() => room.remove());
@@ -41,7 +44,8 @@ describe('the examples of the documentation', () => {
   });
 
   it.for(others.map((example) => [example.key, example] as const))('%s', async ([, example]) => {
-    const { beside, calls, shorter, visit } = rowOf(example);
+    const { beside, calls, imports, shorter, visit } = rowOf(example);
+    if (imports) room.write(imports.file, examples.get(imports.example)!.code);
     const called = calls === undefined ? undefined : await start(examples.get(calls)!, room);
     const other = beside === undefined ? undefined : await start(examples.get(beside)!, room);
     const code = shorter ? example.code.replaceAll(...shorter) : example.code;

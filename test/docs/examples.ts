@@ -12,6 +12,7 @@ import { expect } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Channels } from '../../src/index.ts';
 import { makeCertificate } from '../support/certificate.ts';
+import type { Running } from '../support/docs.ts';
 import { chatText, clientOf, complete, hello, modelOf } from './models.ts';
 import { settles, until } from '../support/until.ts';
 import { closeSources, each, get, gets, mounts, type Visit } from './visits.ts';
@@ -23,6 +24,8 @@ export interface Row {
   readonly visit?: Visit;
   /** An example that runs beside it: the server of a page, or what it observes. It is the one that is visited. */
   readonly beside?: string;
+  /** An example that it imports, and from which file. */
+  readonly imports?: { readonly file: string; readonly example: string };
   /** An example whose server it calls. */
   readonly calls?: string;
   /** A wait of the example that the test makes shorter, or longer. */
@@ -532,15 +535,12 @@ export const rows: Record<string, Row> = {
     const { headers } = await get(`${origin()}/numbers`, [], { headers: { 'accept-encoding': 'br, gzip' } });
     expect(headers.get('content-encoding')).toBe('gzip');
   }),
-  'docs/redis.md: Redis: sluice/redis': visited(async ({ origin }) => {
-    const body = JSON.stringify({ price: 12 });
-    const post = (): Promise<Response> =>
-      fetch(`${origin()}/ticks`, { method: 'POST', body, headers: { 'content-type': 'application/json' } });
-    // Its place is the only fact that a client can send to get what is published before it is live.
-    const { id } = (await (await post()).json()) as { id: string };
-    const headers = { 'last-event-id': id };
-    await get(`${origin()}/ticks`, ['event: tick\ndata: {"price":12}\n'], { headers }, () => void post());
-  }),
+  'docs/redis.md: Redis: sluice/redis': visited(publishesTicks),
+  'docs/nats.md: A backplane on NATS JetStream': {
+    imports: { file: 'backplane.mjs', example: 'docs/nats.md: The backplane' },
+    visit: publishesTicks,
+  },
+  'docs/nats.md: The backplane': runs,
 
   'docs/from-better-sse.md: A channel': {
     visit: async ({ origin }) => {
@@ -657,6 +657,17 @@ function isEncoded(path: string, text = 'hello hello'): Visit {
     const { headers } = await get(origin() + path, [text]);
     expect(headers.get('content-encoding')).toBeTruthy();
   };
+}
+
+/** A client gets what is published over HTTP. */
+async function publishesTicks({ origin }: Running): Promise<void> {
+  const body = JSON.stringify({ price: 12 });
+  const post = (): Promise<Response> =>
+    fetch(`${origin()}/ticks`, { method: 'POST', body, headers: { 'content-type': 'application/json' } });
+  // Its place is the only fact that a client can send to get what is published before it is live.
+  const { id } = (await (await post()).json()) as { id: string };
+  const headers = { 'last-event-id': id };
+  await get(`${origin()}/ticks`, ['event: tick\ndata: {"price":12}\n'], { headers }, () => void post());
 }
 
 /** The text of an answer in the coding of the example. */

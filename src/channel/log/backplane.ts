@@ -14,11 +14,14 @@ export interface NewEntry {
 
 /** An event in a log, with its id. */
 export interface ChannelEntry extends NewEntry {
-  /** Unique in the channel, and later than all ids before it. No white space, comma or colon. */
+  /**
+   * Unique in the channel, and later than all ids before it. It goes into a header: 1 to 128 visible characters of
+   * ASCII, no comma and no colon.
+   */
   readonly id: string;
 }
 
-/** How much of a channel is kept for clients that come later. */
+/** How much of a channel is kept for clients that come later. All processes open a channel with the same limits. */
 export interface HistoryLimits {
   /** Entries. 0 keeps none. */
   readonly count: number;
@@ -61,7 +64,10 @@ export interface LogReceiver {
 
 /** Options of `append`. What they say is looked at in this order. */
 export interface AppendOptions {
-  /** An entry that was appended with this key before is not appended again: its id is the answer. @defaultValue none */
+  /**
+   * An entry that was appended to this log with this key in the last two minutes is not appended again: its id is the
+   * answer, also if it is not kept any more. The key may be any text. @defaultValue none
+   */
   readonly idempotencyKey?: string | undefined;
   /** Fails with `ProducerFencedError` if a claim was made after the one with this fence. @defaultValue none */
   readonly fence?: string | undefined;
@@ -84,7 +90,10 @@ export type ClaimResult =
 export interface ChannelLog {
   /**
    * Appends an entry. Gives its id. Fails with `ProducerFencedError` as `fence` says, else with `ChannelEndedError`
-   * behind the last entry. Entries that are appended while others are under way come behind them.
+   * behind the last entry. Fails with `BackplaneUnavailableError` if the store cannot be reached: `cause` says why.
+   *
+   * Entries that are appended while others are under way come behind them. An entry that is not kept, because the
+   * limits are too small for it, has an id and goes to the receivers all the same.
    */
   append(entry: NewEntry, options: AppendOptions): string | PromiseLike<string>;
   /**
@@ -94,7 +103,8 @@ export interface ChannelLog {
   read(after: string, count: number): LogPage | PromiseLike<LogPage>;
   /**
    * The id after which a client begins to read: one that wants what comes from now on, all that is kept, or the last
-   * `from` entries. With `'now'`, and a channel that has ended, the last entry is still to be read.
+   * `from` entries. With `'now'`, and a channel that has ended, the last entry is still to be read. A log without
+   * entries has such an id too: `read` finds what is appended later.
    */
   start(from: 'now' | 'earliest' | number): string | PromiseLike<string>;
   /** The newest entry of each key that is kept. */
@@ -116,18 +126,18 @@ export interface ChannelLog {
   compare(a: string, b: string): number;
   /**
    * The process has clients now. Every entry that is appended once this has settled goes to the receiver; entries that
-   * were appended before may go there too.
+   * were appended before may go there too. A call while it listens already settles as the first one does.
    */
   listen(): void | PromiseLike<void>;
   /** The process has no clients any more: the receiver gets nothing. */
   unlisten(): void;
-  /** Frees what the process holds. The log stays, unless no other process can hold it. */
+  /** Frees what the process holds. May be called again. The log stays, unless no other process can hold it. */
   close(): void;
 }
 
 /** Where the logs of channels are, and how processes hear of each other's entries. */
 export interface Backplane {
-  /** Opens the log of a channel. */
+  /** Opens the log of a channel. Its name is any text that is not empty; each is another log. */
   open(channel: string, limits: HistoryLimits, receiver: LogReceiver): ChannelLog;
   /** Frees connections. The channels must be closed before. */
   close(): void | PromiseLike<void>;
