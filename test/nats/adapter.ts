@@ -27,7 +27,7 @@ export async function loadAdapter(): Promise<Adapter> {
   return Object.assign({ code, remove: room.remove }, ...loaded) as Adapter;
 }
 
-/** A connection as the page has it. It tries soon again. */
+/** A connection as the page has it, which finds soon that it is dead, and soon tries again. */
 export function connectTo(url: string): Promise<NatsConnection> {
-  return connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+  return connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 50, pingInterval: 200 });
 }

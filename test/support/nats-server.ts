@@ -16,6 +16,7 @@ export function lacksNats(tests: string): boolean {
 
 /** A NATS of a test with JetStream, on a port of its own, which keeps its streams in files. */
 export interface NatsServer {
+  readonly port: number;
   readonly url: string;
   /** Kills it, and waits until it is gone. */
   kill(): Promise<void>;
@@ -30,6 +31,7 @@ export async function startNats(): Promise<NatsServer> {
   const port = await lastingPort();
   let child: ChildProcess | undefined;
   const server: NatsServer = {
+    port,
     url: `nats://127.0.0.1:${String(port)}`,
     async kill() {
       if (!child || child.exitCode !== null || child.signalCode !== null) return;
