@@ -1,4 +1,3 @@
-import { InvalidOptionError } from '../errors.ts';
 import { startTimer } from '../internal/time/clock.ts';
 import { type AnyChannelInput, toEntry, toInput } from './delivery/event.ts';
 import type { NewEntry } from './log/backplane.ts';
@@ -36,7 +35,7 @@ export class Coalescer {
 
   /** Throws what `key` and `merge` throw. @param entry - what is kept of the event */
   publish(event: AnyChannelInput, entry: NewEntry, options: Partial<PublishOptions>): Promise<string> {
-    const key = options.idempotencyKey === undefined ? this.#keyOf(event) : undefined;
+    const key = options.idempotencyKey === undefined ? this.#options.key(event) : undefined;
     if (this.#held && key === this.#held.key) return this.#join(this.#held, event, entry, options);
     this.flush();
     return key === undefined ? this.#append(entry, options) : this.#hold(key, entry, options);
@@ -69,12 +68,5 @@ export class Coalescer {
     held.entry = mergedEntry;
     held.options = joined;
     return held.id;
-  }
-
-  #keyOf(event: AnyChannelInput): string | undefined {
-    const key = this.#options.key(event);
-    if (key !== undefined && typeof key !== 'string')
-      throw new InvalidOptionError('createChannel.coalesce.key', 'a function that returns a string or undefined', key);
-    return key;
   }
 }

@@ -124,7 +124,7 @@ export function labelOf(channel: string, key: string | undefined): string {
 /** Message on `sluice:channel:error`. */
 export type ChannelErrorMessage = ErrorMessage;
 
-/** Errors that have no caller: of listeners, and of events that could not be published and that nothing waits for. */
+/** Errors that have no caller: of listeners, of events that nothing waits for, of answers. */
 export const channelErrors: ErrorEvent = defineErrors('channel');
 
 /** Reports an error that belongs to no request. */

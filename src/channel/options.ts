@@ -74,7 +74,8 @@ export interface ChannelOptions<M extends object = AnyEvents> {
 
 export interface ResolvedCoalesce {
   readonly ms: number;
-  readonly key: (event: AnyChannelInput) => unknown;
+  /** Throws `InvalidOptionError` for what is no key. */
+  readonly key: (event: AnyChannelInput) => string | undefined;
   readonly merge: (earlier: AnyChannelInput, later: AnyChannelInput) => unknown;
 }
 
@@ -166,9 +167,14 @@ function readBackplane(option: string, value: Backplane | undefined): Backplane 
 /** Throws `InvalidOptionError`. */
 export function readCoalesce(option: string, value: CoalesceOptions): ResolvedCoalesce {
   const { ms, key, merge } = readOptions(option, value, coalesceNames, coalesceAdvice);
+  const keyOf = needed(`${option}.key`, readFunction(`${option}.key`, key));
   return {
     ms: readDuration(`${option}.ms`, ms, { min: 1, max: longestDelay }),
-    key: needed(`${option}.key`, readFunction(`${option}.key`, key)),
+    key(event) {
+      const given: unknown = keyOf(event);
+      if (given === undefined || typeof given === 'string') return given;
+      throw new InvalidOptionError(`${option}.key`, 'a function that returns a string or undefined', given);
+    },
     merge: needed(`${option}.merge`, readFunction(`${option}.merge`, merge)),
   };
 }

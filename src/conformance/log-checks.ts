@@ -101,6 +101,26 @@ export const logChecks: Readonly<Record<string, (stage: Stage) => Promise<void>>
     deepEqual(dataOf(await log.read(id, 9)), []);
   },
 
+  async 'keeps its last entry, however much it may keep'(stage) {
+    const cases = [
+      { channel: 'no entry', limits: { count: 0 } },
+      { channel: 'few bytes', limits: { bytes: 100 } },
+    ];
+    for (const { channel, limits } of cases) {
+      const { log, append } = await stage.open({ channel, limits });
+      const start = await log.start('now');
+      await append('a');
+      const end = 'x'.repeat(1000);
+      await append(end, { isEnd: true });
+      deepEqual(await log.read(start, 9), { lost: 'gap' });
+      const page = await log.read(await log.start('earliest'), 9);
+      deepEqual([dataOf(page), isEnd(page)], [[end], true]);
+      deepEqual(await dataAfter(log, await log.start('now')), [end]);
+      const later = await stage.open({ process: 1, channel, limits });
+      deepEqual(await dataAfter(later.log, await later.log.start('earliest')), [end]);
+    }
+  },
+
   async 'refuses an id that is none of the log'(stage) {
     const { log, append } = await stage.open();
     const other = await stage.open({ channel: 'other' });

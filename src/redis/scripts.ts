@@ -119,7 +119,9 @@ redis.call('SET', KEYS[3], cjson.encode({ number, results }), 'PX', text(math.ma
 if #added == 0 then return results end
 
 local most_entries, most_bytes, old_floor = tonumber(ARGV[6]), tonumber(ARGV[7]), floor
-local function is_over() return last - floor > most_entries or bytes > most_bytes end
+-- The end stays: clients that come later are told it.
+local least = ended and 1 or 0
+local function is_over() return last - floor > least and (last - floor > most_entries or bytes > most_bytes) end
 while is_over() do
   local count = math.max(1, math.min(100, last - floor - most_entries))
   local oldest = redis.call('XRANGE', KEYS[2], text(floor + 1) .. '-0', '+', 'COUNT', count)

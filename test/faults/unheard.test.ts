@@ -3,6 +3,7 @@ import http from 'node:http';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import {
+  createMemoryBackplane,
   createSwitch,
   deadline,
   type EventStream,
@@ -10,9 +11,18 @@ import {
   lifecycle,
   ndjson,
   pipeBody,
+  ProducerFencedError,
   sse,
   type SseOptions,
 } from '../../src/index.ts';
+import {
+  changed,
+  ended,
+  type Instance,
+  type InstanceOptions,
+  Script,
+  serveAnswers,
+} from '../channel/resumable/site.ts';
 import { bare, carriers, listen, type Middleware } from '../support/carriers.ts';
 import { deferred } from '../support/deferred.ts';
 import { attend, serve } from '../support/serve.ts';
@@ -412,6 +422,90 @@ describe('a body', () => {
     (await running.visit()).destroy();
     await settles(cancelled.promise);
     expect(await given()).toHaveLength(1);
+  });
+});
+
+describe('an answer', () => {
+  async function fail(error: Error, options: InstanceOptions): Promise<Instance> {
+    const script = new Script();
+    script.yields('half');
+    script.throws(error);
+    const instance = await serveAnswers({ script, ...options });
+    await settles((await instance.start()).over);
+    return instance;
+  }
+
+  it('that fails is warned of where there is no onEnd, with the request and the cure', async () => {
+    await fail(makeError(), { onEnd: undefined });
+    expect(await given()).toEqual([expect.stringMatching(/^Unhandled error of POST \/chat: \w+: no listener$/)]);
+    expect(warnings[0]!.detail).toMatch(/`onEnd`[^]*`sluice:channel:error`/);
+  });
+
+  it('that fails is published once, and not warned of, where there is an onEnd', async () => {
+    const unheard = await fail(makeError(), {});
+    await ended(unheard);
+    expect(await given()).toEqual([]);
+    const messages = listenTo('sluice:channel:error');
+    const error = makeError();
+    const [last] = await ended(await fail(error, {}));
+    const req = expect.objectContaining({ method: 'POST' }) as http.IncomingMessage;
+    expect([await given(), messages, last?.error]).toEqual([[], [{ error, req }], error]);
+  });
+
+  it('that fails and then is fenced is warned of: its onEnd is never called', async () => {
+    const memory = createMemoryBackplane();
+    const script = new Script();
+    // Another process has the answer by the time that this one writes the end.
+    const fenced = changed(memory, (log) => ({
+      append: (entry, options) => {
+        if (entry.isEnd === true) throw new ProducerFencedError('chat');
+        return log.append(entry, options);
+      },
+    }));
+    script.throws(makeError());
+    const one = await serveAnswers({ script, backplane: fenced });
+    await one.start();
+    await until(() => warnings.length > 0);
+    expect([await given(), one.ends]).toEqual([[expect.stringContaining('POST /chat')], []]);
+  });
+
+  it.each<[string, (signal: AbortSignal) => Error, number]>([
+    ['by its reason', (signal) => signal.reason as Error, 0],
+    ['by an AbortError', () => new DOMException('aborted', 'AbortError'), 0],
+    ['by a fault of its own', makeError, 1],
+  ])('that is cancelled, and whose generator then ends %s', async (_name, make, count) => {
+    const one = await serveAnswers({
+      async *run({ signal }) {
+        yield 'half';
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        throw make(signal);
+      },
+    });
+    await (await one.start()).count(1);
+    expect(await one.cancel()).toBe(204);
+    expect((await ended(one)).map(({ status }) => status)).toEqual(['cancelled']);
+    expect(await given()).toHaveLength(count);
+  });
+
+  it.each<[string, (signal: AbortSignal) => Error, number]>([
+    ['by its reason', (signal) => signal.reason as Error, 0],
+    ['by a fault of its own', makeError, 1],
+  ])('that is given up, and whose generator ends much later %s', async (_name, make, count) => {
+    const late = deferred();
+    const one = await serveAnswers({
+      grace: 10,
+      async *run({ signal }) {
+        yield 'half';
+        await late.promise;
+        throw make(signal);
+      },
+    });
+    await (await one.start()).count(1);
+    expect(await one.cancel()).toBe(204);
+    await ended(one);
+    late.resolve();
+    await until(() => warnings.length >= count);
+    expect(await given()).toHaveLength(count);
   });
 });
 

@@ -102,8 +102,8 @@ export interface Channels<M extends object = AnyEvents> {
 export class LocalChannels<M extends object> implements Channels<M>, ConnectionHost {
   readonly name: string;
   readonly texts: SharedTexts = new SharedTexts();
-  /** How clients enter channels whose keys are known. */
-  readonly entrance: SubscribeHost = this.#hostFor(undefined);
+  /** How clients of answers enter channels whose keys are known. */
+  readonly entrance: SubscribeHost = this.#hostFor(undefined, 'resumable.key');
   readonly #options: ResolvedChannelsOptions;
   readonly #rooms: Rooms<M>;
   readonly #connections = new Set<Connection>();
@@ -222,7 +222,8 @@ export class LocalChannels<M extends object> implements Channels<M>, ConnectionH
     return Promise.all(channels.map((channel) => channel.publishEntry(event, entry, options)));
   }
 
-  #hostFor(keysOf: KeysOf | undefined): SubscribeHost {
+  /** @param option - what the application has answered about a client by */
+  #hostFor(keysOf: KeysOf | undefined, option: string = 'subscribe.authorize'): SubscribeHost {
     const isClosed = (): boolean => this.#isClosed;
     return {
       get isClosed() {
@@ -231,20 +232,20 @@ export class LocalChannels<M extends object> implements Channels<M>, ConnectionH
       *keysFor(req, authorization): Steps<readonly string[]> {
         const { keys: given } = authorization as ChannelsAuthorization;
         if (!keysOf && given === undefined)
-          throw new InvalidOptionError('subscribe.authorize', 'a function that returns `keys`', authorization);
-        const allowed = given === undefined ? undefined : readKeys('subscribe.authorize.keys', given);
+          throw new InvalidOptionError(option, 'a function that returns `keys`', authorization);
+        const allowed = given === undefined ? undefined : readKeys(`${option}.keys`, given);
         const wanted = keysOf ? readKeys('subscribe.keys', yield* settled(keysOf(req))) : (allowed ?? []);
         return allowed ? wanted.filter((key) => allowed.includes(key)) : wanted;
       },
-      refusalFor: (entrant) => this.#refusalFor(entrant),
+      refusalFor: (entrant) => this.#refusalFor(entrant, `${option}.identity`),
       enter: (stream, entrant, options) => this.#enter(stream, entrant, options),
     };
   }
 
-  #refusalFor({ authorization: { identity }, keys }: Entrant): RefusalOptions | undefined {
+  #refusalFor({ authorization: { identity }, keys }: Entrant, option: string): RefusalOptions | undefined {
     if (identity !== undefined && this.#options.limits.perIdentity !== Infinity) {
       if (typeof identity !== 'string' && typeof identity !== 'number')
-        throw new InvalidOptionError('subscribe.authorize.identity', 'a string or a number: it is counted', identity);
+        throw new InvalidOptionError(option, 'a string or a number: it is counted', identity);
       if (this.#perIdentity.isFull(identity))
         return refusalAfter(this.#perIdentity.refuse(identity), 429, 'Too many connections\n');
     }

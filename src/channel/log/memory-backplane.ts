@@ -115,7 +115,9 @@ class MemoryLog {
       this.#latest.set(entry.key, entry);
     }
     const { count, bytes } = this.#limits;
-    while (this.#length > count || this.#bytes > bytes) this.#dropOldest();
+    // The end stays: clients that come later are told it.
+    const least = this.#isEnded ? 1 : 0;
+    while (this.#length > least && (this.#length > count || this.#bytes > bytes)) this.#dropOldest();
   }
 
   #dropOldest(): void {

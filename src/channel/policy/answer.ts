@@ -19,7 +19,7 @@ export const endEvent = 'sluice.end';
 /** What the last entry of a run holds. */
 export interface EndRecord {
   readonly status: RunStatus;
-  /** What the generator returned, if JSON can hold it. Not sent to clients. */
+  /** What the generator returned, if JSON can hold it and it is not too large. Not sent to clients. */
   readonly value?: unknown;
 }
 

@@ -2,7 +2,7 @@ import { type Duration, type OptionNames, readDuration, readOptions } from '../.
 import { longestDelay } from '../../internal/time/clock.ts';
 import type { AnyChannelInput } from '../delivery/event.ts';
 import type { CoalesceOptions } from '../options.ts';
-import { deltaOf } from './policy/merge-deltas.ts';
+import { deltaOf, keyOf } from './policy/merge-deltas.ts';
 
 /** Options of `mergeDeltas`. */
 export interface MergeDeltasOptions {
@@ -18,18 +18,19 @@ const advice = { single: 'ms', call: 'mergeDeltas({ ms: 40 })', instead: { delay
 
 /**
  * Joins the pieces of text that a language model yields, for the option `coalesce` of `resumable` and of channels:
- * strings, parts `text-delta`, `reasoning-delta` and `tool-input-delta` of the AI SDK with the same id, and chunks of
- * OpenAI with `content` alone. Anything else goes out at once, behind the text before it. Throws `InvalidOptionError`.
+ * strings, parts `text-delta`, `reasoning-delta` and `tool-input-delta` of the AI SDK, and chunks of OpenAI that add
+ * nothing but `content`. Two are joined if they are alike but for the text. Anything else goes out at once, behind the
+ * text before it. Throws `InvalidOptionError`.
  */
 export function mergeDeltas(options?: MergeDeltasOptions): CoalesceOptions {
   const { ms = 40 } = readOptions('mergeDeltas', options, names, advice);
   return {
     ms: readDuration('mergeDeltas.ms', ms, { min: 1, max: longestDelay }),
-    key: (event: AnyChannelInput) => deltaOf(event)?.name,
+    key: keyOf,
     merge: (earlier: AnyChannelInput, later: AnyChannelInput) => {
-      const first = deltaOf(earlier);
+      const [first, second] = [deltaOf(earlier), deltaOf(later)];
       // `key` has seen both.
-      return first ? first.with(first.text + (deltaOf(later)?.text ?? '')) : later;
+      return first && second ? first.with(first.text + second.text) : later;
     },
   };
 }

@@ -53,7 +53,7 @@ export interface AnswerEnd {
    * deadline passed, or its output could not be published. `interrupted`: its process died or went down.
    */
   readonly status: RunStatus;
-  /** What went wrong, if anything did. */
+  /** What went wrong, if anything did. That of a `failed` answer is published on `sluice:channel:error` too. */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- what was thrown
   readonly error: any;
   /** What the generator returned, such as the usage. `undefined` if it did not return. */

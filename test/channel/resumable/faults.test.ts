@@ -214,3 +214,19 @@ it('clients of a family that is closed are told to come back later', async () =>
   expect([source.status, source.text]).toEqual([200, expect.stringContaining('retry:')]);
   expect([(await one.resume()).status, await one.cancel(), (await one.start()).status]).toEqual([503, 503, 503]);
 });
+
+it('late readers are told the end of an answer that returned more than is kept', async () => {
+  const script = new Script();
+  const one = await serveAnswers({ script, channels: { history: { bytes: 2048 } } });
+  const value = 'x'.repeat(5000);
+  script.yields('a');
+  script.returns(value);
+  await settles((await one.start()).over);
+  const late = await one.resume();
+  await settles(late.over);
+  // What it returned is for `onEnd`: it takes no place of the answer.
+  expect(told(late)).toEqual(['a', end('done')]);
+  const [last] = await ended(one);
+  expect(last).toMatchObject({ status: 'done', value });
+  expect((await last!.events()).map(({ data }) => data as unknown)).toEqual(['a']);
+});

@@ -19,6 +19,9 @@ const silent: LogReceiver = { entries: () => undefined, lost: () => undefined };
 // Pages of events that are read for `onEnd`.
 const pageSize = 256;
 
+// Of the bytes of the history: a larger value would take the place of the answer itself.
+const largestValue = 1 / 4;
+
 // What another process answers while the pointer is read may be between the two.
 const pointersRead = 8;
 
@@ -98,18 +101,16 @@ export class Directory {
   async record(log: ChannelLog, fence: string, { status, value }: RunOutcome): Promise<void> {
     // With one key for all processes, the entry of another would look like the own one.
     const idempotencyKey = `${endEvent} ${fence}`;
-    await log.append(endEntry({ status, value: asJson(value) }), { fence, idempotencyKey });
+    const most = this.family.options.channel.history.bytes * largestValue;
+    await log.append(endEntry({ status, value: recordable(value, most) }), { fence, idempotencyKey });
   }
 
   /** The end of a run is in the log, and is that of this process. */
   async tellEnd(ref: RunRef, { status, value, error }: RunOutcome): Promise<void> {
     this.tellState(ref, status);
-    const { onEnd } = this.options;
-    // An error that nothing takes must not vanish.
-    if (!onEnd && status === 'failed') reportChannelError(error);
     const events = (): Promise<readonly AnyChannelEvent[]> => this.#eventsOf(ref);
     try {
-      await onEnd?.({ key: ref.key, run: ref.label, status, value, error, events });
+      await this.options.onEnd?.({ key: ref.key, run: ref.label, status, value, error, events });
     } catch (failure) {
       reportChannelError(failure);
     }
@@ -141,11 +142,11 @@ export class Directory {
   }
 }
 
-/** The value, if JSON can hold it. It goes to `onEnd` in any case. */
-function asJson(value: unknown): unknown {
+/** The value, if JSON can hold it in so many bytes. It goes to `onEnd` in any case. */
+function recordable(value: unknown, most: number): unknown {
   try {
-    JSON.stringify(value);
-    return value;
+    const text = JSON.stringify(value) as string | undefined;
+    return text !== undefined && Buffer.byteLength(text) <= most ? value : undefined;
   } catch {
     return undefined;
   }

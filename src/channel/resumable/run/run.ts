@@ -21,6 +21,7 @@ import type { RunStatus } from '../../policy/answer.ts';
 import { ClaimKeeper } from './claim-keeper.ts';
 import type { ControlWord } from './control.ts';
 import type { Directory } from './directory.ts';
+import { publishFailure, reportLateError } from './failure.ts';
 import { moveRun, running, type RunEvent, type RunOutcome, type RunState } from '../policy/run-state.ts';
 import { Presence } from './presence.ts';
 import { Publisher } from './publisher.ts';
@@ -51,6 +52,8 @@ export class Run {
   #stopGrace: (() => void) | undefined;
   /** What the generator gives. */
   #source: Source | undefined;
+  /** Warns of the error of a run that has failed. */
+  #warnOfFailure: (() => void) | undefined;
 
   constructor(directory: Directory, ref: RunRef, log: ChannelLog, req: HttpRequest) {
     this.ref = ref;
@@ -116,23 +119,29 @@ export class Run {
     try {
       this.#move({ type: 'returned', value: await this.#consume() });
     } catch (error) {
+      if (this.#state.phase !== 'running') reportLateError(this.#req, error, this.#context.reason);
       this.#move({ type: 'threw', error });
     }
+    let isHandled = false;
     try {
       // Text that waits for more belongs to the answer, also to one that is cancelled.
       await this.#publisher.flush();
-      if (await this.#record()) await this.#directory.tellEnd(this.ref, this.#outcome());
-      else if (this.#isFenced()) this.#directory.tellState(this.ref, 'fenced');
+      if (await this.#record()) {
+        isHandled = this.#directory.options.onEnd !== undefined;
+        await this.#directory.tellEnd(this.ref, this.#outcome());
+      } else if (this.#isFenced()) this.#directory.tellState(this.ref, 'fenced');
     } catch (error) {
       reportChannelError(error);
     } finally {
+      if (!isHandled) this.#warnOfFailure?.();
       this.#close();
     }
   }
 
   async #consume(): Promise<unknown> {
     const given = { req: this.#req as RoutedRequest, signal: this.#context.signal, key: this.ref.key };
-    const source = (this.#source = new Source(() => this.#directory.options.run(given)));
+    const onLateError = (error: unknown): void => reportLateError(this.#req, error, this.#context.reason);
+    const source = (this.#source = new Source(() => this.#directory.options.run(given), onLateError));
     for (;;) {
       const step = await source.next();
       if (step?.done === true) return step.value;
@@ -212,6 +221,8 @@ export class Run {
 
   #move(event: RunEvent): void {
     this.#state = moveRun(this.#state, event);
+    const { status, error } = this.#outcome();
+    if (status === 'failed') this.#warnOfFailure ??= publishFailure(this.#req, error);
   }
 
   #outcome(): RunOutcome {

@@ -2,7 +2,6 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InvalidSourceError } from '../../../errors.ts';
 import { handled } from '../../../internal/deferred.ts';
 import { isPullSource, openPull, type Pull } from '../../../internal/writer/pump.ts';
-import { reportChannelError } from '../../events.ts';
 
 // A generator that never waits would hold up the process: its clients, and the timer that gives it up.
 const longestTurn = 5;
@@ -10,13 +9,15 @@ const longestTurn = 5;
 /** What `run` of the application makes, read one item at a time. It may never answer: then it is given up. */
 export class Source {
   readonly #opened: Promise<Pull<unknown>>;
+  readonly #onLateError: (error: unknown) => void;
   #pull: Pull<unknown> | undefined;
   #isGivenUp = false;
   #stopWaiting: (() => void) | undefined;
   #turnEnd = performance.now() + longestTurn;
 
-  /** Calls `run` at once. */
-  constructor(run: () => unknown) {
+  /** Calls `run` at once. @param onLateError - gets what the application throws when nothing is read any more */
+  constructor(run: () => unknown, onLateError: (error: unknown) => void) {
+    this.#onLateError = onLateError;
     this.#opened = handled(openSource(run));
   }
 
@@ -32,7 +33,7 @@ export class Source {
 
   /** Nothing more is read: it gave what cannot be taken. */
   cancel(error: Error): void {
-    this.#pull?.cancel(error, reportChannelError);
+    this.#pull?.cancel(error, this.#onLateError);
   }
 
   /** Nothing more is waited for. What `run` makes later is closed all the same. */
@@ -40,7 +41,7 @@ export class Source {
     this.#isGivenUp = true;
     this.#stopWaiting?.();
     this.#opened.then(
-      (pull) => pull.cancel(reason, reportAbandoned),
+      (pull) => pull.cancel(reason, this.#onLateError),
       () => undefined,
     );
   }
@@ -50,7 +51,10 @@ export class Source {
     if (this.#isGivenUp) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
       this.#stopWaiting = () => resolve(undefined);
-      Promise.resolve(call()).then(resolve, reject);
+      Promise.resolve(call()).then(resolve, (error: unknown) => {
+        if (this.#isGivenUp) this.#onLateError(error);
+        reject(error);
+      });
     });
   }
 }
@@ -59,9 +63,4 @@ async function openSource(run: () => unknown): Promise<Pull<unknown>> {
   const source = await run();
   if (!isPullSource(source)) throw new InvalidSourceError('`run` of `resumable` returned no source');
   return openPull(source);
-}
-
-/** A generator that is given up may throw what it was told. */
-function reportAbandoned(error: unknown): void {
-  if (!(error instanceof Error) || error.name !== 'AbortError') reportChannelError(error);
 }
