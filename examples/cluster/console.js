@@ -8,11 +8,10 @@ import express from 'express';
 const require = createRequire(import.meta.url);
 const files = join(import.meta.dirname, 'public');
 
-/** The import map is the one script inside the page: it is allowed by its hash. */
-function hashImportMap() {
-  const [, text = ''] =
-    /<script type="importmap">(.*?)<\/script>/s.exec(readFileSync(join(files, 'index.html'), 'utf8')) ?? [];
-  return createHash('sha256').update(text).digest('base64');
+/** The import map is the one script inside a page: it is allowed by its hash. @param {string} page */
+function hashImportMap(page) {
+  const [, text = ''] = /<script type="importmap">(.*?)<\/script>/s.exec(readFileSync(join(files, page), 'utf8')) ?? [];
+  return `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 }
 
 /**
@@ -20,24 +19,26 @@ function hashImportMap() {
  *
  * @param {object} parts
  * @param {import('./fleet.js').Fleet} parts.fleet
- * @param {import('./tcp-switch.js').TcpSwitch} parts.streams
+ * @param {readonly import('./tcp-switch.js').TcpSwitch[]} parts.switches
  * @param {import('sluice').Channel} parts.states
- * @param {number} parts.streamsPort
+ * @param {Record<string, number>} parts.ports
  */
-export function createConsole({ fleet, streams, states, streamsPort }) {
+export function createConsole({ fleet, switches, states, ports }) {
   const app = express();
+  const scripts = ['index.html', 'answer.html'].map(hashImportMap).join(' ');
+  const origins = Object.values(ports).map((port) => `http://*:${port}`);
   const policy =
-    `default-src 'none'; script-src 'self' 'sha256-${hashImportMap()}'; style-src 'self'; img-src data:; ` +
-    `connect-src 'self' http://*:${streamsPort}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+    `default-src 'none'; script-src 'self' ${scripts}; style-src 'self'; img-src data:; ` +
+    `connect-src 'self' ${origins.join(' ')}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
   app.disable('x-powered-by');
   app.use((_req, res, next) => {
     res.set({ 'Content-Security-Policy': policy, 'X-Content-Type-Options': 'nosniff' });
     next();
   });
-  app.get('/streams', (_req, res) => void res.json({ port: streamsPort }));
+  app.get('/ports', (_req, res) => void res.json(ports));
   app.get('/fleet', states.subscribe({ from: 'latest' }));
   app.post('/cut', requireSameOrigin, (_req, res) => {
-    streams.cut();
+    for (const each of switches) each.cut();
     res.sendStatus(204);
   });
   app.post('/instances/:name/:action', requireSameOrigin, (req, res) => {

@@ -40,22 +40,24 @@ async function run() {
   undo.push(() => states.close());
   const fleet = new Fleet(names, { REDIS_URL: redis.url }, () => tell());
   undo.push(() => fleet.close());
-  const streams = new TcpSwitch(
-    () => fleet.ready,
-    () => tell(),
-  );
-  undo.push(() => streams.close());
-  const streamsPort = await streams.listen(host);
+  // One for each kind of stream: a browser opens six connections to a port, for all of its tabs.
+  const makeSwitch = () => new TcpSwitch(() => fleet.ready, tell);
+  const switches = { ticks: makeSwitch(), answers: makeSwitch() };
+  const all = Object.values(switches);
+  undo.push(() => all.forEach((each) => each.close()));
+  const ports = { ticks: await switches.ticks.listen(host), answers: await switches.answers.listen(host) };
 
   const backplane = redisBackplane({ url: redis.url, wait: '1m' });
   undo.push(() => backplane.close());
   undo.push(startSource(createChannel({ name: 'ticks', backplane })));
 
   function tell() {
-    const instances = fleet.describe().map((one) => ({ ...one, connections: streams.count(one.name) }));
+    const instances = fleet
+      .describe()
+      .map((one) => ({ ...one, connections: all.reduce((sum, each) => sum + each.count(one.name), 0) }));
     states.publish({ event: 'fleet', data: instances }).catch((/** @type {unknown} */ error) => console.error(error));
   }
-  page.on('request', createConsole({ fleet, streams, states, streamsPort }));
+  page.on('request', createConsole({ fleet, switches: all, states, ports }));
   await fleet.start();
   console.log(`http://localhost:${portOf(page)}`);
   await Promise.race(['SIGINT', 'SIGTERM'].map((signal) => once(process, signal)));

@@ -1,4 +1,6 @@
 import { connect } from 'sluice/client';
+import { answerHere } from './answer.js';
+import { fillCard, make, makeCard, note } from './cards.js';
 import { Sequence } from './sequence.js';
 
 const $ = (id) => document.getElementById(id);
@@ -6,7 +8,6 @@ const $ = (id) => document.getElementById(id);
 // As the instances have it. 2.5 times this much silence is a dead connection.
 const heartbeat = 1_000;
 const retry = { min: 200, max: 2_000 };
-const kept = 100;
 
 /** One stream of ticks: who serves it, and whether a number is missing. */
 class Stream {
@@ -119,50 +120,6 @@ function makeInstanceCard(name) {
   return card;
 }
 
-function makeCard() {
-  const [title, badge] = [make('h3'), make('span')];
-  badge.className = 'badge';
-  const card = make('li', make('div', title, badge), make('dl'));
-  card.firstChild.className = 'title';
-  return card;
-}
-
-function fillCard(card, { title, state, badge, facts }) {
-  card.dataset.state = state;
-  setText(card.querySelector('h3'), title);
-  const label = card.querySelector('.badge');
-  label.dataset.state = state;
-  setText(label, badge);
-  const list = card.querySelector('dl');
-  for (const [name, value] of Object.entries(facts)) {
-    const found = list.querySelector(`[data-fact="${name}"]`);
-    if (found) {
-      setText(found, String(value));
-      continue;
-    }
-    const item = make('dd', String(value));
-    item.dataset.fact = name;
-    list.append(make('div', make('dt', name), item));
-  }
-}
-
-/** Text that is selected, or read aloud, is left alone where it stays the same. */
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function note(text) {
-  const time = make('time', new Date().toLocaleTimeString());
-  $('log').prepend(make('li', time, ' ', text));
-  while ($('log').children.length > kept) $('log').lastChild.remove();
-}
-
-function make(tag, ...children) {
-  const element = document.createElement(tag);
-  element.append(...children);
-  return element;
-}
-
 async function post(url, text) {
   try {
     const response = await fetch(url, { method: 'POST' });
@@ -179,9 +136,10 @@ async function followFleet() {
 
 $('cut').addEventListener('click', () => void post('/cut', 'Cut all connections'));
 void followFleet();
-const { port } = await (await fetch('/streams')).json();
+const ports = await (await fetch('/ports')).json();
+answerHere(ports.answers);
 for (const name of ['1', '2', '3', '4']) {
-  const stream = new Stream(name, `${location.protocol}//${location.hostname}:${port}/ticks`);
+  const stream = new Stream(name, `${location.protocol}//${location.hostname}:${ports.ticks}/ticks`);
   streams.push(stream);
   stream.show();
   void stream.run();
