@@ -1,10 +1,21 @@
 // @ts-check
-// A chat completions endpoint as OpenAI has it. Put your model in place of ./model.js.
+// A chat completions endpoint as OpenAI has it, and answers that survive a reload. Put your model in place of
+// ./model.js.
 import console from 'node:console';
 import { randomUUID } from 'node:crypto';
 import process from 'node:process';
 import express from 'express';
-import { compress, contextOf, deadline, heartbeat, lifecycle, sse } from 'sluice';
+import {
+  compress,
+  contextOf,
+  createChannels,
+  deadline,
+  heartbeat,
+  lifecycle,
+  mergeDeltas,
+  resumable,
+  sse,
+} from 'sluice';
 import { generate } from './model.js';
 
 const app = express();
@@ -84,6 +95,20 @@ const streamed = sse(async (stream, req) => {
 });
 
 app.post('/v1/chat/completions', express.json({ limit: '1mb' }), check, whole, streamed);
+
+// The same for pages that come back: a reload reads on, and only DELETE stops the model.
+const answers = resumable(createChannels({ history: { count: 20_000, bytes: '2mb' } }), {
+  key: (req) => req.params.id, // false for a user who may not have this answer
+  run: ({ req, signal }) => generate(req.body.messages, signal),
+  coalesce: mergeDeltas({ ms: 40 }),
+  onEnd({ key, status, error }) {
+    if (status === 'failed') console.error(key, error);
+  },
+});
+
+app.post('/answers/:id', express.json({ limit: '1mb' }), check, answers.start);
+app.get('/answers/:id', answers.resume);
+app.delete('/answers/:id', answers.cancel);
 
 const server = app.listen(Number(process.env['PORT'] ?? 3000));
 life.attach(server);

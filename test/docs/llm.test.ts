@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, v
 import { lacksBrowser, launchBrowser, lastingPort, openPage, runExample, startTimeout } from '../browser/support.ts';
 import { compress, heartbeat } from '../../src/index.ts';
 import { listen } from '../support/carriers.ts';
+import { EventParser } from '../support/event-parser.ts';
 import { examplesOf, openRoom, type Running, start } from '../support/docs.ts';
 import { settles, until } from '../support/until.ts';
 import { chatText, clientOf, complete, hello, modelOf } from './models.ts';
@@ -244,6 +245,7 @@ describe('examples/llm', () => {
     await expect(complete(origin, { messages: [{ role: 'user', content: 'fail' }] })).rejects.toMatchObject({
       message: 'The model failed',
     });
+    await resumesAnswer(`${origin}/answers/1`);
 
     const content = 'word '.repeat(20);
     const stream = await chat.completions.create({
@@ -261,6 +263,25 @@ describe('examples/llm', () => {
     expect(program.child.exitCode).toBe(0);
   }, 120_000);
 });
+
+/** Begins an answer, leaves, and comes back with the id of what it has. */
+async function resumesAnswer(url: string): Promise<void> {
+  const read = async (init: RequestInit, isEnough: (parser: EventParser) => boolean): Promise<EventParser> => {
+    const parser = new EventParser();
+    const { body } = await fetch(url, init);
+    for await (const bytes of body!) if (isEnough(parser.push(bytes as Uint8Array))) break;
+    return parser;
+  };
+  const textOf = ({ events }: EventParser): string =>
+    events.map(({ type, data }) => (type === 'message' ? data : '')).join('');
+  const headers = { 'Content-Type': 'application/json' };
+  const body = JSON.stringify({ messages: [{ role: 'user', content: 'one two three four' }] });
+  const first = await read({ method: 'POST', headers, body }, ({ events }) => events.length > 0);
+  const rest = await read({ headers: { 'Last-Event-ID': first.lastEventId } }, () => false);
+  expect(textOf(first) + textOf(rest)).toBe('You said: one two three four');
+  expect(rest.events.at(-1)).toMatchObject({ type: 'sluice.end', data: '{"status":"done"}' });
+  expect((await fetch(url, { method: 'DELETE' })).status).toBe(204);
+}
 
 describe('examples/llm/gateway.js', { timeout: 120_000 }, () => {
   /** Starts it, with its stand-in for a provider. */
