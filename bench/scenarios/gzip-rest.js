@@ -43,7 +43,7 @@ function openRest(server, { clients, duration }) {
 /** @type {import('../support/rounds.js').Scenario} */
 const scenario = {
   name: 'gzip-rest',
-  summary: '5,000 streams with a text of its own to each every second, for five minutes, and then at rest, gzip',
+  summary: '5,000 streams with a text of its own to each every second, for ten minutes, and then at rest, gzip',
   baseline: 'bare',
   rounds: 1,
   slices: 1,
@@ -52,7 +52,7 @@ const scenario = {
     { key: 'ticks', title: 'events of each stream', better: 'more', digits: 0 },
   ],
   prepare: async (server, { quick }) =>
-    openRest(server, quick ? { clients: 5000, duration: 45_000 } : { clients: 5000, duration: 300_000 }),
+    openRest(server, quick ? { clients: 5000, duration: 45_000 } : { clients: 5000, duration: 600_000 }),
   peers: [
     { name: 'bare', title: 'Express, res.write, uncompressed', serve: () => serveBareTicks(tickFor) },
     { name: 'sluice', title: 'stream.send and compress', serve: () => serveSluiceTicks(tickFor) },
