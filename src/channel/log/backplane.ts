@@ -22,8 +22,8 @@ export interface ChannelEntry extends NewEntry {
 }
 
 /**
- * How much of a channel is kept for clients that come later. All processes open a channel with the same limits. Its last
- * entry, with `isEnd`, is kept in any case, and takes the place of others.
+ * How much of a channel is kept for clients that come later. All processes open a channel with the same limits. The
+ * last entry, with `isEnd`, is kept in any case, and takes the place of others.
  */
 export interface HistoryLimits {
   /** Entries. 0 keeps none. */
