@@ -155,6 +155,7 @@ it.each([
   // A history window of 1 kB takes some 1.4 kB.
   ['gzip', 4000, 2],
   ['deflate', 3000, 2],
+  ...('zstdCompressSync' in zlib ? [['zstd', 3000, 2] as [string, number, number]] : []),
   // Its tables and its window.
   ['br', 1_500_000, 2],
 ])('memory is bounded too: no event stream in %s takes it past the bound', async (coding, bytes, room) => {

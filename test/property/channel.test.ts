@@ -15,6 +15,7 @@ import { HandGovernor } from '../support/hand-governor.ts';
 import { serve } from '../support/serve.ts';
 import { SharedTextWatch } from '../support/shared-texts.ts';
 import { settles, turns, until } from '../support/until.ts';
+import { parseZstdFrames } from '../support/zstd-addon.ts';
 
 // Longer, for a change of the engine: SLUICE_SEGMENT_TICKS=5000.
 const ticks = Number(process.env['SLUICE_SEGMENT_TICKS'] ?? 160);
@@ -221,6 +222,8 @@ it('a channel gives each client one valid member with exactly its events', async
     const got = readText(text);
     expect([about, got.notes]).toEqual([about, notes]);
     expect([about, got.events]).toEqual([about, expected(client)]);
+    // Decoders of Node 22 lose a frame that comes in one piece with the end of another.
+    if (reading.coding === 'zstd') expect([about, parseZstdFrames(reading.content).length]).toEqual([about, 1]);
     if (reading.coding !== 'gzip') continue;
     const { stdout, status } = spawnSync('gunzip', { input: reading.content, maxBuffer: 2 ** 28 });
     expect([about, status, stdout.toString() === text]).toEqual([about, 0, true]);
@@ -228,16 +231,24 @@ it('a channel gives each client one valid member with exactly its events', async
   expect([...site.used].toSorted()).toEqual([...codings, 'identity'].toSorted());
   expect(resumed).toBeGreaterThan(0);
   expect(site.registry.stats().heartbeats).toBeGreaterThan(clients.length);
-  // Once for those in step, and once for the others. What is put in a pool thread counts as one too.
-  for (const text of site.watch.texts) expect(text.compressions).toBeLessThanOrEqual(2 * text.length);
+  // Once for those in step, and once for the others, by deflate and by zstd. What is put in a pool thread counts as one
+  // too.
+  for (const text of site.watch.texts) expect(text.compressions).toBeLessThanOrEqual((hasZstd ? 4 : 2) * text.length);
   expect(site.registry.stats().connections).toBe(0);
 });
 
-it.each([1, 300])('%i clients cost at most two compressions a tick, whatever they accept', async (count) => {
+/** Codings whose blocks are alike. */
+const families = [
+  { count: 1, accepts: ['gzip'] },
+  { count: 300, accepts: ['gzip', 'gzip', 'deflate'] },
+  ...(hasZstd ? [{ count: 60, accepts: ['zstd'] }] : []),
+];
+
+it.each(families)('$count clients with $accepts cost at most two compressions a tick', async ({ count, accepts }) => {
   const random = createRandom(count);
   const site = await serveTicks();
   const join = (index: number, from: number): Promise<Client> =>
-    site.join('/all', index % 3 === 2 ? 'deflate' : 'gzip', from);
+    site.join('/all', accepts[index % accepts.length]!, from);
   const clients: Client[] = [];
   for (let index = 0; index < count; index += 30)
     clients.push(...(await Promise.all(Array.from({ length: Math.min(30, count) }, (_, at) => join(index + at, 0)))));

@@ -1,9 +1,13 @@
 import type { ServerResponse } from 'node:http';
 import { constants, inflateRawSync, inflateSync } from 'node:zlib';
 import fc from 'fast-check';
+import { decompress as fzstd } from 'fzstd';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type BlockEncoder, brotli, type Codec, compress, deflate, gzip, zstd } from '../../src/compress/index.ts';
+import { DeflateFormat } from '../../src/compress/codecs/deflate-format.ts';
 import { HistoryWindow } from '../../src/compress/codecs/history-window.ts';
+import { ZstdFormat } from '../../src/compress/codecs/zstd-format.ts';
+import { lastZstdBlock } from '../../src/compress/format/zstd-frame.ts';
 import { http1Client, http2Client } from '../support/body-clients.ts';
 import { bare, h2c } from '../support/carriers.ts';
 import { codings, decodeStrictly, gzipHeaderLength } from '../support/decoders.ts';
@@ -224,7 +228,7 @@ function isLastWrite({ steps, endsWithLast }: Script, index: number): boolean {
 // The history window by itself.
 
 interface Window {
-  readonly frame: 'gzip' | 'zlib';
+  readonly frame: 'gzip' | 'zlib' | 'zstd';
   readonly history: number;
   readonly levels: readonly [number, number, number];
   readonly tier: 0 | 1 | 2 | 3;
@@ -240,7 +244,7 @@ const tier = fc.constantFrom(0, 1, 2, 3) as fc.Arbitrary<0 | 1 | 2 | 3>;
 const history = fc.oneof(fc.constantFrom(0, 1, 2, 255, 256, 1024, 31_999, 32_000), fc.integer({ min: 0, max: 32_000 }));
 
 const window: fc.Arbitrary<Window> = fc.record({
-  frame: fc.constantFrom('gzip', 'zlib'),
+  frame: fc.constantFrom('gzip', 'zlib', 'zstd'),
   history,
   levels,
   tier,
@@ -293,8 +297,15 @@ const block: fc.Arbitrary<Block> = fc.record({
   ),
 });
 
+function openWindow(given: Window): HistoryWindow {
+  const { frame, windowBits } = given;
+  const format = frame === 'zstd' ? new ZstdFormat(windowBits + 1) : new DeflateFormat(frame, given);
+  return new HistoryWindow({ ...given, format });
+}
+
 /** What a decoder makes of a member that goes on: all that was sent so far, or it throws. */
 function soFar(frame: Window['frame'], bytes: Buffer): Buffer {
+  if (frame === 'zstd') return Buffer.from(bytes.length === 0 ? bytes : fzstd(Buffer.concat([bytes, lastZstdBlock])));
   const options = { finishFlush: constants.Z_SYNC_FLUSH };
   return frame === 'zlib'
     ? inflateSync(bytes, options)
@@ -316,7 +327,7 @@ it(
         fc.array(block, { maxLength: 7 }),
         fc.option(block, { nil: undefined }),
         async (settings, blocks, lastBlock) => {
-          const encoder = new HistoryWindow(settings.frame, settings);
+          const encoder = openWindow(settings);
           let text = Buffer.alloc(0);
           let bytes = Buffer.alloc(0);
           const add = async (given: Block | undefined, last: boolean): Promise<void> => {
@@ -330,7 +341,7 @@ it(
             expect(soFar(settings.frame, bytes).equals(text)).toBe(true);
           }
           await add(lastBlock, true);
-          expect(decodeStrictly(settings.frame === 'gzip' ? 'gzip' : 'deflate', bytes).equals(text)).toBe(true);
+          expect(decodeStrictly(settings.frame === 'zlib' ? 'deflate' : settings.frame, bytes).equals(text)).toBe(true);
           encoder.close();
         },
       ),
@@ -342,11 +353,12 @@ it(
 it('a history window that is stored keeps the text readable, and refers to it when it is not stored any more', () => {
   fc.assert(
     fc.property(
-      fc.constantFrom('gzip' as const, 'zlib' as const),
+      fc.constantFrom('gzip' as const, 'zlib' as const, 'zstd' as const),
       fc.integer({ min: 100, max: 32_000 }),
       fc.integer(),
       (frame, limit, seed) => {
-        const encoder = new HistoryWindow(frame, {
+        const encoder = openWindow({
+          frame,
           history: limit,
           levels: [6, 6, 6],
           tier: 0,

@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { gunzipSync, inflateRawSync, inflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type BlockEncoder, deflate, gzip, type Tier } from '../../src/compress/index.ts';
+import { type BlockEncoder, deflate, gzip, type Tier, zstd } from '../../src/compress/index.ts';
 import { segmentOf, SharedText } from '../../src/internal/seam/segment.ts';
+import { decodeStrictly } from '../support/decoders.ts';
 import { runs } from '../support/runs.ts';
 
 // More cases and longer ones, for a change of the engine: SLUICE_SEGMENT_RUNS=1000.
@@ -41,7 +42,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('private' as const), text, reader: fc.nat(9) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('join' as const), kind: fc.nat(9) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('join' as const), kind: fc.nat(12) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('leave' as const), reader: fc.nat(9) }) },
   {
     weight: 1,
@@ -57,7 +58,11 @@ const codecs = {
   gzip: gzip({ syncThreshold: '16kb' }),
   deflate: deflate({ syncThreshold: '16kb' }),
   narrow: gzip({ windowBits: 10, level: [9, 1, 1] }),
+  zstd: zstd(),
+  narrowZstd: zstd({ windowBits: 11, level: [9, 2, 1] }),
 };
+
+const codings = { gzip: 'gzip', deflate: 'deflate', narrow: 'gzip', zstd: 'zstd', narrowZstd: 'zstd' } as const;
 
 const kinds: readonly { readonly codec: keyof typeof codecs; readonly history: number; readonly padding?: number }[] = [
   { codec: 'gzip', history: 1024 },
@@ -68,10 +73,15 @@ const kinds: readonly { readonly codec: keyof typeof codecs; readonly history: n
   { codec: 'gzip', history: 32_000 },
   { codec: 'narrow', history: 32_000 },
   { codec: 'gzip', history: 0 },
+  { codec: 'zstd', history: 1024 },
+  { codec: 'zstd', history: 1024 },
+  { codec: 'zstd', history: 32_000, padding: 7 },
+  { codec: 'narrowZstd', history: 32_000 },
+  { codec: 'zstd', history: 0 },
 ];
 
 class Reader {
-  readonly coding: 'gzip' | 'deflate';
+  readonly coding: 'gzip' | 'deflate' | 'zstd';
   readonly codec: keyof typeof codecs;
   readonly encoder: BlockEncoder;
   readonly texts: Uint8Array[] = [];
@@ -84,7 +94,7 @@ class Reader {
     const { codec, history, padding = 0 } = kinds[kind % kinds.length]!;
     this.codec = codec;
     this.padding = padding;
-    this.coding = codec === 'deflate' ? 'deflate' : 'gzip';
+    this.coding = codings[codec];
     this.encoder = codecs[codec].createBlocks!({ tier: 0, size: undefined, padding, history });
   }
 
@@ -98,6 +108,10 @@ class Reader {
     await this.write(Buffer.from(last), true);
     const coded = Buffer.concat(this.#blocks);
     const expected = Buffer.concat(this.texts).toString();
+    if (this.coding === 'zstd') {
+      expect(decodeStrictly('zstd', coded).toString()).toBe(expected);
+      return;
+    }
     const [before, after] = this.coding === 'gzip' ? [10 + this.padding, 8] : [2, 4];
     // Without the checksum: Chromium does not look at it.
     expect(inflateRawSync(coded.subarray(before, coded.length - after)).toString()).toBe(expected);
@@ -109,7 +123,7 @@ class Reader {
 /** Plays the steps, and returns the readers, which have checked what they got. */
 async function play(steps: readonly Step[]): Promise<Reader[]> {
   const sources = [new SharedText(), new SharedText()];
-  const readers = [0, 1, 2, 3].map((kind) => new Reader(kind));
+  const readers = [0, 1, 2, 3, 8, 9].map((kind) => new Reader(kind));
   const all = [...readers];
   for (const step of steps) {
     if (step.do === 'publish') {

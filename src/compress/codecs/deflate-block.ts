@@ -1,5 +1,7 @@
 import { constants, deflateRaw, deflateRawSync, type ZlibOptions } from 'node:zlib';
-import { copyBlock, type Effort, makeBlock } from '../format/block-deflate.ts';
+import { makeBlock } from '../format/block-deflate.ts';
+import { copyBlock } from '../format/block-output.ts';
+import { type Effort, efforts } from '../format/match-finder.ts';
 
 /** What all blocks of a stream have in common. */
 export interface DeflateBlockSettings {
@@ -73,15 +75,6 @@ function isForOwn(
     (strategy === constants.Z_DEFAULT_STRATEGY || strategy === constants.Z_FIXED)
   );
 }
-
-// On events of 230 bytes of JSON the second is 2 % shorter than the first and takes 8 % longer. The last two differ in
-// texts that repeat themselves often.
-const efforts = {
-  least: { depth: 4, lazy: 8, enough: 32 },
-  less: { depth: 8, lazy: 16, enough: 64 },
-  usual: { depth: 16, lazy: 32, enough: 128 },
-  most: { depth: 256, lazy: 258, enough: 258 },
-} as const satisfies Record<string, Effort>;
 
 function effortAt(level: number): Effort {
   if (level < 4) return efforts.least;

@@ -11,14 +11,15 @@ import {
   type ZlibOptions,
 } from 'node:zlib';
 import { type OptionNames, readInteger, readOptions, readSize, type Size } from '../../internal/option.ts';
-import type { BlockSettings, Codec, EncodeSettings, StreamEncoder } from '../codec.ts';
+import type { Codec, EncodeSettings, StreamEncoder } from '../codec.ts';
 import { trustCodec } from './checked-codec.ts';
 import { type DeflateFrame, padHeader } from '../format/gzip-member.ts';
 import { poolThreshold } from './cores.ts';
 import { KeptEncoders } from './kept-encoder.ts';
 import { codecAdvice } from './params.ts';
 import { bitsFor } from './deflate-block.ts';
-import { historyMemory, HistoryWindow, type HistoryWindowSettings } from './history-window.ts';
+import { DeflateFormat } from './deflate-format.ts';
+import { historyMemory, makeHistoryWindows } from './history-window.ts';
 import { levelAt, readTierLevels, type TierLevels } from '../policy/tier.ts';
 
 /** Options of `gzip` and `deflate`. */
@@ -88,24 +89,18 @@ function readThreshold(owner: string, value: Size): number {
 }
 
 function deflateCodec(coding: string, frame: DeflateFrame, resolved: Resolved): Codec {
-  // One for all streams that are alike: it would be a tenth of what each takes.
-  const settings = { ...resolved, syncThreshold: resolved.blockThreshold };
-  let shared: HistoryWindowSettings = { ...settings, tier: 0, history: 0, padding: 0 };
+  const format = new DeflateFormat(frame, { ...resolved, syncThreshold: resolved.blockThreshold });
   const kept = new KeptEncoders();
   return trustCodec({
     coding,
     available: true,
     streamMemory: memoryOf(resolved) + resolved.chunkSize,
-    blockMemory: (history) => historyMemory({ history, windowBits: resolved.windowBits }),
+    blockMemory: (history) => historyMemory(history, format),
     levels: resolved.levels,
     pads: ['complete', 'long', 'event-stream'],
     encode: (body, settings) => encodeBody({ frame, kept, resolved }, body, settings),
     createStream: (settings) => createStream(frame, resolved, settings),
-    createBlocks({ tier, history, padding }: BlockSettings) {
-      if (shared.tier !== tier || shared.history !== history || shared.padding !== padding)
-        shared = { ...settings, tier, history, padding };
-      return new HistoryWindow(frame, shared);
-    },
+    createBlocks: makeHistoryWindows(format, resolved.levels),
   });
 }
 

@@ -1,28 +1,19 @@
-import { crc32 } from 'node:zlib';
 import { isThenable } from '../../internal/deferred.ts';
 import { type Segment, segmentOf, type SharedText } from '../../internal/seam/segment.ts';
-import type { BlockEncoder, Tier, Tuning } from '../codec.ts';
-import {
-  adler32,
-  type DeflateFrame,
-  finalBlock,
-  frameHeader,
-  frameTrailer,
-  storedBlocks,
-} from '../format/gzip-member.ts';
+import type { BlockEncoder, BlockSettings, Tier, Tuning } from '../codec.ts';
 import { levelAt, type TierLevels } from '../policy/tier.ts';
-import { bitsFor, deflateBlock, deflateBlockInPool, type DeflateBlockSettings, lookAhead } from './deflate-block.ts';
+import type { BlockFormat } from './block-format.ts';
+import { bitsFor } from './deflate-block.ts';
 import { sharedBlocksOf } from './shared-blocks.ts';
 
 /** How a history window encodes. */
-export interface HistoryWindowSettings extends DeflateBlockSettings {
+export interface HistoryWindowSettings {
+  readonly format: BlockFormat;
   /** Level for each of the tiers 0 to 2. */
   readonly levels: TierLevels;
   readonly tier: Tier;
   /** Bytes of text that later text can refer to, at most 32,000. */
   readonly history: number;
-  /** Bytes of text from which a block is made in the thread pool. */
-  readonly syncThreshold: number;
   readonly padding: number;
 }
 
@@ -36,12 +27,9 @@ const noHistory = Buffer.alloc(0);
 const leastHistory = 16;
 
 /**
- * gzip or zlib without a compressor that lives between blocks: a connection keeps the end of what it sent, a checksum
- * and a length. Each block is raw deflate made in one go, which refers to that history. It ends as a flush does, so
- * that all decoders deliver it at once. A decoder has the same text in its window, so that all blocks together are one
- * valid member.
- *
- *     header │ block block … │ final block │ trailer
+ * gzip, zlib or zstd without a compressor that lives between blocks: a connection keeps the end of what it sent, a
+ * checksum and a length. Each block is made in one go, and refers to that history. A decoder has the same text in its
+ * window, so that all blocks together are one valid coding.
  *
  * A zlib stream that lives takes some 256 kB per connection for 10 % fewer bytes.
  *
@@ -49,7 +37,6 @@ const leastHistory = 16;
  * text is the shared one, as far back as they remember, share a block that refers to that text.
  */
 export class HistoryWindow implements BlockEncoder {
-  #frame: DeflateFrame;
   #settings: HistoryWindowSettings;
   /** `undefined`: stored. */
   #level: number | undefined;
@@ -66,16 +53,15 @@ export class HistoryWindow implements BlockEncoder {
   /** Bytes of the last segments that came one behind the other, and nothing else. Not more than what is remembered. */
   #sharedLength = 0;
 
-  constructor(frame: DeflateFrame, settings: HistoryWindowSettings) {
-    this.#frame = frame;
-    const history = reachable(settings);
+  constructor(settings: HistoryWindowSettings) {
+    const history = Math.min(settings.history, settings.format.reach);
     this.#settings = settings.history === history ? settings : { ...settings, history };
     this.#level = levelAt(settings.levels, settings.tier);
-    this.#checksum = frame === 'gzip' ? 0 : 1;
+    this.#checksum = settings.format.firstChecksum;
   }
 
   get memory(): number {
-    return historyMemory(this.#settings);
+    return historyMemory(this.#settings.history, this.#settings.format);
   }
 
   encode(text: Uint8Array, last: boolean): Uint8Array | Promise<Uint8Array> {
@@ -83,8 +69,7 @@ export class HistoryWindow implements BlockEncoder {
     if (segment) return this.#encodeSegment(segment);
     this.#leaveSource();
     // Of nothing, `crc32` of Node 20 may return 0: where the empty array has no memory behind it.
-    if (text.length > 0)
-      this.#checksum = (this.#frame === 'gzip' ? crc32(text, this.#checksum >>> 0) : adler32(text, this.#checksum)) | 0;
+    if (text.length > 0) this.#checksum = this.#settings.format.checksum(text, this.#checksum);
     this.#length = (this.#length + text.length) | 0;
     const block = this.#block(text, last);
     return isThenable(block) ? this.#finishLater(text, block, last) : this.#finish(text, block, last);
@@ -103,8 +88,8 @@ export class HistoryWindow implements BlockEncoder {
   #encodeSegment(segment: Segment): Uint8Array | Promise<Uint8Array> {
     const blocks = sharedBlocksOf(segment);
     const { source, index, text, tail } = segment;
-    const { history, windowBits, strategy } = this.#settings;
-    this.#checksum = blocks.checksumAfter(this.#frame, this.#checksum) | 0;
+    const { history, format } = this.#settings;
+    this.#checksum = format.sharedChecksum(blocks, this.#checksum);
     this.#length = (this.#length + text.length) | 0;
     if (this.#source !== source || this.#nextIndex !== index) {
       this.#leaveSource();
@@ -120,12 +105,10 @@ export class HistoryWindow implements BlockEncoder {
       if (this.#sharedLength === history) this.#forget();
     }
     const level = this.#level;
-    if (level === undefined) return this.#start(blocks.stored);
-    const key = (history * 8 + strategy) * 16 + windowBits;
-    const block =
-      blocks.find(key, reach) ??
-      blocks.make(key, reach, (shared, dictionary) => this.#deflate(shared, dictionary, level));
-    return isThenable(block) ? block.then((bytes) => this.#start(bytes)) : this.#start(block);
+    if (level === undefined) return this.#start(blocks.stored(format));
+    const key = history * 256 + format.key;
+    const block = blocks.find(key, reach) ?? blocks.make(key, reach, format, level);
+    return isThenable(block) ? this.#startLater(block) : this.#start(block);
   }
 
   /** Other text follows the segments: from here on this stream has a history of its own. */
@@ -146,22 +129,31 @@ export class HistoryWindow implements BlockEncoder {
     this.#used = 0;
   }
 
+  // In methods of their own, as all that comes later: a function that is made within one that each event calls takes
+  // memory at each call, whether it is made or not.
+  #startLater(block: Promise<Uint8Array>): Promise<Uint8Array> {
+    return block.then((bytes) => this.#start(bytes));
+  }
+
   #start(block: Uint8Array): Uint8Array {
     if (this.#started) return block;
     this.#started = true;
-    return Buffer.concat([frameHeader(this.#frame, this.#settings.padding), block]);
+    return Buffer.concat([this.#header, block]);
+  }
+
+  get #header(): Uint8Array {
+    const { format, padding } = this.#settings;
+    return format.header(padding);
   }
 
   #block(text: Uint8Array, last: boolean): Uint8Array | Promise<Uint8Array> {
+    const { format } = this.#settings;
+    const { finalBlock } = format;
     if (text.length === 0) return finalBlock;
-    const block = this.#level === undefined ? storedBlocks(text) : this.#deflate(text, this.#remembered, this.#level);
+    const level = this.#level;
+    const block = level === undefined ? format.stored(text) : format.block(text, this.#remembered, level);
     if (!last) return block;
-    return isThenable(block) ? block.then(withFinalBlock) : withFinalBlock(block);
-  }
-
-  #deflate(text: Uint8Array, history: Uint8Array, level: number): Uint8Array | Promise<Uint8Array> {
-    const deflate = text.length < this.#settings.syncThreshold ? deflateBlock : deflateBlockInPool;
-    return deflate(text, history, level, this.#settings);
+    return isThenable(block) ? endLater(block, finalBlock) : Buffer.concat([block, finalBlock]);
   }
 
   /** What is made for an event is what an event costs: of a history that is full there is no view. */
@@ -178,8 +170,8 @@ export class HistoryWindow implements BlockEncoder {
     else this.#remember(text);
     if (this.#started && !last) return block;
     const parts = [block];
-    if (!this.#started) parts.unshift(frameHeader(this.#frame, this.#settings.padding));
-    if (last) parts.push(frameTrailer(this.#frame, this.#checksum, this.#length));
+    if (!this.#started) parts.unshift(this.#header);
+    if (last) parts.push(this.#settings.format.trailer(this.#checksum, this.#length));
     this.#started = true;
     return Buffer.concat(parts);
   }
@@ -206,16 +198,26 @@ export class HistoryWindow implements BlockEncoder {
   }
 }
 
-/** Bytes of text that a history window keeps: no more than a decoder's window does. */
-function reachable({ history, windowBits }: Pick<HistoryWindowSettings, 'history' | 'windowBits'>): number {
-  return Math.min(history, 2 ** windowBits - lookAhead);
+function endLater(block: Promise<Uint8Array>, end: Uint8Array): Promise<Uint8Array> {
+  return block.then((bytes) => Buffer.concat([bytes, end]));
 }
 
-/** Estimate of what a history window holds, in bytes. */
-export function historyMemory(settings: Pick<HistoryWindowSettings, 'history' | 'windowBits'>): number {
-  return reachable(settings) + overhead;
+/** Estimate of what a history window holds, in bytes. @param history - as it is asked for */
+export function historyMemory(history: number, { reach }: BlockFormat): number {
+  return Math.min(history, reach) + overhead;
 }
 
-function withFinalBlock(block: Uint8Array): Uint8Array {
-  return Buffer.concat([block, finalBlock]);
+/** Makes the `createBlocks` of a codec. */
+export function makeHistoryWindows(
+  format: BlockFormat,
+  levels: TierLevels,
+): (settings: BlockSettings) => HistoryWindow {
+  // One for all streams that are alike: it would be a tenth of what each takes.
+  let shared: HistoryWindowSettings = { format, levels, tier: 0, history: 0, padding: 0 };
+  return ({ tier, history: asked, padding }) => {
+    const history = Math.min(asked, format.reach);
+    if (shared.tier !== tier || shared.history !== history || shared.padding !== padding)
+      shared = { format, levels, tier, history, padding };
+    return new HistoryWindow(shared);
+  };
 }

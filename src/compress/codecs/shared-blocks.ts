@@ -3,15 +3,16 @@ import { isThenable } from '../../internal/deferred.ts';
 import { allocateFramed } from '../../internal/seam/framed-bytes.ts';
 import type { Segment } from '../../internal/seam/segment.ts';
 import { combineAdler, combineCrc, crcShift } from '../format/combine-checksums.ts';
-import { adler32, type DeflateFrame, storedBlocks } from '../format/gzip-member.ts';
+import { adler32 } from '../format/gzip-member.ts';
+import type { BlockFormat, SharedChecksums } from './block-format.ts';
 
 type Block = Uint8Array | Promise<Uint8Array>;
 
 const noHistory = Buffer.alloc(0);
 
 /**
- * The blocks of deflate that one segment of a shared text becomes, each made once for all streams that send it. Blocks
- * are alike in gzip and zlib.
+ * The blocks that one segment of a shared text becomes, each made once for all streams that send it: those of deflate,
+ * which are alike in gzip and zlib, and those of zstd.
  *
  * | block | for streams |
  * |---|---|
@@ -21,12 +22,12 @@ const noHistory = Buffer.alloc(0);
  *
  * The level is that of the stream that comes first. At any level a block is right for all.
  */
-export class SharedBlocks {
+export class SharedBlocks implements SharedChecksums {
   readonly #segment: Segment;
   /** By what they were made with: only streams of different codecs differ. */
   #inStep = new Map<number, Block>();
   #fresh = new Map<number, Block>();
-  #stored: Uint8Array | undefined;
+  #stored = new Map<number, Uint8Array>();
   #crc: number | undefined;
   #crcShift = 0;
   #adler: number | undefined;
@@ -35,15 +36,20 @@ export class SharedBlocks {
     this.#segment = segment;
   }
 
-  /** The checksum of a stream that sends the segment. */
-  checksumAfter(frame: DeflateFrame, before: number): number {
+  /** CRC-32 of a stream that sends the segment. */
+  crcAfter(before: number): number {
     const { text } = this.#segment;
-    if (frame === 'zlib') return combineAdler(before, (this.#adler ??= adler32(text, 1)), text.length);
     if (this.#crc === undefined) {
       this.#crc = crc32(text);
       this.#crcShift = crcShift(text.length);
     }
     return combineCrc(before, this.#crc, this.#crcShift);
+  }
+
+  /** Adler-32 of the same. */
+  adlerAfter(before: number): number {
+    const { text } = this.#segment;
+    return combineAdler(before, (this.#adler ??= adler32(text, 1)), text.length);
   }
 
   /**
@@ -57,13 +63,13 @@ export class SharedBlocks {
 
   /**
    * Makes the block for all.
-   * @param deflate - compresses the text, which may refer to the history
+   * @param level - of the stream that needs it first
    */
-  make(key: number, reach: number, deflate: (text: Uint8Array, history: Uint8Array) => Block): Block {
+  make(key: number, reach: number, format: BlockFormat, level: number): Block {
     const { source, text, tail } = this.#segment;
     source.compressions += 1;
     const blocks = this.#blocksFor(reach);
-    const made = deflate(text, reach > 0 ? tail.subarray(-reach) : noHistory);
+    const made = format.block(text, reach > 0 ? tail.subarray(-reach) : noHistory, level);
     const block = isThenable(made) ? made.then(framed) : framed(made);
     blocks.set(key, block);
     // Made in another thread, it is a promise for those alone that come until then.
@@ -71,8 +77,10 @@ export class SharedBlocks {
     return block;
   }
 
-  get stored(): Uint8Array {
-    return (this.#stored ??= framed(storedBlocks(this.#segment.text)));
+  stored(format: BlockFormat): Uint8Array {
+    let block = this.#stored.get(format.key);
+    if (!block) this.#stored.set(format.key, (block = framed(format.stored(this.#segment.text))));
+    return block;
   }
 
   #blocksFor(reach: number): Map<number, Block> {

@@ -10,15 +10,16 @@ import {
   type Size,
 } from '../../internal/option.ts';
 import { trustCodec } from './checked-codec.ts';
-import { type BlockSettings, type Codec, type EncodeSettings, type StreamEncoder, unknownBody } from '../codec.ts';
+import { type Codec, type EncodeSettings, type StreamEncoder, unknownBody } from '../codec.ts';
 import { usableCores } from './cores.ts';
 import { bitsFor } from './deflate-block.ts';
+import { historyMemory, makeHistoryWindows } from './history-window.ts';
 import { codecAdvice, checkParams, type Params, readParams, zstdRules } from './params.ts';
 import { addonWeight, smallBody, smallZstdLevels, zstdLevels, zstdPoolThreshold } from '../policy/coding-costs.ts';
 import { KeptEncoders } from './kept-encoder.ts';
 import { levelAt, readTierLevels, type TierLevels } from '../policy/tier.ts';
-import { TransformBlocks } from './transform-blocks.ts';
 import { createAddonStream, type ImportZstdAddon, loadZstdAddon, type ZstdAddon } from './zstd-addon.ts';
+import { largestZstdWindow, ZstdFormat } from './zstd-format.ts';
 import { padFrame } from '../format/zstd-frame.ts';
 
 /** Options of `zstd`. */
@@ -30,16 +31,20 @@ export interface ZstdOptions {
    */
   level?: number | TierLevels | undefined;
   /**
-   * log₂ of the window, 10 to 23: a browser refuses more than 8 MB (RFC 9659). An upper bound.
-   * @defaultValue what the level has, at most 23; event streams `15`
+   * log₂ of the window, 10 to 23: a browser refuses more than 8 MB (RFC 9659). An upper bound: event streams have 16
+   * at most. @defaultValue what the level has, at most 23
    */
   windowBits?: number | undefined;
-  /** `ZSTD_c_*` of `zlib.constants` → value, over what the other options say. @defaultValue none */
+  /**
+   * `ZSTD_c_*` of `zlib.constants` → value, over what the other options say. Of event streams only the window.
+   * @defaultValue none
+   */
   params?: Params | undefined;
   /** Bytes of each piece of output of a long body. @defaultValue `16384` */
   chunkSize?: number | undefined;
   /**
-   * Bodies of at least this size are encoded in the thread pool, smaller ones at once; the addon always uses the pool.
+   * Bodies of at least this size are encoded in the thread pool, smaller ones at once; the addon always uses the pool,
+   * event streams never.
    * @defaultValue `'128kb'`, or `'32kb'` with a level over 3; four times that where the process may use one core only
    */
   syncThreshold?: Size | undefined;
@@ -80,16 +85,11 @@ const largestWindow = 23;
 
 // log₂ of the window that the levels up to 6 have for a body of unknown size.
 const longBits = 21;
-// An event stream has a third of the memory of the defaults, at the same ratio: tables of 8,192 entries, and a window
-// that an old stream fills. Of output it keeps a buffer of 1 kB.
-const blockBits = 15;
-const blockParams: Params = { [param.windowLog]: blockBits, [param.hashLog]: 13, [param.chainLog]: 13 };
-const blockChunk = 1024;
 
 /**
  * The content-coding `zstd` (RFC 8878): Node's own from 22.15 on, before that the optional peer `@mongodb-js/zstd`,
- * where it is installed; else it is not offered. The addon remembers nothing across flushes: it is not offered to event
- * streams. Throws `InvalidOptionError`.
+ * where it is installed; else it is not offered. Event streams are encoded by this library. Throws
+ * `InvalidOptionError`.
  */
 export function zstd(options?: ZstdOptions): Codec {
   const resolved = resolveZstdOptions(options);
@@ -152,21 +152,32 @@ function nativeCodec(native: NativeZstd, resolved: Resolved): Codec {
     checkParams('zstd.params', resolved.params, {
       coding: 'zstd',
       available: true,
-      streamMemory: memoryOf(paramsFor(resolved, unknownBody, {}), longBits) + resolved.chunkSize,
-      blockMemory: () => memoryOf(paramsFor(resolved, unknownBody, blockParams), blockBits) + blockChunk,
-      pads: ['complete', 'long'],
+      streamMemory: memoryOf(paramsFor(resolved, unknownBody)) + resolved.chunkSize,
+      ...eventStreams(resolved),
       encode: (body: Uint8Array, settings: EncodeSettings) => encodeBody({ native, kept, resolved }, body, settings),
       createStream: (settings: EncodeSettings) => createStream(native, resolved, settings),
-      createBlocks: (settings: BlockSettings) => createBlocks(native, resolved, settings),
     }),
   );
+}
+
+/** Event streams need neither Node's zstd nor the addon. */
+function eventStreams({ levels, windowBits, params }: Resolved) {
+  // 0 leaves the window to the level.
+  const asked = Number(params[param.windowLog] ?? 0) || windowBits || largestZstdWindow;
+  const format = new ZstdFormat(Math.min(Math.max(asked, 10), largestZstdWindow));
+  return {
+    levels,
+    pads: ['complete', 'long', 'event-stream'],
+    blockMemory: (history) => historyMemory(history, format),
+    createBlocks: makeHistoryWindows(format, levels),
+  } satisfies Partial<Codec>;
 }
 
 function addonCodec(importAddon: ImportZstdAddon | undefined, resolved: Resolved): Codec {
   let addon: ZstdAddon | undefined;
   return {
     coding: 'zstd',
-    pads: ['complete', 'long'],
+    ...eventStreams(resolved),
     get available() {
       return addon !== undefined;
     },
@@ -208,7 +219,7 @@ function encodeBody(
   const coded = isShort ? encodeKept({ native, kept, resolved }, body, levelAt(levels, settings.tier)) : undefined;
   if (coded) return padFrame(coded, settings.padding);
   const options: NativeOptions = {
-    params: paramsFor({ ...resolved, levels }, settings, {}),
+    params: paramsFor({ ...resolved, levels }, settings),
     chunkSize: Math.min(Math.max(body.length >> 1, 1024), 65_536),
     // Sizes the tables, and puts the size into the frame.
     pledgedSrcSize: body.length,
@@ -237,27 +248,20 @@ function encodeKept({ native, kept, resolved }: BodyEncoder, body: Uint8Array, l
 }
 
 function createStream(native: NativeZstd, resolved: Resolved, settings: EncodeSettings): StreamEncoder {
-  const params = paramsFor(resolved, settings, {});
+  const params = paramsFor(resolved, settings);
   // Without `pledgedSrcSize`: the length was announced by a handler that may have been wrong.
   const transform = native.createZstdCompress({ params, chunkSize: resolved.chunkSize });
   return {
     transform,
-    memory: memoryOf(params, longBits) + resolved.chunkSize,
+    memory: memoryOf(params) + resolved.chunkSize,
     flush: (callback) => transform.flush(flushOperation, callback),
     ...(settings.padding > 0 && { start: (first: Uint8Array) => padFrame(first, settings.padding) }),
   };
 }
 
-function createBlocks(native: NativeZstd, resolved: Resolved, settings: BlockSettings): TransformBlocks {
-  const params = paramsFor(resolved, settings, blockParams);
-  const transform = native.createZstdCompress({ params, chunkSize: blockChunk, flush: flushOperation });
-  return new TransformBlocks(transform, memoryOf(params, blockBits) + blockChunk);
-}
-
-function paramsFor(resolved: Resolved, { tier, size }: EncodeSettings, defaults: Params): Params {
+function paramsFor(resolved: Resolved, { tier, size }: EncodeSettings): Params {
   const bits = resolved.windowBits ?? (size === undefined || size > 2 ** 20 ? undefined : Math.max(10, bitsFor(size)));
   return {
-    ...defaults,
     [param.level]: levelAt(resolved.levels, tier),
     // One thread: the pool has others to serve.
     [param.workers]: 0,
@@ -269,7 +273,7 @@ function paramsFor(resolved: Resolved, { tier, size }: EncodeSettings, defaults:
 }
 
 // A window that fills as data passes, tables, and buffers of a block each for input and output.
-function memoryOf(params: Params, defaultBits: number): number {
+function memoryOf(params: Params): number {
   const tables = 4 * (2 ** Number(params[param.hashLog] ?? 17) + 2 ** Number(params[param.chainLog] ?? 16));
-  return 2 ** Number(params[param.windowLog] ?? defaultBits) + tables + 256 * 1024;
+  return 2 ** Number(params[param.windowLog] ?? longBits) + tables + 256 * 1024;
 }

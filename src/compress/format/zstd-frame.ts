@@ -1,7 +1,24 @@
-// Blocks of a zstd frame (RFC 8878 3.1.1), put together from those that an encoder of whole frames makes.
+// Frames of zstd that are put together from blocks (RFC 8878 3.1.1).
 
 const magic = [0x28, 0xb5, 0x2f, 0xfd] as const;
-const blockHeaderLength = 3;
+
+/** Bytes before each block. */
+export const blockHeaderLength = 3;
+
+/** Types of blocks (RFC 8878 3.1.1.2.2). */
+export const blockKind = { raw: 0, run: 1, compressed: 2 } as const;
+
+/** The last block of a frame: raw, and empty. */
+export const lastZstdBlock: Uint8Array = Uint8Array.of(1, 0, 0);
+
+/**
+ * The bytes before the first block of a frame of unknown length, without a checksum.
+ * @param windowBits - log₂ of its window; no block may be longer
+ */
+export function zstdHeader(windowBits: number, padding: number): Uint8Array {
+  // Descriptor 0: a window descriptor follows, and neither a size of the content nor a checksum.
+  return padFrame(Uint8Array.of(...magic, 0, (windowBits - 10) << 3), padding);
+}
 
 /**
  * A frame that goes on: the one given, without its end. What follows has to be raw blocks, which refer to nothing
@@ -13,11 +30,11 @@ export function leaveOpen(frame: Uint8Array, windowBits: number): Uint8Array {
   const start = headerLength(frame);
   const last = lastBlock(frame, start);
   const blocks = frame.subarray(start, blockEnd(frame, last));
-  const open = new Uint8Array(magic.length + 2 + blocks.length);
-  // Descriptor 0: a window descriptor follows, and neither a size of the content nor a checksum.
-  open.set([...magic, 0, (windowBits - 10) << 3]);
-  open.set(blocks, magic.length + 2);
-  const at = magic.length + 2 + last - start;
+  const header = zstdHeader(windowBits, 0);
+  const open = new Uint8Array(header.length + blocks.length);
+  open.set(header);
+  open.set(blocks, header.length);
+  const at = header.length + last - start;
   open[at] = byteOf(open, at) & ~1;
   return open;
 }
@@ -29,6 +46,18 @@ export function rawBlock(text: Uint8Array, last: boolean): Uint8Array {
   block.set([header & 0xff, (header >> 8) & 0xff, header >> 16]);
   block.set(text, blockHeaderLength);
   return block;
+}
+
+/** Text as it is, in blocks of an open frame. @param longest - bytes of text of each */
+export function rawBlocks(text: Uint8Array, longest: number): Uint8Array {
+  const blocks = new Uint8Array(text.length + blockHeaderLength * Math.ceil(text.length / longest));
+  let at = 0;
+  for (let from = 0; from < text.length; from += longest) {
+    const block = rawBlock(text.subarray(from, from + longest), false);
+    blocks.set(block, at);
+    at += block.length;
+  }
+  return blocks;
 }
 
 /**
@@ -62,7 +91,7 @@ function lastBlock(frame: Uint8Array, first: number): number {
 
 function blockEnd(frame: Uint8Array, at: number): number {
   const header = byteOf(frame, at) | (byteOf(frame, at + 1) << 8) | (byteOf(frame, at + 2) << 16);
-  const isRun = ((header >> 1) & 3) === 1;
+  const isRun = ((header >> 1) & 3) === blockKind.run;
   return at + blockHeaderLength + (isRun ? 1 : header >> 3);
 }
 

@@ -26,6 +26,8 @@ export interface BlockLayerInput extends CodingLayerInput {
  * What is written at the end of a tick, as by a stream of ours, is all of that tick: it is encoded at once.
  */
 export class BlockLayer extends CodingLayer<BlockLayerInput> {
+  readonly #encoder: BlockEncoder;
+  readonly #tuning: BlockLayerInput['tuning'];
   #state: 'idle' | 'scheduled' | 'encoding' | 'ending' | 'over' = 'idle';
   /** Bytes that another thread has in hand. */
   #encodingBytes = 0;
@@ -39,6 +41,8 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
 
   constructor(input: BlockLayerInput) {
     super(input);
+    this.#encoder = input.encoder;
+    this.#tuning = input.tuning;
     // One write per tick is what this layer makes. A writer of ours has an option for it.
     if (input.directly && !input.seam.hasWriter) input.seam.bottom.writeDirectly();
   }
@@ -64,11 +68,12 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
     const { length } = segment;
     try {
       const block = this.#encodeText(segment, false);
+      // Bound: a function that is made here takes memory at each call, whether it is made or not.
       if (isThenable(block)) {
         this.#state = 'encoding';
-        this.inScope(() => this.#receive(block, length, false));
+        this.inScope(this.#receive.bind(this, block, length, false));
       } else if (this.below.pass(block)) this.report(length, block.length);
-      else this.inScope(() => this.#pass(length, block, false));
+      else this.inScope(this.#pass.bind(this, length, block, false));
     } catch (error) {
       this.fail(error);
     }
@@ -155,8 +160,8 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
   }
 
   #encodeText(text: Uint8Array, last: boolean): ReturnType<BlockEncoder['encode']> {
-    const { encoder, tuning } = this.input;
-    if (tuning) encoder.retune?.(tuning());
+    const encoder = this.#encoder;
+    if (this.#tuning) encoder.retune?.(this.#tuning());
     return encoder.encode(text, last);
   }
 
@@ -201,7 +206,7 @@ export class BlockLayer extends CodingLayer<BlockLayerInput> {
 
   #finish(): void {
     this.#state = 'over';
-    this.inScope(() => this.input.encoder.close());
+    this.inScope(() => this.#encoder.close());
     this.input.release();
   }
 }

@@ -2,14 +2,14 @@ import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { tickFor, tokenFor } from '../../../bench/support/tick.js';
+import { makeBlock } from '../../../src/compress/format/block-deflate.ts';
+import { copyBlock } from '../../../src/compress/format/block-output.ts';
 import {
-  copyBlock,
   countPlacesFrom,
   type Effort,
-  longestBlock,
   longestHistory,
-  makeBlock,
-} from '../../../src/compress/format/block-deflate.ts';
+  longestText,
+} from '../../../src/compress/format/match-finder.ts';
 
 const mark = Buffer.from([0x00, 0x00, 0xff, 0xff]);
 const usual: Effort = { depth: 16, lazy: 32, enough: 128 };
@@ -74,7 +74,7 @@ describe('a block', () => {
     );
   });
 
-  it.each([0, 1, 2, 3, 4, 257, 258, 259, 260, 516, 517, 70, 1000, longestBlock])(
+  it.each([0, 1, 2, 3, 4, 257, 258, 259, 260, 516, 517, 70, 1000, longestText])(
     'of %d equal bytes, with and without history',
     (length) => {
       const text = Buffer.alloc(length, 'a');
@@ -142,7 +142,7 @@ describe('a block', () => {
   });
 
   it('refuses what does not fit the window', () => {
-    expect(() => block(Buffer.alloc(longestBlock + 1), Buffer.alloc(longestHistory))).toThrow(RangeError);
+    expect(() => block(Buffer.alloc(longestText + 1), Buffer.alloc(longestHistory))).toThrow(RangeError);
   });
 });
 
