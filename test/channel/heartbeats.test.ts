@@ -3,8 +3,10 @@ import { compress, createSwitch } from '../../src/compress/index.ts';
 import { type Channels, createChannels, type SubscribeOptions } from '../../src/channel/index.ts';
 import { heartbeat, type HeartbeatOptions } from '../../src/heartbeat/index.ts';
 import { Registry } from '../../src/internal/health/registry.ts';
-import { bare, type Middleware } from '../support/carriers.ts';
+import { bare, type Carrier, type Middleware } from '../support/carriers.ts';
 import { type CodedReading, openCoded, type Protocol } from '../support/coded-clients.ts';
+import { carrierOf } from '../support/compress-site.ts';
+import { hasZstd } from '../support/decoders.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { serve } from '../support/serve.ts';
 import { SharedTextWatch } from '../support/shared-texts.ts';
@@ -20,7 +22,7 @@ interface Route {
 }
 
 /** A server of one channel by several routes, on a clock that is moved by hand. */
-async function serveBeats(routes: Record<string, Route>) {
+async function serveBeats(routes: Record<string, Route>, carrier: Carrier = bare) {
   const watch = new SharedTextWatch();
   const channel = channelOf();
   const clock = new FakeClock(1);
@@ -34,7 +36,7 @@ async function serveBeats(routes: Record<string, Route>) {
     ]),
   );
   const running = await serve(
-    bare,
+    carrier,
     compress({ switch: toggle, live: true, threshold: 0 }) as Middleware,
     (req, res) => {
       const [beat, subscribe] = handlers.get(req.url ?? '')!;
@@ -83,24 +85,28 @@ function joinAll(site: { join(path: string, accept?: string): Promise<CodedReadi
   return Promise.all(paths.map((path) => site.join(path)));
 }
 
-it('a heartbeat to all clients of a channel is compressed once, and keeps them in step', async () => {
-  const site = await serveBeats({ '/a': {} });
-  const readings = await joinAll(site, Array<string>(40).fill('/a'));
-  await site.fill(readings);
-  for (let round = 1; round <= 3; round++) {
-    const beats = await site.compressionsOf(
-      () => site.clock.advance(every + 20),
-      () => readings.every(({ text }) => beatsAfter(text, 'fill 11').length === round),
+it.each([['gzip', 'HTTP/1.1'], ['gzip', 'HTTP/2'], ...(hasZstd ? [['zstd', 'HTTP/1.1'] as const] : [])] as const)(
+  'a heartbeat to all clients in %s over %s is compressed once, and keeps them in step',
+  async (accept, protocol) => {
+    const site = await serveBeats({ '/a': {} }, carrierOf(protocol));
+    const readings = await Promise.all(Array.from({ length: 40 }, () => site.join('/a', accept, protocol)));
+    await site.fill(readings);
+    for (let round = 1; round <= 3; round++) {
+      const beats = await site.compressionsOf(
+        () => site.clock.advance(every + 20),
+        () => readings.every(({ text }) => beatsAfter(text, 'fill 11').length === round),
+      );
+      expect(beats).toBe(1);
+    }
+    const events = await site.compressionsOf(
+      () => void site.channel.publish('after'),
+      () => readings.every(({ text }) => text.includes('after')),
     );
-    expect(beats).toBe(1);
-  }
-  const events = await site.compressionsOf(
-    () => void site.channel.publish('after'),
-    () => readings.every(({ text }) => text.includes('after')),
-  );
-  expect(events).toBe(1);
-  expect(site.registry.stats().heartbeats).toBe(3 * readings.length);
-});
+    expect(events).toBe(1);
+    // Over HTTP/2 those of the sessions count as well.
+    if (protocol === 'HTTP/1.1') expect(site.registry.stats().heartbeats).toBe(3 * readings.length);
+  },
+);
 
 it('clients that came one after the other get their heartbeats together', async () => {
   const site = await serveBeats({ '/a': {} });
@@ -202,8 +208,10 @@ it.each([
   ['sse', 'gzip', 'HTTP/1.0'],
   ['sse', 'deflate', 'HTTP/1.1'],
   ['sse', 'br', 'HTTP/1.1'],
+  ['sse', 'identity', 'HTTP/2'],
+  ['sse', 'gzip', 'HTTP/2'],
 ] as const)('%s clients in %s over %s get them', async (as, accept, protocol) => {
-  const site = await serveBeats({ '/a': { subscribe: { as } } });
+  const site = await serveBeats({ '/a': { subscribe: { as } } }, carrierOf(protocol));
   const readings = await Promise.all([1, 2, 3].map(() => site.join('/a', accept, protocol)));
   await site.channel.publish('before');
   await until(() => readings.every(({ text }) => text.includes('before')));
@@ -216,7 +224,8 @@ it.each([
     as === 'sse' ? /before\n\n:\nid: \S+\ndata: after\n\n$/ : /"before"\}\n\n\{"id":.*"after"\}\n$/,
   );
   expect(readings.map(({ text }) => text)).toEqual([first, first, first]);
-  expect(site.registry.stats().heartbeats).toBe(3);
+  // Over HTTP/2 those of the sessions count as well.
+  if (protocol !== 'HTTP/2') expect(site.registry.stats().heartbeats).toBe(3);
   expect([...site.watch.texts][0]?.tail.toString()).toContain(beat);
 });
 

@@ -1,7 +1,15 @@
 import http from 'node:http';
 import fc from 'fast-check';
 import { expect, it, onTestFinished } from 'vitest';
-import { type Backplane, createChannel, createMemoryBackplane } from '../../src/index.ts';
+import {
+  type Backplane,
+  type ChannelEntry,
+  createChannel,
+  createChannels,
+  createMemoryBackplane,
+  type KeysOf,
+  type LogPage,
+} from '../../src/index.ts';
 import { bare, type Middleware } from '../support/carriers.ts';
 import { EventParser } from '../support/event-parser.ts';
 import { serve } from '../support/serve.ts';
@@ -139,6 +147,69 @@ it.each(Object.keys(backplanes))(
     );
   },
 );
+
+/** A backplane in memory that counts how often the data of an entry are read. */
+function countingBackplane(): { readonly backplane: Backplane; readonly reads: Map<string, number> } {
+  const memory = createMemoryBackplane();
+  const reads = new Map<string, number>();
+  const counted = new WeakMap<ChannelEntry, ChannelEntry>();
+  const count = (entry: ChannelEntry): ChannelEntry => {
+    const before = counted.get(entry);
+    if (before) return before;
+    const { id, data } = entry;
+    const copy = { ...entry };
+    Object.defineProperty(copy, 'data', {
+      get() {
+        reads.set(id, (reads.get(id) ?? 0) + 1);
+        return data;
+      },
+    });
+    counted.set(entry, copy);
+    return copy;
+  };
+  const backplane: Backplane = {
+    open(channel, limits, receiver) {
+      const log = memory.open(channel, limits, receiver);
+      const read: typeof log.read = (after, most) => {
+        const page = log.read(after, most) as LogPage;
+        return page.lost === undefined ? { ...page, entries: page.entries.map(count) } : page;
+      };
+      return { ...log, read };
+    },
+    close: () => memory.close(),
+  };
+  return { backplane, reads };
+}
+
+it.each(['sse', 'ndjson'] as const)('an event is framed once for all clients that read it again: %s', async (as) => {
+  const { backplane, reads } = countingBackplane();
+  const rooms = createChannels({ backplane });
+  onTestFinished(() => rooms.close());
+  const keysOf: KeysOf = (req) => req.url.slice(1).split(',');
+  const site = await serve(bare, rooms.subscribe(keysOf, { as, from: 'earliest' }) as Middleware);
+  for (let n = 0; n < 300; n++) await rooms.publish('a', { event: 'n', data: { n, text: 'é' } });
+  const texts: string[] = [];
+  // On one channel, and on two, where the ids are others.
+  for (const path of ['/a', '/a', '/a,b', '/a,b', '/a']) {
+    const reading = await site.visit({ path });
+    await until(() => reading.text.includes('"n":299'));
+    texts.push(reading.text);
+    reading.destroy();
+    if (path === '/a,b') await rooms.publish('b', { event: 'b', data: 'moves on' });
+  }
+  expect(reads.size).toBeGreaterThanOrEqual(300);
+  expect([...new Set(reads.values())]).toEqual([1]);
+  expect([texts[1], texts[4]]).toEqual([texts[0], texts[0]]);
+  const id = as === 'sse' ? /^id: (\S+)$/gm : /^\{"id":"([^"]+)"/gm;
+  const idsIn = (text: string | undefined): (string | undefined)[] =>
+    Array.from(text?.matchAll(id) ?? [], ([, each]) => each);
+  const plain = idsIn(texts[0]);
+  expect(plain).toHaveLength(300);
+  // Of two channels the ids differ alone.
+  const composite = idsIn(texts[2]).slice(0, 300);
+  expect(composite.map((each) => each?.split(/[:,]/)[1])).toEqual(plain);
+  expect(texts[2]?.replaceAll(id, '').slice(0, 5000)).toBe(texts[0]?.replaceAll(id, '').slice(0, 5000));
+});
 
 function comesTrue(condition: () => boolean): Promise<boolean> {
   return until(condition, undefined, 200).then(

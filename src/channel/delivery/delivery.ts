@@ -6,7 +6,10 @@ import { serveSlice } from './slice.ts';
 
 /** A client that gets what is published now. */
 export interface LiveMember {
-  /** Does not throw. @returns the bytes of text that it got */
+  /**
+   * Does not throw. It may have been removed since the round began, and takes nothing then.
+   * @returns the bytes of text that it got
+   */
   deliver(segment: Segment): number;
 }
 
@@ -125,7 +128,7 @@ export class Delivery implements Flushable {
     const segment = this.#segment;
     if (!segment) return false;
     const member = this.#round[this.#next++];
-    if (member && this.#members.has(member)) this.#bytes += member.deliver(segment);
+    if (member) this.#bytes += member.deliver(segment);
     // What it does may have closed the channel, which gives the rest at once.
     if (this.#segment !== segment) return false;
     if (this.#next < this.#round.length) return true;

@@ -28,3 +28,15 @@ export function take(steps: Steps, onError: (error: unknown) => void): void {
     }
   }
 }
+
+/** The same, but throws what fails before the first promise. @param onLate - gets what fails later */
+export function begin(steps: Steps, onLate: (error: unknown) => void): void {
+  let isBeginning = true;
+  const failures: unknown[] = [];
+  take(steps, (error) => {
+    if (isBeginning) failures.push(error);
+    else onLate(error);
+  });
+  isBeginning = false;
+  if (failures.length > 0) throw failures[0];
+}

@@ -9,10 +9,10 @@ import type { Bookmark } from './bookmark.ts';
 import type { Delivery, LiveMember } from './delivery.ts';
 import { type AnyChannelEvent, toEvent, toMapped } from './event.ts';
 import { channelEvents } from '../events.ts';
-import { frame, frameNotice } from './framing.ts';
+import { frame, frameKept, frameNotice } from './framing.ts';
 import { hasCursor } from '../policy/answer.ts';
 import type { GivenEntry, Segment } from './segment.ts';
-import { settled, type Steps, take } from './steps.ts';
+import { begin, settled, type Steps } from './steps.ts';
 import type { ResolvedSubscribeOptions } from '../subscribe-options.ts';
 
 /** Entries that are read of a log at once. More than a page takes more than one turn of the event loop. */
@@ -91,14 +91,7 @@ export class Subscription implements LiveMember {
    * @param cursor - the last id that the client has; `undefined`: it comes for the first time
    */
   start(cursor: string | undefined): void {
-    let isStarting = true;
-    const failures: unknown[] = [];
-    take(this.#join(cursor), (error) => {
-      if (isStarting) failures.push(error);
-      else this.#fail(error);
-    });
-    isStarting = false;
-    if (failures.length > 0) throw failures[0];
+    begin(this.#join(cursor), (error) => failStream(this.#out, error));
   }
 
   deliver(segment: Segment): number {
@@ -117,7 +110,7 @@ export class Subscription implements LiveMember {
         bytes = this.#pushEach(entries.filter(({ id }) => log.compare(id, after) > 0));
       else bytes = last === segment.last ? this.#pushSegment(segment) : this.#pushEach(entries);
     } catch (error) {
-      this.#fail(error);
+      failStream(this.#out, error);
       return bytes;
     }
     if (last.isEnd === true || (last.isNotice === true && !hasCursor(this.#options.as))) this.#stream.finish();
@@ -202,11 +195,12 @@ export class Subscription implements LiveMember {
 
   /** @returns the bytes of text that the client gets */
   #pushSegment(segment: Segment): number {
-    const { outbox } = this.#out;
-    const bodies = this.#select(segment.entries, () => segment.events);
+    const { filter, map, overflow } = this.#options;
+    // Not for each client: a function that is made here takes memory at each call.
+    const bodies = (filter ?? map) && this.#select(segment.entries, () => segment.events);
     if (bodies) return this.#pushBodies(bodies, segment.entries);
     // Each entry counts for itself where some may be dropped.
-    if (outbox.isCongested && this.#options.overflow !== 'close') return this.#pushEach(segment.entries);
+    if (overflow !== 'close' && this.#out.outbox.isCongested) return this.#pushEach(segment.entries);
     const bytes = this.#bookmark.textOf(segment);
     this.#bookmark.move(segment.last.id);
     if (bytes.length > 0) void this.#out.push(bytes);
@@ -261,9 +255,10 @@ export class Subscription implements LiveMember {
   }
 
   /** Also moves on: what the client does not get is behind it all the same. */
-  #frame({ id }: GivenEntry, body: NewEntry | undefined): string {
-    const sent = this.#bookmark.move(id);
-    return body ? frame(this.#options.as, sent, body) : '';
+  #frame(entry: GivenEntry, body: NewEntry | undefined): string {
+    const sent = this.#bookmark.move(entry.id);
+    if (!body) return '';
+    return body === entry ? frameKept(this.#options.as, sent, entry) : frame(this.#options.as, sent, body);
   }
 
   #tellReset(reason: ResetReason, position: string | undefined): void {
@@ -278,13 +273,13 @@ export class Subscription implements LiveMember {
     const { name, key } = this.#host;
     channelEvents.subscribe.publish({ channel: name, key, req: this.#req, cursor, replayed: this.#replayed });
   }
+}
 
-  /** As the throw of a handler that has begun to send. */
-  #fail(error: unknown): void {
-    if (isAbort(error) && this.#out.state !== 'open') return;
-    this.#out.onSourceError(error);
-    void this.#out.leave('error', { cause: error });
-  }
+/** As the throw of a handler that has begun to send. */
+export function failStream(out: OutStream, error: unknown): void {
+  if (isAbort(error) && out.state !== 'open') return;
+  out.onSourceError(error);
+  void out.leave('error', { cause: error });
 }
 
 /** Whether a client has everything that was given to live ones before it is one of them. */

@@ -1,15 +1,17 @@
 import { InvalidOptionError } from '../../errors.ts';
 import type { OutStream } from '../../internal/writer/stream.ts';
-import type { LocalChannel, SubscriberLeave } from '../channel.ts';
-import { type Bookmark, tellPlace } from '../delivery/bookmark.ts';
+import type { LocalChannel } from '../channel.ts';
+import { tellPlace } from '../delivery/bookmark.ts';
 import type { ChannelText } from '../delivery/channel-text.ts';
 import { frameNotice } from '../delivery/framing.ts';
-import type { Segment } from '../delivery/segment.ts';
 import { channelEvents } from '../events.ts';
-import { fitsCursor, formatComposite, frameId, parseComposite } from '../policy/composite.ts';
+import { begin, settled, type Steps } from '../delivery/steps.ts';
+import { failStream } from '../delivery/subscription.ts';
+import { fitsCursor, formatComposite, isPlainId, parseComposite } from '../policy/composite.ts';
 import type { ResolvedSubscribeOptions } from '../subscribe-options.ts';
 import { type ChannelStream, makeSubscriber, type Subscriber } from '../subscriber.ts';
 import { readKey } from './options.ts';
+import { Part, type PartHost } from './part.ts';
 import type { Share, SharedTexts } from './shared-texts.ts';
 
 /** A client of a family, on one channel or several. */
@@ -35,7 +37,7 @@ export interface ConnectionHost {
 }
 
 /** One client on several channels: one stream, whose ids say where it is in each of them. */
-export class Connection {
+export class Connection implements PartHost {
   readonly subscriber: ChannelsSubscriber;
   readonly options: ResolvedSubscribeOptions;
   readonly out: OutStream;
@@ -81,10 +83,7 @@ export class Connection {
 
   /** Puts the client on its first channels, unless it left them. Throws what fails before anything is sent. */
   start(): void {
-    const parts = this.#parts.filter(({ state, exit }) => state === 'joining' && exit === undefined);
-    const isUnknown = this.#cursor !== undefined && parts.every(({ id }) => id === undefined);
-    if (isUnknown && parts.length > 1) this.#tellUnknown();
-    for (const part of parts) this.#enter(part, part.id ?? (parts.length === 1 ? this.#cursor : undefined));
+    begin(this.#enterFirst(), (error) => failStream(this.out, error));
   }
 
   /** All of its channels are live: it is told where it is. */
@@ -98,7 +97,9 @@ export class Connection {
   }
 
   tell(): void {
-    tellPlace(this.out, this.options.as, formatComposite(this.#parts));
+    const [first, second] = this.#parts;
+    const id = second ? formatComposite(this.#parts) : first?.id;
+    if (id !== undefined) tellPlace(this.out, this.options.as, id);
   }
 
   /** A channel has nothing more for the client. */
@@ -154,6 +155,20 @@ export class Connection {
     this.#setParts([...this.#parts, part]);
     this.#findIds([part]);
     return this.#enter(part, part.id);
+  }
+
+  *#enterFirst(): Steps {
+    const cursor = this.#cursor;
+    let parts = waitingOf(this.#parts);
+    if (cursor !== undefined && parts.length > 1 && parts.every(({ id }) => id === undefined)) {
+      const owner = yield* findOwner(this.#host, parts, cursor);
+      if (this.out.state !== 'open') return;
+      if (owner) owner.id = cursor;
+      else this.#tellUnknown();
+      // It may have left some meanwhile.
+      parts = waitingOf(this.#parts);
+    }
+    for (const part of parts) this.#enter(part, part.id ?? (parts.length === 1 ? cursor : undefined));
   }
 
   #leave(key: string): void {
@@ -232,45 +247,25 @@ export class Connection {
   }
 }
 
-/** Where a client is in one of its channels. */
-export class Part implements Bookmark {
-  readonly key: string;
-  readonly encoded: string;
-  /** The last entry that it has. */
-  id: string | undefined;
-  state: 'joining' | 'live' | 'over' = 'joining';
-  /** Of the channel alone. */
-  channelText: ChannelText | undefined;
-  /** Takes the client off the channel. */
-  exit: ((reason: SubscriberLeave['reason']) => void) | undefined;
-  readonly #connection: Connection;
+/** The channels on which a client is to be put. */
+function waitingOf(parts: readonly Part[]): readonly Part[] {
+  return parts.filter(({ state, exit }) => state === 'joining' && exit === undefined);
+}
 
-  constructor(connection: Connection, key: string) {
-    this.#connection = connection;
-    this.key = key;
-    this.encoded = encodeURIComponent(key);
+/** The channel that alone knows an id: a client that was on that one only has an id without a key. */
+function* findOwner(host: ConnectionHost, parts: readonly Part[], id: string): Steps<Part | undefined> {
+  const owners: Part[] = [];
+  for (const part of isPlainId(id) ? parts : []) {
+    const room = host.enterRoom(part.key);
+    if (!room) continue;
+    try {
+      const { lost } = yield* settled(room.channel.log.read(id, 1));
+      if (lost !== 'unknown-id') owners.push(part);
+    } finally {
+      room.exit();
+    }
   }
-
-  move(id: string): string {
-    this.id = id;
-    const { parts } = this.#connection;
-    return parts.length > 1 ? formatComposite(parts) : id;
-  }
-
-  textOf(segment: Segment): Buffer {
-    const { parts, options, text } = this.#connection;
-    if (parts.length === 1) return segment.bytes(options.as);
-    return segment.compositeBytes(options.as, text, frameId(parts, parts.indexOf(this)));
-  }
-
-  live(isUntold: boolean): void {
-    this.state = 'live';
-    this.#connection.tellLive(isUntold);
-  }
-
-  tell(): void {
-    this.#connection.tell();
-  }
+  return owners.length === 1 ? owners[0] : undefined;
 }
 
 function requireFit(parts: readonly Part[]): void {

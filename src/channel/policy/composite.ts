@@ -17,6 +17,11 @@ export function fitsCursor(encoded: Iterable<string>): boolean {
   return length <= longestCursor;
 }
 
+/** Whether a cursor may be the id of one channel, as a client on one has it. */
+export function isPlainId(cursor: string): boolean {
+  return idPattern.test(cursor);
+}
+
 /**
  * The ids of a composite cursor, `key:id,key:id`, by percent-encoded key: those of wanted keys alone, and of each the
  * first. What is no part of a cursor is skipped.

@@ -5,12 +5,14 @@ import {
   type ChannelsSubscribeOptions,
   type ChannelsSubscriber,
   createChannels,
+  createMemoryBackplane,
   type KeysOf,
 } from '../../../src/index.ts';
 import { bare, carriers, express5, type Carrier, type Middleware } from '../../support/carriers.ts';
 import { parseNdjson } from '../../support/record-parser.ts';
 import { serve, type Served } from '../../support/serve.ts';
 import { until } from '../../support/until.ts';
+import { lateBackplane } from '../late-backplane.ts';
 import { dataOf, eventSource, type Visitor, visitorOf } from '../site.ts';
 
 /** A family that is closed when the test is over. */
@@ -90,6 +92,49 @@ describe('ids', () => {
     const client = await site.join('a,b', eventSource);
     await until(() => /\nid: a:\S+-0,b:\S+-0\n/.test(client.text));
     expect(client.text.match(/^id: /gm)).toHaveLength(1);
+  });
+
+  it('are told to an `EventSource` on one channel as its events have them', async () => {
+    const rooms = roomsOf();
+    const site = await serveRooms(rooms);
+    const client = await site.join('a', eventSource);
+    await until(() => /^id: \S+$/m.test(client.text));
+    const told = client.lastEventId;
+    const id = await rooms.get('a').publish('x');
+    await client.count(1);
+    expect([told, client.lastEventId]).toEqual([id.replace(/1$/, '0'), id]);
+  });
+
+  it.each([
+    ['at once', () => createMemoryBackplane()],
+    ['later', () => lateBackplane(() => 0.5)],
+  ])('of one channel count for that one among several, where the log answers %s', async (_when, make) => {
+    const rooms = roomsOf({ backplane: make() });
+    const site = await serveRooms(rooms);
+    const client = await site.join('b', eventSource);
+    await until(() => client.lastEventId !== '');
+    await rooms.get('b').publish('x');
+    await client.count(1);
+    client.destroy();
+    await until(() => rooms.subscribers().length === 0);
+    await rooms.get('b').publish('missed');
+    const again = await site.join('a,b,c', { 'last-event-id': client.lastEventId });
+    expect((await again.count(1)).map(({ type, data }) => [type, data])).toEqual([['message', 'missed']]);
+    await rooms.publish(['a', 'c'], 'live');
+    expect(dataOf(await again.count(3))).toEqual(['missed', 'live', 'live']);
+    expect(again.lastEventId).toMatch(/^a:\S+-1,b:\S+-2,c:\S+-1$/);
+  });
+
+  it('of one channel count for a client that is put on another when it is there', async () => {
+    const rooms = roomsOf();
+    rooms.on('join', (subscriber) => void subscriber.join('b'));
+    const site = await serveRooms(rooms);
+    const first = await rooms.get('a').publish('old');
+    await rooms.get('a').publish('missed');
+    const client = await site.join('a', { 'last-event-id': first });
+    expect((await client.count(1)).map(({ type, data }) => [type, data])).toEqual([['message', 'missed']]);
+    await rooms.get('b').publish('b');
+    expect(dataOf(await client.count(2))).toEqual(['missed', 'b']);
   });
 
   it('of a channel that is new to the client make it begin there as `from` says', async () => {
