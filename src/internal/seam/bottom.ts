@@ -21,14 +21,18 @@ const frameOverhead = 12;
 export class Bottom extends Layer {
   override readonly rank: Rank = rank.bottom;
   readonly #core: ResponseCore;
+  readonly #res: HttpResponse;
   readonly #body: BodyEnd;
   /** `asked` until the head is out and tells whether the body is chunked at all. */
   #direct: 'off' | 'asked' | 'on' = 'off';
   #headOnWire = false;
+  /** Whether writes go to Node from here, for good. */
+  #isNodeBelow = false;
 
   constructor(core: ResponseCore, body: BodyEnd) {
     super();
     this.#core = core;
+    this.#res = core.res;
     this.#body = body;
   }
 
@@ -107,12 +111,14 @@ export class Bottom extends Layer {
   /** Writes the chunk to the socket if that was asked for and is the same; `false` leaves it to Node. */
   writeDirect(chunk: Chunk, encoding?: BufferEncoding, callback?: WriteCallback): boolean {
     if (this.#direct === 'off' || !this.#headOnWire) return false;
-    const res = this.#core.res as ServerResponse;
+    // What is asked here is asked for each event of each stream: of few objects, since most are in no cache.
+    const res = this.#res as ServerResponse;
     const { socket } = res;
-    if (!socket || this.#core.nativeWrite !== nodeWrite || !isClear(res, socket)) return false;
+    if (!socket || !(this.#isNodeBelow || this.#core.nativeWrite === nodeWrite) || !isClear(res, socket)) return false;
     if (this.#direct === 'asked') {
       this.#direct = res.chunkedEncoding && hasBody(res) ? 'on' : 'off';
       if (this.#direct === 'off') return false;
+      this.#isNodeBelow = this.#core.knowsWrite;
     }
     if (typeof chunk !== 'string') return writeBytes(socket, chunk, callback);
     return (encoding === undefined || encoding === 'utf8') && writeText(socket, chunk, callback);
@@ -145,11 +151,13 @@ function once(callback: WriteCallback): WriteCallback {
  * knows); then every byte that Node still holds must be in the socket's queue, and not in `res`.
  */
 function isClear(res: ServerResponse, socket: Socket): boolean {
+  const state = res as { readonly finished?: boolean; readonly outputSize?: number };
   return (
-    !res.writableEnded &&
+    // What Node's `writableEnded` tells. Ours asks the layers, which have passed this on.
+    state.finished === false &&
     !res.destroyed &&
     // Not documented; a Node without it would get `undefined`, and with that every chunk.
-    (res as { outputSize?: number }).outputSize === 0 &&
+    state.outputSize === 0 &&
     // Corked by the application, or by Node until this tick ends; chunks that it joins are held back only then.
     res.writableCorked === 0 &&
     socket.writableCorked === 0 &&

@@ -65,6 +65,11 @@ export class ResponseCore {
     return method as ResponseCore['nativeWrite'];
   }
 
+  /** Whether `nativeWrite` stays as it is: what is below ours is known, whatever others put on the response. */
+  get knowsWrite(): boolean {
+    return (this.#replaced & bits.write) !== 0;
+  }
+
   /** Our `write`, where it replaced another. */
   get ownWrite(): Method | undefined {
     return this.#ownWrite;

@@ -111,11 +111,10 @@ export class Seam implements ResponseVerbs, LayersHost {
    * passes the layers too. `false`: something is in the way.
    */
   sendDirect(chunk: Chunk, isSegment = false): boolean {
-    const { core, layers, head } = this;
-    const own = core.ownWrite;
-    if (!own) return this.bottom.writeDirect(chunk);
-    if (!isSegment || typeof chunk === 'string' || (this.res as ServerResponse).write !== own) return false;
-    return !head.strictLength && layers.top.pass(chunk);
+    if ((this.res as ServerResponse).write !== methods.write)
+      return this.core.ownWrite === undefined && this.bottom.writeDirect(chunk);
+    if (!isSegment || typeof chunk === 'string') return false;
+    return !this.head.strictLength && this.layers.top.pass(chunk);
   }
 
   /** Sends the head as the handler would by `res.flushHeaders`. */
