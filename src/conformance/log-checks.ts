@@ -94,11 +94,13 @@ export const logChecks: Readonly<Record<string, (stage: Stage) => Promise<void>>
   },
 
   async 'keeps nothing if it may keep no entry'(stage) {
-    const { log, append } = await stage.open({ limits: { count: 0 } });
+    const { log } = await stage.open({ limits: { count: 0 } });
     const start = await log.start('now');
-    const id = await append('a');
+    const once = { idempotencyKey: 'a' };
+    const id = await log.append({ data: 'a' }, once);
     deepEqual(await log.read(start, 9), { lost: 'gap' });
     deepEqual(dataOf(await log.read(id, 9)), []);
+    equal(await log.append({ data: 'a' }, once), id);
   },
 
   async 'keeps its last entry, however much it may keep'(stage) {
@@ -126,6 +128,8 @@ export const logChecks: Readonly<Record<string, (stage: Stage) => Promise<void>>
     const other = await stage.open({ channel: 'other' });
     const id = await append('a');
     const foreign = await other.append('a');
+    // Logs may share their numbers: the foreign one is not the newest.
+    await append('b');
     for (const bogus of [
       foreign,
       '',

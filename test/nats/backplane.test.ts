@@ -2,6 +2,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type Backplane, type Channel, type ChannelLog, createChannel } from '../../src/channel/index.ts';
+import { ended, Script, serveAnswers, told } from '../channel/resumable/site.ts';
 import { serveChannel } from '../channel/site.ts';
 import { codesOf, expectNothingLost, type Instance, publishThrough, textsOf } from '../redis/storm.ts';
 import { lacksNats, type NatsServer, startNats } from '../support/nats-server.ts';
@@ -122,6 +123,24 @@ describe.each(lacksNats('the backplane of docs/nats.md') ? [] : ['docs/nats.md']
     expect(log.compare(first, second)).toBeLessThan(0);
     await log.append({ data: 'c' }, {});
     expect(await dataOf(backplane, 'numbers')).toEqual(['a', 'b', 'c']);
+  });
+
+  it('has answers that continue at any process', async () => {
+    const script = new Script();
+    const [one, two] = [await connected({ name: 'answers' }), await connected({ name: 'answers' })];
+    const producer = await serveAnswers({ script, backplane: one.backplane });
+    const other = await serveAnswers({ script, backplane: two.backplane });
+    const first = await producer.start();
+    script.yields('a', 'b');
+    await first.count(2);
+    first.destroy();
+    script.yields('c');
+    const resumed = await other.resume('a', { 'Last-Event-ID': first.lastEventId });
+    script.returns({ tokens: 3 });
+    await resumed.over;
+    expect(told(resumed)).toEqual(['c', 'sluice.end {"status":"done"}']);
+    expect(await ended(producer)).toMatchObject([{ status: 'done', value: { tokens: 3 } }]);
+    expect([other.ends.length, script.begun]).toEqual([0, 1]);
   });
 
   it('tells every client of a reset when the stream was deleted, and goes on with a new one', async () => {
