@@ -118,10 +118,10 @@ class Answer {
  */
 export function answerHere(port) {
   const card = makeCard('div');
-  $('answer').append(card);
   let current;
   const follow = (id, begin) => {
     current?.leave();
+    $('answer').append(card);
     const answer = (current = new Answer(`${location.protocol}//${location.hostname}:${port}/answers/${id}`, card));
     answer.show();
     if ($('second')) Object.assign($('second'), { href: `/answer.html#${id}`, hidden: false });
