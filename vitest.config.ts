@@ -31,7 +31,7 @@ const pure = [
 ];
 
 // The networks that lose packets are the kernel's work: one version of Node is enough.
-const kernel = ['test/heartbeat/{half-open,netns}.test.ts'];
+const kernel = ['test/heartbeat/{half-open,netns}.test.ts', 'test/redis/dark.test.ts'];
 
 // What takes minutes and asks more of the sources, of clients or of other packages than of Node: half of it runs on the
 // oldest version, half on the newest.

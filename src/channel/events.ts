@@ -124,7 +124,7 @@ export function labelOf(channel: string, key: string | undefined): string {
 /** Message on `sluice:channel:error`. */
 export type ChannelErrorMessage = ErrorMessage;
 
-/** Errors that have no caller: of listeners, of events that nothing waits for, of answers. */
+/** Errors that have no caller: of listeners, events that nothing waits for, answers, and a backplane that is away. */
 export const channelErrors: ErrorEvent = defineErrors('channel');
 
 /** Reports an error that belongs to no request. */

@@ -5,6 +5,7 @@ import { type ChannelsOptions, resolveChannelsOptions } from './family/options.t
 import { type ChannelOptions, resolveChannelOptions } from './options.ts';
 
 export {
+  BackplaneUnavailableError,
   ChannelClosedError,
   ChannelEndedError,
   type CloseReason,

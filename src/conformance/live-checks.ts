@@ -99,6 +99,24 @@ export const liveChecks: Readonly<Record<string, (stage: Stage) => Promise<void>
     equal(all.size, 300);
   },
 
+  async 'spares a client the reading only if it is told all that follows'(stage) {
+    const writer = await stage.open();
+    const { log, ...reader } = await stage.open({ process: 1 });
+    const spares = (id: string): boolean => log.tellsAllAfter?.(id) ?? false;
+    const ids = [await writer.append('a'), await writer.append('b')];
+    await log.latest();
+    equal(spares(ids[1] ?? ''), false, 'it does not listen');
+    await log.listen();
+    const start = await log.start('now');
+    for (const bogus of ['', '0', 'x', '-', `${start}0`, `${start} `, 'x'.repeat(100_000)])
+      equal(spares(bogus), false, `the id ${bogus.slice(0, 50)}`);
+    const end = await writer.append('end', { isEnd: true });
+    await stage.until(() => reader.got.some(({ data }) => data === 'end'), 'the last entry is with the listener');
+    equal(spares(end), false, 'it was not told that this is the end');
+    log.unlisten();
+    equal(spares(start), false, 'it does not listen any more');
+  },
+
   async 'lets one producer claim a channel'(stage) {
     const [{ log: one }, { log: two }] = [await stage.open(), await stage.open({ process: 1 })];
     equal(await one.isClaimed(), false);

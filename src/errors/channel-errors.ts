@@ -15,6 +15,10 @@ export class ChannelEndedError extends SluiceError {
 /** The channel is closed in this process: `close` was called. */
 export class ChannelClosedError extends SluiceError {
   override readonly code = 'ERR_SLUICE_CHANNEL_CLOSED';
+  /** The status with which Express answers: another process may have the channel. */
+  readonly status = 503;
+  /** The same for Fastify and others. */
+  readonly statusCode = 503;
   /** The name of the channel. */
   readonly channel: string;
 
@@ -42,6 +46,10 @@ export class ProducerFencedError extends SluiceError {
  */
 export class BackplaneUnavailableError extends SluiceError {
   override readonly code = 'ERR_SLUICE_BACKPLANE_UNAVAILABLE';
+  /** The status with which Express answers. */
+  readonly status = 503;
+  /** The same for Fastify and others. */
+  readonly statusCode = 503;
   /** The name of the channel. */
   readonly channel: string;
 

@@ -5,6 +5,7 @@
  *                      base: sequence at which the epoch began · bytes: of the entries that are kept · ended: 1
  *                      past: earlier epochs, each with the sequence up to which its ids hold: `e1-8 e2-20`
  *                      run: what the history of the server was called that took the newest entry
+ *                      born: its first epoch. A log that was not kept, and begins anew, has another
  *                      fence: of the newest claim · holder: its token · until: when it is over, in ms
  *     KEYS[2]  stream  the entries, `<sequence>-0`; and the name under which new ones are published
  *
@@ -20,24 +21,29 @@
  *
  * ARGV[1]     an epoch, for a log that begins
  * ARGV[2, 3]  epoch and sequence of the newest entry that the process knows, for a Redis that has lost some
- * ARGV[4]     ms that the log is kept; 0: for ever
+ * ARGV[4]     ms that the log is kept; 0: for ever. A claim keeps it until its own time is over
  * Replies are strings, because clients map numbers in several ways.
  */
 const prelude = `
-local names = { 'epoch', 'last', 'floor', 'base', 'bytes', 'ended', 'fence', 'until', 'holder', 'past', 'run' }
+local names = { 'epoch', 'last', 'floor', 'base', 'bytes', 'ended', 'fence', 'until', 'holder', 'past', 'run', 'born' }
 local fields = redis.call('HMGET', KEYS[1], unpack(names))
 local epoch, ended, fence, holder = fields[1], fields[6] == '1', tonumber(fields[7] or 0), fields[9]
 local last, floor, base = tonumber(fields[2] or 0), tonumber(fields[3] or 0), tonumber(fields[4] or 0)
 local bytes, claimed_until = tonumber(fields[5] or 0), tonumber(fields[8] or 0)
-local past, run = fields[10] or '', fields[11]
+local past, run, born = fields[10] or '', fields[11], fields[12] or ''
 
 -- Lua writes large numbers as 1e+15.
 local function text(number) return string.format('%.0f', number) end
-local function expire(ms)
-  if ARGV[4] == '0' then return end
-  ms = math.max(ms or 0, tonumber(ARGV[4]))
-  redis.call('PEXPIRE', KEYS[1], text(ms))
-  redis.call('PEXPIRE', KEYS[2], text(ms))
+local function clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000), time
+end
+local function expire()
+  local ms = tonumber(ARGV[4])
+  if ms > 0 and claimed_until > 0 then ms = math.max(ms, claimed_until - clock()) end
+  for index = 1, 2 do
+    if ms == 0 then redis.call('PERSIST', KEYS[index]) else redis.call('PEXPIRE', KEYS[index], text(ms)) end
+  end
 end
 
 -- Another one after a failover or a restart. Nothing where it may not be asked for.
@@ -57,8 +63,8 @@ local function create()
   if epoch then return end
   -- A stream without its hash was left behind by an eviction.
   redis.call('DEL', KEYS[2])
-  epoch, run = ARGV[1], current_run()
-  redis.call('HSET', KEYS[1], 'epoch', epoch, 'last', '0', 'run', run)
+  epoch, born, run = ARGV[1], ARGV[1], current_run()
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'born', born, 'last', '0', 'run', run)
   expire()
 end
 
@@ -96,7 +102,9 @@ local results, added, key = {}, {}, 4
 local first = last + 1
 for at = 10, #ARGV, 4 do
   local entry, is_end, given, has_key = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] == '1'
-  local result = has_key and redis.call('GET', KEYS[key])
+  -- The key of an entry that was not kept may outlive the log.
+  local result, log = string.match(has_key and redis.call('GET', KEYS[key]) or '', '^(%S+) (%S*)$')
+  if log ~= born then result = nil end
   if result then
     -- It is in the log already.
   elseif given ~= '' and tonumber(given) < fence then
@@ -109,7 +117,7 @@ for at = 10, #ARGV, 4 do
     ended = is_end == '1'
     result = epoch .. '-' .. text(last)
     redis.call('XADD', KEYS[2], text(last) .. '-0', 'e', entry)
-    if has_key then redis.call('SET', KEYS[key], result, 'PX', memory) end
+    if has_key then redis.call('SET', KEYS[key], result .. ' ' .. born, 'PX', memory) end
     added[#added + 1] = entry
   end
   if has_key then key = key + 1 end
@@ -179,20 +187,23 @@ if ended and after + #reply - 2 == last then reply[1] = 'end' end
 return reply
 `;
 
-/** Where a log is. Also keeps it for as long as after an entry. Replies epoch, last, floor, base, and 1 for ended. */
+/**
+ * Where a log is. Also keeps it for as long as after an entry. Replies epoch, last, floor, base, and 1 for ended. The
+ * epoch of a log that is not there is the one that the process knows, if it knows it so.
+ */
 export const stateScript: string = `${prelude}
-if not epoch then return { '0' .. ARGV[1], '0', '0', '0', '0' } end
+if not epoch then return { string.sub(ARGV[2], 1, 1) == '0' and ARGV[2] or '0' .. ARGV[1], '0', '0', '0', '0' } end
 expire()
 return { epoch, text(last), text(floor), text(base), ended and '1' or '0' }
 `;
 
-const clock = `${prelude}
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+const claims = `${prelude}
+local now, time = clock()
 local function hold(ms)
   create()
-  redis.call('HSET', KEYS[1], 'fence', text(fence), 'until', text(now + ms), 'holder', holder)
-  expire(ms)
+  claimed_until = now + ms
+  redis.call('HSET', KEYS[1], 'fence', text(fence), 'until', text(claimed_until), 'holder', holder)
+  expire()
 end
 `;
 
@@ -205,7 +216,7 @@ end
  *
  * Replies `held`, `ended`, or `claimed` and the fence.
  */
-export const claimScript: string = `${clock}
+export const claimScript: string = `${claims}
 if ended then return { 'ended' } end
 if claimed_until > now and holder ~= ARGV[6] then return { 'held' } end
 if holder ~= ARGV[6] then fence = math.max(fence + 1, tonumber(time[1]) * 1000000 + tonumber(time[2])) end
@@ -215,7 +226,7 @@ return { 'claimed', text(fence) }
 `;
 
 /** Prolongs a claim. ARGV[5] ms that it holds · ARGV[6] its fence. Replies 1, or 0 for a claim that counts no more. */
-export const renewScript: string = `${clock}
+export const renewScript: string = `${claims}
 local given = tonumber(ARGV[6])
 if ended or given < fence then return '0' end
 fence, holder = given, holder or ''
@@ -224,12 +235,12 @@ return '1'
 `;
 
 /** Gives a log back. ARGV[5] the fence of the claim. */
-export const releaseScript: string = `${clock}
+export const releaseScript: string = `${claims}
 if tonumber(ARGV[5]) == fence then redis.call('HSET', KEYS[1], 'until', '0', 'holder', '') end
 return '1'
 `;
 
 /** Replies 1 if a producer has the log. */
-export const claimedScript: string = `${clock}
+export const claimedScript: string = `${claims}
 return not ended and claimed_until > now and '1' or '0'
 `;

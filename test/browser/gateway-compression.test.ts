@@ -4,6 +4,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { EventParser } from '../support/event-parser.ts';
 import { connectRaw, getRequest, parseChunked, type RawClient } from '../support/raw.ts';
+import { startRedis } from '../support/redis-server.ts';
 import {
   eventsOf,
   type Gateway,
@@ -137,6 +138,28 @@ describe('the compression of the gateway', { timeout }, () => {
       load: expect.any(Number),
     });
     await Promise.all(clients.map((client) => client.return()));
+  });
+
+  it('is switched together with that of another gateway on the same Redis', async () => {
+    const redis = await startRedis();
+    onTestFinished(() => redis.stop());
+    const env = { REDIS_URL: redis.url };
+    const [one, other] = await Promise.all([startGateway({ env }), startGateway({ env })]);
+    const clients = [one, other].map(({ url }) => eventsOf(`${url}/metrics`));
+    await Promise.all(clients.map((client) => take(client, 3)));
+    for (const [from, enabled] of [
+      [one, false],
+      [other, true],
+    ] as const) {
+      await set(from.url, enabled);
+      for (const client of clients) expect(await nextState(client)).toMatchObject({ enabled });
+    }
+    // One that comes later starts as they are.
+    await set(one.url, false);
+    const late = await startGateway({ env });
+    const states = eventsOf(`${late.url}/metrics`);
+    let state = await nextState(states);
+    while (state.enabled) state = await nextState(states);
   });
 
   it('sends what comes while it is off as it is, and says why', async () => {

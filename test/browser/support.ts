@@ -136,6 +136,7 @@ export interface Program {
 interface ExampleOptions {
   args?: string[];
   port?: number;
+  env?: Record<string, string>;
 }
 
 /** Runs an example for one test. */
@@ -147,10 +148,10 @@ export function runExample(path: string, options?: ExampleOptions): Program {
   return program;
 }
 
-function spawnExample(path: string, { args = [], port = 0 }: ExampleOptions = {}): Program {
+function spawnExample(path: string, { args = [], port = 0, env = {} }: ExampleOptions = {}): Program {
   const script = fileURLToPath(new URL(`../../examples/${path}`, import.meta.url));
   const child = spawn(process.execPath, [script, ...args], {
-    env: { ...process.env, GOVERNOR: 'off', INTERVAL: '200', PORT: String(port) },
+    env: { ...process.env, GOVERNOR: 'off', INTERVAL: '200', PORT: String(port), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const kill = (): void => {
@@ -183,8 +184,9 @@ export type Gateway = RunningExample;
 export async function startGateway({
   port = 0,
   file,
-}: { port?: number; file?: string | undefined } = {}): Promise<Gateway> {
-  return whenListening(runExample('gateway/server.js', { args: file === undefined ? [] : [file], port }));
+  env = {},
+}: { port?: number; file?: string | undefined; env?: Record<string, string> } = {}): Promise<Gateway> {
+  return whenListening(runExample('gateway/server.js', { args: file === undefined ? [] : [file], port, env }));
 }
 
 /** A gateway for several tests, which leave it as they found it. It follows a file. */

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import net from 'node:net';
 import { createClient, createSentinel } from 'redis';
 import { createClient as createClient5 } from 'redis5';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -211,6 +213,73 @@ it('a client of the application that goes dark is replaced by a duplicate', asyn
   expect(client.isOpen).toBe(true);
 });
 
+it('closes a connection that is being made, at once', async () => {
+  const sockets = new Set<net.Socket>();
+  let attempts = 0;
+  // Takes connections, and says nothing.
+  const silent = net.createServer((socket) => {
+    attempts += 1;
+    sockets.add(socket);
+    socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
+    socket.resume();
+  });
+  await once(silent.listen(0, '127.0.0.1'), 'listening');
+  onTestFinished(() => void silent.close());
+  onTestFinished(() => sockets.forEach((socket) => socket.destroy()));
+  const url = `redis://127.0.0.1:${String((silent.address() as net.AddressInfo).port)}`;
+  const backplane = redisBackplane({ url, timeout: '5m', ping: '5m' });
+  const log = backplane.open('a', limits, receiver);
+  const listening = Promise.resolve(log.listen());
+  const publishing = Promise.resolve(log.append({ data: 'a' }, {}));
+  void listening.catch(() => undefined);
+  await until(() => attempts === 2);
+  log.close();
+  await backplane.close();
+  await expect(publishing).rejects.toMatchObject({ code: 'ERR_SLUICE_BACKPLANE_UNAVAILABLE' });
+  await until(() => sockets.size === 0);
+});
+
+it('a subscription that is confirmed late is made once', async () => {
+  const errors: string[] = [];
+  onTestFinished(subscribe('sluice:redis:error', ({ error }) => errors.push((error as Error).message)));
+  const client = createClient({ url: redis.url });
+  await client.on('error', () => undefined).connect();
+  onTestFinished(() => client.destroy());
+  const adapter = ownAdapter(client as ReturnType<typeof createClient>);
+  let subscriptions = 0;
+  let confirm!: () => void;
+  const confirmed = new Promise<void>((resolve) => (confirm = resolve));
+  const slow: RedisAdapter = {
+    ...adapter,
+    async duplicate(onLost, signal) {
+      const other = await adapter.duplicate(onLost, signal);
+      return {
+        ...other,
+        async subscribe(channel, listener) {
+          subscriptions += 1;
+          const undo = await other.subscribe(channel, listener);
+          await confirmed;
+          return undo;
+        },
+      };
+    },
+  };
+  const backplane = redisBackplane({ client: slow, timeout: 200, prefix: 'late:' });
+  onTestFinished(() => backplane.close());
+  const log = backplane.open('a', limits, receiver);
+  const listening = log.listen();
+  const late = 'Redis did not confirm a subscription in time';
+  await until(() => errors.includes(late));
+  confirm();
+  await listening;
+  expect(subscriptions).toBe(1);
+  log.close();
+  let topics = 'late';
+  await until(() => !topics.includes('late') || (void topicsOf('late:*').then((now) => (topics = now)), false));
+});
+
+const topicsOf = (pattern: string): Promise<string> => redis.command('PUBSUB', 'CHANNELS', pattern);
+
 describe('the options', () => {
   it.for<[options: unknown, message: string | RegExp]>([
     [undefined, 'Option `redisBackplane` needs a `url` or a `client`'],
@@ -275,6 +344,42 @@ describe('a log', () => {
     await until(() => got.length === 1);
     // It was not kept, so a client that has read before cannot read it.
     expect(await log.read(start, 5)).toEqual({ lost: 'gap' });
+  });
+
+  it('is kept as long as a claim, though `ttl` is shorter', async () => {
+    const backplane = redisBackplane({ url: redis.url, prefix: 'claimed:', ttl: 1000 });
+    onTestFinished(() => backplane.close());
+    const log = backplane.open('a', limits, receiver);
+    expect(await log.claim(3_600_000)).toMatchObject({ status: 'claimed' });
+    await log.append({ data: 'a' }, {});
+    await log.start('now');
+    for (const key of ['claimed:{a}', 'claimed:{a}:log']) expect(await ttlOf(key)).toBeGreaterThan(3_500_000);
+  });
+
+  it('is kept for ever, from when `ttl` says so', async () => {
+    for (const [ttl, isLong] of [
+      ['1h', false],
+      [Infinity, true],
+    ] as const) {
+      const backplane = redisBackplane({ url: redis.url, prefix: 'changed:', ttl });
+      onTestFinished(() => backplane.close());
+      await backplane.open('a', limits, receiver).append({ data: 'a' }, {});
+      for (const key of ['changed:{a}', 'changed:{a}:log']) expect((await ttlOf(key)) === -1).toBe(isLong);
+    }
+  });
+
+  it('takes an entry again whose first log was not kept', async () => {
+    const backplane = redisBackplane({ url: redis.url, prefix: 'gone:' });
+    onTestFinished(() => backplane.close());
+    const log = backplane.open('a', limits, receiver);
+    const once = { idempotencyKey: 'once' };
+    const first = await log.append({ data: 'a' }, once);
+    expect(await log.append({ data: 'a' }, once)).toBe(first);
+    await redis.command('DEL', 'gone:{a}', 'gone:{a}:log');
+    const second = await log.append({ data: 'a' }, once);
+    expect(second).not.toBe(first);
+    expect(await log.append({ data: 'a' }, once)).toBe(second);
+    expect(await log.read(await log.start('earliest'), 9)).toMatchObject({ entries: [{ id: second }] });
   });
 
   it('knows the last batch of a process for as long as that may try again', async () => {

@@ -94,13 +94,18 @@ export async function expectNothingLost(
   instances: readonly Instance[],
   { confirmed }: Published,
 ): Promise<void> {
-  const inLog = new Set(log);
-  expect(inLog.size).toBe(log.length);
-  expect(confirmed.filter((data) => !inLog.has(data))).toEqual([]);
+  expectWhole(log, confirmed);
   for (const visitor of instances.flatMap(({ visitors }) => visitors)) {
     await visitor.over;
     expect(textsOf(visitor)).toEqual(log);
   }
+}
+
+/** The log has every event that was confirmed, and each once. */
+export function expectWhole(log: readonly string[], confirmed: readonly string[]): void {
+  const inLog = new Set(log);
+  expect(inLog.size).toBe(log.length);
+  expect(confirmed.filter((data) => !inLog.has(data))).toEqual([]);
 }
 
 export const codesOf = (errors: readonly unknown[]): string[] => [

@@ -6,7 +6,7 @@ import { createClient } from 'redis';
 import type { Codec } from '../../src/compress/codec.ts';
 import { compress } from '../../src/compress/index.ts';
 import { InvalidOptionError } from '../../src/errors.ts';
-import { redisSwitch, type RedisSwitch, type RedisSwitchOptions } from '../../src/redis/index.ts';
+import { type RedisAdapter, redisSwitch, type RedisSwitch, type RedisSwitchOptions } from '../../src/redis/index.ts';
 import { deferred } from '../support/deferred.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { settles, turns, until } from '../support/until.ts';
@@ -101,6 +101,40 @@ describe('redisSwitch on a real Redis', () => {
     await instances[0]!.swap('cheap');
     await instances[1]!.enable();
     await converge(instances, [true, 'cheap']);
+  });
+
+  it('makes a change once, though it arrives again after later ones: from a connection that was dark', async () => {
+    const name = newFleet();
+    const client = await createClient({ url: redis.url }).connect();
+    onTestFinished(() => client.destroy());
+    const calls: (() => Promise<unknown>)[] = [];
+    const adapter = (own: typeof client): RedisAdapter => ({
+      eval: (script, keys, args) => {
+        const call = (): Promise<unknown> => own.eval(script, { keys: [...keys], arguments: [...args] });
+        calls.push(call);
+        return call();
+      },
+      ping: () => own.ping(),
+      subscribe: async (channel, listener) => {
+        await own.subscribe(channel, listener);
+        return () => own.unsubscribe(channel, listener);
+      },
+      duplicate: async () => adapter((await own.duplicate().connect()) as typeof client),
+      close: () => own.destroy(),
+    });
+    const one = redisSwitch({ client: adapter(client), name, profiles });
+    onTestFinished(() => one.close());
+    const other = join(name);
+    await Promise.all([one.ready, other.ready]);
+    await one.disable();
+    await one.disable();
+    await one.swap('cheap');
+    await other.swap('normal');
+    await other.enable();
+    for (const call of calls) await call();
+    const late = join(name);
+    await late.ready;
+    expect([...stateOf(late), ...stateOf(other)]).toEqual([true, 'normal', true, 'normal']);
   });
 
   it('writes no version where nothing changes', async () => {

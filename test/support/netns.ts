@@ -65,6 +65,8 @@ export interface LinkEnd {
   readonly address6: string;
   /** Runs a script there, with the Node that runs the tests. */
   spawnNode(script: string, args?: readonly string[], env?: Readonly<Record<string, string>>): ChildProcessHandle;
+  /** Runs a program there, which writes nothing to stdout. It ends with the link. */
+  spawn(program: string, args: readonly string[]): ChildProcessHandle;
 }
 
 /** Two network namespaces, and all that there is between them. */
@@ -135,18 +137,21 @@ export async function openLink(options: LinkOptions = {}): Promise<Link> {
   const shuttle = handle(spawn('python3', [lossyLink, String(seed)], { stdio: 'pipe', detached: true }));
   const { a, b } = (await shuttle.until(() => true)) as unknown as Record<'a' | 'b', Place>;
   const children: ChildProcessHandle[] = [];
+  const run = (
+    { netns }: Place,
+    command: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): ChildProcessHandle => {
+    // `ip netns exec` becomes the process that it starts.
+    const child = spawn('ip', ['netns', 'exec', netns, ...command], { env: { ...process.env, ...env }, stdio: 'pipe' });
+    const spawned = handle(child);
+    children.push(spawned);
+    return spawned;
+  };
   const end = (place: Place): LinkEnd => ({
     ...place,
-    spawnNode(script, args = [], env = {}) {
-      // `ip netns exec` becomes the process that it starts.
-      const child = spawn('ip', ['netns', 'exec', place.netns, process.execPath, script, ...args], {
-        env: { ...process.env, ...env },
-        stdio: 'pipe',
-      });
-      const spawned = handle(child);
-      children.push(spawned);
-      return spawned;
-    },
+    spawnNode: (script, args = [], env) => run(place, [process.execPath, script, ...args], env),
+    spawn: (program, args) => run(place, [program, ...args]),
   });
   let answers = 1;
   const command = async (line: string): Promise<Message> => {

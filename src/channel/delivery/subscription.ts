@@ -4,12 +4,13 @@ import { isThenable } from '../../internal/deferred.ts';
 import type { RoutedRequest } from '../../internal/http/framework.ts';
 import { isAbort } from '../../internal/writer/policy/aborts.ts';
 import type { OutStream } from '../../internal/writer/stream.ts';
-import type { ChannelLog, NewEntry, ResetReason } from '../log/backplane.ts';
+import type { NewEntry, ResetReason } from '../log/backplane.ts';
 import type { Bookmark } from './bookmark.ts';
 import type { Delivery, LiveMember } from './delivery.ts';
 import { type AnyChannelEvent, toEvent, toMapped } from './event.ts';
-import { channelEvents } from '../events.ts';
+import { channelErrors, channelEvents } from '../events.ts';
 import { frame, frameKept, frameNotice } from './framing.ts';
+import { LogReader, type LogReaderHost } from './log-reader.ts';
 import { hasCursor } from '../policy/answer.ts';
 import type { GivenEntry, Segment } from './segment.ts';
 import { begin, settled, type Steps } from './steps.ts';
@@ -28,14 +29,11 @@ const mostUntold = 64;
 type Bodies = readonly (NewEntry | undefined)[];
 
 /** What a subscription needs of its channel. */
-export interface SubscriptionHost {
+export interface SubscriptionHost extends LogReaderHost {
   readonly name: string;
   /** Of a channel of a family. */
   readonly key: string | undefined;
-  readonly log: ChannelLog;
   readonly delivery: Delivery;
-  /** Settles when the log tells this process of new entries. */
-  listen(): void | PromiseLike<void>;
 }
 
 /** The stream of a client, as far as a subscription uses it. */
@@ -58,6 +56,7 @@ export class Subscription implements LiveMember {
   readonly #req: RoutedRequest;
   readonly #options: ResolvedSubscribeOptions;
   readonly #bookmark: Bookmark;
+  readonly #reader: LogReader;
   #isStopped = false;
   /** The last entry that it had when it became live. Only the next segments can hold entries before that. */
   #liveAfter: string | undefined;
@@ -72,6 +71,7 @@ export class Subscription implements LiveMember {
     this.#req = stream.out.req as RoutedRequest;
     this.#options = options;
     this.#bookmark = bookmark;
+    this.#reader = new LogReader(host, (error) => channelErrors.report({ error, req: this.#req }));
   }
 
   // A method: what is sent may end it, and TypeScript would not see it.
@@ -82,6 +82,7 @@ export class Subscription implements LiveMember {
   /** It gets nothing more. The stream stays open. */
   stop(): void {
     this.#isStopped = true;
+    this.#reader.stop();
     this.#host.delivery.remove(this);
     this.#bookmark.over?.();
   }
@@ -123,16 +124,17 @@ export class Subscription implements LiveMember {
   }
 
   *#join(cursor: string | undefined): Steps {
-    const { log, delivery } = this.#host;
+    const { delivery } = this.#host;
     // A listener of `join` may have closed the channel.
     if (this.#isOver()) return;
-    yield* settled(this.#host.listen());
+    yield* this.#reader.listen();
     let position = cursor ?? (yield* this.#begin(undefined));
-    while (!this.#isOver()) {
-      const page = yield* settled(log.read(position, pageSize));
-      if (this.#isOver()) return;
+    while (position !== undefined && !this.#isOver()) {
+      const page = yield* this.#reader.read(position, pageSize);
+      if (!page || this.#isOver()) return;
       if (page.lost !== undefined) {
-        position = yield* this.#begin(page.lost);
+        // A client that has nothing so far misses nothing.
+        position = yield* this.#begin(cursor === undefined && this.#replayed === 0 ? undefined : page.lost);
         continue;
       }
       this.#bookmark.move(position);
@@ -143,7 +145,7 @@ export class Subscription implements LiveMember {
         this.#stream.finish();
         return;
       }
-      if (page.entries.length < pageSize && hasAllGiven(log, position, delivery.given)) {
+      if (page.entries.length < pageSize && this.#reader.hasUpTo(delivery.given, position)) {
         this.#liveAfter = position;
         delivery.add(this);
         this.#bookmark.live(cursor === undefined && this.#replayed === 0);
@@ -155,19 +157,19 @@ export class Subscription implements LiveMember {
   }
 
   /** Finds where to begin, and sends what comes before. @returns the id after which it reads on */
-  *#begin(reset: ResetReason | undefined): Steps<string> {
-    const { from } = this.#options;
-    const { log } = this.#host;
+  *#begin(reset: ResetReason | undefined): Steps<string | undefined> {
+    const from = this.#reader.isTooLate ? 'now' : this.#options.from;
     if (from !== 'latest') {
-      const position = yield* settled(log.start(from));
-      if (reset) this.#tellReset(reset, position);
+      const position = yield* this.#reader.start(from);
+      if (reset && position !== undefined) this.#tellReset(reset, position);
       return position;
     }
-    const { entries, position } = yield* settled(log.latest());
+    const latest = yield* this.#reader.latest();
+    if (!latest) return undefined;
     // Without an id: a client that is cut before the events below has to begin anew.
     if (reset) this.#tellReset(reset, undefined);
-    yield* this.#replay(entries);
-    return position;
+    yield* this.#replay(latest.entries);
+    return latest.position;
   }
 
   /** Sends entries no faster than the client reads. */
@@ -280,11 +282,6 @@ export function failStream(out: OutStream, error: unknown): void {
   if (isAbort(error) && out.state !== 'open') return;
   out.onSourceError(error);
   void out.leave('error', { cause: error });
-}
-
-/** Whether a client has everything that was given to live ones before it is one of them. */
-function hasAllGiven(log: ChannelLog, position: string, given: string | undefined): boolean {
-  return given === undefined || log.compare(position, given) >= 0;
 }
 
 /** Throws for a promise: every event would pass a filter that answers later. */

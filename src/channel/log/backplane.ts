@@ -89,6 +89,9 @@ export type ClaimResult =
 /**
  * The log of one channel, as one process sees it. A method that answers at once returns no promise: a client of such a
  * log is live in the tick in which it comes.
+ *
+ * A method that cannot reach the backplane fails with `BackplaneUnavailableError`. Publishers get the error. Clients
+ * wait, and are asked for again.
  */
 export interface ChannelLog {
   /**
@@ -110,6 +113,12 @@ export interface ChannelLog {
    * entries has such an id too: `read` finds what is appended later.
    */
   start(from: 'now' | 'earliest' | number): string | PromiseLike<string>;
+  /**
+   * Whether every entry after an id goes to the receiver: one that was told last, for one. A client with that id reads
+   * nothing and is live. For logs that keep little: between `start` and `read` they may lose what is to be read. The id
+   * comes from a client and may be anything. Optional: without it the log is read.
+   */
+  tellsAllAfter?(id: string): boolean;
   /** The newest entry of each key that is kept. */
   latest(): LatestEntries | PromiseLike<LatestEntries>;
   /**

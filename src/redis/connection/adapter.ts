@@ -1,3 +1,9 @@
+/** How a connection tells that it is lost, or may have missed messages. */
+export type OnLost = (error: unknown) => void;
+
+/** Opens a connection. @param signal - aborted when it is not wanted any more, also after it was closed */
+export type Open = (onLost: OnLost, signal: AbortSignal) => PromiseLike<RedisAdapter>;
+
 /**
  * What a backplane needs of a client of Redis. Clients of node-redis (the package `redis`) are taken as they are. For
  * another one write these five methods: `redisBackplane({ client: adapter })`.
@@ -21,8 +27,9 @@ export interface RedisAdapter {
    * Opens another connection to the same Redis, and resolves when it is ready.
    * @param onLost - is called when the connection is closed, or when messages may be missing. It is not used any more
    *   then, but for `close`.
+   * @param signal - is aborted when the connection is not wanted any more. One that is ready later is closed.
    */
-  duplicate(onLost: (error: unknown) => void): PromiseLike<RedisAdapter>;
+  duplicate(onLost: OnLost, signal: AbortSignal): PromiseLike<RedisAdapter>;
   /** Closes the connection at once. Does not throw. */
   close(): void;
   /** Whether new entries are published with `SPUBLISH`, for a cluster. @defaultValue `false` */

@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { BackplaneUnavailableError, MissingPeerError } from '../../errors.ts';
 import { within } from '../../internal/deferred.ts';
 import type { RedisAdapter } from './adapter.ts';
@@ -23,6 +22,8 @@ export interface Call {
 export class Commands {
   readonly #link: Link;
   readonly #timeout: number;
+  /** Ends the pauses between two attempts. */
+  readonly #pauses = new Set<() => void>();
   #isClosed = false;
 
   constructor(link: Link, timeout: number) {
@@ -43,7 +44,7 @@ export class Commands {
         if (failure === 'refused' || performance.now() >= deadline)
           throw new BackplaneUnavailableError(channel, { cause });
         const left = Math.max(0, deadline - performance.now());
-        await pause(Math.min(longestDelay, firstDelay * 2 ** Math.min(attempt, 10), left));
+        await this.#pause(Math.min(longestDelay, firstDelay * 2 ** Math.min(attempt, 10), left));
       }
     }
   }
@@ -70,6 +71,19 @@ export class Commands {
 
   close(): void {
     this.#isClosed = true;
+    for (const end of [...this.#pauses]) end();
+  }
+
+  #pause(delay: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#pauses.delete(end);
+        resolve();
+      };
+      const timer = setTimeout(end, delay);
+      this.#pauses.add(end);
+    });
   }
 }
 

@@ -1,6 +1,6 @@
 import { makeDeferred, within } from '../../internal/deferred.ts';
 import { jittered, startTimer } from '../../internal/time/clock.ts';
-import type { RedisAdapter } from './adapter.ts';
+import type { Open, RedisAdapter } from './adapter.ts';
 
 // The first attempt comes soon: most connections are lost to a restart. Later ones are as rare as clients have them.
 const firstDelay = 50;
@@ -35,11 +35,13 @@ export interface LinkOptions {
  * plus `timeout` later at most.
  */
 export class Link {
-  readonly #open: (onLost: (error: unknown) => void) => PromiseLike<RedisAdapter>;
+  readonly #open: Open;
   readonly #options: LinkOptions;
   readonly #observer: LinkObserver;
   #state: 'idle' | 'connecting' | 'waiting' | 'up' | 'closed' = 'idle';
   #adapter: RedisAdapter | undefined;
+  /** Gives up the attempt to connect. What is left of a connection that was closed ends with it, too. */
+  #controller: AbortController | undefined;
   #failures = 0;
   #upSince = 0;
   #lastError: unknown;
@@ -47,11 +49,7 @@ export class Link {
   /** Resolves with the next connection, or with the next failure. */
   #next = makeDeferred();
 
-  constructor(
-    open: (onLost: (error: unknown) => void) => PromiseLike<RedisAdapter>,
-    options: LinkOptions,
-    observer: LinkObserver,
-  ) {
+  constructor(open: Open, options: LinkOptions, observer: LinkObserver) {
     this.#open = open;
     this.#options = options;
     this.#observer = observer;
@@ -89,6 +87,7 @@ export class Link {
     this.#adapter = undefined;
     this.#stopTimer?.();
     adapter.close();
+    this.#controller?.abort();
     if (performance.now() - this.#upSince >= stableAfter) this.#failures = 0;
     this.#retry(error);
   }
@@ -98,11 +97,13 @@ export class Link {
     this.#stopTimer?.();
     this.#adapter?.close();
     this.#adapter = undefined;
+    this.#controller?.abort();
     this.#next.resolve();
   }
 
   #connect(): void {
     this.#state = 'connecting';
+    const controller = (this.#controller = new AbortController());
     // A connection may be lost before it is here, and be here after its time.
     let opened: RedisAdapter | undefined;
     let isOver = false;
@@ -111,8 +112,9 @@ export class Link {
       if (opened) this.fail(opened, error);
       else early ??= error;
     };
-    const opening = Promise.resolve(this.#open(lost));
-    within(opening, this.#options.timeout, () => new Error('Redis did not answer in time')).then(
+    const opening = Promise.resolve(this.#open(lost, controller.signal));
+    const openingOrClosed = Promise.race([opening, rejectedBy(controller.signal)]);
+    within(openingOrClosed, this.#options.timeout, () => new Error('Redis did not answer in time')).then(
       (adapter) => {
         if (this.#state === 'closed') {
           adapter.close();
@@ -124,6 +126,7 @@ export class Link {
       },
       (error: unknown) => {
         isOver = true;
+        controller.abort();
         this.#retry(error);
       },
     );
@@ -165,10 +168,18 @@ export class Link {
 
   async #ping(adapter: RedisAdapter): Promise<void> {
     try {
-      await within(adapter.ping(), this.#options.timeout, () => new Error('Redis did not answer a ping in time'));
+      const late = (): Error => new Error('Redis did not answer a ping in time');
+      await within(adapter.ping(), this.#options.timeout, late, { idles: true });
       if (this.#adapter === adapter) this.#watch(adapter);
     } catch (error) {
       this.fail(adapter, error);
     }
   }
+}
+
+/** A promise that rejects when the signal is aborted. */
+function rejectedBy(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(new Error('The connection was closed')), { once: true });
+  });
 }

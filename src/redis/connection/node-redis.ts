@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { loadPeer } from '../../internal/peer.ts';
-import type { RedisAdapter } from './adapter.ts';
+import type { OnLost, RedisAdapter } from './adapter.ts';
 
 const peerName: string = 'redis';
 
@@ -58,17 +59,21 @@ interface Peer {
   readonly createCluster: (options: object) => NodeRedisCluster;
 }
 
-/** How a connection tells that it is lost, or may have missed messages. */
-export type OnLost = (error: unknown) => void;
+/** Who hears that a connection is lost, and who may give up the attempt to make it. */
+interface Opening {
+  readonly onLost: OnLost;
+  readonly signal: AbortSignal;
+}
 
 /** How a client behaves that we made: what it cannot do now it says, and a connection that is lost is over. */
-function ownOptions(socket: object | undefined, timeout: number): object {
+function ownOptions(socket: object | undefined, timeout: number, signal: AbortSignal): object {
   return {
     disableOfflineQueue: true,
     clientSideCache: undefined,
     pingInterval: undefined,
     commandsQueueMaxLength: undefined,
-    socket: { ...socket, connectTimeout: timeout, reconnectStrategy: false },
+    // A client that is destroyed leaves a socket alone that is not connected yet. The signal ends that, too.
+    socket: { ...socket, connectTimeout: timeout, reconnectStrategy: false, signal },
   };
 }
 
@@ -76,23 +81,30 @@ function ownOptions(socket: object | undefined, timeout: number): object {
 export async function connectTo(
   url: string | readonly string[],
   timeout: number,
-  onLost: OnLost,
+  opening: Opening,
 ): Promise<RedisAdapter> {
   const { createClient, createCluster } = await loadPeer<Peer>(peerName, '`sluice/redis`');
   if (typeof url === 'string')
-    return connectClient(createClient({ ...ownOptions(undefined, timeout), url }), timeout, onLost);
+    return connectClient(createClient({ ...ownOptions(undefined, timeout, opening.signal), url }), timeout, opening);
   const rootNodes = url.map((each) => ({ url: each }));
-  return connectCluster(createCluster({ rootNodes, defaults: clusterDefaults(url) }), timeout, onLost);
+  const defaults = clusterDefaults(url, timeout, opening.signal);
+  return connectCluster(createCluster({ rootNodes, defaults }), timeout, opening);
 }
 
 /** How to log in to nodes that no URL names: a cluster tells of all its nodes, by their addresses alone. */
-function clusterDefaults(urls: readonly string[]): object {
+function clusterDefaults(urls: readonly string[], timeout: number, signal: AbortSignal): object {
+  // All nodes have the one signal, and a cluster may have more of them than listeners are usual.
+  setMaxListeners(0, signal);
   const parsed = urls.map((url) => new URL(url));
   const { username = '', password = '' } = parsed.find((url) => url.password !== '') ?? {};
   return {
     ...(username !== '' && { username: decodeURIComponent(username) }),
     ...(password !== '' && { password: decodeURIComponent(password) }),
-    ...(parsed.some(({ protocol }) => protocol === 'rediss:') && { socket: { tls: true } }),
+    socket: {
+      connectTimeout: timeout,
+      signal,
+      ...(parsed.some(({ protocol }) => protocol === 'rediss:') && { tls: true }),
+    },
   };
 }
 
@@ -102,17 +114,28 @@ export function adaptClient(client: NodeRedisClient | NodeRedisCluster, timeout:
   return Promise.resolve(new NodeRedisAdapter(client, timeout));
 }
 
-async function connectClient(client: NodeRedisClient, timeout: number, onLost: OnLost): Promise<RedisAdapter> {
+async function connectClient(
+  client: NodeRedisClient,
+  timeout: number,
+  { onLost, signal }: Opening,
+): Promise<RedisAdapter> {
+  signal.throwIfAborted();
   client.on('error', onLost);
   client.on('end', () => onLost(new Error('The connection to Redis was closed')));
   await connect(client);
   return new NodeRedisAdapter(client, timeout);
 }
 
-async function connectCluster(cluster: NodeRedisCluster, timeout: number, onLost: OnLost): Promise<RedisAdapter> {
+async function connectCluster(
+  cluster: NodeRedisCluster,
+  timeout: number,
+  { onLost, signal }: Opening,
+): Promise<RedisAdapter> {
+  signal.throwIfAborted();
   // Without a listener an error would be an exception of the process. Those of nodes come apart.
   cluster.on('error', onLost);
   cluster.on('node-error', onLost);
+  signal.addEventListener('abort', () => destroy(cluster), { once: true });
   await connect(cluster);
   try {
     return await adaptCluster(cluster, timeout);
@@ -171,9 +194,9 @@ class NodeRedisAdapter implements RedisAdapter {
     return () => this.#client.unsubscribe(channel, listener);
   }
 
-  duplicate(onLost: OnLost): Promise<RedisAdapter> {
-    const options = ownOptions(this.#client.options?.socket, this.#timeout);
-    return connectClient(this.#client.duplicate(options), this.#timeout, onLost);
+  duplicate(onLost: OnLost, signal: AbortSignal): Promise<RedisAdapter> {
+    const options = ownOptions(this.#client.options?.socket, this.#timeout, signal);
+    return connectClient(this.#client.duplicate(options), this.#timeout, { onLost, signal });
   }
 
   close(): void {
@@ -220,8 +243,8 @@ class ClusterAdapter implements RedisAdapter {
     return () => this.#cluster.unsubscribe(channel, listener);
   }
 
-  duplicate(onLost: OnLost): Promise<RedisAdapter> {
-    return connectCluster(this.#cluster.duplicate({ minimizeConnections: true }), this.#timeout, onLost);
+  duplicate(onLost: OnLost, signal: AbortSignal): Promise<RedisAdapter> {
+    return connectCluster(this.#cluster.duplicate({ minimizeConnections: true }), this.#timeout, { onLost, signal });
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 import { type RedisConnectionMessage, redisEvents, reportRedisError } from '../events.ts';
+import type { Open } from './adapter.ts';
 import { Link, type LinkOptions } from './link.ts';
-import type { Open } from './source.ts';
 
 /**
  * A link that tells of itself on the diagnostics channels of Redis.

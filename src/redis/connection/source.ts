@@ -1,9 +1,6 @@
 import { reportRedisError } from '../events.ts';
-import type { RedisAdapter } from './adapter.ts';
-import { adaptClient, connectTo, type NodeRedisClient, type NodeRedisCluster, type OnLost } from './node-redis.ts';
-
-/** Opens a connection. */
-export type Open = (onLost: OnLost) => Promise<RedisAdapter>;
+import type { Open, RedisAdapter } from './adapter.ts';
+import { adaptClient, connectTo, type NodeRedisClient, type NodeRedisCluster } from './node-redis.ts';
 
 export type Source = string | readonly string[] | NodeRedisClient | NodeRedisCluster | RedisAdapter;
 
@@ -17,7 +14,7 @@ export interface OpenSource {
 
 export function openSource(source: Source, timeout: number): OpenSource {
   if (typeof source === 'string' || Array.isArray(source)) {
-    const open: Open = (onLost) => connectTo(source as string | readonly string[], timeout, onLost);
+    const open: Open = (onLost, signal) => connectTo(source as string | readonly string[], timeout, { onLost, signal });
     return { commands: open, subscriptions: open, close: () => undefined };
   }
   const client = source as NodeRedisClient | NodeRedisCluster | RedisAdapter;
@@ -25,12 +22,12 @@ export function openSource(source: Source, timeout: number): OpenSource {
   // An error without a listener would end the process.
   if (isNode) client.on('error', reportRedisError);
   const adapter = async (): Promise<RedisAdapter> => (isNode ? adaptClient(client, timeout) : client);
-  const duplicate: Open = async (onLost) => (await adapter()).duplicate(onLost);
+  const duplicate: Open = async (onLost, signal) => (await adapter()).duplicate(onLost, signal);
   let isUsed = false;
   return {
     // The client of the application comes first. When it does not answer, a duplicate takes its place.
-    commands: async (onLost) => {
-      if (isUsed) return duplicate(onLost);
+    commands: async (onLost, signal) => {
+      if (isUsed) return duplicate(onLost, signal);
       isUsed = true;
       return borrow(await adapter());
     },
@@ -66,7 +63,7 @@ function borrow(adapter: RedisAdapter): RedisAdapter {
     eval: (script, keys, args) => adapter.eval(script, keys, args),
     ping: () => adapter.ping(),
     subscribe: (channel, listener) => adapter.subscribe(channel, listener),
-    duplicate: (onLost) => adapter.duplicate(onLost),
+    duplicate: (onLost, signal) => adapter.duplicate(onLost, signal),
     close: () => undefined,
     isSharded: adapter.isSharded,
   };

@@ -1,4 +1,3 @@
-import { within } from '../../internal/deferred.ts';
 import { startTimer } from '../../internal/time/clock.ts';
 import type { RedisAdapter } from './adapter.ts';
 import type { Link } from './link.ts';
@@ -19,16 +18,17 @@ interface Topic {
   /** The connection that has subscribed to it. */
   on: RedisAdapter | undefined;
   unsubscribe: (() => PromiseLike<unknown>) | undefined;
-  /** Whether a command is under way. */
-  isBusy: boolean;
+  /** The connection on which a command is under way. */
+  busy: RedisAdapter | undefined;
 }
 
 /**
  * The channels that this process is subscribed to, on one connection: each as long as it has followers. When the
  * connection is replaced, all are subscribed to again.
  *
- * Followers may come and go while a command is under way. So a topic has at most one: when it is done, what there is is
- * compared with what is wanted.
+ * Followers may come and go while a command is under way. So a topic has at most one on a connection: when it is done,
+ * what there is is compared with what is wanted. One that takes long is waited for: with a second subscription each
+ * message would come twice. A connection that does not answer at all is found by its ping.
  */
 export class Subscriptions {
   readonly #link: Link;
@@ -53,7 +53,7 @@ export class Subscriptions {
   add(name: string, follower: Follower): () => void {
     let topic = this.#topics.get(name);
     if (!topic) {
-      topic = { name, followers: new Set(), on: undefined, unsubscribe: undefined, isBusy: false };
+      topic = { name, followers: new Set(), on: undefined, unsubscribe: undefined, busy: undefined };
       this.#topics.set(name, topic);
     }
     const followed = topic;
@@ -79,17 +79,20 @@ export class Subscriptions {
   }
 
   async #settle(topic: Topic): Promise<void> {
-    if (topic.isBusy) return;
-    topic.isBusy = true;
+    const adapter = this.#link.current;
+    if (topic.busy !== undefined && topic.busy === adapter) return;
+    topic.busy = adapter;
     try {
-      while (await this.#step(topic));
+      while (adapter && (await this.#step(topic, adapter)));
     } catch (error) {
-      if (!this.#isClosed) {
+      if (!this.#isClosed && topic.busy === adapter) {
         this.#onError(error);
         this.#retryLater();
       }
     }
-    topic.isBusy = false;
+    // Another connection may have its turn by now.
+    if (topic.busy !== adapter) return;
+    topic.busy = undefined;
     if (topic.followers.size === 0 && !this.#isOn(topic)) this.#topics.delete(topic.name);
   }
 
@@ -98,22 +101,35 @@ export class Subscriptions {
   }
 
   /** Brings what there is nearer to what is wanted. @returns whether it changed anything */
-  async #step(topic: Topic): Promise<boolean> {
-    const adapter = this.#link.current;
+  async #step(topic: Topic, adapter: RedisAdapter): Promise<boolean> {
     const isWanted = topic.followers.size > 0;
-    if (!adapter || isWanted === this.#isOn(topic)) return false;
+    if (adapter !== this.#link.current || isWanted === this.#isOn(topic)) return false;
     if (!isWanted) {
       topic.on = undefined;
-      if (topic.unsubscribe) await within(topic.unsubscribe(), this.#timeout, late);
+      if (topic.unsubscribe) await this.#confirmed(topic.unsubscribe());
       return true;
     }
     const subscribing = adapter.subscribe(topic.name, (message) => {
       for (const follower of [...topic.followers]) follower.onMessage(message);
     });
-    topic.unsubscribe = await within(subscribing, this.#timeout, late);
+    const unsubscribe = await this.#confirmed(subscribing);
+    if (adapter !== this.#link.current) return false;
+    topic.unsubscribe = unsubscribe;
     topic.on = adapter;
-    if (this.#isOn(topic)) for (const follower of [...topic.followers]) follower.onSubscribed();
+    for (const follower of [...topic.followers]) follower.onSubscribed();
     return true;
+  }
+
+  /** Waits for an answer. Reports one that is late. */
+  async #confirmed<T>(answer: PromiseLike<T>): Promise<T> {
+    const stopTimer = startTimer(this.#timeout, () => {
+      if (!this.#isClosed) this.#onError(new Error('Redis did not confirm a subscription in time'));
+    });
+    try {
+      return await answer;
+    } finally {
+      stopTimer();
+    }
   }
 
   #retryLater(): void {
@@ -123,8 +139,4 @@ export class Subscriptions {
       this.renew();
     });
   }
-}
-
-function late(): Error {
-  return new Error('Redis did not confirm a subscription in time');
 }

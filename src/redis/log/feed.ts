@@ -54,6 +54,14 @@ export class Feed implements Follower {
     return this.#started.promise;
   }
 
+  /**
+   * The newest entry that the receiver has. All later ones go to it, also those that are appended while there is no
+   * connection. `undefined` until it is started.
+   */
+  get place(): EntryId | undefined {
+    return this.#place;
+  }
+
   stop(): void {
     this.#isStopped = true;
     this.#stopTimer?.();
@@ -141,7 +149,7 @@ export class Feed implements Follower {
   #give(entries: readonly ChannelEntry[], place: EntryId): void {
     this.#place = place;
     if (entries.length === 0) return;
-    this.#host.store.note(place);
+    this.#host.store.note(place, entries.at(-1)?.isEnd);
     this.#host.receiver.entries(entries);
   }
 }

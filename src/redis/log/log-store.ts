@@ -58,6 +58,8 @@ export class LogStore {
   readonly #keys: LogKeys;
   /** The newest entry that this process has seen. */
   #known: EntryId | undefined;
+  /** Whether it is the last one, or others have seen the last one. */
+  #isEnded = false;
   /** Epochs in the order in which this process saw them. */
   readonly #epochs: string[] = [];
 
@@ -73,11 +75,16 @@ export class LogStore {
     return this.#keys.stream;
   }
 
+  /** The newest entry that this process has seen. `undefined`: none, or the log may have ended. */
+  get newest(): EntryId | undefined {
+    return this.#isEnded ? undefined : this.#known;
+  }
+
   /** Asks where it is. The log is kept for another while then. */
   async state(): Promise<LogState> {
     const [epoch = '', last, floor, base, ended] = await this.#run(stateScript);
     const state = { epoch, sequence: Number(last), floor: Number(floor), base: Number(base), isEnded: ended === '1' };
-    this.note(state);
+    this.note(state, state.isEnded);
     return state;
   }
 
@@ -89,8 +96,9 @@ export class LogStore {
     if (status === 'unknown-id' || status === 'gap') return { lost: status };
     const entries = decodeEntries(texts.join(''), { epoch, sequence: sequence + 1 });
     const place = { epoch, sequence: sequence + entries.length };
-    this.note(place);
-    return { entries, isEnd: status === 'end', place };
+    const isEnd = status === 'end';
+    this.note(place, isEnd);
+    return { entries, isEnd, place };
   }
 
   async claim(ttl: number): Promise<ClaimResult> {
@@ -118,16 +126,18 @@ export class LogStore {
     return this.#epochs.indexOf(one?.epoch ?? '') - this.#epochs.indexOf(other?.epoch ?? '');
   }
 
-  /** The process has seen an entry, and all before it. */
-  note({ epoch, sequence }: EntryId): void {
+  /** The process has seen an entry, and all before it. @param isEnd - it is the last one */
+  note({ epoch, sequence }: EntryId, isEnd: boolean = false): void {
     if (epoch === this.#known?.epoch) {
       if (sequence > this.#known.sequence) this.#known = { epoch, sequence };
+      this.#isEnded ||= isEnd;
       return;
     }
     if (this.#epochs.includes(epoch)) return;
     this.#epochs.push(epoch);
     if (this.#epochs.length > mostEpochs) this.#epochs.shift();
     this.#known = { epoch, sequence };
+    this.#isEnded = isEnd;
   }
 
   /**
@@ -145,9 +155,9 @@ export class LogStore {
       if (idempotencyKey !== undefined) keys.push(this.#keys.idempotency(idempotencyKey));
     }
     const ids = await this.#host.run({ channel: this.channel, script: appendScript, keys, args, patience });
-    for (const id of ids) {
+    for (const [index, id] of ids.entries()) {
       const parsed = parseEntryId(id);
-      if (parsed) this.note(parsed);
+      if (parsed) this.note(parsed, batch[index]?.isEnd);
     }
     return ids;
   }

@@ -9,14 +9,18 @@ import type {
   LogReceiver,
   NewEntry,
 } from '../../channel/log/backplane.ts';
-import { formatEntryId, parseEntryId } from '../../channel/policy/entry-id.ts';
+import { type EntryId, formatEntryId, parseEntryId } from '../../channel/policy/entry-id.ts';
 import type { Follower } from '../connection/subscriptions.ts';
+import { isWithinReach } from '../policy/place.ts';
 import { Feed } from './feed.ts';
 import { LogStore, type StoreHost } from './log-store.ts';
 import { Writer, type WriterHost } from './writer.ts';
 
 // Pages of a whole log, for `latest`.
 const scanSize = 512;
+
+// After so many reads that came too late, `latest` gives what it has: the history is shorter than a round trip.
+const mostLosses = 3;
 
 /** What logs share: the connections of a process, and the options. */
 export interface LogHost extends StoreHost, WriterHost {
@@ -52,7 +56,22 @@ export class RedisLog implements ChannelLog {
     return page.lost === undefined ? { entries: page.entries, isEnd: page.isEnd } : page;
   }
 
-  async start(from: 'now' | 'earliest' | number): Promise<string> {
+  start(from: 'now' | 'earliest' | number): string | Promise<string> {
+    const { newest } = this.#store;
+    if (from === 'now' && newest && this.#isWithinReach(newest)) return formatEntryId(newest);
+    return this.#find(from);
+  }
+
+  tellsAllAfter(after: string): boolean {
+    const id = parseEntryId(after);
+    return id !== undefined && this.#isWithinReach(id);
+  }
+
+  #isWithinReach(id: EntryId): boolean {
+    return isWithinReach(id, { place: this.#feed?.place, newest: this.#store.newest });
+  }
+
+  async #find(from: 'now' | 'earliest' | number): Promise<string> {
     const { epoch, sequence, floor, isEnded } = await this.#store.state();
     const wanted = from === 'earliest' ? Infinity : from === 'now' ? Number(isEnded) : from;
     return formatEntryId({ epoch, sequence: Math.max(floor, sequence - wanted) });
@@ -61,9 +80,11 @@ export class RedisLog implements ChannelLog {
   async latest(): Promise<LatestEntries> {
     const newest = new Map<string, ChannelEntry>();
     let position = await this.start('earliest');
-    for (;;) {
+    for (let losses = 0; ;) {
       const page = await this.read(position, scanSize);
       if (page.lost !== undefined) {
+        losses += 1;
+        if (losses > mostLosses) return { entries: [...newest.values()], position: await this.start('now') };
         position = await this.start('earliest');
         continue;
       }

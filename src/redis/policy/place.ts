@@ -28,6 +28,25 @@ export function placeMessage(place: EntryId, first: EntryId): Placement {
   return first.sequence < next ? { kind: 'known', skip: next - first.sequence } : { kind: 'gap' };
 }
 
+/** Two places in a log, of one process. */
+export interface Reach {
+  /** All entries behind this one go to its clients, sooner or later. `undefined`: it has no clients. */
+  readonly place: EntryId | undefined;
+  /** The newest entry that it has seen: it may have appended some that are not with its clients yet. */
+  readonly newest: EntryId | undefined;
+}
+
+/**
+ * Whether all entries behind an id go to the clients of this process, so that one with that id has nothing to read.
+ * Between two questions to Redis a log that keeps little may lose what the second one asks for.
+ *
+ *     place E-5, newest E-7:   E-4  no: it has to read E-5 · E-5, E-6, E-7  yes · E-8  no: is it an id at all?
+ */
+export function isWithinReach({ epoch, sequence }: EntryId, { place, newest }: Reach): boolean {
+  if (!place || !newest || epoch !== place.epoch || epoch !== newest.epoch) return false;
+  return sequence >= place.sequence && sequence <= newest.sequence;
+}
+
 /** Whether a place is that of a log which was not there. */
 function isBeforeLog({ epoch, sequence }: EntryId): boolean {
   return sequence === 0 && epoch.startsWith('0');

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { judgeFailure } from '../../../src/redis/policy/failure.ts';
-import { type Placement, placeMessage } from '../../../src/redis/policy/place.ts';
+import { isWithinReach, type Placement, placeMessage, type Reach } from '../../../src/redis/policy/place.ts';
 
 describe('where a live message belongs', () => {
   it.for<[first: string, placement: Placement]>([
@@ -52,5 +52,27 @@ describe('what to do about a command that failed', () => {
   ])('%s: %s', ([message, failure]) => {
     expect(judgeFailure(new Error(message))).toBe(failure);
     expect(judgeFailure(message)).toBe('unknown');
+  });
+});
+
+describe('what a process tells its clients without a read', () => {
+  const place = { epoch: 'e', sequence: 5 };
+  const newest = { epoch: 'e', sequence: 7 };
+  it.for<[id: string, reach: Reach, answer: boolean]>([
+    ['e-4', { place, newest }, false],
+    ['e-5', { place, newest }, true],
+    ['e-6', { place, newest }, true],
+    ['e-7', { place, newest }, true],
+    ['e-8', { place, newest }, false],
+    ['f-6', { place, newest }, false],
+    ['e-6', { place: undefined, newest }, false],
+    // It may have ended: who has the last entry has to read that it is the last one.
+    ['e-5', { place, newest: undefined }, false],
+    // Redis has lost entries, which this process has heard of, and its clients have not.
+    ['e-5', { place, newest: { epoch: 'f', sequence: 9 } }, false],
+    ['f-9', { place, newest: { epoch: 'f', sequence: 9 } }, false],
+  ])('behind %s, with %j: %s', ([text, reach, answer]) => {
+    const [epoch = '', sequence] = text.split('-');
+    expect(isWithinReach({ epoch, sequence: Number(sequence) }, reach)).toBe(answer);
   });
 });
