@@ -1,7 +1,7 @@
 // @ts-check
 import { setTimeout } from 'node:timers/promises';
 
-const pause = 80;
+const pause = 60;
 
 const sentences = [
   'A stream says: more will come.',
