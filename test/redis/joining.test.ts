@@ -2,12 +2,12 @@ import http from 'node:http';
 import express from 'express';
 import express4 from 'express4';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { type Channel, type SubscribeOptions, subscribe } from '../../src/index.ts';
+import { type Channel, type Channels, createChannels, type SubscribeOptions, subscribe } from '../../src/index.ts';
 import { redisBackplane, type RedisBackplaneOptions } from '../../src/redis/index.ts';
-import { channelOf, dataOf, serveChannel, type Visitor } from '../channel/site.ts';
-import { listen } from '../support/carriers.ts';
+import { channelOf, dataOf, serveChannel, type Visitor, visitorOf } from '../channel/site.ts';
+import { express5, listen, type Middleware } from '../support/carriers.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
-import { attend } from '../support/serve.ts';
+import { attend, serve } from '../support/serve.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { until } from '../support/until.ts';
 
@@ -93,6 +93,32 @@ describe('a new client while Redis is away', () => {
     expect(newcomers.flatMap(typesOf).filter((type) => type !== 'message')).toEqual([]);
     // Each that waits is told of once. Those of the other channel wait for its log.
     expect(told).toEqual(Array.from({ length: 4 }, () => 'ERR_SLUICE_BACKPLANE_UNAVAILABLE'));
+  });
+
+  it('waits also where the channel of its id is looked for', async () => {
+    const proxy = await startTcpProxy(redis.port);
+    onTestFinished(() => proxy.close());
+    onTestFinished(subscribe('sluice:redis:error', () => undefined));
+    const told: unknown[] = [];
+    onTestFinished(subscribe('sluice:channel:error', ({ error }) => told.push(error)));
+    const url = `redis://127.0.0.1:${String(proxy.port)}`;
+    const [rooms, there] = [{ url, timeout: 200, ping: 200 }, { url: redis.url }].map((options) => {
+      const family = createChannels({ name: 'rooms', backplane: backplaneOf(options) });
+      onTestFinished(() => family.close());
+      return family;
+    }) as [Channels, Channels];
+    const [id = ''] = await there.publish('a', '1');
+    await there.publish('a', '2');
+    proxy.darken();
+    const running = await serve(express5, rooms.subscribe(() => ['a', 'b']) as Middleware);
+    const visitor = visitorOf(await running.visit({ headers: { 'last-event-id': id } }));
+    let isOver = false;
+    void visitor.over.then(() => (isOver = true));
+    await until(() => told.length > 0);
+    expect(isOver).toBe(false);
+    proxy.lighten();
+    expect(dataOf(await visitor.count(1))).toEqual(['2']);
+    expect(typesOf(visitor)).toEqual(['message']);
   });
 
   it('may leave: nothing is left of it, and that is no error', async () => {

@@ -1,5 +1,7 @@
 import { BackplaneUnavailableError } from '../../errors.ts';
+import type { RoutedRequest } from '../../internal/http/framework.ts';
 import { jittered, startTimer } from '../../internal/time/clock.ts';
+import { channelErrors } from '../events.ts';
 import type { ChannelLog, LatestEntries, LogPage } from '../log/backplane.ts';
 import { settled, type Steps } from './steps.ts';
 
@@ -24,16 +26,16 @@ export interface LogReaderHost {
  */
 export class LogReader {
   readonly #host: LogReaderHost;
-  readonly #onWait: (error: BackplaneUnavailableError) => void;
+  readonly #req: RoutedRequest;
   #losses = 0;
   #isWaiting = false;
   #isStopped = false;
-  #stopTimer: (() => void) | undefined;
+  #endPause: (() => void) | undefined;
 
-  /** @param onWait - is called when the client has to wait, with the reason */
-  constructor(host: LogReaderHost, onWait: (error: BackplaneUnavailableError) => void) {
+  /** @param req - of the client. When it has to wait, the reason is reported. */
+  constructor(host: LogReaderHost, req: RoutedRequest) {
     this.#host = host;
-    this.#onWait = onWait;
+    this.#req = req;
   }
 
   /** Whether entries were gone before they were read, again and again. */
@@ -69,7 +71,7 @@ export class LogReader {
   /** The client has gone. */
   stop(): void {
     this.#isStopped = true;
-    this.#stopTimer?.();
+    this.#endPause?.();
   }
 
   *#ask<T>(question: () => T | PromiseLike<T>): Steps<T | undefined> {
@@ -81,7 +83,7 @@ export class LogReader {
       } catch (error) {
         if (!(error instanceof BackplaneUnavailableError)) throw error;
         if (this.#hasGone()) break;
-        if (!this.#isWaiting) this.#onWait(error);
+        if (!this.#isWaiting) channelErrors.report({ error, req: this.#req });
         this.#isWaiting = true;
       }
       yield this.#pause();
@@ -94,10 +96,13 @@ export class LogReader {
     return this.#isStopped;
   }
 
-  /** Does not end for a client that goes meanwhile: nothing waits for the rest. */
   #pause(): Promise<void> {
     return new Promise((resolve) => {
-      this.#stopTimer = startTimer(jittered(retryDelay, Math.random), resolve);
+      const stopTimer = startTimer(jittered(retryDelay, Math.random), resolve);
+      this.#endPause = () => {
+        stopTimer();
+        resolve();
+      };
     });
   }
 }

@@ -8,7 +8,7 @@ import type { NewEntry, ResetReason } from '../log/backplane.ts';
 import type { Bookmark } from './bookmark.ts';
 import type { Delivery, LiveMember } from './delivery.ts';
 import { type AnyChannelEvent, toEvent, toMapped } from './event.ts';
-import { channelErrors, channelEvents } from '../events.ts';
+import { channelEvents } from '../events.ts';
 import { frame, frameKept, frameNotice } from './framing.ts';
 import { LogReader, type LogReaderHost } from './log-reader.ts';
 import { hasCursor } from '../policy/answer.ts';
@@ -71,7 +71,7 @@ export class Subscription implements LiveMember {
     this.#req = stream.out.req as RoutedRequest;
     this.#options = options;
     this.#bookmark = bookmark;
-    this.#reader = new LogReader(host, (error) => channelErrors.report({ error, req: this.#req }));
+    this.#reader = new LogReader(host, this.#req);
   }
 
   // A method: what is sent may end it, and TypeScript would not see it.

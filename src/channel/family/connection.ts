@@ -1,11 +1,13 @@
 import { InvalidOptionError } from '../../errors.ts';
+import type { RoutedRequest } from '../../internal/http/framework.ts';
 import type { OutStream } from '../../internal/writer/stream.ts';
 import type { LocalChannel } from '../channel.ts';
 import { tellPlace } from '../delivery/bookmark.ts';
 import type { ChannelText } from '../delivery/channel-text.ts';
 import { frameNotice } from '../delivery/framing.ts';
 import { channelEvents } from '../events.ts';
-import { begin, settled, type Steps } from '../delivery/steps.ts';
+import { LogReader } from '../delivery/log-reader.ts';
+import { begin, type Steps } from '../delivery/steps.ts';
 import { failStream } from '../delivery/subscription.ts';
 import { fitsCursor, formatComposite, isPlainId, parseComposite } from '../policy/composite.ts';
 import type { ResolvedSubscribeOptions } from '../subscribe-options.ts';
@@ -161,7 +163,7 @@ export class Connection implements PartHost {
     const cursor = this.#cursor;
     let parts = waitingOf(this.#parts);
     if (cursor !== undefined && parts.length > 1 && parts.every(({ id }) => id === undefined)) {
-      const owner = yield* findOwner(this.#host, parts, cursor);
+      const owner = yield* findOwner(this.#host, this.out, parts, cursor);
       if (this.out.state !== 'open') return;
       if (owner) owner.id = cursor;
       else this.#tellUnknown();
@@ -253,15 +255,18 @@ function waitingOf(parts: readonly Part[]): readonly Part[] {
 }
 
 /** The channel that alone knows an id: a client that was on that one only has an id without a key. */
-function* findOwner(host: ConnectionHost, parts: readonly Part[], id: string): Steps<Part | undefined> {
+function* findOwner(host: ConnectionHost, out: OutStream, parts: readonly Part[], id: string): Steps<Part | undefined> {
   const owners: Part[] = [];
   for (const part of isPlainId(id) ? parts : []) {
     const room = host.enterRoom(part.key);
     if (!room) continue;
+    const reader = new LogReader(room.channel, out.req as RoutedRequest);
+    const undo = out.onClosed(() => reader.stop());
     try {
-      const { lost } = yield* settled(room.channel.log.read(id, 1));
-      if (lost !== 'unknown-id') owners.push(part);
+      const page = yield* reader.read(id, 1);
+      if (page && page.lost !== 'unknown-id') owners.push(part);
     } finally {
+      undo();
       room.exit();
     }
   }
