@@ -266,6 +266,8 @@ it('the clock of a producer goes on: heartbeats do not hide that nothing is publ
     await turns();
   }
   await until(() => site.channel.subscribers().length === 0);
+  // The clients may still have it to read.
+  await until(() => readings.every(({ text }) => text.includes('retry:') && text.endsWith('\n')));
   for (const { text } of readings) expect(text).toMatch(/^:ok\n:\n:\nretry: \d+\n$/);
 });
 

@@ -1,4 +1,4 @@
-import type { ChannelEntry } from '../log/backplane.ts';
+import type { ChannelEntry, ChannelLog } from '../log/backplane.ts';
 import type { ChannelText, ChannelTexts } from './channel-text.ts';
 import { type AnyChannelEvent, toEvent } from './event.ts';
 import { frame, frameAll, type Framing } from './framing.ts';
@@ -71,4 +71,13 @@ export class Segment {
     const text = frameAll(framing, this.entries);
     return text === '' ? Buffer.alloc(0) : this.#texts.of(framing).append(text);
   }
+}
+
+/** Those of some entries that are later than an id. */
+export function entriesAfter(
+  id: string,
+  entries: readonly GivenEntry[],
+  log: Pick<ChannelLog, 'compare'>,
+): readonly GivenEntry[] {
+  return entries.filter((entry) => log.compare(entry.id, id) > 0);
 }

@@ -12,7 +12,7 @@ import { channelEvents } from '../events.ts';
 import { frame, frameKept, frameNotice } from './framing.ts';
 import { LogReader, type LogReaderHost } from './log-reader.ts';
 import { hasCursor } from '../policy/answer.ts';
-import type { GivenEntry, Segment } from './segment.ts';
+import { entriesAfter, type GivenEntry, type Segment } from './segment.ts';
 import { begin, settled, type Steps } from './steps.ts';
 import type { ResolvedSubscribeOptions } from '../subscribe-options.ts';
 
@@ -108,7 +108,7 @@ export class Subscription implements LiveMember {
     const entries = segment.upTo(last);
     try {
       if (after !== undefined && log.compare(segment.first.id, after) <= 0)
-        bytes = this.#pushEach(entries.filter(({ id }) => log.compare(id, after) > 0));
+        bytes = this.#pushEach(entriesAfter(after, entries, log));
       else bytes = last === segment.last ? this.#pushSegment(segment) : this.#pushEach(entries);
     } catch (error) {
       failStream(this.#out, error);
@@ -198,8 +198,7 @@ export class Subscription implements LiveMember {
   /** @returns the bytes of text that the client gets */
   #pushSegment(segment: Segment): number {
     const { filter, map, overflow } = this.#options;
-    // Not for each client: a function that is made here takes memory at each call.
-    const bodies = (filter ?? map) && this.#select(segment.entries, () => segment.events);
+    const bodies = (filter ?? map) && this.#selectFrom(segment);
     if (bodies) return this.#pushBodies(bodies, segment.entries);
     // Each entry counts for itself where some may be dropped.
     if (overflow !== 'close' && this.#out.outbox.isCongested) return this.#pushEach(segment.entries);
@@ -207,6 +206,11 @@ export class Subscription implements LiveMember {
     this.#bookmark.move(segment.last.id);
     if (bytes.length > 0) void this.#out.push(bytes);
     return bytes.length;
+  }
+
+  // Not within its caller: a function that is made there takes memory at each call, whether it is made or not.
+  #selectFrom(segment: Segment): Bodies | undefined {
+    return this.#select(segment.entries, () => segment.events);
   }
 
   #pushEach(entries: readonly GivenEntry[]): number {
