@@ -1,17 +1,16 @@
 import { InvalidOptionError } from '../../errors.ts';
-import type { RoutedRequest } from '../../internal/http/framework.ts';
 import type { OutStream } from '../../internal/writer/stream.ts';
 import type { LocalChannel } from '../channel.ts';
 import { tellPlace } from '../delivery/bookmark.ts';
 import type { ChannelText } from '../delivery/channel-text.ts';
 import { frameNotice } from '../delivery/framing.ts';
 import { channelEvents } from '../events.ts';
-import { LogReader } from '../delivery/log-reader.ts';
 import { begin, type Steps } from '../delivery/steps.ts';
 import { failStream } from '../delivery/subscription.ts';
-import { fitsCursor, formatComposite, isPlainId, parseComposite } from '../policy/composite.ts';
+import { fitsCursor, formatComposite, parseComposite } from '../policy/composite.ts';
 import type { ResolvedSubscribeOptions } from '../subscribe-options.ts';
 import { type ChannelStream, makeSubscriber, type Subscriber } from '../subscriber.ts';
+import { findIdOwner, partOf } from './id-owner.ts';
 import { readKey } from './options.ts';
 import { Part, type PartHost } from './part.ts';
 import type { Share, SharedTexts } from './shared-texts.ts';
@@ -54,6 +53,8 @@ export class Connection implements PartHost {
   #followed: ChannelText | undefined;
   /** Whether it is somewhere without having been sent an id for it. */
   #isUntold = false;
+  /** Whether its first channels wait to be told which of them knows its id. */
+  #isLookingUp = false;
 
   /** Throws for keys that no cursor can hold. */
   constructor(
@@ -91,7 +92,7 @@ export class Connection implements PartHost {
   /** All of its channels are live: it is told where it is. */
   tellLive(isUntold: boolean): void {
     this.#isUntold ||= isUntold;
-    if (this.#parts.some(({ state }) => state === 'joining')) return;
+    if (this.#parts.some(({ isPending }) => isPending)) return;
     this.#follow();
     if (!this.#isUntold) return;
     this.#isUntold = false;
@@ -150,58 +151,81 @@ export class Connection implements PartHost {
   }
 
   #join(key: string): boolean {
-    if (this.#parts.some((part) => part.key === key)) return true;
+    if (partOf(this.#parts, key)) return true;
     if (this.out.state !== 'open') return false;
     const part = new Part(this, key);
     requireFit([...this.#parts, part]);
     this.#setParts([...this.#parts, part]);
     this.#findIds([part]);
-    return this.#enter(part, part.id);
+    if (!this.#take(part)) return false;
+    if (!this.#isLookingUp) this.#enter(part, part.id);
+    return true;
   }
 
   *#enterFirst(): Steps {
     const cursor = this.#cursor;
-    let parts = waitingOf(this.#parts);
-    if (cursor !== undefined && parts.length > 1 && parts.every(({ id }) => id === undefined)) {
-      const owner = yield* findOwner(this.#host, this.out, parts, cursor);
-      if (this.out.state !== 'open') return;
-      if (owner) owner.id = cursor;
-      else this.#tellUnknown();
-      // It may have left some meanwhile.
-      parts = waitingOf(this.#parts);
+    // All in this tick: it was asked whether there is room for the client, and others come meanwhile.
+    const parts = this.#parts.filter((part) => part.state === 'new' && this.#take(part));
+    const [first, second] = parts;
+    if (first && !second) {
+      this.#enter(first, first.id ?? cursor);
+      return;
     }
-    for (const part of parts) this.#enter(part, part.id ?? (parts.length === 1 ? cursor : undefined));
+    if (second && cursor !== undefined && parts.every(({ id }) => id === undefined)) {
+      this.#isLookingUp = true;
+      const key = yield* findIdOwner(this, cursor);
+      if (this.out.state !== 'open') return;
+      this.#isLookingUp = false;
+      const owner = key === undefined ? undefined : partOf(this.#parts, key);
+      if (owner) owner.id = cursor;
+      else if (key === undefined) this.#tellUnknown();
+    }
+    for (const part of this.#parts) if (part.state === 'new') this.#enter(part, part.id);
   }
 
   #leave(key: string): void {
-    const part = this.#parts.find((each) => each.key === key);
+    const part = partOf(this.#parts, key);
     if (!part) return;
     this.#remove(part);
     part.exit?.('left');
   }
 
-  /** @param cursor - the last id of this channel that the client has */
-  #enter(part: Part, cursor: string | undefined): boolean {
+  /** Takes a place on the channel of a part. @returns whether there is one. Without, the client is not on it. */
+  #take(part: Part): boolean {
     const room = this.#host.enterRoom(part.key);
     if (!room) {
       this.#remove(part);
       return false;
     }
+    part.channel = room.channel;
+    part.exit = () => {
+      part.exit = undefined;
+      room.exit();
+    };
+    return true;
+  }
+
+  /** @param cursor - the last id of this channel that the client has */
+  #enter(part: Part, cursor: string | undefined): void {
+    const { channel, exit: giveBack } = part;
+    // Closed by what it was sent meanwhile.
+    if (!channel || !giveBack) return;
     const { out } = this;
-    part.channelText = room.channel.delivery.texts.of(this.options.as);
+    part.state = 'joining';
+    part.channelText = channel.delivery.texts.of(this.options.as);
     const stream: ChannelStream = { out, finish: () => this.finish(part), leave: () => this.leave() };
     const member = { subscriber: this.subscriber, cursor, bookmark: part };
-    let leaveChannel: ReturnType<typeof room.channel.join> | undefined;
+    let leaveChannel: ReturnType<typeof channel.join> | undefined;
     // What it is sent on joining may close it.
     let isOver = false as boolean;
     part.exit = (reason) => {
       isOver = true;
       part.exit = undefined;
       leaveChannel?.(reason);
-      room.exit();
+      giveBack(reason);
     };
     try {
-      leaveChannel = room.channel.join(stream, member, this.options);
+      leaveChannel = channel.join(stream, member, this.options);
     } catch (error) {
       this.#remove(part);
       part.exit('error');
@@ -209,7 +233,6 @@ export class Connection implements PartHost {
     }
     // It may have had all there is at once.
     if (isOver) leaveChannel('ended');
-    return true;
   }
 
   #remove(part: Part): void {
@@ -219,7 +242,7 @@ export class Connection implements PartHost {
   #setParts(parts: readonly Part[]): void {
     this.#leaveText();
     this.#parts = [...parts].sort((one, other) => (one.encoded < other.encoded ? -1 : 1));
-    if (parts.length > 0 && parts.every(({ state }) => state !== 'joining')) this.#follow();
+    if (parts.length > 0 && !parts.some(({ isPending }) => isPending)) this.#follow();
   }
 
   #follow(): void {
@@ -247,30 +270,6 @@ export class Connection implements PartHost {
     const req = this.subscriber.req;
     channelEvents.reset.publish({ channel: this.#host.name, key: undefined, req, reason });
   }
-}
-
-/** The channels on which a client is to be put. */
-function waitingOf(parts: readonly Part[]): readonly Part[] {
-  return parts.filter(({ state, exit }) => state === 'joining' && exit === undefined);
-}
-
-/** The channel that alone knows an id: a client that was on that one only has an id without a key. */
-function* findOwner(host: ConnectionHost, out: OutStream, parts: readonly Part[], id: string): Steps<Part | undefined> {
-  const owners: Part[] = [];
-  for (const part of isPlainId(id) ? parts : []) {
-    const room = host.enterRoom(part.key);
-    if (!room) continue;
-    const reader = new LogReader(room.channel, out.req as RoutedRequest);
-    const undo = out.onClosed(() => reader.stop());
-    try {
-      const page = yield* reader.read(id, 1);
-      if (page && page.lost !== 'unknown-id') owners.push(part);
-    } finally {
-      undo();
-      room.exit();
-    }
-  }
-  return owners.length === 1 ? owners[0] : undefined;
 }
 
 function requireFit(parts: readonly Part[]): void {

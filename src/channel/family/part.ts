@@ -1,4 +1,4 @@
-import type { SubscriberLeave } from '../channel.ts';
+import type { LocalChannel, SubscriberLeave } from '../channel.ts';
 import type { Bookmark } from '../delivery/bookmark.ts';
 import type { ChannelText } from '../delivery/channel-text.ts';
 import type { Segment } from '../delivery/segment.ts';
@@ -25,10 +25,13 @@ export class Part implements Bookmark {
   readonly encoded: string;
   /** The last entry that it has. */
   id: string | undefined;
-  state: 'joining' | 'live' | 'over' = 'joining';
+  /** `new` until it is known where the client begins. Its place on the channel is taken. */
+  state: 'new' | 'joining' | 'live' | 'over' = 'new';
+  /** Whose place is taken. */
+  channel: LocalChannel<object> | undefined;
   /** Of the channel alone. */
   channelText: ChannelText | undefined;
-  /** Takes the client off the channel. */
+  /** Gives the place back, and takes the client off the channel. */
   exit: ((reason: SubscriberLeave['reason']) => void) | undefined;
   readonly #host: PartHost;
 
@@ -36,6 +39,11 @@ export class Part implements Bookmark {
     this.#host = host;
     this.key = key;
     this.encoded = encodeURIComponent(key);
+  }
+
+  /** Whether the client is still to become live there. */
+  get isPending(): boolean {
+    return this.state === 'new' || this.state === 'joining';
   }
 
   move(id: string): string {

@@ -1,5 +1,7 @@
 import { onTestFinished, describe, expect, it } from 'vitest';
 import {
+  type Backplane,
+  type ChannelLog,
   type Channels,
   type ChannelsOptions,
   type ChannelsSubscribeOptions,
@@ -216,6 +218,115 @@ describe('ids', () => {
     await rooms.get('b').publish('shown');
     expect(dataOf(await client.count(1))).toEqual(['shown']);
     expect(client.lastEventId).toContain(`a:${hidden}`);
+  });
+});
+
+/** In memory, but reads wait from `hold` to `release`. */
+function heldBackplane() {
+  const memory = createMemoryBackplane();
+  const held: (() => void)[] = [];
+  let isHeld = false;
+  let reads = 0;
+  const backplane: Backplane = {
+    open(...given) {
+      const log = memory.open(...given);
+      const read: ChannelLog['read'] = (after, count) => {
+        reads += 1;
+        if (!isHeld) return log.read(after, count);
+        return new Promise((resolve) => held.push(() => resolve(log.read(after, count))));
+      };
+      return { ...log, read };
+    },
+    close: () => memory.close(),
+  };
+  return {
+    backplane,
+    hold(): void {
+      isHeld = true;
+    },
+    /** Waits for the first read. */
+    isAsked: () => until(() => held.length > 0),
+    release(): void {
+      isHeld = false;
+      for (const go of held.splice(0)) go();
+    },
+    get reads() {
+      return reads;
+    },
+  };
+}
+
+describe('while the channel that knows an id is looked for', () => {
+  async function begin(options: ChannelsOptions = {}) {
+    const log = heldBackplane();
+    const rooms = roomsOf({ backplane: log.backplane, ...options });
+    const id = await rooms.get('a').publish('had');
+    await rooms.get('a').publish('missed');
+    await rooms.get('b').publish('old');
+    log.hold();
+    const site = await serveRooms(rooms);
+    return { log, rooms, site, id };
+  }
+
+  function onlyClientOf(rooms: Channels): ChannelsSubscriber {
+    const [subscriber, other] = rooms.subscribers();
+    if (!subscriber || other) throw new Error('not one client');
+    return subscriber;
+  }
+
+  it('its place on each of its channels is taken', async () => {
+    const { log, rooms, site } = await begin({ limits: { perChannel: 1 } });
+    const client = await site.join('a,b', { 'last-event-id': '0000-1' });
+    await log.isAsked();
+    for (const key of ['a', 'b']) expect((await site.running.visit({ path: `/?keys=${key}` })).status).toBe(503);
+    log.release();
+    await client.count(1);
+    await rooms.publish(['a', 'b'], 'live');
+    expect((await client.count(3)).map(({ type, data }) => [type, data])).toEqual([
+      ['sluice.reset', '{"reason":"unknown-id"}'],
+      ['message', 'live'],
+      ['message', 'live'],
+    ]);
+    client.destroy();
+    await until(() => rooms.subscribers().length === 0);
+    // Both places are free again.
+    await site.join('a,b');
+  });
+
+  it.each<[string, (client: ChannelsSubscriber) => void, string[]]>([
+    ['leaves that one', (client) => client.leave('a'), ['live b']],
+    ['leaves another', (client) => client.leave('b'), ['missed', 'live a']],
+    [
+      'leaves that one and comes back',
+      (client) => client.leave('a') ?? client.join('a'),
+      ['missed', 'live a', 'live b'],
+    ],
+    ['joins one more', (client) => client.join('c'), ['missed', 'live a', 'live b', 'live c']],
+  ])('a client that %s misses nothing, and is told nothing wrong', async (_what, act, events) => {
+    const { log, rooms, site, id } = await begin();
+    const client = await site.join('a,b', { 'last-event-id': id });
+    await log.isAsked();
+    act(onlyClientOf(rooms));
+    log.release();
+    if (events[0] === 'missed') await client.count(1);
+    for (const key of ['a', 'b', 'c']) await rooms.get(key).publish(`live ${key}`);
+    expect((await client.count(events.length)).map(({ type, data }) => [type, data])).toEqual(
+      events.map((data) => ['message', data]),
+    );
+  });
+
+  it('a client that goes is not looked up any further', async () => {
+    const { log, rooms, site, id } = await begin();
+    const client = await site.join('a,b,c,d', { 'last-event-id': id });
+    await log.isAsked();
+    client.destroy();
+    await until(() => rooms.subscribers().length === 0);
+    const { reads } = log;
+    log.release();
+    const next = await site.join('a', { 'last-event-id': id });
+    await next.count(1);
+    // Those of the next client alone.
+    expect(log.reads - reads).toBeLessThanOrEqual(2);
   });
 });
 
