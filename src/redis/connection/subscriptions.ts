@@ -83,7 +83,8 @@ export class Subscriptions {
     if (topic.busy !== undefined && topic.busy === adapter) return;
     topic.busy = adapter;
     try {
-      while (adapter && (await this.#step(topic, adapter)));
+      // What ends the loop clears `busy` in the same step: a follower that comes between two would be seen by none.
+      while (adapter && this.#isBehind(topic, adapter)) await this.#step(topic, adapter);
     } catch (error) {
       if (!this.#isClosed && topic.busy === adapter) {
         this.#onError(error);
@@ -100,24 +101,26 @@ export class Subscriptions {
     return topic.on !== undefined && topic.on === this.#link.current;
   }
 
-  /** Brings what there is nearer to what is wanted. @returns whether it changed anything */
-  async #step(topic: Topic, adapter: RedisAdapter): Promise<boolean> {
-    const isWanted = topic.followers.size > 0;
-    if (adapter !== this.#link.current || isWanted === this.#isOn(topic)) return false;
-    if (!isWanted) {
+  /** Whether a connection that is in use has something else than what is wanted. */
+  #isBehind(topic: Topic, adapter: RedisAdapter): boolean {
+    return adapter === this.#link.current && this.#isOn(topic) !== topic.followers.size > 0;
+  }
+
+  /** Brings what there is nearer to what is wanted. */
+  async #step(topic: Topic, adapter: RedisAdapter): Promise<void> {
+    if (topic.followers.size === 0) {
       topic.on = undefined;
       if (topic.unsubscribe) await this.#confirmed(topic.unsubscribe());
-      return true;
+      return;
     }
     const subscribing = adapter.subscribe(topic.name, (message) => {
       for (const follower of [...topic.followers]) follower.onMessage(message);
     });
     const unsubscribe = await this.#confirmed(subscribing);
-    if (adapter !== this.#link.current) return false;
+    if (adapter !== this.#link.current) return;
     topic.unsubscribe = unsubscribe;
     topic.on = adapter;
     for (const follower of [...topic.followers]) follower.onSubscribed();
-    return true;
   }
 
   /** Waits for an answer. Reports one that is late. */
