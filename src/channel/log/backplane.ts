@@ -109,8 +109,9 @@ export interface ChannelLog {
   read(after: string, count: number): LogPage | PromiseLike<LogPage>;
   /**
    * The id after which a client begins to read: one that wants what comes from now on, all that is kept, or the last
-   * `from` entries. With `'now'`, and a channel that has ended, the last entry is still to be read. A log without
-   * entries has such an id too: `read` finds what is appended later.
+   * `from` entries. With `'now'`, and a channel that has ended, the last entry is still to be read. In a process that
+   * listens, `'now'` may be a place that it knows: what others have appended since then is read too. A number counts
+   * from the newest entry of the store. A log without entries has such an id too: `read` finds what is appended later.
    */
   start(from: 'now' | 'earliest' | number): string | PromiseLike<string>;
   /**

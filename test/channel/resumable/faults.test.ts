@@ -104,6 +104,21 @@ it.each<[string, (onClosed: () => void) => unknown]>([
   expect(closed).toBe(name.startsWith('a promise') ? 0 : 1);
 });
 
+it('a process that has not heard of the newest entries sees that an answer has ended', async () => {
+  // What it calls 'now' is where it has been since the beginning.
+  const behind = changed(createMemoryBackplane(), (log) => ({
+    start: (from) => log.start(from === 'now' ? 'earliest' : from),
+  }));
+  const script = new Script();
+  const one = await serveAnswers({ script, backplane: behind });
+  const client = await one.start();
+  script.yields('half');
+  await client.count(1);
+  expect(await one.cancel()).toBe(204);
+  await settles(client.over);
+  expect(told(client)).toEqual(['half', end('cancelled')]);
+});
+
 it('a source that comes after the grace is closed', async () => {
   const script = new Script();
   let give!: (source: unknown) => void;

@@ -72,7 +72,8 @@ export class Directory {
   /** Whether its last entry is there. */
   async hasEnded(ref: RunRef): Promise<boolean> {
     const { log } = this.channelOf(ref);
-    const page = await log.read(await log.start('now'), 1);
+    // Not 'now': that may be where this process is, and it may not have heard of the end yet.
+    const page = await log.read(await log.start(1), 1);
     return page.lost === undefined && page.isEnd;
   }
 
