@@ -9,9 +9,11 @@ export interface NatsBackplaneOptions {
   readonly timeout?: number;
 }
 
-/** The backplane that docs/nats.md shows, as it stands there; and the checks of the package that it imports. */
+/** The backplane that docs/nats.md shows, as it stands there; and the package that it imports, with its checks. */
 export interface Adapter {
   readonly code: string;
+  /** Knows the errors of the backplane as its own. */
+  readonly sluice: typeof import('../../src/index.ts');
   natsBackplane(nc: NatsConnection, options?: NatsBackplaneOptions): Promise<Backplane>;
   backplaneChecks: typeof import('../../src/conformance/index.ts').backplaneChecks;
   remove(): void;
@@ -24,7 +26,8 @@ export async function loadAdapter(): Promise<Adapter> {
     await room.load(room.write('backplane.mjs', code)),
     await room.load(room.write('checks.mjs', "export * from 'sluice/conformance';")),
   ];
-  return Object.assign({ code, remove: room.remove }, ...loaded) as Adapter;
+  const sluice = await room.load(room.write('sluice.mjs', "export * from 'sluice';"));
+  return Object.assign({ code, sluice, remove: room.remove }, ...loaded) as Adapter;
 }
 
 /** A connection as the page has it, which finds soon that it is dead, and soon tries again. */

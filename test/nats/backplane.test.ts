@@ -12,7 +12,7 @@ import { connectTo, loadAdapter, type NatsBackplaneOptions } from './adapter.ts'
 
 // The backplane that docs/nats.md shows, as it stands there.
 
-const { code, natsBackplane, backplaneChecks, remove } = await loadAdapter();
+const { code, sluice, natsBackplane, backplaneChecks, remove } = await loadAdapter();
 afterAll(remove);
 
 const limits = { count: 100_000, bytes: 1e8 };
@@ -91,6 +91,53 @@ describe.each(lacksNats('the backplane of docs/nats.md') ? [] : ['docs/nats.md']
     expect(codesOf(published.failed)).toEqual(['ERR_SLUICE_BACKPLANE_UNAVAILABLE']);
     const { backplane } = await connected({ name: 'killed' });
     await expectNothingLost(await dataOf(backplane, 'numbers'), instances, published);
+  });
+
+  it('fails with one error while NATS is away, whatever it is asked', async () => {
+    const { backplane } = await connected({ name: 'away' });
+    const { log } = openLog(backplane, 'numbers');
+    const id = await log.append({ data: 'a' }, {});
+    await nats.kill();
+    onTestFinished(() => nats.start());
+    const asked = await Promise.allSettled([
+      log.append({ data: 'b' }, {}),
+      log.read(id, 9),
+      log.start('now'),
+      log.latest(),
+      log.claim(1000),
+      log.renew('1', 1000),
+      log.release('1'),
+      log.isClaimed(),
+    ]);
+    expect(asked.map((answer) => answer.status === 'rejected' && answer.reason.code)).toEqual(
+      asked.map(() => 'ERR_SLUICE_BACKPLANE_UNAVAILABLE'),
+    );
+    const answers = await serveAnswers({ backplane });
+    expect((await answers.start()).status).toBe(503);
+  });
+
+  it('lets clients wait that come while NATS is away', async () => {
+    const { backplane } = await connected({ name: 'waiting' });
+    const channel = sluice.createChannel({ name: 'numbers', backplane });
+    onTestFinished(() => channel.close());
+    const site = await serveChannel(channel);
+    let live = 0;
+    onTestFinished(sluice.subscribe('sluice:channel:subscribe', () => void (live += 1)));
+    const first = await site.join();
+    await until(() => live === 1);
+    const id = await channel.publish('before');
+    await first.count(1);
+    const errors: unknown[] = [];
+    onTestFinished(sluice.subscribe('sluice:channel:error', ({ error }) => errors.push(error)));
+    await nats.kill();
+    const late = await Promise.all([site.join({ 'last-event-id': id }), site.join()]);
+    await until(() => errors.length >= late.length);
+    await nats.start();
+    await until(() => live === 1 + late.length);
+    await channel.publish('after');
+    await Promise.all(late.map((visitor) => visitor.count(1)));
+    expect(late.map(textsOf)).toEqual([['after'], ['after']]);
+    expect(codesOf(errors)).toEqual(['ERR_SLUICE_BACKPLANE_UNAVAILABLE']);
   });
 
   it('reads what it missed while its network was dark, although nothing follows', async () => {
