@@ -93,12 +93,17 @@ export function toMapped(mapped: unknown, { id, data }: AnyChannelEvent): NewEnt
 }
 
 /** The event as it may be published once more. Its data are those that clients get. */
-export function toInput({ event, data, isJson }: NewEntry): AnyChannelInput {
-  if (data === undefined) return { event };
-  return { event, data: isJson === true ? (JSON.parse(data) as unknown) : data };
+export function toInput(entry: NewEntry): AnyChannelInput {
+  const { event } = entry;
+  return entry.data === undefined ? { event } : { event, data: dataOf(entry) };
 }
 
-/** The event as an application sees it. Data of JSON are parsed: they are those that clients get. */
-export function toEvent({ id, event, key, data, isJson }: ChannelEntry): AnyChannelEvent {
-  return { id, event, key, data: isJson === true && data !== undefined ? (JSON.parse(data) as unknown) : data };
+/** The event as an application sees it. Its data are those that clients get. */
+export function toEvent(entry: ChannelEntry): AnyChannelEvent {
+  const { id, event, key } = entry;
+  return { id, event, key, data: dataOf(entry) };
+}
+
+function dataOf({ data, isJson }: NewEntry): unknown {
+  return isJson === true && data !== undefined ? (JSON.parse(data) as unknown) : data;
 }

@@ -18,7 +18,7 @@ export function frame(framing: Framing, id: string | undefined, body: Body): str
 
 function frameBody(framing: Framing, body: Body): string {
   if (framing === 'sse') return frameEvent(body);
-  return framing === 'ndjson' ? frameRecord(body) : frameAnswer(framing, undefined, body);
+  return framing === 'ndjson' ? frameRecord(body) : frameAnswer(framing, body);
 }
 
 // As long as the log keeps an entry: a thousand clients that come back at once get the same texts.

@@ -43,10 +43,10 @@ const doneText = 'data: [DONE]\n\n';
 
 type Body = Pick<NewEntry, 'event' | 'data' | 'isEnd'>;
 
-/** The text of an entry of an answer. The clients of all but `answer` know no ids and no names. */
-export function frameAnswer(framing: AnswerFraming, id: string | undefined, { event, data, isEnd }: Body): string {
-  if (isEnd === true) return frameEnd(framing, id, statusOf(data));
-  if (framing === 'answer') return idLine(id) + formatEvent(data === undefined ? { event } : { event, data });
+/** The text of an entry of an answer, without an id. The clients of all but `answer` know no names. */
+export function frameAnswer(framing: AnswerFraming, { event, data, isEnd }: Body): string {
+  if (isEnd === true) return frameEnd(framing, statusOf(data));
+  if (framing === 'answer') return formatEvent(data === undefined ? { event } : { event, data });
   const notice = event !== undefined && Object.hasOwn(notices, event) ? notices[event] : undefined;
   if (notice !== undefined) return frameFault(framing, notice, event === 'sluice.reset' ? 'gap' : 'disconnected');
   return data === undefined ? '' : formatEvent({ data });
@@ -57,8 +57,8 @@ export function hasCursor(framing: string): boolean {
   return framing !== 'ui-message' && framing !== 'openai';
 }
 
-function frameEnd(framing: AnswerFraming, id: string | undefined, status: RunStatus): string {
-  if (framing === 'answer') return idLine(id) + formatEvent({ event: endEvent, data: { status } });
+function frameEnd(framing: AnswerFraming, status: RunStatus): string {
+  if (framing === 'answer') return formatEvent({ event: endEvent, data: { status } });
   const fault = faults[status];
   if (fault !== undefined) return frameFault(framing, fault, status);
   const mark = framing === 'ui-message' && status === 'cancelled' ? formatEvent({ data: { type: 'abort' } }) : '';
@@ -69,10 +69,6 @@ function frameFault(framing: AnswerFraming, message: string, code: string): stri
   if (framing === 'ui-message') return formatEvent({ data: { type: 'error', errorText: message } }) + doneText;
   // The `openai` SDK takes `[DONE]` as a whole answer: none comes after an error.
   return formatEvent({ data: { error: { message, type: 'server_error', code: `answer_${code}` } } });
-}
-
-function idLine(id: string | undefined): string {
-  return id === undefined ? '' : `id: ${id}\n`;
 }
 
 const statuses: readonly unknown[] = ['done', 'cancelled', 'failed', 'interrupted'] satisfies RunStatus[];

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { endEntry, frameAnswer, readEnd } from '../../../../src/channel/policy/answer.ts';
+import { frame } from '../../../../src/channel/delivery/framing.ts';
+import { endEntry, readEnd } from '../../../../src/channel/policy/answer.ts';
 
 const done = 'data: [DONE]\n\n';
 const part = (value: object): string => `data: ${JSON.stringify(value)}\n\n`;
@@ -19,7 +20,7 @@ it.each([
   ['openai', 'interrupted', failure('The answer was interrupted', 'answer_interrupted')],
 ] as const)('%s tells how an answer ended: %s', (framing, status, text) => {
   // What the generator returned is for the server alone.
-  expect(frameAnswer(framing, '1', endEntry({ status, value: { secret: 1 } }))).toBe(text);
+  expect(frame(framing, '1', endEntry({ status, value: { secret: 1 } }))).toBe(text);
 });
 
 it.each([
@@ -27,15 +28,15 @@ it.each([
   ['ui-message', 'data: a\n\n', fault('A part of the answer is not kept any more')],
   ['openai', 'data: a\n\n', failure('A part of the answer is not kept any more', 'answer_gap')],
 ] as const)('%s sends entries, and tells of missing ones', (framing, text, reset) => {
-  expect(frameAnswer(framing, '1', { data: 'a' })).toBe(text);
-  expect(frameAnswer(framing, undefined, { event: 'sluice.reset', data: '{}' })).toBe(reset);
+  expect(frame(framing, '1', { data: 'a' })).toBe(text);
+  expect(frame(framing, undefined, { event: 'sluice.reset', data: '{}' })).toBe(reset);
 });
 
 it('tells clients without names that they were cut, and nothing of an event without data', () => {
   const cut = { event: 'sluice.disconnect', data: '{"reason":"x"}' };
-  expect(frameAnswer('openai', undefined, cut)).toBe(failure('The connection was closed', 'answer_disconnected'));
-  expect(frameAnswer('ui-message', '1', { event: 'x' })).toBe('');
-  expect(frameAnswer('answer', '1', { event: 'x' })).toBe('id: 1\nevent: x\ndata:\n\n');
+  expect(frame('openai', undefined, cut)).toBe(failure('The connection was closed', 'answer_disconnected'));
+  expect(frame('ui-message', '1', { event: 'x' })).toBe('');
+  expect(frame('answer', '1', { event: 'x' })).toBe('id: 1\nevent: x\ndata:\n\n');
 });
 
 it('an end that cannot be read is one that broke off', () => {

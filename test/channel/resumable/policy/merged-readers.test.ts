@@ -2,8 +2,8 @@ import { readUIMessageStream, type UIMessage, type UIMessageChunk } from 'ai';
 import fc from 'fast-check';
 import { ChatCompletionStream } from 'openai/lib/ChatCompletionStream';
 import { afterAll, describe, expect, it } from 'vitest';
+import { frame } from '../../../../src/channel/delivery/framing.ts';
 import { readCoalesce } from '../../../../src/channel/options.ts';
-import { frameAnswer } from '../../../../src/channel/policy/answer.ts';
 import { Publisher } from '../../../../src/channel/resumable/run/publisher.ts';
 import { mergeDeltas, type NewEntry } from '../../../../src/index.ts';
 import { EventParser } from '../../../support/event-parser.ts';
@@ -167,6 +167,6 @@ async function readMessage(entries: NewEntry[]): Promise<unknown> {
 
 function readText(entries: NewEntry[]): string {
   const parser = new EventParser();
-  for (const entry of entries) parser.push(Buffer.from(frameAnswer('answer', '1-1', entry)));
+  for (const entry of entries) parser.push(Buffer.from(frame('answer', '1-1', entry)));
   return parser.events.map(({ data }) => data).join('');
 }
